@@ -1,0 +1,100 @@
+//! The account of a count: where it starts, and which stretch of which odometer each assignment adds.
+
+use entity::assignment::{self, Placement};
+use entity::{Instant, reset};
+
+use super::Crossings;
+
+/// How many people were in one space at one instant, before anybody has looked at an odometer.
+#[derive(Clone, Copy, Debug)]
+pub struct Account<'a> {
+    reset: Option<&'a reset::Model>,
+    assignments: &'a [assignment::Model],
+    at: Instant,
+}
+
+/// An odometer to be read: what had this DPU seen by this instant?
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Reading {
+    /// The DPU's id.
+    pub dpu: i64,
+    /// Crossings at this very instant count.
+    pub at: Instant,
+}
+
+/// What one assignment adds to a count: its DPU's crossings in `(after, until]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Term<'a> {
+    /// The assignment.
+    pub assignment: &'a assignment::Model,
+    /// The last instant before the stretch; `None`: the stretch began with the first crossing ever.
+    pub after: Option<Instant>,
+    /// The last instant of the stretch.
+    pub until: Instant,
+}
+
+impl<'a> Account<'a> {
+    /// The account of the space that `assignments` and `resets` belong to, at `at`.
+    ///
+    /// `resets` must be in ascending order of their instants.
+    pub fn new(assignments: &'a [assignment::Model], resets: &'a [reset::Model], at: Instant) -> Self {
+        let newest = resets.partition_point(|reset| reset.ts <= at).checked_sub(1);
+        Self { reset: newest.map(|index| &resets[index]), assignments, at }
+    }
+
+    /// The reset that the count starts from; `None`: it starts from 0, before the first crossing ever.
+    pub fn reset(&self) -> Option<&'a reset::Model> {
+        self.reset
+    }
+
+    /// What the assignments add; those whose stretch is empty are left out.
+    pub fn terms(&self) -> impl Iterator<Item = Term<'a>> + use<'a> {
+        let (reset, at) = (self.reset.map(|reset| reset.ts), self.at);
+        self.assignments.iter().filter_map(move |assignment| {
+            // `None` sorts first, and so stands for minus infinity.
+            let after = reset.max(assignment.starts_at.map(Instant::just_before));
+            let until = assignment.ends_at.map_or(at, |ends_at| at.min(ends_at.just_before()));
+            (after < Some(until)).then_some(Term { assignment, after, until })
+        })
+    }
+
+    /// Every odometer that [`net`](Self::net) will ask for.
+    pub fn readings(&self) -> impl Iterator<Item = Reading> + use<'a> {
+        self.terms().flat_map(|term| [term.upper()].into_iter().chain(term.lower()))
+    }
+
+    /// The count, below zero where more people left than were known of. `odometer` is asked for the
+    /// [`readings`](Self::readings) and for no others.
+    pub fn net(&self, odometer: impl Fn(Reading) -> Crossings) -> i64 {
+        let start = self.reset.map_or(0, |reset| i64::from(reset.count));
+        let added: i64 = self.terms().map(|term| term.net(&odometer)).sum();
+        start + added
+    }
+}
+
+impl Term<'_> {
+    /// The reading at the end of the stretch.
+    fn upper(&self) -> Reading {
+        Reading { dpu: self.assignment.dpu_id, at: self.until }
+    }
+
+    /// The reading before the stretch; `None` where there is none before it, since that reads zero.
+    fn lower(&self) -> Option<Reading> {
+        self.after.map(|at| Reading { dpu: self.assignment.dpu_id, at })
+    }
+
+    /// What the DPU saw during the stretch.
+    pub fn crossings(&self, odometer: impl Fn(Reading) -> Crossings) -> Crossings {
+        odometer(self.upper()) - self.lower().map(odometer).unwrap_or_default()
+    }
+
+    /// By how many people the stretch changed the space's count.
+    pub fn net(&self, odometer: impl Fn(Reading) -> Crossings) -> i64 {
+        self.placement().sign() * self.crossings(odometer).net()
+    }
+
+    /// Which side of the doorway the DPU hung on.
+    pub fn placement(&self) -> Placement {
+        self.assignment.placement
+    }
+}

@@ -1,0 +1,60 @@
+//! An odometer in memory: a DPU's crossings in order, with a running sum.
+
+use entity::Instant;
+use entity::event::Direction;
+
+use super::Crossings;
+
+/// What a DPU had seen by any instant, from the crossings it was built of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Odometer {
+    /// Instants at which something crossed, ascending, each once, with all that was seen up to and including it.
+    steps: Vec<(Instant, Crossings)>,
+}
+
+impl Odometer {
+    /// What had been seen by `ts`, crossings at `ts` itself included.
+    pub fn at(&self, ts: Instant) -> Crossings {
+        match self.steps.partition_point(|(step, _)| *step <= ts) {
+            0 => Crossings::default(),
+            after => self.steps[after - 1].1,
+        }
+    }
+}
+
+impl FromIterator<(Instant, Direction)> for Odometer {
+    /// From distinct events in any order.
+    fn from_iter<I: IntoIterator<Item = (Instant, Direction)>>(events: I) -> Self {
+        let mut events: Vec<_> = events.into_iter().collect();
+        events.sort_unstable_by_key(|(ts, _)| *ts);
+        let mut steps: Vec<(Instant, Crossings)> = Vec::with_capacity(events.len());
+        let mut seen = Crossings::default();
+        for (ts, direction) in events {
+            seen += direction.into();
+            match steps.last_mut() {
+                Some((last, total)) if *last == ts => *total = seen,
+                _ => steps.push((ts, seen)),
+            }
+        }
+        Self { steps }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_shows_what_was_seen_by_an_instant() {
+        let at = Instant::from_ms;
+        let odometer: Odometer =
+            [(at(30), Direction::Away), (at(10), Direction::Toward), (at(10), Direction::Toward)]
+                .into_iter()
+                .collect();
+        assert_eq!(odometer.at(at(9)), Crossings::default());
+        assert_eq!(odometer.at(at(10)), Crossings { toward: 2, away: 0 });
+        assert_eq!(odometer.at(at(29)), Crossings { toward: 2, away: 0 });
+        assert_eq!(odometer.at(at(30)), Crossings { toward: 2, away: 1 });
+        assert_eq!(Odometer::default().at(at(0)), Crossings::default());
+    }
+}

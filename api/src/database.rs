@@ -1,0 +1,189 @@
+//! The database: SQLite in a file, or PostgreSQL, as the URL says.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use migration::{Migrator, MigratorTrait};
+use sea_orm::{
+    AccessMode, ConnectionTrait, DatabaseBackend, DatabaseConnection, DatabaseTransaction, DbErr,
+    IsolationLevel, SqliteTransactionMode, SqlxPostgresConnector, SqlxSqliteConnector, TransactionOptions,
+    TransactionTrait,
+};
+use sqlx::ConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+
+/// How long a SQLite writer waits for another process to finish writing.
+const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_mins(1);
+/// Readers of a SQLite file; WAL lets them read while the writer writes.
+const SQLITE_READERS_MAX: u32 = 4;
+/// Connections to a PostgreSQL server.
+const POSTGRES_CONNECTIONS_MAX: u32 = 16;
+/// The advisory lock that one migrating process holds on PostgreSQL, an arbitrary number of our own.
+const MIGRATION_LOCK: i64 = 0x6865_6164_0001;
+
+/// The connections of this process: on SQLite one that writes and some that read, on PostgreSQL one pool.
+#[derive(Clone, Debug)]
+pub struct Database {
+    reader: DatabaseConnection,
+    writer: DatabaseConnection,
+}
+
+/// Why there is no database to work with.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The URL is of no kind that is known.
+    #[error(
+        "the database URL {given:?} is not usable: {reason}. Accepted are sqlite://FILE?mode=rwc and postgres://USER@HOST/NAME"
+    )]
+    Url {
+        /// The URL, with any password in it hidden.
+        given: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The database did not let us in.
+    #[error("cannot open the database {given}: {source}")]
+    Open {
+        /// The URL, with any password in it hidden.
+        given: String,
+        /// What the driver said.
+        source: sqlx::Error,
+    },
+}
+
+impl Database {
+    /// Opens the database at `url`, which begins with `sqlite:` or `postgres:`. Runs no migration.
+    pub async fn connect(url: &str) -> Result<Self, ConnectError> {
+        let bad_url = |reason: String| ConnectError::Url { given: without_password(url), reason };
+        let open = |source| ConnectError::Open { given: without_password(url), source };
+        if url.starts_with("sqlite:") {
+            if url.contains(":memory:") || url.contains("mode=memory") {
+                return Err(bad_url(
+                    "a database in memory cannot be shared by a writer and readers".to_owned(),
+                ));
+            }
+            let options = SqliteConnectOptions::from_str(url).map_err(|error| bad_url(error.to_string()))?;
+            Self::connect_sqlite(options).await.map_err(open)
+        } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
+            let options = PgConnectOptions::from_str(url).map_err(|error| bad_url(error.to_string()))?;
+            Self::connect_postgres(options).await.map_err(open)
+        } else {
+            Err(bad_url("it names neither SQLite nor PostgreSQL".to_owned()))
+        }
+    }
+
+    async fn connect_sqlite(options: SqliteConnectOptions) -> Result<Self, sqlx::Error> {
+        let options = options
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(SQLITE_BUSY_TIMEOUT)
+            .disable_statement_logging();
+        let writer =
+            SqlitePoolOptions::new().max_connections(1).test_before_acquire(false).idle_timeout(None);
+        // The writer comes first: it makes the file and sets its journal mode.
+        let writer = writer.connect_with(options.clone()).await?;
+        let readers = SqlitePoolOptions::new().max_connections(SQLITE_READERS_MAX).test_before_acquire(false);
+        let readers = readers.connect_with(options.pragma("query_only", "ON")).await?;
+        Ok(Self {
+            reader: SqlxSqliteConnector::from_sqlx_sqlite_pool(readers),
+            writer: SqlxSqliteConnector::from_sqlx_sqlite_pool(writer),
+        })
+    }
+
+    async fn connect_postgres(options: PgConnectOptions) -> Result<Self, sqlx::Error> {
+        let options = options.application_name("headcount").disable_statement_logging();
+        let pool =
+            PgPoolOptions::new().max_connections(POSTGRES_CONNECTIONS_MAX).connect_with(options).await?;
+        let pool = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
+        Ok(Self { reader: pool.clone(), writer: pool })
+    }
+
+    /// Calls `callback` after each statement.
+    pub fn on_statement(
+        &mut self,
+        callback: impl Fn(&sea_orm::metric::Info<'_>) + Clone + Send + Sync + 'static,
+    ) {
+        self.reader.set_metric_callback(callback.clone());
+        self.writer.set_metric_callback(callback);
+    }
+
+    /// Which of the two it is.
+    pub fn backend(&self) -> DatabaseBackend {
+        self.reader.get_database_backend()
+    }
+
+    /// For single statements that read.
+    pub fn reader(&self) -> &DatabaseConnection {
+        &self.reader
+    }
+
+    /// A transaction that writes. On SQLite it takes the write lock at once: one that began by reading
+    /// could not wait for another writer.
+    pub async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
+        let immediate = match self.backend() {
+            DatabaseBackend::Sqlite => Some(SqliteTransactionMode::Immediate),
+            _ => None,
+        };
+        let options = TransactionOptions { sqlite_transaction_mode: immediate, ..Default::default() };
+        self.writer.begin_with_options(options).await
+    }
+
+    /// A transaction that reads, and whose statements all see the database as it was at the first of them.
+    pub async fn begin_reading(&self) -> Result<DatabaseTransaction, DbErr> {
+        let options = match self.backend() {
+            DatabaseBackend::Postgres => TransactionOptions {
+                isolation_level: Some(IsolationLevel::RepeatableRead),
+                access_mode: Some(AccessMode::ReadOnly),
+                ..Default::default()
+            },
+            _ => TransactionOptions::default(),
+        };
+        self.reader.begin_with_options(options).await
+    }
+
+    /// Brings the schema up to date. Processes that start together take turns.
+    pub async fn migrate(&self) -> Result<(), DbErr> {
+        let transaction = self.begin().await?;
+        if self.backend() == DatabaseBackend::Postgres {
+            transaction
+                .execute_unprepared(&format!("SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
+                .await?;
+        }
+        Migrator::up(&transaction, None).await?;
+        transaction.commit().await
+    }
+}
+
+impl fmt::Display for Database {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self.backend() {
+            DatabaseBackend::Sqlite => "SQLite",
+            _ => "PostgreSQL",
+        })
+    }
+}
+
+/// The URL with `…` in the place of its password.
+fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let Some((credentials, host)) = rest.rsplit_once('@') else { return url.to_owned() };
+    match credentials.split_once(':') {
+        Some((user, _)) => format!("{scheme}://{user}:…@{host}"),
+        None => url.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_password;
+
+    #[test]
+    fn passwords_are_not_repeated() {
+        assert_eq!(without_password("postgres://me:s3cr:et@host/db"), "postgres://me:…@host/db");
+        assert_eq!(without_password("postgres://me@host/db"), "postgres://me@host/db");
+        assert_eq!(without_password("sqlite://a.db"), "sqlite://a.db");
+    }
+}

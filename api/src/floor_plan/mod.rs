@@ -1,0 +1,138 @@
+//! The floor plan: spaces, DPUs, who counted for whom and when, and resets.
+//!
+//! It is small, so all of it is kept in memory as one immutable [`FloorPlan`]. [`FloorPlans`] hands
+//! out the newest; [`changes`] are made in the database, under its constraints, and bump a revision
+//! by which every process sees that its copy is old.
+
+pub mod changes;
+mod plans;
+mod refusal;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use entity::{Instant, assignment, dpu, reset, space};
+pub use plans::FloorPlans;
+pub use refusal::{ChangeError, Refusal, RefusalCode};
+
+use crate::counting::Account;
+
+/// All spaces, DPUs, assignments and resets as they were at one revision.
+#[derive(Debug, Default)]
+pub struct FloorPlan {
+    revision: i64,
+    spaces: BTreeMap<i64, Arc<Space>>,
+    dpus: BTreeMap<i64, Arc<Dpu>>,
+    dpu_ids: HashMap<String, i64>,
+}
+
+/// A space and what is needed to count the people in it.
+#[derive(Debug)]
+pub struct Space {
+    /// Its row.
+    pub row: space::Model,
+    /// Its assignments, oldest id first.
+    pub assignments: Vec<assignment::Model>,
+    /// Its resets, earliest first.
+    pub resets: Vec<reset::Model>,
+}
+
+/// A DPU and where it has hung.
+#[derive(Debug)]
+pub struct Dpu {
+    /// Its row.
+    pub row: dpu::Model,
+    /// Its assignments, oldest id first.
+    pub assignments: Vec<assignment::Model>,
+}
+
+impl FloorPlan {
+    /// Puts the rows in their places. `resets` must be in ascending order of their instants, and
+    /// `assignments` of their ids.
+    fn new(
+        revision: i64,
+        spaces: Vec<space::Model>,
+        dpus: Vec<dpu::Model>,
+        assignments: Vec<assignment::Model>,
+        resets: Vec<reset::Model>,
+    ) -> Self {
+        let dpu_ids = dpus.iter().map(|dpu| (dpu.serial.clone(), dpu.id)).collect();
+        let mut spaces: BTreeMap<_, _> = spaces
+            .into_iter()
+            .map(|row| (row.id, Space { row, assignments: Vec::new(), resets: Vec::new() }))
+            .collect();
+        let mut dpus: BTreeMap<_, _> =
+            dpus.into_iter().map(|row| (row.id, Dpu { row, assignments: Vec::new() })).collect();
+        for assignment in assignments {
+            if let Some(dpu) = dpus.get_mut(&assignment.dpu_id) {
+                dpu.assignments.push(assignment.clone());
+            }
+            if let Some(space) = spaces.get_mut(&assignment.space_id) {
+                space.assignments.push(assignment);
+            }
+        }
+        for reset in resets {
+            if let Some(space) = spaces.get_mut(&reset.space_id) {
+                space.resets.push(reset);
+            }
+        }
+        Self { revision, spaces: shared(spaces), dpus: shared(dpus), dpu_ids }
+    }
+
+    /// The space with this id.
+    pub fn space(&self, id: i64) -> Option<&Arc<Space>> {
+        self.spaces.get(&id)
+    }
+
+    /// Every space, in the order of their ids.
+    pub fn spaces(&self) -> &BTreeMap<i64, Arc<Space>> {
+        &self.spaces
+    }
+
+    /// The DPU with this id.
+    pub fn dpu(&self, id: i64) -> Option<&Arc<Dpu>> {
+        self.dpus.get(&id)
+    }
+
+    /// Every DPU, in the order of their ids.
+    pub fn dpus(&self) -> &BTreeMap<i64, Arc<Dpu>> {
+        &self.dpus
+    }
+
+    /// The id of the DPU with this serial.
+    pub fn dpu_id(&self, serial: &str) -> Option<i64> {
+        self.dpu_ids.get(serial).copied()
+    }
+}
+
+fn shared<T>(things: BTreeMap<i64, T>) -> BTreeMap<i64, Arc<T>> {
+    things.into_iter().map(|(id, thing)| (id, Arc::new(thing))).collect()
+}
+
+impl Space {
+    /// What the count at `at` is made of.
+    pub fn account(&self, at: Instant) -> Account<'_> {
+        Account::new(&self.assignments, &self.resets, at)
+    }
+
+    /// What a count of `net` people is answered as: below zero it may be clamped.
+    pub fn answer(&self, net: i64) -> i64 {
+        match self.row.negative_counts {
+            space::NegativeCounts::Report => net,
+            space::NegativeCounts::Clamp => net.max(0),
+        }
+    }
+
+    /// The ids of the DPUs that count for it at `at`, ascending, each once.
+    pub fn dpu_ids(&self, at: Instant) -> Vec<i64> {
+        let holds = |assignment: &&assignment::Model| {
+            assignment.starts_at.is_none_or(|starts_at| starts_at <= at)
+                && assignment.ends_at.is_none_or(|ends_at| at < ends_at)
+        };
+        let mut ids: Vec<_> =
+            self.assignments.iter().filter(holds).map(|assignment| assignment.dpu_id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    }
+}

@@ -1,0 +1,90 @@
+//! Why a change of the floor plan was refused.
+
+use sea_orm::DbErr;
+
+/// A change that the rules do not allow: what was wrong, where, and what is accepted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Refusal {
+    /// What kind of thing was wrong.
+    pub code: RefusalCode,
+    /// The input's field that was wrong, as the input calls it.
+    pub field: &'static str,
+    /// What was wrong and what is accepted, for people.
+    pub message: String,
+}
+
+/// What kind of thing was wrong with a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusalCode {
+    /// A text is empty, or nothing but blanks.
+    Blank,
+    /// A text has more characters than are kept.
+    TooLong,
+    /// A text holds a control character.
+    BadCharacter,
+    /// A number or an instant lies outside what is accepted.
+    OutOfRange,
+    /// The name, serial or instant belongs to another one already.
+    Taken,
+    /// What the change refers to does not exist.
+    NotFound,
+    /// One DPU would count twice for one space at a time.
+    Overlap,
+    /// A stretch of time would end before it has started.
+    EndsBeforeStart,
+}
+
+/// Why a change was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError {
+    /// The rules do not allow it.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The database failed.
+    #[error("the database failed: {0}")]
+    Database(DbErr),
+}
+
+impl From<DbErr> for ChangeError {
+    /// The database holds the rules that concern several rows; what it refuses by one of them is a refusal.
+    fn from(error: DbErr) -> Self {
+        /// What each constraint is called in the errors of SQLite and PostgreSQL, and what it means.
+        const CONSTRAINTS: [(&[&str], RefusalCode, &str, &str); 6] = [
+            (&["space.name", "space_name_key"], RefusalCode::Taken, "name", "another space has this name"),
+            (&["dpu.serial", "dpu_serial_key"], RefusalCode::Taken, "serial", "another DPU has this serial"),
+            (
+                &["reset.space_id, reset.ts", "reset_one_per_instant"],
+                RefusalCode::Taken,
+                "ts",
+                "the space has a reset at this very instant already",
+            ),
+            (
+                &["assignment_overlap"],
+                RefusalCode::Overlap,
+                "startsAt",
+                "this DPU counts for this space already during a part of this time: end or correct that assignment",
+            ),
+            (
+                &["assignment_ends_after_start"],
+                RefusalCode::EndsBeforeStart,
+                "endsAt",
+                "an assignment ends after it starts",
+            ),
+            (
+                &["FOREIGN KEY constraint failed", "violates foreign key constraint"],
+                RefusalCode::NotFound,
+                "id",
+                "the DPU or the space does not exist",
+            ),
+        ];
+        let said = error.to_string();
+        let constraint = CONSTRAINTS.iter().find(|(names, ..)| names.iter().any(|name| said.contains(name)));
+        match constraint {
+            Some((_, code, field, message)) => {
+                Self::Refused(Refusal { code: *code, field, message: (*message).to_owned() })
+            }
+            None => Self::Database(error),
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Assignments.
+
+use std::sync::Arc;
+
+use async_graphql::{ID, Object};
+use entity::assignment;
+
+use super::dpu::Dpu;
+use super::scalars::{DateTime, Placement};
+use super::space::Space;
+use crate::floor_plan::{self, FloorPlan};
+
+/// For a stretch of time, a DPU counted for a space.
+#[derive(Clone)]
+pub(super) struct Assignment {
+    plan: Arc<FloorPlan>,
+    dpu: Arc<floor_plan::Dpu>,
+    space: Arc<floor_plan::Space>,
+    row: assignment::Model,
+}
+
+impl Assignment {
+    /// `None` only where the floor plan lacks the DPU or the space, which the database rules out.
+    pub(super) fn new(plan: &Arc<FloorPlan>, row: &assignment::Model) -> Option<Self> {
+        let dpu = Arc::clone(plan.dpu(row.dpu_id)?);
+        let space = Arc::clone(plan.space(row.space_id)?);
+        Some(Self { plan: Arc::clone(plan), dpu, space, row: row.clone() })
+    }
+}
+
+/// For a stretch of time, a DPU counted for a space.
+#[Object]
+impl Assignment {
+    /// The id.
+    async fn id(&self) -> ID {
+        self.row.id.into()
+    }
+
+    /// The DPU that counted.
+    async fn dpu(&self) -> Dpu {
+        Dpu::new(&self.plan, &self.dpu)
+    }
+
+    /// The space it counted for.
+    async fn space(&self) -> Space {
+        Space::new(&self.plan, &self.space)
+    }
+
+    /// Which side of the doorway the DPU hung on.
+    async fn placement(&self) -> Placement {
+        self.row.placement.into()
+    }
+
+    /// What people call the doorway, where they do.
+    async fn doorway(&self) -> Option<&str> {
+        self.row.doorway.as_deref()
+    }
+
+    /// The first instant that counts; null: since ever.
+    async fn starts_at(&self) -> Option<DateTime> {
+        self.row.starts_at.map(Into::into)
+    }
+
+    /// The first instant that no longer counts; null: until further notice.
+    async fn ends_at(&self) -> Option<DateTime> {
+        self.row.ends_at.map(Into::into)
+    }
+
+    /// When the assignment was recorded, which may be long after it began.
+    async fn created(&self) -> DateTime {
+        self.row.created.into()
+    }
+
+    /// When the assignment was last changed.
+    async fn modified(&self) -> DateTime {
+        self.row.modified.into()
+    }
+}

@@ -1,0 +1,62 @@
+//! GraphQL: the schema, one file a noun, and how it is served.
+//!
+//! Resolvers call domain functions and nothing else. What is in memory (the floor plan) they read
+//! from the request's [`scope::Scope`]; what must be read from the database for many parents goes
+//! through its DataLoader, so that a request costs a fixed number of statements.
+
+mod assignment;
+mod dpu;
+mod error;
+mod executor;
+mod http;
+mod id;
+mod mutation;
+mod page;
+mod query;
+mod scalars;
+mod scope;
+mod shape;
+mod space;
+
+use std::sync::Arc;
+
+use async_graphql::http::GraphiQLSource;
+use async_graphql::{EmptySubscription, SDLExportOptions};
+use axum::Router;
+use axum::response::Html;
+use axum::routing::get;
+
+use crate::app::App;
+
+/// How deep a query may nest. The introspection query of common clients is 13 deep.
+const DEPTH_MAX: usize = 20;
+
+/// Everything that can be asked.
+type Schema = async_graphql::Schema<query::Query, mutation::Mutation, EmptySubscription>;
+
+fn schema() -> Schema {
+    Schema::build(query::Query, mutation::Mutation, EmptySubscription).limit_depth(DEPTH_MAX).finish()
+}
+
+/// The schema in GraphQL's schema language, as `schema.graphql` holds it.
+pub fn sdl() -> String {
+    let mut sdl = schema().sdl_with_options(SDLExportOptions::new());
+    sdl.truncate(sdl.trim_end().len());
+    sdl.push('\n');
+    sdl
+}
+
+/// `/graphql`, and `/graphiql` to explore it with.
+///
+/// # Panics
+///
+/// If the schema, which is part of the program, cannot be parsed; a test builds it.
+#[expect(clippy::expect_used, reason = "a start-up invariant, and every test that starts a server checks it")]
+pub fn router(app: Arc<App>) -> Router {
+    let executor = executor::Executor::new(app).expect("the schema is well-formed");
+    let page = Html(GraphiQLSource::build().endpoint("/graphql").title("Headcount").finish());
+    Router::new()
+        .route("/graphql", get(http::get).post(http::post))
+        .with_state(executor)
+        .route("/graphiql", get(|| async { page }))
+}

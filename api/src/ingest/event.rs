@@ -1,0 +1,136 @@
+//! What senders report, and what they are told about it.
+
+use entity::event::Direction;
+use entity::{Instant, ParseInstantError};
+
+/// A crossing as a sender reports it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Crossing {
+    /// The serial of the DPU that saw it.
+    pub serial: String,
+    /// When it happened, by the DPU's clock.
+    pub ts: Instant,
+    /// Which way the person walked.
+    pub direction: Direction,
+    /// Tells apart people who crossed in the same millisecond; 0 or more.
+    pub seq: i32,
+}
+
+/// What a sender sends at a time. A row that could not be read keeps its place, so that the outcomes
+/// have the order of what was sent.
+pub type Batch = Vec<Result<Crossing, Rejection>>;
+
+/// What makes an event itself: the same again is the same crossing, reported twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Identity {
+    /// The DPU's id.
+    pub dpu_id: i64,
+    /// When it happened.
+    pub ts: Instant,
+    /// Which way the person walked.
+    pub direction: Direction,
+    /// Tells apart people who crossed in the same millisecond.
+    pub seq: i32,
+}
+
+/// What became of one event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is stored, and was not before.
+    Accepted,
+    /// It was stored already, or was in the batch before; it counts once.
+    Duplicate,
+    /// It is not stored.
+    Rejected(Rejection),
+}
+
+/// Why an event is not stored.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Rejection {
+    /// The kind of reason.
+    pub code: RejectionCode,
+    /// What was wrong and what is accepted, for people.
+    pub message: String,
+}
+
+/// The kind of reason for which an event is not stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, async_graphql::Enum)]
+pub enum RejectionCode {
+    /// No DPU has this serial.
+    UnknownDpu,
+    /// It would happen later than the server's clock and the allowed skew say.
+    TimestampInFuture,
+    /// It would have happened before 1970.
+    TimestampOutOfRange,
+    /// The timestamp cannot be read.
+    BadTimestamp,
+    /// The direction is neither 1 nor -1.
+    BadDirection,
+    /// The sequence number is no whole number from 0 to 2147483647.
+    BadSeq,
+    /// The row as a whole cannot be read.
+    Malformed,
+}
+
+/// How many events of some batches were accepted, duplicates and rejected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Stored now.
+    pub accepted: u64,
+    /// Stored before.
+    pub duplicates: u64,
+    /// Not stored.
+    pub rejected: u64,
+}
+
+impl Rejection {
+    /// A rejection with its message.
+    pub fn new(code: RejectionCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+
+    /// A direction that is neither 1 nor -1.
+    pub fn bad_direction(given: &str) -> Self {
+        let message =
+            format!("the direction {} is not one: 1 is towards the DPU, -1 away from it", shown(given));
+        Self::new(RejectionCode::BadDirection, message)
+    }
+
+    /// A sequence number that is none.
+    pub fn bad_seq(given: &str) -> Self {
+        let message = format!("seq {} is not a whole number from 0 to {}", shown(given), i32::MAX);
+        Self::new(RejectionCode::BadSeq, message)
+    }
+
+    /// A serial that no DPU has.
+    pub fn unknown_dpu(serial: &str) -> Self {
+        let message = format!("no DPU has the serial {}: create it, or correct the serial", shown(serial));
+        Self::new(RejectionCode::UnknownDpu, message)
+    }
+}
+
+impl From<ParseInstantError> for Rejection {
+    fn from(error: ParseInstantError) -> Self {
+        Self::new(RejectionCode::BadTimestamp, error.to_string())
+    }
+}
+
+impl Summary {
+    /// Counts one more outcome.
+    pub fn add(&mut self, outcome: &Outcome) {
+        match outcome {
+            Outcome::Accepted => self.accepted += 1,
+            Outcome::Duplicate => self.duplicates += 1,
+            Outcome::Rejected(_) => self.rejected += 1,
+        }
+    }
+}
+
+/// The text in quotes, control characters escaped, cut short where it is long.
+fn shown(text: &str) -> String {
+    const CHARACTERS_MAX: usize = 40;
+    let cut: String = text.chars().take(CHARACTERS_MAX).collect();
+    let more = if cut.len() < text.len() { "…" } else { "" };
+    format!("{cut:?}{more}")
+}

@@ -1,0 +1,15 @@
+//! Ingest: how events get into the database, and the only code that writes them.
+//!
+//! A sender hands over a batch and is told about each event of it: accepted, a duplicate, or rejected
+//! and why. It may send the same batch again as often as it likes. [`Recorder`] gathers the batches
+//! of all senders into shared commits; [`record`] is one such commit's work.
+
+pub mod csv;
+mod event;
+mod partitions;
+mod record;
+mod recorder;
+
+pub use event::{Batch, Crossing, Identity, Outcome, Rejection, RejectionCode, Summary};
+pub use record::{CLOCK_SKEW_MS, EARLIEST, record};
+pub use recorder::{RecordError, Recorder};

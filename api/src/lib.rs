@@ -1,0 +1,24 @@
+//! Headcount: how many people are in a space, now or at any instant of the past.
+//!
+//! - [`counting`]: what a count is; pure
+//! - [`floor_plan`]: spaces, DPUs, assignments, resets: rules, snapshot, changes
+//! - [`timelines`]: what odometers show, read from the database
+//! - [`ingest`]: the recorder, the only writer of events and tallies
+//! - [`graphql`]: the schema, one file a noun, and its HTTP handler
+//! - [`rest`]: the contract route and the routes beside it
+//! - [`app`]: what every handler shares
+//! - [`server`]: every route in one router
+//! - [`database`], [`clock`], [`config`], [`telemetry`]: what the app stands on
+
+pub mod app;
+pub mod clock;
+pub mod config;
+pub mod counting;
+pub mod database;
+pub mod floor_plan;
+pub mod graphql;
+pub mod ingest;
+pub mod rest;
+pub mod server;
+pub mod telemetry;
+pub mod timelines;

@@ -1,0 +1,102 @@
+//! The command line; nothing else.
+
+use std::io::Write;
+
+use anyhow::Context;
+use api::app::App;
+use api::clock::Clock;
+use api::config::{DatabaseConfig, ServeConfig};
+use api::database::Database;
+use api::{graphql, server, telemetry};
+use clap::{Args, Parser, Subcommand};
+
+/// How many people are in a space, now or at any instant of the past.
+#[derive(Debug, Parser)]
+#[command(version, about, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: Serve,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve GraphQL and REST (the default); migrates the database first
+    Serve(Serve),
+    /// Bring the database's schema up to date and leave
+    Migrate(Migrate),
+    /// Print the GraphQL schema
+    Schema,
+}
+
+#[derive(Debug, Args)]
+struct Serve {
+    #[command(flatten)]
+    config: ServeConfig,
+}
+
+#[derive(Debug, Args)]
+struct Migrate {
+    #[command(flatten)]
+    config: DatabaseConfig,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let cli = Cli::parse();
+    match cli.command.unwrap_or(Command::Serve(cli.serve)) {
+        Command::Serve(serve) => self::serve(serve.config).await,
+        Command::Migrate(migrate) => {
+            telemetry::start();
+            open(&migrate.config).await?;
+            tracing::info!("the database's schema is up to date");
+            Ok(())
+        }
+        Command::Schema => {
+            std::io::stdout().write_all(graphql::sdl().as_bytes()).context("cannot write the schema")
+        }
+    }
+}
+
+async fn serve(config: ServeConfig) -> anyhow::Result<()> {
+    telemetry::start();
+    let database = open(&config.database).await?;
+    let listener = tokio::net::TcpListener::bind(config.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", config.listen))?;
+    let address = listener.local_addr()?;
+    tracing::info!(
+        "serving from {database} on http://{address}: /graphiql to explore, /graphql, /space/ID/count"
+    );
+
+    let (app, recording) = App::start(database, Clock::system());
+    axum::serve(listener, server::router(app)).with_graceful_shutdown(stop()).await?;
+    // The router is gone, and with it the last clone of the app: what was handed over is recorded now.
+    recording.await.context("the recorder failed")
+}
+
+async fn open(config: &DatabaseConfig) -> anyhow::Result<Database> {
+    let database = Database::connect(&config.database_url).await?;
+    database.migrate().await.context("cannot bring the database's schema up to date")?;
+    Ok(database)
+}
+
+/// Resolves when somebody asks the process to stop.
+async fn stop() {
+    let interrupted = tokio::signal::ctrl_c();
+    #[cfg(unix)]
+    let terminated = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => signal.recv().await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    #[cfg(not(unix))]
+    let terminated = std::future::pending::<Option<()>>();
+    tokio::select! {
+        _ = interrupted => {}
+        _ = terminated => {}
+    }
+    tracing::info!("stopping");
+}

@@ -1,0 +1,27 @@
+//! The HTTP server: every route, and what surrounds them all.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::response::Redirect;
+use axum::routing::get;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::trace::TraceLayer;
+
+use crate::app::App;
+use crate::{graphql, rest};
+
+/// The largest request body that is read, in bytes.
+const BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Everything that is served.
+pub fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/", get(|| async { Redirect::temporary("/graphiql") }))
+        .merge(graphql::router(Arc::clone(&app)))
+        .merge(rest::router(app))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(CatchPanicLayer::new())
+        .layer(TraceLayer::new_for_http())
+}

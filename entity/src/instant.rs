@@ -1,0 +1,287 @@
+//! Instants: UTC, to the millisecond, and how people and devices write them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
+use sea_orm::DeriveValueType;
+
+/// An instant in milliseconds since the Unix epoch, which is how every table stores it.
+///
+/// As text it is ISO-8601. [`Display`](fmt::Display) writes UTC with `Z`, without a fraction when
+/// that is zero and with three digits otherwise. [`FromStr`] reads a date, or a date and a time
+/// parted by `T` or a space, with `Z`, with an offset, or with neither (then it is UTC); a fraction
+/// of a second may have any number of digits, of which the first three count.
+///
+/// ```
+/// use entity::Instant;
+///
+/// let instant: Instant = "2018-05-01 10:46:00.1239+02:00".parse()?;
+/// assert_eq!(instant.to_string(), "2018-05-01T08:46:00.123Z");
+/// # Ok::<(), entity::ParseInstantError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, DeriveValueType)]
+pub struct Instant(i64);
+
+impl Instant {
+    /// The first instant that can be written, 0001-01-01T00:00:00Z.
+    pub const MIN: Self = Self(-62_135_596_800_000);
+    /// The last instant that can be written, 9999-12-31T23:59:59.999Z.
+    pub const MAX: Self = Self(253_402_300_799_999);
+
+    /// The instant `ms` milliseconds after 1970-01-01T00:00:00Z, or before it where negative.
+    pub const fn from_ms(ms: i64) -> Self {
+        Self(ms)
+    }
+
+    /// Milliseconds since 1970-01-01T00:00:00Z.
+    pub const fn ms(self) -> i64 {
+        self.0
+    }
+
+    /// This instant moved by `ms` milliseconds, stopping at the ends of the representable range.
+    #[must_use]
+    pub const fn plus_ms(self, ms: i64) -> Self {
+        Self(self.0.saturating_add(ms))
+    }
+
+    /// The last millisecond before this one.
+    #[must_use]
+    pub const fn just_before(self) -> Self {
+        self.plus_ms(-1)
+    }
+
+    /// The start of the stretch of `ms` milliseconds, counted from the epoch, that holds this instant.
+    #[must_use]
+    pub const fn floor_to(self, ms: i64) -> Self {
+        Self(self.0 - self.0.rem_euclid(ms))
+    }
+}
+
+impl From<DateTime<Utc>> for Instant {
+    fn from(time: DateTime<Utc>) -> Self {
+        Self(time.timestamp_millis())
+    }
+}
+
+impl fmt::Display for Instant {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(time) = DateTime::from_timestamp_millis(self.0) else {
+            return write!(formatter, "{} ms since the Unix epoch", self.0);
+        };
+        let precision = if self.0 % 1000 == 0 { SecondsFormat::Secs } else { SecondsFormat::Millis };
+        formatter.write_str(&time.to_rfc3339_opts(precision, true))
+    }
+}
+
+/// A text that is no timestamp: what was wrong with it, and what is accepted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{given} is not a timestamp: {reason}. Accepted is ISO-8601, such as 2018-05-01T08:46:00Z, \
+     2018-05-01T10:46:00.250+02:00 or 2018-05-01."
+)]
+pub struct ParseInstantError {
+    given: String,
+    reason: &'static str,
+}
+
+impl FromStr for Instant {
+    type Err = ParseInstantError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Reader(text.as_bytes()).instant().map_err(|reason| ParseInstantError { given: quoted(text), reason })
+    }
+}
+
+/// The text in quotes, cut short where it is long, with control characters escaped.
+fn quoted(text: &str) -> String {
+    const CHARACTERS_MAX: usize = 40;
+    let mut start = text.chars();
+    let kept: String = start.by_ref().take(CHARACTERS_MAX).collect();
+    let more = if start.next().is_some() { "…" } else { "" };
+    format!("{kept:?}{more}")
+}
+
+/// What of a timestamp is still to be read.
+struct Reader<'a>(&'a [u8]);
+
+impl Reader<'_> {
+    fn instant(mut self) -> Result<Instant, &'static str> {
+        const DATE: &str = "a date is written YYYY-MM-DD, with a year from 0001 to 9999";
+        const TIME: &str = "a time is written hh:mm, hh:mm:ss or hh:mm:ss.fff";
+        if self.0.is_empty() {
+            return Err("it is empty");
+        }
+        let year = self.digits(4).ok_or(DATE)?;
+        let month = self.after(b'-', 2).ok_or(DATE)?;
+        let day = self.after(b'-', 2).ok_or(DATE)?;
+        if self.0.first().is_some_and(u8::is_ascii_digit) {
+            return Err(DATE);
+        }
+        let year = i32::try_from(year).ok().filter(|year| *year > 0).ok_or(DATE)?;
+        let date = NaiveDate::from_ymd_opt(year, month, day).ok_or("the calendar has no such day")?;
+
+        let (mut seconds, mut fraction_ms, mut offset_s) = (0, 0, 0);
+        if !self.0.is_empty() {
+            if !(self.eat(b'T') || self.eat(b't') || self.eat(b' ')) {
+                return Err("the date is followed by T or a space and a time, or by nothing");
+            }
+            let hour = self.digits(2).ok_or(TIME)?;
+            let minute = self.after(b':', 2).ok_or(TIME)?;
+            let second = if self.eat(b':') { self.digits(2).ok_or(TIME)? } else { 0 };
+            if hour > 23 || minute > 59 || second > 59 {
+                return Err("the day has no such time: hours go to 23, minutes and seconds to 59");
+            }
+            seconds = i64::from(hour * 3600 + minute * 60 + second);
+            if self.eat(b'.') || self.eat(b',') {
+                fraction_ms = self.fraction_ms().ok_or(TIME)?;
+            }
+            offset_s = self.offset_s()?;
+        }
+        let days = date.signed_duration_since(NaiveDate::default()).num_days();
+        let instant = Instant((days * 86_400 + seconds - offset_s) * 1000 + fraction_ms);
+        if instant < Instant::MIN || instant > Instant::MAX {
+            return Err("in UTC its year lies outside 0001 to 9999");
+        }
+        Ok(instant)
+    }
+
+    fn eat(&mut self, byte: u8) -> bool {
+        match self.0.split_first() {
+            Some((first, rest)) if *first == byte => {
+                self.0 = rest;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn digits(&mut self, count: usize) -> Option<u32> {
+        let (digits, rest) = self.0.split_at_checked(count)?;
+        let number = digits.iter().try_fold(0, |number, digit| {
+            digit.is_ascii_digit().then(|| number * 10 + u32::from(digit - b'0'))
+        })?;
+        self.0 = rest;
+        Some(number)
+    }
+
+    fn after(&mut self, separator: u8, count: usize) -> Option<u32> {
+        if self.eat(separator) { self.digits(count) } else { None }
+    }
+
+    /// The milliseconds of a fraction of a second: digits beyond the third are cut off, not rounded.
+    fn fraction_ms(&mut self) -> Option<i64> {
+        let length = self.0.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let (digits, rest) = self.0.split_at(length);
+        self.0 = rest;
+        let digit = |index: usize| digits.get(index).map_or(0, |digit| i64::from(digit - b'0'));
+        (length > 0).then(|| digit(0) * 100 + digit(1) * 10 + digit(2))
+    }
+
+    /// Seconds that local time is ahead of UTC. A space stands for the `+` that a client forgot to
+    /// escape in a query string.
+    fn offset_s(&mut self) -> Result<i64, &'static str> {
+        const OFFSET: &str = "the time is followed by Z, by an offset such as +02:00, or by nothing";
+        if self.0.is_empty() {
+            return Ok(0);
+        }
+        if self.eat(b'Z') || self.eat(b'z') {
+            return if self.0.is_empty() { Ok(0) } else { Err(OFFSET) };
+        }
+        let sign = if self.eat(b'-') {
+            -1
+        } else if self.eat(b'+') || self.eat(b' ') {
+            1
+        } else {
+            return Err(OFFSET);
+        };
+        let hours = self.digits(2).ok_or(OFFSET)?;
+        let minutes = if self.eat(b':') || !self.0.is_empty() { self.digits(2).ok_or(OFFSET)? } else { 0 };
+        if !self.0.is_empty() || hours > 23 || minutes > 59 {
+            return Err(OFFSET);
+        }
+        Ok(sign * i64::from(hours * 3600 + minutes * 60))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ms(text: &str) -> i64 {
+        text.parse::<Instant>().unwrap_or_else(|error| panic!("{error}")).ms()
+    }
+
+    #[test]
+    fn every_accepted_form_is_the_same_instant() {
+        let expected = 1_525_164_360_000; // 2018-05-01T08:46:00Z
+        for text in [
+            "2018-05-01T08:46:00Z",
+            "2018-05-01t08:46:00z",
+            "2018-05-01 08:46:00",
+            "2018-05-01T08:46",
+            "2018-05-01T08:46:00.000Z",
+            "2018-05-01T08:46:00,0004",
+            "2018-05-01T10:46:00+02:00",
+            "2018-05-01T10:46:00 02:00",
+            "2018-05-01T10:46:00+0200",
+            "2018-05-01T10:46:00+02",
+            "2018-04-30T22:46:00.0-10:00",
+        ] {
+            assert_eq!(ms(text), expected, "{text}");
+        }
+        assert_eq!(ms("2018-05-01"), expected - (8 * 60 + 46) * 60_000);
+    }
+
+    #[test]
+    fn fractions_are_cut_off_at_the_millisecond() {
+        assert_eq!(ms("1970-01-01T00:00:00.5"), 500);
+        assert_eq!(ms("1970-01-01T00:00:00.0019999999999999999"), 1);
+        assert_eq!(ms("1969-12-31T23:59:59.9999"), -1);
+        assert_eq!(ms(&format!("1970-01-01T00:00:00.{}Z", "9".repeat(10_000))), 999);
+    }
+
+    #[test]
+    fn what_is_no_timestamp_is_refused_with_the_reason() {
+        for (text, reason) in [
+            ("", "it is empty"),
+            ("yesterday", "a date is written"),
+            ("1525164360", "a date is written"),
+            ("0000-01-01", "a year from 0001"),
+            ("99999-01-01T00:00:00Z", "a date is written"),
+            ("2018-13-01", "no such day"),
+            ("2018-02-30T00:00:00Z", "no such day"),
+            ("2018-02-280", "a date is written"),
+            ("2018-02-28Z", "followed by T"),
+            ("2018-02-28T", "a time is written"),
+            ("2018-02-28T24:00:00Z", "no such time"),
+            ("2018-02-28T23:59:60Z", "no such time"),
+            ("2018-02-28T23:59:59.Z", "a time is written"),
+            ("2018-02-28T23:59:59ZZ", "followed by Z"),
+            ("2018-02-28T23:59:59+24:00", "followed by Z"),
+            ("2018-02-28T23:59:59+2", "followed by Z"),
+            ("2018-02-28T23:59:59 UTC", "followed by Z"),
+            ("0001-01-01T00:00:00+01:00", "lies outside"),
+            ("2018-02-28\0", "followed by T"),
+            ("２０１８-02-28", "a date is written"),
+        ] {
+            let error = text.parse::<Instant>().unwrap_err().to_string();
+            assert!(error.contains(reason), "{text:?} gave: {error}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_of_a_long_text_is_short() {
+        let error = "2".repeat(10_000).parse::<Instant>().unwrap_err().to_string();
+        assert!(error.len() < 300, "{error}");
+    }
+
+    #[test]
+    fn the_ends_of_the_range_are_written_as_they_are_read() {
+        for text in ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999Z", "1969-12-31T23:59:59.001Z"] {
+            assert_eq!(text.parse::<Instant>().unwrap().to_string(), text);
+        }
+        assert_eq!(ms("0001-01-01"), Instant::MIN.ms());
+        assert_eq!(ms("9999-12-31T23:59:59.999"), Instant::MAX.ms());
+    }
+}

@@ -1,0 +1,14 @@
+//! The tables, one file each, and the few value types that their columns hold.
+//!
+//! Nothing here reads or writes: these are the rows as SeaORM sees them. What a row means, and which
+//! rows may stand together, is `api`'s to say.
+
+pub mod assignment;
+pub mod dpu;
+pub mod event;
+mod instant;
+pub mod reset;
+pub mod space;
+pub mod tally;
+
+pub use instant::{Instant, ParseInstantError};

@@ -1,0 +1,42 @@
+//! The schema, step by step, the same on SQLite and PostgreSQL.
+//!
+//! Each migration is a folder with its SQL, one file a backend: what makes the schema trustworthy
+//! (exclusion constraints, triggers, clustering, partitions) is where the two differ. Schema only:
+//! rows are never written here.
+
+use sea_orm_migration::prelude::*;
+pub use sea_orm_migration::prelude::{DbErr, MigratorTrait};
+
+mod m0001_counting;
+
+/// Every migration, oldest first.
+#[derive(Debug)]
+pub struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(m0001_counting::Migration)]
+    }
+}
+
+/// The SQL of one direction of a migration, for the backends that there are.
+struct Script {
+    sqlite: &'static str,
+    postgres: &'static str,
+}
+
+impl Script {
+    async fn run(&self, manager: &SchemaManager<'_>) -> Result<(), DbErr> {
+        let sql = match manager.get_database_backend() {
+            sea_orm::DatabaseBackend::Sqlite => self.sqlite,
+            sea_orm::DatabaseBackend::Postgres => self.postgres,
+            other => {
+                return Err(DbErr::Migration(format!(
+                    "{other:?} is not supported, use SQLite or PostgreSQL"
+                )));
+            }
+        };
+        manager.get_connection().execute_unprepared(sql).await.map(drop)
+    }
+}

@@ -1,0 +1,9 @@
+-- The extension stays: other schemas of the database may have come to use it.
+DROP TABLE tally;
+DROP TABLE event;
+DROP TABLE reset;
+DROP TABLE assignment;
+DROP TABLE dpu;
+DROP TABLE space;
+DROP TABLE floor_plan;
+DROP FUNCTION bump_floor_plan;

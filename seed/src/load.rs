@@ -1,0 +1,133 @@
+//! Loading: a floor plan, then events in large commits, or all of it in one when it is all or nothing.
+
+use std::fmt;
+use std::io::{self, BufRead};
+
+use anyhow::Context;
+use api::clock::Clock;
+use api::database::Database;
+use api::floor_plan::{ChangeError, FloorPlan, changes};
+use api::ingest::csv::CsvRows;
+use api::ingest::{Batch, Outcome, Summary, record};
+use sea_orm::DatabaseTransaction;
+
+use crate::plan::{Changes, Plan};
+use crate::repeats::Repeats;
+
+/// How many rows one commit takes.
+const COMMIT_ROWS: usize = 20_000;
+
+/// Loads into one database.
+pub(crate) struct Loader<'a> {
+    database: &'a Database,
+    clock: Clock,
+    /// The one transaction for everything, if it is all or nothing.
+    strict: Option<DatabaseTransaction>,
+    all_or_nothing: bool,
+}
+
+/// What became of a file of events.
+#[derive(Debug, Default)]
+pub(crate) struct Loaded {
+    /// How its rows fared.
+    pub(crate) summary: Summary,
+    /// Columns that nobody reads.
+    pub(crate) ignored_columns: Vec<String>,
+}
+
+impl<'a> Loader<'a> {
+    pub(crate) fn new(database: &'a Database, clock: Clock, all_or_nothing: bool) -> Self {
+        Self { database, clock, strict: None, all_or_nothing }
+    }
+
+    /// Makes the database's floor plan hold what the plan says: all of it, or nothing.
+    pub(crate) async fn apply(&mut self, plan: &Plan) -> anyhow::Result<Changes> {
+        let transaction = self.begin().await?;
+        let changes = plan.apply(&transaction, self.clock.now()).await?;
+        self.commit(transaction).await?;
+        Ok(changes)
+    }
+
+    /// Loads every row that can be, and tells `rejected` of each that cannot: its line and the reason.
+    pub(crate) async fn load(
+        &mut self,
+        text: impl BufRead,
+        keep_repeats: bool,
+        mut rejected: impl FnMut(u64, &str) -> io::Result<()>,
+    ) -> anyhow::Result<Loaded> {
+        let mut rows = CsvRows::new(text)?;
+        let mut loaded = Loaded { ignored_columns: rows.ignored_columns().to_vec(), ..Loaded::default() };
+        let mut repeats = keep_repeats.then(Repeats::default);
+        loop {
+            let (mut lines, mut batch) = (Vec::new(), Batch::new());
+            for row in rows.by_ref().take(COMMIT_ROWS) {
+                let mut row = row?;
+                if let (Some(repeats), Ok(crossing)) = (&mut repeats, &mut row.crossing) {
+                    repeats.number(crossing);
+                }
+                lines.push(row.line);
+                batch.push(row.crossing);
+            }
+            if batch.is_empty() {
+                return Ok(loaded);
+            }
+            for (line, outcome) in lines.into_iter().zip(self.record(batch).await?) {
+                loaded.summary.add(&outcome);
+                if let Outcome::Rejected(reason) = outcome {
+                    rejected(line, &reason.message)?;
+                }
+            }
+        }
+    }
+
+    /// Makes what was loaded last, and says what the floor plan is now.
+    pub(crate) async fn finish(mut self) -> anyhow::Result<FloorPlan> {
+        let transaction = self.begin().await?;
+        let plan = changes::current(&transaction).await?;
+        transaction.commit().await.context("cannot commit")?;
+        Ok(plan)
+    }
+
+    async fn record(&mut self, batch: Batch) -> anyhow::Result<Vec<Outcome>> {
+        let transaction = self.begin().await?;
+        let plan = changes::current(&transaction).await?;
+        let outcomes = record(&transaction, &plan, self.clock.now(), &[batch]).await?;
+        self.commit(transaction).await?;
+        Ok(outcomes.into_iter().flatten().collect())
+    }
+
+    async fn begin(&mut self) -> Result<DatabaseTransaction, ChangeError> {
+        match self.strict.take() {
+            Some(transaction) => Ok(transaction),
+            None => Ok(self.database.begin().await?),
+        }
+    }
+
+    /// Ends a step. All or nothing, the transaction goes on to the next one.
+    async fn commit(&mut self, transaction: DatabaseTransaction) -> anyhow::Result<()> {
+        if self.all_or_nothing {
+            self.strict = Some(transaction);
+            return Ok(());
+        }
+        transaction.commit().await.context("cannot commit")
+    }
+}
+
+impl Loaded {
+    /// How many rows the file has.
+    pub(crate) fn rows(&self) -> u64 {
+        self.summary.accepted + self.summary.duplicates + self.summary.rejected
+    }
+}
+
+impl fmt::Display for Loaded {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Summary { accepted, duplicates, rejected } = self.summary;
+        let rows = self.rows();
+        write!(
+            formatter,
+            "{rows} rows read, {accepted} stored, {duplicates} duplicates collapsed, {rejected} rejected"
+        )?;
+        if accepted == 0 && rejected == 0 { write!(formatter, ": nothing new") } else { Ok(()) }
+    }
+}

@@ -1,0 +1,215 @@
+//! A floor plan as a TOML file says it.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use api::floor_plan::ChangeError;
+use api::floor_plan::changes::{self, NewAssignment, NewDpu, NewSpace};
+use entity::assignment::Placement;
+use entity::{Instant, ParseInstantError};
+use sea_orm::DatabaseTransaction;
+use serde::Deserialize;
+
+/// `[[space]]`, `[[dpu]]` and `[[assignment]]` tables.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Plan {
+    #[serde(default)]
+    space: Vec<SpaceTable>,
+    #[serde(default)]
+    dpu: Vec<DpuTable>,
+    #[serde(default)]
+    assignment: Vec<AssignmentTable>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SpaceTable {
+    name: String,
+    capacity: Option<i32>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DpuTable {
+    serial: String,
+    name: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AssignmentTable {
+    dpu: String,
+    space: String,
+    placement: Side,
+    doorway: Option<String>,
+    starts_at: Option<Time>,
+    ends_at: Option<Time>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Side {
+    Inside,
+    Outside,
+}
+
+/// A timestamp, quoted or as TOML writes its own.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Time {
+    Quoted(String),
+    Bare(toml::value::Datetime),
+}
+
+/// Why a plan was not applied; nothing of it was.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PlanError {
+    /// A table's contents are not accepted.
+    #[error("{table}: {source}")]
+    Refused { table: String, source: ChangeError },
+    /// A table's timestamp is none.
+    #[error("{table}: {key}: {source}")]
+    Timestamp { table: String, key: &'static str, source: ParseInstantError },
+    /// An assignment names what there is not.
+    #[error("{table}: there is no {kind} {name:?}: add a [[{kind}]] table for it")]
+    Unknown { table: String, kind: &'static str, name: String },
+    /// The database failed.
+    #[error(transparent)]
+    Database(#[from] ChangeError),
+}
+
+/// What applying a plan changed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Changes {
+    created: usize,
+    corrected: usize,
+    unchanged: usize,
+}
+
+impl Plan {
+    /// Reads a plan; an error says where in the text it is.
+    pub(crate) fn parse(text: &str) -> Result<Self, toml::de::Error> {
+        toml::from_str(text)
+    }
+
+    /// Makes the database hold what the plan says. What is there already and says the same is left alone;
+    /// what says otherwise is corrected; nothing is removed.
+    pub(crate) async fn apply(
+        &self,
+        transaction: &DatabaseTransaction,
+        now: Instant,
+    ) -> Result<Changes, PlanError> {
+        let current = changes::current(transaction).await?;
+        let mut done = Changes::default();
+
+        let mut spaces: HashMap<&str, i64> =
+            current.spaces().values().map(|space| (space.row.name.as_str(), space.row.id)).collect();
+        for table in &self.space {
+            let refused = |source| PlanError::Refused { table: format!("space {:?}", table.name), source };
+            let known =
+                spaces.get(table.name.trim()).and_then(|id| current.space(*id)).map(|space| &space.row);
+            match known {
+                Some(row) if table.capacity.is_some() && table.capacity != row.capacity => {
+                    let changed = changes::set_capacity(transaction, row.clone(), table.capacity, now);
+                    changed.await.map_err(refused)?;
+                    done.corrected += 1;
+                }
+                Some(_) => done.unchanged += 1,
+                None => {
+                    let new = NewSpace { name: table.name.clone(), capacity: table.capacity };
+                    let row = changes::create_space(transaction, new, now).await.map_err(refused)?;
+                    spaces.insert(table.name.trim(), row.id);
+                    done.created += 1;
+                }
+            }
+        }
+
+        let mut dpus: HashMap<&str, i64> =
+            current.dpus().values().map(|dpu| (dpu.row.serial.as_str(), dpu.row.id)).collect();
+        for table in &self.dpu {
+            let refused = |source| PlanError::Refused { table: format!("dpu {:?}", table.serial), source };
+            let known = dpus.get(table.serial.trim()).and_then(|id| current.dpu(*id)).map(|dpu| &dpu.row);
+            match known {
+                Some(row) if table.name.is_some() && table.name != row.name => {
+                    let renamed = changes::rename_dpu(transaction, row.clone(), table.name.as_deref(), now);
+                    renamed.await.map_err(refused)?;
+                    done.corrected += 1;
+                }
+                Some(_) => done.unchanged += 1,
+                None => {
+                    let new = NewDpu { serial: table.serial.clone(), name: table.name.clone() };
+                    let row = changes::create_dpu(transaction, new, now).await.map_err(refused)?;
+                    dpus.insert(table.serial.trim(), row.id);
+                    done.created += 1;
+                }
+            }
+        }
+
+        for (index, table) in self.assignment.iter().enumerate() {
+            let new = table.resolve(index, &spaces, &dpus)?;
+            let refused = |source| PlanError::Refused { table: table.title(index), source };
+            let known = changes::assignment_starting(transaction, new.dpu_id, new.space_id, new.starts_at);
+            match known.await.map_err(refused)? {
+                Some(row) if new.agrees_with(&row) => done.unchanged += 1,
+                Some(row) => {
+                    changes::correct_assignment(transaction, row, new, now).await.map_err(refused)?;
+                    done.corrected += 1;
+                }
+                None => {
+                    changes::create_assignment(transaction, new, now).await.map_err(refused)?;
+                    done.created += 1;
+                }
+            }
+        }
+        Ok(done)
+    }
+}
+
+impl AssignmentTable {
+    /// How messages call it.
+    fn title(&self, index: usize) -> String {
+        format!("assignment {} (dpu {:?}, space {:?})", index + 1, self.dpu, self.space)
+    }
+
+    fn resolve(
+        &self,
+        index: usize,
+        spaces: &HashMap<&str, i64>,
+        dpus: &HashMap<&str, i64>,
+    ) -> Result<NewAssignment, PlanError> {
+        let table = || self.title(index);
+        let unknown = |kind, name: &str| PlanError::Unknown { table: table(), kind, name: name.to_owned() };
+        let instant = |key, time: &Option<Time>| {
+            let parsed = time.as_ref().map(Time::instant).transpose();
+            parsed.map_err(|source| PlanError::Timestamp { table: table(), key, source })
+        };
+        Ok(NewAssignment {
+            dpu_id: *dpus.get(self.dpu.trim()).ok_or_else(|| unknown("dpu", &self.dpu))?,
+            space_id: *spaces.get(self.space.trim()).ok_or_else(|| unknown("space", &self.space))?,
+            placement: match self.placement {
+                Side::Inside => Placement::Inside,
+                Side::Outside => Placement::Outside,
+            },
+            doorway: self.doorway.clone(),
+            starts_at: instant("starts_at", &self.starts_at)?,
+            ends_at: instant("ends_at", &self.ends_at)?,
+        })
+    }
+}
+
+impl Time {
+    fn instant(&self) -> Result<Instant, ParseInstantError> {
+        match self {
+            Self::Quoted(text) => text.parse(),
+            Self::Bare(datetime) => datetime.to_string().parse(),
+        }
+    }
+}
+
+impl fmt::Display for Changes {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { created, corrected, unchanged } = self;
+        write!(formatter, "{created} entries created, {corrected} corrected, {unchanged} as they were")
+    }
+}
