@@ -16,6 +16,8 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 
 /// How long a SQLite writer waits for another process to finish writing.
 const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_mins(1);
+/// How long to pause before asking again whether another process has made the file ready.
+const SQLITE_BUSY_PAUSE: Duration = Duration::from_millis(10);
 /// Readers of a SQLite file; WAL lets them read while the writer writes.
 const SQLITE_READERS_MAX: u32 = 4;
 /// Connections to a PostgreSQL server.
@@ -84,7 +86,17 @@ impl Database {
         let writer =
             SqlitePoolOptions::new().max_connections(1).test_before_acquire(false).idle_timeout(None);
         // The writer comes first: it makes the file and sets its journal mode.
-        let writer = writer.connect_with(options.clone()).await?;
+        let started = tokio::time::Instant::now();
+        let writer = loop {
+            // SQLite does not wait its turn when two processes switch a new file to WAL at once, but says that it
+            // is busy and leaves the waiting to us.
+            match writer.clone().connect_with(options.clone()).await {
+                Err(error) if is_busy(&error) && started.elapsed() < SQLITE_BUSY_TIMEOUT => {
+                    tokio::time::sleep(SQLITE_BUSY_PAUSE).await;
+                }
+                connected => break connected?,
+            }
+        };
         let readers = SqlitePoolOptions::new().max_connections(SQLITE_READERS_MAX).test_before_acquire(false);
         let readers = readers.connect_with(options.pragma("query_only", "ON")).await?;
         Ok(Self {
@@ -164,6 +176,13 @@ impl fmt::Display for Database {
             _ => "PostgreSQL",
         })
     }
+}
+
+/// Whether SQLite refused because another process was at it: its result codes 5 (busy) and 6 (locked),
+/// and those whose low byte they are.
+fn is_busy(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code()?.parse::<i32>().ok());
+    code.is_some_and(|code| matches!(code & 0xff, 5 | 6))
 }
 
 /// The URL with `…` in the place of its password.

@@ -1,8 +1,11 @@
 //! What the resolvers of one request share.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context as TaskContext, Wake, Waker};
 use std::time::Duration;
 
 use async_graphql::Context;
@@ -10,7 +13,8 @@ use async_graphql::dataloader::{DataLoader, Loader};
 use entity::Instant;
 use futures::StreamExt;
 use futures::channel::mpsc::{UnboundedReceiver, unbounded};
-use futures::future::{BoxFuture, Either, select};
+use futures::future::BoxFuture;
+use futures::task::AtomicWaker;
 use sea_orm::DbErr;
 use tokio::sync::OnceCell;
 
@@ -80,15 +84,40 @@ impl Scope {
 impl Loads {
     /// Runs a request to its end, and its loads beside it.
     ///
-    /// A load starts only when the request can go no further without one. By then every resolver that
-    /// can run has said what it needs, so equal queries always load in the same number of statements,
-    /// however many threads there are.
+    /// The loads go on only when the request cannot: it is waiting, and has not asked to be polled again,
+    /// as an executor of many futures does to be fair to others. By then every resolver that can run
+    /// has said what it needs, so equal queries load in equally many statements, however many threads
+    /// there are and whatever they do meanwhile.
     pub(super) async fn drive<T>(self, request: impl Future<Output = T>) -> T {
-        let loads = pin!(self.0.for_each_concurrent(None, |load| load));
-        match select(pin!(request), loads).await {
-            Either::Left((answer, _)) => answer,
-            Either::Right(((), request)) => request.await,
-        }
+        let mut request = pin!(request);
+        let mut loads = pin!(self.0.for_each_concurrent(None, |load| load));
+        let watch = Arc::new(Watch::default());
+        let watched = Waker::from(Arc::clone(&watch));
+        poll_fn(move |context| {
+            watch.task.register(context.waker());
+            watch.woken.store(false, Ordering::SeqCst);
+            let polled = request.as_mut().poll(&mut TaskContext::from_waker(&watched));
+            if polled.is_pending() && !watch.woken.load(Ordering::SeqCst) {
+                // The loads themselves end only with the request, which holds their other end.
+                let _ = loads.as_mut().poll(context);
+            }
+            polled
+        })
+        .await
+    }
+}
+
+/// Notices when the request is woken, and wakes the task that polls it.
+#[derive(Default)]
+struct Watch {
+    woken: AtomicBool,
+    task: AtomicWaker,
+}
+
+impl Wake for Watch {
+    fn wake(self: Arc<Self>) {
+        self.woken.store(true, Ordering::SeqCst);
+        self.task.wake();
     }
 }
 

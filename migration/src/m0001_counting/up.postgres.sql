@@ -61,7 +61,7 @@ CREATE TABLE event (
 CREATE TABLE tally (
     dpu_id BIGINT NOT NULL REFERENCES dpu (id),
     resolution SMALLINT NOT NULL CHECK (resolution IN (1, 24)),
-    bucket BIGINT NOT NULL CHECK (bucket % (resolution * 3600000) = 0),
+    bucket BIGINT NOT NULL CONSTRAINT tally_bucket_aligned CHECK (bucket % (resolution * 3600000) = 0),
     toward BIGINT NOT NULL CHECK (toward >= 0),
     away BIGINT NOT NULL CHECK (away >= 0),
     PRIMARY KEY (dpu_id, resolution, bucket)

@@ -72,7 +72,7 @@ CREATE TABLE event (
 CREATE TABLE tally (
     dpu_id INTEGER NOT NULL REFERENCES dpu (id),
     resolution INTEGER NOT NULL CHECK (resolution IN (1, 24)),
-    bucket INTEGER NOT NULL CHECK (bucket % (resolution * 3600000) = 0),
+    bucket INTEGER NOT NULL CONSTRAINT tally_bucket_aligned CHECK (bucket % (resolution * 3600000) = 0),
     toward INTEGER NOT NULL CHECK (toward >= 0),
     away INTEGER NOT NULL CHECK (away >= 0),
     PRIMARY KEY (dpu_id, resolution, bucket)

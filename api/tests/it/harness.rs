@@ -1,0 +1,317 @@
+//! A service to test: an app over a fresh database, its routes, and a clock that stands still.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use api::app::App;
+use api::clock::Clock;
+use api::database::Database;
+use api::floor_plan::changes::{self, NewAssignment, NewDpu, NewSpace};
+use api::server;
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Request, StatusCode};
+use entity::assignment::Placement;
+use entity::tally::Resolution;
+use entity::{Instant, event, reset, tally};
+use sea_orm::ActiveValue::{NotSet, Set};
+use sea_orm::{ActiveModelTrait, ConnectionTrait, DatabaseBackend, EntityTrait, Statement};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use tower::ServiceExt;
+
+/// What the service's clock shows unless a test sets it.
+pub(crate) const NOW: &str = "2026-03-01T12:00:00Z";
+
+/// Runs a test body on both backends, and checks after it that the tallies equal the events.
+macro_rules! on_both {
+    ($(async fn $name:ident($service:ident: &Service) $body:block)*) => {$(
+        mod $name {
+            #[allow(unused_imports)]
+            use super::*;
+
+            async fn body($service: &$crate::harness::Service) $body
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn on_sqlite() {
+                let service = $crate::harness::Service::on_sqlite().await;
+                body(&service).await;
+                service.finish().await;
+            }
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn on_postgres() {
+                let Some(service) = $crate::harness::Service::on_postgres().await else { return };
+                body(&service).await;
+                service.finish().await;
+            }
+        }
+    )*};
+}
+pub(crate) use on_both;
+
+pub(crate) struct Service {
+    pub(crate) app: Arc<App>,
+    pub(crate) url: String,
+    router: Router,
+    recording: JoinHandle<()>,
+    now_ms: Arc<AtomicI64>,
+    statements: Arc<AtomicUsize>,
+    storage: Storage,
+}
+
+/// Where the database lives, and how it goes away.
+enum Storage {
+    Folder { _folder: TempDir },
+    Server { admin_url: String, name: String },
+}
+
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
+}
+
+/// A database that is there and empty, for tests that migrate by themselves.
+pub(crate) struct Empty {
+    pub(crate) url: String,
+    storage: Storage,
+}
+
+impl Empty {
+    pub(crate) fn on_sqlite() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}?mode=rwc", folder.path().join("test.db").display());
+        Self { url, storage: Storage::Folder { _folder: folder } }
+    }
+
+    /// `None`, said once in a visible line, where there is no server and none is required.
+    pub(crate) async fn on_postgres() -> Option<Self> {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let admin_url = std::env::var("TEST_POSTGRES_URL")
+            .unwrap_or_else(|_| "postgres://postgres@127.0.0.1:5432/postgres".to_owned());
+        let connecting = tokio::time::timeout(Duration::from_secs(5), Database::connect(&admin_url));
+        let admin = match connecting.await {
+            Ok(Ok(admin)) => admin,
+            problem => {
+                assert!(
+                    std::env::var("TEST_POSTGRES_REQUIRED").is_err(),
+                    "PostgreSQL is required: {problem:?}"
+                );
+                say_once(
+                    "PostgreSQL was left out: no server at TEST_POSTGRES_URL or on the local default port",
+                );
+                return None;
+            }
+        };
+        let name = format!("headcount_test_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        admin
+            .reader()
+            .execute_unprepared(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
+            .await
+            .unwrap();
+        admin.reader().execute_unprepared(&format!("CREATE DATABASE {name}")).await.unwrap();
+        let server = admin_url.rsplit_once('/').unwrap().0;
+        Some(Self { url: format!("{server}/{name}"), storage: Storage::Server { admin_url, name } })
+    }
+
+    pub(crate) async fn remove(self) {
+        if let Storage::Server { admin_url, name } = self.storage {
+            let admin = Database::connect(&admin_url).await.unwrap();
+            admin.reader().execute_unprepared(&format!("DROP DATABASE {name} WITH (FORCE)")).await.unwrap();
+        }
+    }
+}
+
+/// Past the test runner, which keeps what passing tests print to itself.
+fn say_once(line: &str) {
+    static SAID: std::sync::Once = std::sync::Once::new();
+    SAID.call_once(|| std::io::stderr().write_all(format!("\n*** {line} ***\n").as_bytes()).unwrap());
+}
+
+impl Service {
+    pub(crate) async fn on_sqlite() -> Self {
+        Self::start(Empty::on_sqlite()).await
+    }
+
+    pub(crate) async fn on_postgres() -> Option<Self> {
+        Some(Self::start(Empty::on_postgres().await?).await)
+    }
+
+    async fn start(Empty { url, storage }: Empty) -> Self {
+        let mut database = Database::connect(&url).await.unwrap();
+        database.migrate().await.unwrap();
+        let statements = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&statements);
+        database.on_statement(move |_| {
+            count.fetch_add(1, Ordering::SeqCst);
+        });
+        let now_ms = Arc::new(AtomicI64::new(at(NOW).ms()));
+        let shown = Arc::clone(&now_ms);
+        let clock = Clock::from_fn(move || Instant::from_ms(shown.load(Ordering::SeqCst)));
+        let (app, recording) = App::start(database, clock);
+        let router = server::router(Arc::clone(&app));
+        Self { app, url, router, recording, now_ms, statements, storage }
+    }
+
+    /// Checks that the tallies equal the events, stops the service and removes the database.
+    pub(crate) async fn finish(self) {
+        self.assert_tallies_equal_events().await;
+        let Self { app, router, recording, storage, url, .. } = self;
+        drop((app, router));
+        recording.await.unwrap();
+        Empty { url, storage }.remove().await;
+    }
+
+    pub(crate) fn set_now(&self, now: &str) {
+        self.now_ms.store(at(now).ms(), Ordering::SeqCst);
+    }
+
+    /// How many SQL statements `work` issues.
+    pub(crate) async fn statements_of<T>(&self, work: impl Future<Output = T>) -> usize {
+        let before = self.statements.load(Ordering::SeqCst);
+        work.await;
+        self.statements.load(Ordering::SeqCst) - before
+    }
+
+    pub(crate) fn is_sqlite(&self) -> bool {
+        self.app.database.backend() == DatabaseBackend::Sqlite
+    }
+
+    pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+        Answer { status: parts.status, headers: parts.headers, body: String::from_utf8(body.into()).unwrap() }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.send(Request::get(path).body(Body::empty()).unwrap()).await
+    }
+
+    /// The count by REST, which must answer.
+    pub(crate) async fn count(&self, space: i64, ts: &str) -> i64 {
+        let answer = self.get(&format!("/space/{space}/count?ts={}", ts.replace('+', "%2B"))).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+        answer.json()["count"].as_i64().unwrap()
+    }
+
+    /// The answer to a GraphQL request.
+    pub(crate) async fn ask(&self, query: &str, variables: Value) -> Value {
+        let body = json!({ "query": query, "variables": variables }).to_string();
+        let request = Request::post("/graphql").header("content-type", "application/json");
+        let answer = self.send(request.body(body.into()).unwrap()).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+        answer.json()
+    }
+
+    /// The data of a GraphQL answer that must have no errors.
+    pub(crate) async fn data(&self, query: &str, variables: Value) -> Value {
+        let mut answer = self.ask(query, variables).await;
+        assert!(answer.get("errors").is_none(), "{answer:#}");
+        answer["data"].take()
+    }
+
+    /// The payload of an `ingest` of these events.
+    pub(crate) async fn ingest(&self, events: Value) -> Value {
+        let query = "mutation ($events: [EventInput!]!) {
+            ingest(events: $events) { accepted duplicates rejected { index code message } }
+        }";
+        self.data(query, json!({ "events": events })).await["ingest"].take()
+    }
+
+    pub(crate) async fn space(&self, name: &str) -> i64 {
+        let transaction = self.app.database.begin().await.unwrap();
+        let new = NewSpace { name: name.to_owned(), capacity: None };
+        let row = changes::create_space(&transaction, new, self.app.clock.now()).await.unwrap();
+        transaction.commit().await.unwrap();
+        row.id
+    }
+
+    pub(crate) async fn dpu(&self, serial: &str) -> i64 {
+        let transaction = self.app.database.begin().await.unwrap();
+        let new = NewDpu { serial: serial.to_owned(), name: Some(format!("DPU {serial}")) };
+        let row = changes::create_dpu(&transaction, new, self.app.clock.now()).await.unwrap();
+        transaction.commit().await.unwrap();
+        row.id
+    }
+
+    pub(crate) async fn assign(
+        &self,
+        dpu_id: i64,
+        space_id: i64,
+        placement: Placement,
+        starts_at: Option<Instant>,
+        ends_at: Option<Instant>,
+    ) -> i64 {
+        let transaction = self.app.database.begin().await.unwrap();
+        let new = NewAssignment { dpu_id, space_id, placement, doorway: None, starts_at, ends_at };
+        let row = changes::create_assignment(&transaction, new, self.app.clock.now()).await.unwrap();
+        transaction.commit().await.unwrap();
+        row.id
+    }
+
+    pub(crate) async fn reset(&self, space_id: i64, ts: Instant, count: i32) {
+        let now = self.app.clock.now();
+        let row = reset::ActiveModel {
+            id: NotSet,
+            space_id: Set(space_id),
+            ts: Set(ts),
+            count: Set(count),
+            note: Set(None),
+            created: Set(now),
+            modified: Set(now),
+        };
+        let transaction = self.app.database.begin().await.unwrap();
+        row.insert(&transaction).await.unwrap();
+        transaction.commit().await.unwrap();
+    }
+
+    pub(crate) async fn stored_events(&self) -> Vec<event::Model> {
+        event::Entity::find().all(self.app.database.reader()).await.unwrap()
+    }
+
+    async fn assert_tallies_equal_events(&self) {
+        let mut expected = std::collections::BTreeMap::new();
+        for event in self.stored_events().await {
+            for resolution in Resolution::ALL {
+                let key = (event.dpu_id, resolution, resolution.bucket(event.ts));
+                let (toward, away) = expected.entry(key).or_insert((0, 0));
+                *(if event.direction == event::Direction::Toward { toward } else { away }) += 1;
+            }
+        }
+        let tallies = tally::Entity::find().all(self.app.database.reader()).await.unwrap();
+        let found: std::collections::BTreeMap<_, _> = tallies
+            .into_iter()
+            .map(|tally| ((tally.dpu_id, tally.resolution, tally.bucket), (tally.toward, tally.away)))
+            .collect();
+        assert_eq!(found, expected, "the tallies differ from the events");
+    }
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error} in {}", self.body))
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+}
+
+/// The instant that the text says.
+pub(crate) fn at(text: &str) -> Instant {
+    text.parse().unwrap()
+}
+
+/// Runs one statement, and returns what the database says if it refuses.
+pub(crate) async fn refusal(database: &Database, sql: &str) -> Option<String> {
+    let statement = Statement::from_string(database.backend(), sql);
+    let transaction = database.begin().await.unwrap();
+    let refused = transaction.execute_raw(statement).await.err().map(|error| error.to_string());
+    transaction.rollback().await.unwrap();
+    refused
+}

@@ -1,0 +1,16 @@
+//! The service through its public interfaces, each test on a database of its own, on SQLite and on
+//! PostgreSQL by the same test body.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod contract;
+mod database;
+mod graphql;
+mod harness;
+mod ingest;
+mod migrations;
+mod schema;
+mod worlds;
+
+#[path = "../../src/counting/oracle.rs"]
+mod oracle;

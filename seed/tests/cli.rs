@@ -1,0 +1,322 @@
+//! The seed binary as people run it.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use api::app::App;
+use api::clock::Clock;
+use api::database::Database;
+use entity::{Instant, event};
+use sea_orm::EntityTrait;
+use tempfile::TempDir;
+
+const PLAN: &str = r#"
+    [[space]]
+    name = "Hall"
+    capacity = 10
+    [[space]]
+    name = "Loft"
+    [[dpu]]
+    serial = "283"
+    [[dpu]]
+    serial = "423"
+    name = "Stairs"
+    [[assignment]]
+    dpu = "283"
+    space = "Hall"
+    placement = "inside"
+    [[assignment]]
+    dpu = "423"
+    space = "Hall"
+    placement = "inside"
+    [[assignment]]
+    dpu = "423"
+    space = "Loft"
+    placement = "outside"
+    doorway = "Stairs"
+    starts_at = 2018-02-01T00:00:00Z
+    ends_at = "2019-01-01"
+"#;
+
+/// A folder with a database in it, and files to load.
+struct Desk {
+    folder: TempDir,
+}
+
+struct Ran {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+impl Desk {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn with_plan() -> Self {
+        let desk = Self::new();
+        desk.file("plan.toml", PLAN);
+        desk
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn file(&self, name: &str, contents: impl AsRef<[u8]>) {
+        fs::write(self.path(name), contents).unwrap();
+    }
+
+    fn run(&self, arguments: &[&str]) -> Ran {
+        let Output { status, stdout, stderr } = Command::new(env!("CARGO_BIN_EXE_seed"))
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .env("DATABASE_URL", "sqlite://test.db?mode=rwc")
+            .output()
+            .unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Ran { code: status.code().unwrap(), out: text(stdout), err: text(stderr) }
+    }
+
+    /// Loads the plan and a CSV of these contents.
+    fn load(&self, csv: impl AsRef<[u8]>, more: &[&str]) -> Ran {
+        self.file("events.csv", csv);
+        self.run(&[&["--plan", "plan.toml", "--csv", "events.csv"], more].concat())
+    }
+
+    async fn database(&self) -> Database {
+        Database::connect(&format!("sqlite://{}", self.path("test.db").display())).await.unwrap()
+    }
+
+    async fn stored(&self) -> usize {
+        event::Entity::find().all(self.database().await.reader()).await.unwrap().len()
+    }
+
+    /// The counts of the first two spaces.
+    async fn counts(&self, ts: &str) -> [i64; 2] {
+        let (app, _) = App::start(self.database().await, Clock::system());
+        let plan = app.floor_plan().await.unwrap();
+        let at: Instant = ts.parse().unwrap();
+        [
+            app.count(plan.space(1).unwrap(), at).await.unwrap(),
+            app.count(plan.space(2).unwrap(), at).await.unwrap(),
+        ]
+    }
+}
+
+fn assert_contains(text: &str, part: &str) {
+    assert!(text.contains(part), "{part:?} is not in: {text}");
+}
+
+#[tokio::test]
+async fn without_files_it_loads_the_sample_once() {
+    let desk = Desk::new();
+    let first = desk.run(&[]);
+    assert_eq!((first.code, first.err.as_str()), (0, ""));
+    assert_eq!(
+        first.out,
+        "floor plan: 10 entries created, 0 corrected, 0 as they were\n\
+         sample events: 3034 rows read, 3000 stored, 34 duplicates collapsed, 0 rejected\n\
+         space 1: Room 1\nspace 2: Room 2\n"
+    );
+    let second = desk.run(&[]);
+    assert_eq!(second.code, 0);
+    assert_contains(&second.out, "floor plan: 0 entries created, 0 corrected, 10 as they were");
+    assert_contains(
+        &second.out,
+        "3034 rows read, 0 stored, 3034 duplicates collapsed, 0 rejected: nothing new",
+    );
+    assert_eq!(desk.stored().await, 3000);
+}
+
+#[tokio::test]
+async fn the_sample_has_the_quirks_of_real_data() {
+    let desk = Desk::new();
+    desk.run(&[]);
+    let [first, _] = desk.counts("2025-03-03T08:00:00Z").await;
+    assert!(first < 0, "people were inside before counting began: {first}");
+    let text = include_str!("../sample/events.csv");
+    let stamps: Vec<&str> = text.lines().skip(1).map(|line| &line[1..25]).collect();
+    assert!(stamps.windows(2).any(|pair| pair[0] > pair[1]), "nothing is late");
+    assert_contains(text, "\",-1,1001\n");
+    assert_contains(text, "\",\"-1\",\"1001\"\n");
+    assert_contains(include_str!("../sample/plan.toml"), "ends_at");
+}
+
+#[test]
+fn the_sample_is_what_the_generator_writes() {
+    let desk = Desk::new();
+    let ran = desk.run(&["generate", "--csv", "out.csv", "--plan", "out.toml"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(fs::read_to_string(desk.path("out.csv")).unwrap() == include_str!("../sample/events.csv"));
+    assert!(fs::read_to_string(desk.path("out.toml")).unwrap() == include_str!("../sample/plan.toml"));
+}
+
+#[tokio::test]
+async fn what_is_generated_has_the_size_that_was_asked_for_and_loads() {
+    let desk = Desk::new();
+    let generate = |seed: &str, csv: &str| {
+        let sizes = ["generate", "--dpus", "20", "--days", "9", "--events", "12345", "--plan", "out.toml"];
+        assert_eq!(desk.run(&[&sizes[..], &["--seed", seed, "--csv", csv]].concat()).code, 0);
+    };
+    generate("7", "a.csv");
+    generate("7", "b.csv");
+    generate("8", "c.csv");
+    let read = |name: &str| fs::read(desk.path(name)).unwrap();
+    assert!(read("a.csv") == read("b.csv"), "the same seed gives the same bytes");
+    assert!(read("a.csv") != read("c.csv"), "another seed gives others");
+    let ran = desk.run(&["--plan", "out.toml", "--csv", "a.csv"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert_contains(&ran.out, "12345 stored");
+    assert_contains(&ran.out, "space 10: Room 10");
+    assert_eq!(desk.stored().await, 12345);
+}
+
+#[tokio::test]
+async fn exact_repeats_are_collapsed_or_kept() {
+    let csv = "timestamp,direction,dpu_id\n2018-02-24,1,283\n2018-02-24,1,283\n2018-02-24T00:00:00Z,+1,\"283\"\n2018-02-24,-1,423\n";
+    let collapsed = Desk::with_plan();
+    assert_contains(
+        &collapsed.load(csv, &[]).out,
+        "4 rows read, 2 stored, 2 duplicates collapsed, 0 rejected",
+    );
+    assert_eq!(collapsed.counts("2018-02-24").await, [0, 1]);
+    let kept = Desk::with_plan();
+    assert_contains(
+        &kept.load(csv, &["--duplicates", "keep"]).out,
+        "4 rows read, 4 stored, 0 duplicates collapsed",
+    );
+    assert_eq!(kept.counts("2018-02-24").await, [2, 1]);
+    assert_contains(
+        &kept.load(csv, &["--duplicates", "keep"]).out,
+        "0 stored, 4 duplicates collapsed, 0 rejected: nothing new",
+    );
+}
+
+#[tokio::test]
+async fn a_malformed_row_is_reported_with_its_line_and_the_rest_is_loaded() {
+    let csv = "timestamp,direction,dpu_id\r\n2018-02-24,1,283\r\n\r\n2018-02-30,1,283\r\n2018-02-24,0,283\r\n2018-02-24,1,999\r\n2018-02-24,-1,42";
+    let desk = Desk::with_plan();
+    let ran = desk.load(csv, &[]);
+    assert_eq!(ran.code, 1);
+    assert_contains(&ran.err, "events.csv:4: \"2018-02-30\" is not a timestamp");
+    assert_contains(&ran.err, "events.csv:5: the direction \"0\" is not one");
+    assert_contains(&ran.err, "events.csv:6: no DPU has the serial \"999\"");
+    assert_contains(&ran.err, "events.csv:7: no DPU has the serial \"42\"");
+    assert_contains(&ran.out, "5 rows read, 1 stored, 0 duplicates collapsed, 4 rejected");
+    assert_eq!(desk.stored().await, 1);
+}
+
+#[tokio::test]
+async fn strict_loads_everything_or_nothing() {
+    let desk = Desk::with_plan();
+    let bad = "timestamp,direction,dpu_id\n2018-02-24,1,283\n2018-02-24,2,283\n";
+    let ran = desk.load(bad, &["--strict"]);
+    assert_eq!(ran.code, 1);
+    assert_contains(&ran.err, "events.csv:3:");
+    assert_contains(&ran.err, "1 of 2 rows were rejected, so nothing was loaded");
+    assert_eq!(desk.stored().await, 0);
+    assert!(
+        App::start(desk.database().await, Clock::system()).0.floor_plan().await.unwrap().spaces().is_empty()
+    );
+
+    let ran = desk.load("timestamp,direction,dpu_id\n2018-02-24,1,283\n", &["--strict"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert_eq!(desk.stored().await, 1);
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_read_says_why_and_changes_nothing() {
+    let desk = Desk::with_plan();
+    let good = "timestamp,direction,dpu_id\n2018-02-24,1,283\n";
+    for (csv, reason) in [
+        (b"".as_slice(), "the file is empty"),
+        (b"2018-02-24,1,283\n", "the file has no header"),
+        (b"timestamp,direction\n2018-02-24,1\n", "lacks the column dpu_id"),
+        (b"timestamp,direction,dpu_id,\xe9\n2018-02-24,1,283,1\n", "not UTF-8"),
+    ] {
+        let ran = desk.load(csv, &[]);
+        assert_eq!(ran.code, 1);
+        assert_contains(&ran.err, reason);
+        assert_eq!(desk.stored().await, 0);
+    }
+    for (more, reason) in [
+        (["--csv", "nowhere.csv"], "cannot read nowhere.csv"),
+        (["--plan", "nowhere.toml"], "cannot read nowhere.toml"),
+        (["--csv", "."], "cannot"),
+    ] {
+        let ran = desk.run(&more);
+        assert_eq!(ran.code, 1);
+        assert_contains(&ran.err, reason);
+    }
+    // Accepted, each in its own way: a byte order mark, CRLF, a column that nobody reads.
+    let ran = desk.load(good.replace('\n', "\r\n").replace("timestamp", "\u{feff}timestamp"), &[]);
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""));
+    let ran = desk.load("note,timestamp,direction,dpu_id\nx,2018-02-25,1,283\n", &[]);
+    assert_eq!(ran.code, 0);
+    assert_contains(&ran.err, "the column \"note\" is not read");
+    for row in ["r\u{0}w,1,283", "2018-02-24,1,28\u{0}3", "2018-02-24,1,283,extra", "2018-02-24,\"1,283"] {
+        assert_eq!(desk.load(format!("{good}{row}\n"), &[]).code, 1, "{row}");
+    }
+    let ran = desk.load([good.as_bytes(), b"2018-02-24,1,\xe9\n"].concat(), &[]);
+    assert_contains(&ran.err, "events.csv:3: the row is not UTF-8 text");
+    assert_eq!(desk.stored().await, 2);
+}
+
+#[tokio::test]
+async fn a_plan_is_applied_whole_or_not_at_all() {
+    for (plan, reason) in [
+        ("[[space]]\nname = \"\"", "space \"\": name is empty"),
+        ("[[space]]\nname = \"A\"\ncapacity = 0", "space \"A\": a capacity is 1 or more, not 0"),
+        ("[[space]]\nname = \"A\"\nsize = 3", "unknown field `size`"),
+        ("[[room]]\nname = \"A\"", "unknown field `room`"),
+        ("[[space]]", "missing field `name`"),
+        ("[[dpu]]\nserial = 5", "invalid type"),
+        ("[[assignment]]\ndpu = \"1\"\nspace = \"A\"\nplacement = \"inside\"", "there is no dpu \"1\""),
+        (
+            "[[dpu]]\nserial = \"1\"\n[[assignment]]\ndpu = \"1\"\nspace = \"A\"\nplacement = \"inside\"",
+            "there is no space \"A\"",
+        ),
+        ("[[assignment]]\ndpu = \"1\"\nspace = \"A\"\nplacement = \"beside\"", "unknown variant `beside`"),
+        (
+            "[[space]]\nname = \"A\"\n[[dpu]]\nserial = \"1\"\n[[assignment]]\ndpu = \"1\"\nspace = \"A\"\nplacement = \"inside\"\nstarts_at = \"2018-02-30\"",
+            "assignment 1 (dpu \"1\", space \"A\"): starts_at: \"2018-02-30\" is not a timestamp",
+        ),
+        (
+            "[[space]]\nname = \"A\"\n[[dpu]]\nserial = \"1\"\n[[assignment]]\ndpu = \"1\"\nspace = \"A\"\nplacement = \"inside\"\nstarts_at = \"2018-02-02\"\nends_at = \"2018-02-02\"",
+            "an assignment ends after it starts",
+        ),
+        (
+            "[[space]]\nname = \"A\"\n[[dpu]]\nserial = \"1\"\n[[assignment]]\ndpu = \"1\"\nspace = \"A\"\nplacement = \"inside\"\n[[assignment]]\ndpu = \"1\"\nspace = \"A\"\nplacement = \"inside\"\nstarts_at = \"2018-02-02\"",
+            "assignment 2 (dpu \"1\", space \"A\"): this DPU counts for this space already",
+        ),
+    ] {
+        let desk = Desk::new();
+        desk.file("plan.toml", plan);
+        let ran = desk.run(&["--plan", "plan.toml"]);
+        assert_eq!(ran.code, 1, "{plan}");
+        assert_contains(&ran.err, reason);
+        if Path::exists(&desk.path("test.db")) {
+            let (app, _) = App::start(desk.database().await, Clock::system());
+            assert!(app.floor_plan().await.unwrap().spaces().is_empty(), "{plan}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_corrected_plan_corrects_what_is_stored() {
+    let desk = Desk::with_plan();
+    desk.load("timestamp,direction,dpu_id\n2018-02-24,1,423\n2018-03-24,1,423\n", &[]);
+    assert_eq!(desk.counts("2020-01-01").await, [2, -2]);
+    desk.file(
+        "plan.toml",
+        PLAN.replace("2019-01-01", "2018-03-01").replace("capacity = 10", "capacity = 12"),
+    );
+    let ran = desk.run(&["--plan", "plan.toml"]);
+    assert_contains(&ran.out, "floor plan: 0 entries created, 2 corrected, 5 as they were");
+    assert_eq!(desk.counts("2020-01-01").await, [2, -1]);
+}
