@@ -8,6 +8,7 @@ pub mod dpu;
 pub mod event;
 mod instant;
 pub mod reset;
+pub mod reset_rule;
 pub mod space;
 pub mod tally;
 

@@ -31,6 +31,9 @@ pub struct Model {
     /// The true counts that were stated for it.
     #[sea_orm(has_many)]
     pub resets: HasMany<super::reset::Entity>,
+    /// The true counts that hold for it every day.
+    #[sea_orm(has_many)]
+    pub reset_rules: HasMany<super::reset_rule::Entity>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

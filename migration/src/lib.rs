@@ -8,6 +8,7 @@ use sea_orm_migration::prelude::*;
 pub use sea_orm_migration::prelude::{DbErr, MigratorTrait};
 
 mod m0001_counting;
+mod m0002_reset_rules;
 
 /// Every migration, oldest first.
 #[derive(Debug)]
@@ -16,7 +17,7 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_counting::Migration)]
+        vec![Box::new(m0001_counting::Migration), Box::new(m0002_reset_rules::Migration)]
     }
 }
 

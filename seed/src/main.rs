@@ -44,7 +44,7 @@ enum Command {
 struct LoadArguments {
     #[command(flatten)]
     database: DatabaseConfig,
-    /// A floor plan in TOML: [[space]], [[dpu]] and [[assignment]] tables
+    /// A floor plan in TOML: `[[space]]`, `[[dpu]]` and `[[assignment]]` tables
     #[arg(long, value_name = "FILE")]
     plan: Option<PathBuf>,
     /// Events in CSV, with a header that names `timestamp`, `direction` and `dpu_id`

@@ -1,14 +1,14 @@
 //! The account of a count: where it starts, and which stretch of which odometer each assignment adds.
 
+use entity::Instant;
 use entity::assignment::{self, Placement};
-use entity::{Instant, reset};
 
-use super::Crossings;
+use super::{Crossings, Start};
 
 /// How many people were in one space at one instant, before anybody has looked at an odometer.
 #[derive(Clone, Copy, Debug)]
 pub struct Account<'a> {
-    reset: Option<&'a reset::Model>,
+    start: Option<Start<'a>>,
     assignments: &'a [assignment::Model],
     at: Instant,
 }
@@ -34,25 +34,29 @@ pub struct Term<'a> {
 }
 
 impl<'a> Account<'a> {
-    /// The account of the space that `assignments` and `resets` belong to, at `at`.
-    ///
-    /// `resets` must be in ascending order of their instants.
-    pub fn new(assignments: &'a [assignment::Model], resets: &'a [reset::Model], at: Instant) -> Self {
-        let newest = resets.partition_point(|reset| reset.ts <= at).checked_sub(1);
-        Self { reset: newest.map(|index| &resets[index]), assignments, at }
+    /// The account at `at` of the space that `assignments` belong to. `start` is the newest reset at or
+    /// before `at`; `None`: the count starts from 0, before the first crossing ever.
+    pub fn new(assignments: &'a [assignment::Model], start: Option<Start<'a>>, at: Instant) -> Self {
+        Self { start, assignments, at }
     }
 
-    /// The reset that the count starts from; `None`: it starts from 0, before the first crossing ever.
-    pub fn reset(&self) -> Option<&'a reset::Model> {
-        self.reset
+    /// What the count starts from.
+    pub fn start(&self) -> Option<Start<'a>> {
+        self.start
+    }
+
+    /// The same account as if nobody had ever stated a count.
+    #[must_use]
+    pub fn without_start(&self) -> Self {
+        Self { start: None, ..*self }
     }
 
     /// What the assignments add; those whose stretch is empty are left out.
     pub fn terms(&self) -> impl Iterator<Item = Term<'a>> + use<'a> {
-        let (reset, at) = (self.reset.map(|reset| reset.ts), self.at);
+        let (start, at) = (self.start.map(|start| start.ts), self.at);
         self.assignments.iter().filter_map(move |assignment| {
             // `None` sorts first, and so stands for minus infinity.
-            let after = reset.max(assignment.starts_at.map(Instant::just_before));
+            let after = start.max(assignment.starts_at.map(Instant::just_before));
             let until = assignment.ends_at.map_or(at, |ends_at| at.min(ends_at.just_before()));
             (after < Some(until)).then_some(Term { assignment, after, until })
         })
@@ -66,7 +70,7 @@ impl<'a> Account<'a> {
     /// The count, below zero where more people left than were known of. `odometer` is asked for the
     /// [`readings`](Self::readings) and for no others.
     pub fn net(&self, odometer: impl Fn(Reading) -> Crossings) -> i64 {
-        let start = self.reset.map_or(0, |reset| i64::from(reset.count));
+        let start = self.start.map_or(0, |start| start.count);
         let added: i64 = self.terms().map(|term| term.net(&odometer)).sum();
         start + added
     }

@@ -13,17 +13,23 @@
 //! corrected assignment corrects every count at once; a late event changes one odometer; an event sent
 //! again changes nothing, since a set of events has it only once.
 //!
+//! A reset is recorded, or it is the occurrence of a rule that holds every day ([`Starts`]).
+//!
 //! An [`Account`] is the formula for one space and instant. It says which odometers it needs
 //! ([`Account::readings`]), and once somebody has read them, what they add up to ([`Account::net`]).
 
 mod account;
+pub mod calendar;
 mod crossings;
+pub mod history;
 mod odometer;
 #[cfg(test)]
 mod oracle;
 #[cfg(test)]
 mod properties;
+mod start;
 
 pub use account::{Account, Reading, Term};
 pub use crossings::Crossings;
 pub use odometer::Odometer;
+pub use start::{Source, Start, Starts};

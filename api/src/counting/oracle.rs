@@ -68,4 +68,23 @@ impl World {
         }
         count
     }
+
+    /// How many people entered `space` and left it in `[start, end)`.
+    pub(crate) fn crossings(&self, space: i64, start: i64, end: i64) -> (i64, i64) {
+        let (mut entrances, mut exits) = (0, 0);
+        let distinct: HashSet<_> =
+            self.events.iter().filter(|event| (start..end).contains(&event.ts)).collect();
+        for event in distinct {
+            for assignment in self.assignments.iter().filter(|a| a.space == space && a.dpu == event.dpu) {
+                let holds = assignment.starts_at.is_none_or(|starts_at| starts_at <= event.ts)
+                    && assignment.ends_at.is_none_or(|ends_at| event.ts < ends_at);
+                match (holds, assignment.placement * event.direction) {
+                    (true, 1) => entrances += 1,
+                    (true, _) => exits += 1,
+                    (false, _) => {}
+                }
+            }
+        }
+        (entrances, exits)
+    }
 }

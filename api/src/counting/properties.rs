@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 
+use chrono_tz::Tz;
 use entity::assignment::Placement;
 use entity::event::Direction;
 use entity::{Instant, assignment, reset};
@@ -10,8 +11,9 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
+use super::history::{self, Bucket};
 use super::oracle::{self, World};
-use super::{Account, Crossings, Odometer, Reading};
+use super::{Account, Crossings, Odometer, Reading, Starts};
 
 const DPUS: i64 = 4;
 const SPACES: i64 = 3;
@@ -71,14 +73,19 @@ fn world() -> impl Strategy<Value = World> {
     )
 }
 
-/// The count by the formula, with odometers built from the world's distinct events.
-fn formula(world: &World, space: i64, at: i64) -> i64 {
-    let epoch = Instant::from_ms(0);
-    let assignments: Vec<_> = world
-        .assignments
-        .iter()
-        .filter(|assignment| assignment.space == space)
-        .map(|assignment| assignment::Model {
+/// What the formula needs of one space.
+struct Place {
+    assignments: Vec<assignment::Model>,
+    resets: Vec<reset::Model>,
+    /// By DPU, its distinct crossings in any order.
+    crossings: Vec<Vec<(Instant, Direction)>>,
+}
+
+impl Place {
+    fn new(world: &World, space: i64) -> Self {
+        let epoch = Instant::from_ms(0);
+        let assignments = world.assignments.iter().filter(|assignment| assignment.space == space);
+        let assignments = assignments.map(|assignment| assignment::Model {
             id: 0,
             dpu_id: assignment.dpu,
             space_id: space,
@@ -88,39 +95,63 @@ fn formula(world: &World, space: i64, at: i64) -> i64 {
             ends_at: assignment.ends_at.map(Instant::from_ms),
             created: epoch,
             modified: epoch,
-        })
-        .collect();
-    let mut resets: Vec<_> = world
-        .resets
-        .iter()
-        .filter(|reset| reset.space == space)
-        .map(|reset| reset::Model {
-            id: 0,
-            space_id: space,
-            ts: Instant::from_ms(reset.ts),
-            count: i32::try_from(reset.count).unwrap(),
-            note: None,
-            created: epoch,
-            modified: epoch,
-        })
-        .collect();
-    resets.sort_by_key(|reset| reset.ts);
-
-    let distinct: HashSet<_> = world.events.iter().copied().collect();
-    let odometers: Vec<Odometer> = (0..DPUS)
-        .map(|dpu| {
+        });
+        let resets = world.resets.iter().filter(|reset| reset.space == space);
+        let mut resets: Vec<_> = resets
+            .map(|reset| reset::Model {
+                id: 0,
+                space_id: space,
+                ts: Instant::from_ms(reset.ts),
+                count: i32::try_from(reset.count).unwrap(),
+                note: None,
+                created: epoch,
+                modified: epoch,
+            })
+            .collect();
+        resets.sort_by_key(|reset| reset.ts);
+        let distinct: HashSet<_> = world.events.iter().copied().collect();
+        let crossings = (0..DPUS).map(|dpu| {
             let of_dpu = distinct.iter().filter(|event| event.dpu == dpu);
-            of_dpu
-                .map(|event| (Instant::from_ms(event.ts), Direction::from_sign(event.direction).unwrap()))
-                .collect()
+            of_dpu.map(|e| (Instant::from_ms(e.ts), Direction::from_sign(e.direction).unwrap())).collect()
+        });
+        Self { assignments: assignments.collect(), resets, crossings: crossings.collect() }
+    }
+
+    fn starts(&self) -> Starts<'_> {
+        Starts { resets: &self.resets, rules: &[], zone: Tz::UTC }
+    }
+
+    fn account(&self, at: Instant) -> Account<'_> {
+        Account::new(&self.assignments, self.starts().newest(at), at)
+    }
+
+    fn crossings(&self, dpu: i64) -> &[(Instant, Direction)] {
+        &self.crossings[usize::try_from(dpu).unwrap()]
+    }
+
+    /// The count by the formula.
+    fn net(&self, at: Instant) -> i64 {
+        let account = self.account(at);
+        let announced: HashSet<Reading> = account.readings().collect();
+        account.net(|reading| {
+            assert!(announced.contains(&reading), "{reading:?} was not announced");
+            self.crossings(reading.dpu).iter().copied().collect::<Odometer>().at(reading.at)
         })
-        .collect();
-    let account = Account::new(&assignments, &resets, Instant::from_ms(at));
-    let announced: HashSet<Reading> = account.readings().collect();
-    account.net(|reading| {
-        assert!(announced.contains(&reading), "{reading:?} was not announced");
-        odometers[usize::try_from(reading.dpu).unwrap()].at(reading.at)
-    })
+    }
+
+    fn history(&self, edges: &[Instant], answer: impl Fn(i64) -> i64) -> Vec<Bucket> {
+        let (start, end) = (edges[0], edges[edges.len() - 1]);
+        let account = self.account(end.just_before());
+        let mut steps: Vec<_> = history::resets(&self.starts().within(start, end)).collect();
+        for term in history::terms(&account, start) {
+            steps.extend(history::steps(&term, self.crossings(term.assignment.dpu_id)));
+        }
+        history::history(edges, self.net(start.just_before()), steps, answer)
+    }
+}
+
+fn formula(world: &World, space: i64, at: i64) -> i64 {
+    Place::new(world, space).net(Instant::from_ms(at))
 }
 
 proptest! {
@@ -131,6 +162,31 @@ proptest! {
         for space in 0..SPACES {
             for at in -1..=LAST {
                 prop_assert_eq!(formula(&world, space, at), world.count(space, at), "space {} at {}", space, at);
+            }
+        }
+    }
+
+    #[test]
+    fn a_history_says_what_asking_at_every_millisecond_says(
+        world in world(), mut edges in vec(0..=LAST, 2..6), clamp in any::<bool>()
+    ) {
+        edges.sort_unstable();
+        edges.dedup();
+        let answer = |net: i64| if clamp { net.max(0) } else { net };
+        for space in 0..SPACES {
+            let instants: Vec<_> = edges.iter().map(|ms| Instant::from_ms(*ms)).collect();
+            let buckets = Place::new(&world, space).history(&instants, answer);
+            prop_assert_eq!(buckets.len(), edges.len() - 1);
+            for (bucket, edge) in buckets.iter().zip(edges.windows(2)) {
+                let counts: Vec<i64> = (edge[0]..edge[1]).map(|ms| answer(world.count(space, ms))).collect();
+                prop_assert_eq!(bucket.count, counts[counts.len() - 1]);
+                prop_assert_eq!(Some(&bucket.min), counts.iter().min());
+                prop_assert_eq!(Some(&bucket.max), counts.iter().max());
+                #[expect(clippy::cast_precision_loss, reason = "small numbers")]
+                let mean = counts.iter().sum::<i64>() as f64 / counts.len() as f64;
+                prop_assert!((bucket.average - mean).abs() < 1e-9, "{} is not {}", bucket.average, mean);
+                let crossed = world.crossings(space, edge[0], edge[1]);
+                prop_assert_eq!((bucket.entrances, bucket.exits), crossed);
             }
         }
     }

@@ -11,13 +11,27 @@ mod refusal;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use entity::{Instant, assignment, dpu, reset, space};
+use chrono_tz::Tz;
+use entity::{Instant, assignment, dpu, reset, reset_rule, space};
 pub use plans::FloorPlans;
 pub use refusal::{ChangeError, Refusal, RefusalCode};
 
-use crate::counting::Account;
+use crate::counting::{Account, Starts};
 
-/// All spaces, DPUs, assignments and resets as they were at one revision.
+/// The rows that a floor plan is made of.
+#[derive(Debug, Default)]
+struct Rows {
+    spaces: Vec<space::Model>,
+    dpus: Vec<dpu::Model>,
+    /// In ascending order of their ids.
+    assignments: Vec<assignment::Model>,
+    /// In ascending order of their instants.
+    resets: Vec<reset::Model>,
+    /// In ascending order of their ids.
+    rules: Vec<reset_rule::Model>,
+}
+
+/// All spaces, DPUs, assignments, resets and reset rules as they were at one revision.
 #[derive(Debug, Default)]
 pub struct FloorPlan {
     revision: i64,
@@ -35,6 +49,10 @@ pub struct Space {
     pub assignments: Vec<assignment::Model>,
     /// Its resets, earliest first.
     pub resets: Vec<reset::Model>,
+    /// Its reset rules, oldest id first.
+    pub rules: Vec<reset_rule::Model>,
+    /// Its time zone.
+    pub zone: Tz,
 }
 
 /// A DPU and where it has hung.
@@ -47,20 +65,11 @@ pub struct Dpu {
 }
 
 impl FloorPlan {
-    /// Puts the rows in their places. `resets` must be in ascending order of their instants, and
-    /// `assignments` of their ids.
-    fn new(
-        revision: i64,
-        spaces: Vec<space::Model>,
-        dpus: Vec<dpu::Model>,
-        assignments: Vec<assignment::Model>,
-        resets: Vec<reset::Model>,
-    ) -> Self {
+    /// Puts the rows in their places.
+    fn new(revision: i64, rows: Rows) -> Self {
+        let Rows { spaces, dpus, assignments, resets, rules } = rows;
         let dpu_ids = dpus.iter().map(|dpu| (dpu.serial.clone(), dpu.id)).collect();
-        let mut spaces: BTreeMap<_, _> = spaces
-            .into_iter()
-            .map(|row| (row.id, Space { row, assignments: Vec::new(), resets: Vec::new() }))
-            .collect();
+        let mut spaces: BTreeMap<_, _> = spaces.into_iter().map(|row| (row.id, Space::new(row))).collect();
         let mut dpus: BTreeMap<_, _> =
             dpus.into_iter().map(|row| (row.id, Dpu { row, assignments: Vec::new() })).collect();
         for assignment in assignments {
@@ -74,6 +83,11 @@ impl FloorPlan {
         for reset in resets {
             if let Some(space) = spaces.get_mut(&reset.space_id) {
                 space.resets.push(reset);
+            }
+        }
+        for rule in rules {
+            if let Some(space) = spaces.get_mut(&rule.space_id) {
+                space.rules.push(rule);
             }
         }
         Self { revision, spaces: shared(spaces), dpus: shared(dpus), dpu_ids }
@@ -110,9 +124,20 @@ fn shared<T>(things: BTreeMap<i64, T>) -> BTreeMap<i64, Arc<T>> {
 }
 
 impl Space {
+    fn new(row: space::Model) -> Self {
+        // Only names of zones are ever stored; a name that a newer tz database has dropped reads as UTC.
+        let zone = row.time_zone.parse().unwrap_or(Tz::UTC);
+        Self { row, assignments: Vec::new(), resets: Vec::new(), rules: Vec::new(), zone }
+    }
+
+    /// All that states its counts.
+    pub fn starts(&self) -> Starts<'_> {
+        Starts { resets: &self.resets, rules: &self.rules, zone: self.zone }
+    }
+
     /// What the count at `at` is made of.
     pub fn account(&self, at: Instant) -> Account<'_> {
-        Account::new(&self.assignments, &self.resets, at)
+        Account::new(&self.assignments, self.starts().newest(at), at)
     }
 
     /// What a count of `net` people is answered as: below zero it may be clamped.

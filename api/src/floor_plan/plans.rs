@@ -2,10 +2,10 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use entity::{assignment, dpu, reset, space};
+use entity::{assignment, dpu, reset, reset_rule, space};
 use sea_orm::{ConnectionTrait, DbErr, EntityTrait, QueryOrder, Statement};
 
-use super::FloorPlan;
+use super::{FloorPlan, Rows};
 use crate::database::Database;
 
 /// Hands out the floor plan as it is in the database now.
@@ -59,13 +59,15 @@ async fn revision(connection: &impl ConnectionTrait) -> Result<i64, DbErr> {
 
 /// The floor plan as one transaction sees it.
 pub(super) async fn load_in(connection: &impl ConnectionTrait) -> Result<FloorPlan, DbErr> {
-    Ok(FloorPlan::new(
-        revision(connection).await?,
-        space::Entity::find().all(connection).await?,
-        dpu::Entity::find().all(connection).await?,
-        assignment::Entity::find().order_by_asc(assignment::Column::Id).all(connection).await?,
-        reset::Entity::find().order_by_asc(reset::Column::Ts).all(connection).await?,
-    ))
+    let revision = revision(connection).await?;
+    let rows = Rows {
+        spaces: space::Entity::find().all(connection).await?,
+        dpus: dpu::Entity::find().all(connection).await?,
+        assignments: assignment::Entity::find().order_by_asc(assignment::Column::Id).all(connection).await?,
+        resets: reset::Entity::find().order_by_asc(reset::Column::Ts).all(connection).await?,
+        rules: reset_rule::Entity::find().order_by_asc(reset_rule::Column::Id).all(connection).await?,
+    };
+    Ok(FloorPlan::new(revision, rows))
 }
 
 async fn load(database: &Database) -> Result<FloorPlan, DbErr> {

@@ -1,0 +1,249 @@
+//! The calendar of a time zone: where its days, weeks and months begin, on days of 23 and 25 hours too.
+
+use chrono::{
+    DateTime, Datelike, Days, MappedLocalTime, Months, NaiveDate, NaiveDateTime, NaiveTime, Offset,
+    TimeDelta, TimeZone,
+};
+use chrono_tz::Tz;
+use entity::Instant;
+
+/// How long a bucket of a history is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, async_graphql::Enum)]
+pub enum Interval {
+    /// A minute.
+    Minute,
+    /// Five minutes.
+    FiveMinutes,
+    /// A quarter of an hour.
+    FifteenMinutes,
+    /// Half an hour.
+    ThirtyMinutes,
+    /// An hour of the zone's clocks.
+    Hour,
+    /// A day of the zone's calendar, of 23 to 25 hours.
+    Day,
+    /// A week of the zone's calendar, from Monday.
+    Week,
+    /// A month of the zone's calendar.
+    Month,
+}
+
+impl Interval {
+    /// All of them, shortest first.
+    pub const ALL: [Self; 8] = [
+        Self::Minute,
+        Self::FiveMinutes,
+        Self::FifteenMinutes,
+        Self::ThirtyMinutes,
+        Self::Hour,
+        Self::Day,
+        Self::Week,
+        Self::Month,
+    ];
+
+    /// The first instant after `ts` at which an interval begins by the clocks and the calendar of `zone`.
+    fn next_edge(self, zone: Tz, ts: Instant) -> Instant {
+        const MINUTE_MS: i64 = 60_000;
+        let today = local(zone, ts).date();
+        let after = |date: Option<NaiveDate>| date.map_or(Instant::MAX, |date| start_of_day(zone, date));
+        let fixed = |ms: i64| {
+            let local_ms = local(zone, ts).and_utc().timestamp_millis();
+            // Where the clocks change within it, the next one is shorter, and then they are in step again.
+            ts.plus_ms(ms - local_ms.rem_euclid(ms))
+        };
+        match self {
+            Self::Minute => fixed(MINUTE_MS),
+            Self::FiveMinutes => fixed(5 * MINUTE_MS),
+            Self::FifteenMinutes => fixed(15 * MINUTE_MS),
+            Self::ThirtyMinutes => fixed(30 * MINUTE_MS),
+            Self::Hour => fixed(60 * MINUTE_MS),
+            Self::Day => after(today.checked_add_days(Days::new(1))),
+            Self::Week => {
+                let to_monday = 7 - u64::from(today.weekday().num_days_from_monday());
+                after(today.checked_add_days(Days::new(to_monday)))
+            }
+            Self::Month => {
+                after(today.with_day(1).and_then(|first| first.checked_add_months(Months::new(1))))
+            }
+        }
+    }
+}
+
+/// The edges of the buckets that `[start, end)` is cut into: `start`, every instant inside at which an
+/// interval begins, and `end`. `None` where there would be more than `buckets_max` buckets.
+pub fn edges(
+    zone: Tz,
+    interval: Interval,
+    start: Instant,
+    end: Instant,
+    buckets_max: usize,
+) -> Option<Vec<Instant>> {
+    let mut edges = vec![start];
+    let mut last = start;
+    while last < end {
+        // A day that a zone skipped has no edge of its own: the next one begins where it would.
+        last = interval.next_edge(zone, last).max(last.plus_ms(1)).min(end);
+        edges.push(last);
+        if edges.len() > buckets_max + 1 {
+            return None;
+        }
+    }
+    Some(edges)
+}
+
+/// The instant at which the clocks of `zone` show `time` on `date`: the first of two where they are turned
+/// back, the moment of the change where they are turned past it. `None` where the zone skipped the day.
+pub fn instant_at(zone: Tz, date: NaiveDate, time: NaiveTime) -> Option<Instant> {
+    let wanted = date.and_time(time);
+    match zone.from_local_datetime(&wanted) {
+        MappedLocalTime::Single(found) | MappedLocalTime::Ambiguous(found, _) => Some(found.to_utc().into()),
+        MappedLocalTime::None => {
+            let change = first_showing(zone, wanted);
+            (local(zone, change).date() == date).then_some(change)
+        }
+    }
+}
+
+/// The date that the zone's calendar shows at `ts`.
+pub fn date_of(zone: Tz, ts: Instant) -> NaiveDate {
+    local(zone, ts).date()
+}
+
+/// The first instant of the date, or of the first date after it that the zone did not skip.
+fn start_of_day(zone: Tz, date: NaiveDate) -> Instant {
+    let wanted = date.and_time(NaiveTime::MIN);
+    match zone.from_local_datetime(&wanted) {
+        MappedLocalTime::Single(found) | MappedLocalTime::Ambiguous(found, _) => found.to_utc().into(),
+        MappedLocalTime::None => first_showing(zone, wanted),
+    }
+}
+
+/// The first instant at which the clocks show `wanted` or later, where they are turned past it.
+fn first_showing(zone: Tz, wanted: NaiveDateTime) -> Instant {
+    // No zone is further than this from UTC, and none changes its clocks twice in that time.
+    let reach_ms = TimeDelta::hours(26).num_milliseconds();
+    let around = wanted.and_utc().timestamp_millis();
+    let (mut before, mut showing) = (around - reach_ms, around + reach_ms);
+    while showing - before > 1 {
+        let middle = before + (showing - before) / 2;
+        if local(zone, Instant::from_ms(middle)) < wanted { before = middle } else { showing = middle }
+    }
+    Instant::from_ms(showing)
+}
+
+/// What the zone's clocks and calendar show at `ts`.
+fn local(zone: Tz, ts: Instant) -> NaiveDateTime {
+    let utc = DateTime::from_timestamp_millis(ts.ms()).unwrap_or_default().naive_utc();
+    utc + zone.offset_from_utc_datetime(&utc).fix()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Instant {
+        text.parse().unwrap()
+    }
+
+    fn days(zone: Tz, start: &str, end: &str) -> Vec<String> {
+        edges(zone, Interval::Day, at(start), at(end), 100).unwrap().iter().map(ToString::to_string).collect()
+    }
+
+    // The offsets are those of the tz database: New York is UTC-5, and UTC-4 from 8 March to 1 November 2026;
+    // Kolkata is UTC+5:30 all year; Apia was UTC-10 until 29 December 2011 and UTC+14 from 31 December on.
+
+    #[test]
+    fn days_of_23_and_25_hours_in_new_york() {
+        let zone = Tz::America__New_York;
+        assert_eq!(
+            days(zone, "2026-03-07T05:00:00Z", "2026-03-10T04:00:00Z"),
+            ["2026-03-07T05:00:00Z", "2026-03-08T05:00:00Z", "2026-03-09T04:00:00Z", "2026-03-10T04:00:00Z"]
+        );
+        assert_eq!(
+            days(zone, "2026-10-31T04:00:00Z", "2026-11-03T05:00:00Z"),
+            ["2026-10-31T04:00:00Z", "2026-11-01T04:00:00Z", "2026-11-02T05:00:00Z", "2026-11-03T05:00:00Z"]
+        );
+    }
+
+    #[test]
+    fn days_where_the_offset_has_a_half_hour() {
+        assert_eq!(
+            days(Tz::Asia__Kolkata, "2026-03-07T18:30:00Z", "2026-03-09T12:00:00Z"),
+            ["2026-03-07T18:30:00Z", "2026-03-08T18:30:00Z", "2026-03-09T12:00:00Z"]
+        );
+        let hours = edges(
+            Tz::Asia__Kolkata,
+            Interval::Hour,
+            at("2026-03-07T18:00:00Z"),
+            at("2026-03-07T20:00:00Z"),
+            9,
+        );
+        let hours: Vec<_> = hours.unwrap().iter().map(ToString::to_string).collect();
+        assert_eq!(
+            hours,
+            ["2026-03-07T18:00:00Z", "2026-03-07T18:30:00Z", "2026-03-07T19:30:00Z", "2026-03-07T20:00:00Z"]
+        );
+    }
+
+    #[test]
+    fn the_day_that_apia_skipped() {
+        assert_eq!(
+            days(Tz::Pacific__Apia, "2011-12-29T10:00:00Z", "2012-01-01T10:00:00Z"),
+            ["2011-12-29T10:00:00Z", "2011-12-30T10:00:00Z", "2011-12-31T10:00:00Z", "2012-01-01T10:00:00Z"]
+        );
+        let (skipped, four) =
+            (NaiveDate::from_ymd_opt(2011, 12, 30).unwrap(), NaiveTime::from_hms_opt(4, 0, 0).unwrap());
+        assert_eq!(instant_at(Tz::Pacific__Apia, skipped, four), None);
+        assert_eq!(date_of(Tz::Pacific__Apia, at("2011-12-30T10:00:00Z")).to_string(), "2011-12-31");
+    }
+
+    #[test]
+    fn a_day_that_begins_where_midnight_was_skipped() {
+        // Sao Paulo turned its clocks from 00:00 to 01:00 on 4 November 2018, from UTC-3 to UTC-2.
+        assert_eq!(
+            days(Tz::America__Sao_Paulo, "2018-11-03T03:00:00Z", "2018-11-05T02:00:00Z"),
+            ["2018-11-03T03:00:00Z", "2018-11-04T03:00:00Z", "2018-11-05T02:00:00Z"]
+        );
+    }
+
+    #[test]
+    fn a_time_that_the_clocks_skip_or_show_twice() {
+        let zone = Tz::America__New_York;
+        let half_past = |hour| NaiveTime::from_hms_opt(hour, 30, 0).unwrap();
+        let day = |month, day| NaiveDate::from_ymd_opt(2026, month, day).unwrap();
+        assert_eq!(instant_at(zone, day(3, 8), half_past(2)), Some(at("2026-03-08T07:00:00Z")));
+        assert_eq!(instant_at(zone, day(11, 1), half_past(1)), Some(at("2026-11-01T05:30:00Z")));
+        assert_eq!(instant_at(zone, day(7, 1), half_past(4)), Some(at("2026-07-01T08:30:00Z")));
+    }
+
+    #[test]
+    fn weeks_begin_on_monday_and_months_on_the_first() {
+        let edges = |interval| {
+            let edges = edges(
+                Tz::Europe__Berlin,
+                interval,
+                at("2026-03-20T12:00:00Z"),
+                at("2026-05-02T00:00:00Z"),
+                50,
+            );
+            edges.unwrap().iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            edges(Interval::Week)[1..4],
+            ["2026-03-22T23:00:00Z", "2026-03-29T22:00:00Z", "2026-04-05T22:00:00Z"]
+        );
+        assert_eq!(edges(Interval::Month)[1..3], ["2026-03-31T22:00:00Z", "2026-04-30T22:00:00Z"]);
+    }
+
+    #[test]
+    fn too_many_buckets_are_refused_and_none_are_none() {
+        let (start, end) = (at("2026-01-01"), at("2026-01-02"));
+        assert_eq!(edges(Tz::UTC, Interval::Minute, start, end, 1440).unwrap().len(), 1441);
+        assert_eq!(edges(Tz::UTC, Interval::Minute, start, end, 1439), None);
+        assert_eq!(edges(Tz::UTC, Interval::Day, start, start, 5), Some(vec![start]));
+        assert_eq!(
+            edges(Tz::UTC, Interval::Month, Instant::MAX.plus_ms(-5), Instant::MAX, 5).unwrap().len(),
+            2
+        );
+    }
+}

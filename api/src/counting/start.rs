@@ -1,0 +1,160 @@
+//! Where counts start from: resets, and what reset rules say, whichever is newest.
+
+use chrono::Days;
+use chrono_tz::Tz;
+use entity::{Instant, reset, reset_rule};
+
+use super::calendar;
+
+/// A true count at an instant, from which later counts go on. Crossings at the instant itself are in it.
+#[derive(Clone, Copy, Debug)]
+pub struct Start<'a> {
+    /// When it was true.
+    pub ts: Instant,
+    /// How many people there were.
+    pub count: i64,
+    /// Who says so.
+    pub source: Source<'a>,
+}
+
+/// Who says what the count was.
+#[derive(Clone, Copy, Debug)]
+pub enum Source<'a> {
+    /// A recorded reset.
+    Reset(&'a reset::Model),
+    /// An occurrence of a rule.
+    Rule(&'a reset_rule::Model),
+}
+
+/// All that states counts of one space.
+#[derive(Clone, Copy, Debug)]
+pub struct Starts<'a> {
+    /// Recorded resets, in ascending order of their instants.
+    pub resets: &'a [reset::Model],
+    /// Rules, in ascending order of their ids.
+    pub rules: &'a [reset_rule::Model],
+    /// The zone whose clocks the rules go by.
+    pub zone: Tz,
+}
+
+impl<'a> Starts<'a> {
+    /// The newest at or before `at`. At one instant a recorded reset goes before a rule, and a newer
+    /// rule before an older one.
+    pub fn newest(&self, at: Instant) -> Option<Start<'a>> {
+        let recorded = self.resets.partition_point(|reset| reset.ts <= at).checked_sub(1);
+        let recorded = recorded.map(|index| Start::from(&self.resets[index]));
+        // The last of equals wins, so what goes before comes later.
+        let ruled = self.rules.iter().filter_map(|rule| self.last_occurrence(rule, at));
+        ruled.chain(recorded).max_by_key(|start| start.ts)
+    }
+
+    /// Those in `[from, end)` that counts go on from, in ascending order, one an instant.
+    pub fn within(&self, from: Instant, end: Instant) -> Vec<Start<'a>> {
+        let mut starts = Vec::new();
+        let mut before = end;
+        // Walking back from one to the next leaves out what another one at the same instant overrules.
+        while let Some(start) = self.newest(before.just_before()).filter(|start| start.ts >= from) {
+            starts.push(start);
+            before = start.ts;
+        }
+        starts.reverse();
+        starts
+    }
+
+    /// The rule's last occurrence at or before `at`.
+    fn last_occurrence(&self, rule: &'a reset_rule::Model, at: Instant) -> Option<Start<'a>> {
+        let today = calendar::date_of(self.zone, at);
+        let mut day = rule.last_day.map_or(today, |last_day| last_day.min(today));
+        while day >= rule.first_day {
+            let occurrence = calendar::instant_at(self.zone, day, rule.time_of_day).filter(|ts| *ts <= at);
+            if let Some(ts) = occurrence {
+                return Some(Start { ts, count: rule.count.into(), source: Source::Rule(rule) });
+            }
+            // Later today, or on a day that the zone skipped: it was the day before.
+            day = day.checked_sub_days(Days::new(1))?;
+        }
+        None
+    }
+}
+
+impl<'a> From<&'a reset::Model> for Start<'a> {
+    fn from(reset: &'a reset::Model) -> Self {
+        Self { ts: reset.ts, count: reset.count.into(), source: Source::Reset(reset) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{NaiveDate, NaiveTime};
+
+    use super::*;
+
+    fn rule(
+        id: i64,
+        hour: u32,
+        minute: u32,
+        count: i32,
+        first_day: &str,
+        last_day: Option<&str>,
+    ) -> reset_rule::Model {
+        let day = |text: &str| text.parse::<NaiveDate>().unwrap();
+        reset_rule::Model {
+            id,
+            space_id: 1,
+            time_of_day: NaiveTime::from_hms_opt(hour, minute, 0).unwrap(),
+            count,
+            first_day: day(first_day),
+            last_day: last_day.map(day),
+            created: Instant::from_ms(0),
+            modified: Instant::from_ms(0),
+        }
+    }
+
+    fn reset(ts: &str, count: i32) -> reset::Model {
+        let zero = Instant::from_ms(0);
+        reset::Model {
+            id: 1,
+            space_id: 1,
+            ts: ts.parse().unwrap(),
+            count,
+            note: None,
+            created: zero,
+            modified: zero,
+        }
+    }
+
+    fn newest(starts: Starts<'_>, at: &str) -> Option<(String, i64)> {
+        starts.newest(at.parse().unwrap()).map(|start| (start.ts.to_string(), start.count))
+    }
+
+    #[test]
+    fn a_rule_holds_from_its_first_day_to_its_last_across_changes_of_the_clocks() {
+        let rules = [
+            rule(1, 4, 0, 0, "2026-03-07", Some("2026-03-09")),
+            rule(2, 2, 30, 5, "2026-03-08", Some("2026-03-08")),
+        ];
+        let starts = Starts { resets: &[], rules: &rules, zone: Tz::America__New_York };
+        assert_eq!(newest(starts, "2026-03-07T08:59:59.999Z"), None);
+        assert_eq!(newest(starts, "2026-03-07T09:00:00Z"), Some(("2026-03-07T09:00:00Z".into(), 0)));
+        // 02:30 did not exist on 8 March: the rule holds at the moment of the change.
+        assert_eq!(newest(starts, "2026-03-08T07:59:59Z"), Some(("2026-03-08T07:00:00Z".into(), 5)));
+        assert_eq!(newest(starts, "2026-03-08T08:00:00Z"), Some(("2026-03-08T08:00:00Z".into(), 0)));
+        assert_eq!(newest(starts, "2027-01-01T00:00:00Z"), Some(("2026-03-09T08:00:00Z".into(), 0)));
+        let within =
+            starts.within("2026-03-07T09:00:00Z".parse().unwrap(), "2026-03-09T08:00:00Z".parse().unwrap());
+        let within: Vec<_> = within.iter().map(|start| start.ts.to_string()).collect();
+        assert_eq!(within, ["2026-03-07T09:00:00Z", "2026-03-08T07:00:00Z", "2026-03-08T08:00:00Z"]);
+    }
+
+    #[test]
+    fn at_one_instant_a_recorded_reset_goes_before_a_rule_and_a_newer_rule_before_an_older_one() {
+        let rules = [rule(1, 4, 0, 1, "2026-01-01", None), rule(2, 4, 0, 2, "2026-01-02", None)];
+        let resets = [reset("2026-01-03T04:00:00Z", 3)];
+        let starts = Starts { resets: &resets, rules: &rules, zone: Tz::UTC };
+        let counts =
+            ["2026-01-01T12:00:00Z", "2026-01-02T12:00:00Z", "2026-01-03T12:00:00Z", "2026-01-04T12:00:00Z"]
+                .map(|at| newest(starts, at).map(|(_, count)| count));
+        assert_eq!(counts, [Some(1), Some(2), Some(3), Some(2)]);
+        assert_eq!(starts.within("2026-01-01".parse().unwrap(), "2026-01-05".parse().unwrap()).len(), 4);
+    }
+}
