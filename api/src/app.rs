@@ -4,16 +4,17 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use entity::Instant;
-use sea_orm::DbErr;
+use entity::event::{self, Direction};
+use futures::future::BoxFuture;
+use sea_orm::{DatabaseTransaction, DbErr};
 use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
-use crate::counting::Crossings;
-use crate::counting::Reading;
+use crate::counting::{Bucket, Crossings, Reading, Stretch};
 use crate::database::Database;
-use crate::floor_plan::{FloorPlan, FloorPlans, Space};
+use crate::floor_plan::{ChangeError, FloorPlan, FloorPlans, Space, changes};
 use crate::ingest::Recorder;
-use crate::timelines;
+use crate::timelines::{self, EventPage, EventRange};
 
 /// The running service, without any interface to it.
 #[derive(Debug)]
@@ -44,9 +45,64 @@ impl App {
         self.floor_plans.newest(&self.database).await
     }
 
+    /// Changes the floor plan: what `work` does in its transaction is done whole, or not at all.
+    ///
+    /// `work` is told the present instant, for `created` and `modified`.
+    pub async fn change<T: Send>(
+        &self,
+        work: impl for<'t> FnOnce(&'t DatabaseTransaction, Instant) -> BoxFuture<'t, Result<T, ChangeError>>,
+    ) -> Result<T, ChangeError> {
+        let transaction = self.database.begin().await?;
+        changes::take_turn(&transaction).await?;
+        match work(&transaction, self.clock.now()).await {
+            Ok(done) => {
+                transaction.commit().await?;
+                Ok(done)
+            }
+            Err(error) => {
+                transaction.rollback().await?;
+                Err(error)
+            }
+        }
+    }
+
     /// Reads odometers.
     pub async fn odometers(&self, readings: &[Reading]) -> Result<HashMap<Reading, Crossings>, DbErr> {
         timelines::read(self.database.reader(), readings).await
+    }
+
+    /// Reads the crossings of stretches of odometers, in ascending order of their instants.
+    pub async fn crossings(
+        &self,
+        stretches: &[Stretch],
+    ) -> Result<HashMap<Stretch, Vec<(Instant, Direction)>>, DbErr> {
+        timelines::crossings(self.database.reader(), stretches).await
+    }
+
+    /// Reads the last event of stretches of odometers, where there is one.
+    pub async fn last_events(&self, stretches: &[Stretch]) -> Result<HashMap<Stretch, event::Model>, DbErr> {
+        timelines::last_events(self.database.reader(), stretches).await
+    }
+
+    /// Reads pages of events.
+    pub async fn events(&self, pages: &[EventPage]) -> Result<HashMap<EventPage, Vec<event::Model>>, DbErr> {
+        timelines::event_pages(self.database.reader(), pages).await
+    }
+
+    /// Counts events.
+    pub async fn event_counts(&self, ranges: &[EventRange]) -> Result<HashMap<EventRange, i64>, DbErr> {
+        timelines::event_counts(self.database.reader(), ranges).await
+    }
+
+    /// The history of a space in the buckets between the edges, as the space wants counts answered.
+    pub async fn history(&self, space: &Space, edges: Vec<Instant>) -> Result<Vec<Bucket>, DbErr> {
+        let history = space.history(edges);
+        let readings: Vec<_> = history.before().readings().collect();
+        let odometers = self.odometers(&readings).await?;
+        let stretches: Vec<_> = history.stretches().collect();
+        let crossings = self.crossings(&stretches).await?;
+        let before = history.before().net(|reading| odometers[&reading]);
+        Ok(history.buckets(before, |stretch| &crossings[&stretch], |net| space.answer(net)))
     }
 
     /// How many people are in the space at `at`, as the space wants it answered.

@@ -3,8 +3,11 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use api::floor_plan::ChangeError;
-use api::floor_plan::changes::{self, NewAssignment, NewDpu, NewSpace};
+use api::floor_plan::changes::assignment::{AssignmentUpdate, NewAssignment};
+use api::floor_plan::changes::dpu::{DpuUpdate, NewDpu};
+use api::floor_plan::changes::space::{NewSpace, SpaceUpdate};
+use api::floor_plan::changes::{self, assignment, dpu, space};
+use api::floor_plan::{ChangeError, FloorPlan};
 use entity::assignment::Placement;
 use entity::{Instant, ParseInstantError};
 use sea_orm::DatabaseTransaction;
@@ -100,69 +103,108 @@ impl Plan {
         transaction: &DatabaseTransaction,
         now: Instant,
     ) -> Result<Changes, PlanError> {
+        changes::take_turn(transaction).await?;
         let current = changes::current(transaction).await?;
-        let mut done = Changes::default();
+        let mut edit = Edit { transaction, now, current: &current, done: Changes::default() };
+        let spaces = edit.spaces(&self.space).await?;
+        let dpus = edit.dpus(&self.dpu).await?;
+        edit.assignments(&self.assignment, &spaces, &dpus).await?;
+        Ok(edit.done)
+    }
+}
 
-        let mut spaces: HashMap<&str, i64> =
-            current.spaces().values().map(|space| (space.row.name.as_str(), space.row.id)).collect();
-        for table in &self.space {
+/// A plan being applied.
+struct Edit<'a> {
+    transaction: &'a DatabaseTransaction,
+    now: Instant,
+    current: &'a FloorPlan,
+    done: Changes,
+}
+
+impl<'a> Edit<'a> {
+    /// Returns the ids of all spaces by their names.
+    async fn spaces(&mut self, tables: &'a [SpaceTable]) -> Result<HashMap<&'a str, i64>, PlanError> {
+        let rows = self.current.spaces().values().map(|space| &space.row);
+        let mut ids: HashMap<_, _> = rows.map(|row| (row.name.as_str(), row.id)).collect();
+        for table in tables {
             let refused = |source| PlanError::Refused { table: format!("space {:?}", table.name), source };
-            let known =
-                spaces.get(table.name.trim()).and_then(|id| current.space(*id)).map(|space| &space.row);
-            match known {
-                Some(row) if table.capacity.is_some() && table.capacity != row.capacity => {
-                    let changed = changes::set_capacity(transaction, row.clone(), table.capacity, now);
-                    changed.await.map_err(refused)?;
-                    done.corrected += 1;
+            match ids.get(table.name.trim()).map(|id| (*id, self.current.space(*id))) {
+                Some((id, Some(known)))
+                    if table.capacity.is_some() && table.capacity != known.row.capacity =>
+                {
+                    let update = SpaceUpdate { capacity: Some(table.capacity), ..SpaceUpdate::default() };
+                    space::update(self.transaction, id, update, self.now).await.map_err(refused)?;
+                    self.done.corrected += 1;
                 }
-                Some(_) => done.unchanged += 1,
+                Some(_) => self.done.unchanged += 1,
                 None => {
-                    let new = NewSpace { name: table.name.clone(), capacity: table.capacity };
-                    let row = changes::create_space(transaction, new, now).await.map_err(refused)?;
-                    spaces.insert(table.name.trim(), row.id);
-                    done.created += 1;
+                    let new = NewSpace {
+                        name: table.name.clone(),
+                        capacity: table.capacity,
+                        ..NewSpace::default()
+                    };
+                    let row = space::create(self.transaction, new, self.now).await.map_err(refused)?;
+                    ids.insert(table.name.trim(), row.id);
+                    self.done.created += 1;
                 }
             }
         }
+        Ok(ids)
+    }
 
-        let mut dpus: HashMap<&str, i64> =
-            current.dpus().values().map(|dpu| (dpu.row.serial.as_str(), dpu.row.id)).collect();
-        for table in &self.dpu {
+    /// Returns the ids of all DPUs by their serials.
+    async fn dpus(&mut self, tables: &'a [DpuTable]) -> Result<HashMap<&'a str, i64>, PlanError> {
+        let rows = self.current.dpus().values().map(|dpu| &dpu.row);
+        let mut ids: HashMap<_, _> = rows.map(|row| (row.serial.as_str(), row.id)).collect();
+        for table in tables {
             let refused = |source| PlanError::Refused { table: format!("dpu {:?}", table.serial), source };
-            let known = dpus.get(table.serial.trim()).and_then(|id| current.dpu(*id)).map(|dpu| &dpu.row);
-            match known {
-                Some(row) if table.name.is_some() && table.name != row.name => {
-                    let renamed = changes::rename_dpu(transaction, row.clone(), table.name.as_deref(), now);
-                    renamed.await.map_err(refused)?;
-                    done.corrected += 1;
+            match ids.get(table.serial.trim()).map(|id| (*id, self.current.dpu(*id))) {
+                Some((id, Some(known))) if table.name.is_some() && table.name != known.row.name => {
+                    let update = DpuUpdate { name: Some(table.name.clone()), ..DpuUpdate::default() };
+                    dpu::update(self.transaction, id, update, self.now).await.map_err(refused)?;
+                    self.done.corrected += 1;
                 }
-                Some(_) => done.unchanged += 1,
+                Some(_) => self.done.unchanged += 1,
                 None => {
                     let new = NewDpu { serial: table.serial.clone(), name: table.name.clone() };
-                    let row = changes::create_dpu(transaction, new, now).await.map_err(refused)?;
-                    dpus.insert(table.serial.trim(), row.id);
-                    done.created += 1;
+                    let row = dpu::create(self.transaction, new, self.now).await.map_err(refused)?;
+                    ids.insert(table.serial.trim(), row.id);
+                    self.done.created += 1;
                 }
             }
         }
+        Ok(ids)
+    }
 
-        for (index, table) in self.assignment.iter().enumerate() {
-            let new = table.resolve(index, &spaces, &dpus)?;
+    async fn assignments(
+        &mut self,
+        tables: &[AssignmentTable],
+        spaces: &HashMap<&str, i64>,
+        dpus: &HashMap<&str, i64>,
+    ) -> Result<(), PlanError> {
+        for (index, table) in tables.iter().enumerate() {
+            let new = table.resolve(index, spaces, dpus)?;
             let refused = |source| PlanError::Refused { table: table.title(index), source };
-            let known = changes::assignment_starting(transaction, new.dpu_id, new.space_id, new.starts_at);
+            let known = assignment::starting(self.transaction, new.dpu_id, new.space_id, new.starts_at);
             match known.await.map_err(refused)? {
-                Some(row) if new.agrees_with(&row) => done.unchanged += 1,
+                Some(row) if new.agrees_with(&row) => self.done.unchanged += 1,
                 Some(row) => {
-                    changes::correct_assignment(transaction, row, new, now).await.map_err(refused)?;
-                    done.corrected += 1;
+                    let update = AssignmentUpdate {
+                        placement: Some(new.placement),
+                        doorway: Some(new.doorway),
+                        ends_at: Some(new.ends_at),
+                        ..AssignmentUpdate::default()
+                    };
+                    assignment::update(self.transaction, row.id, update, self.now).await.map_err(refused)?;
+                    self.done.corrected += 1;
                 }
                 None => {
-                    changes::create_assignment(transaction, new, now).await.map_err(refused)?;
-                    done.created += 1;
+                    assignment::create(self.transaction, new, self.now).await.map_err(refused)?;
+                    self.done.created += 1;
                 }
             }
         }
-        Ok(done)
+        Ok(())
     }
 }
 

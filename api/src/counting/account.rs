@@ -3,7 +3,7 @@
 use entity::Instant;
 use entity::assignment::{self, Placement};
 
-use super::{Crossings, Start};
+use super::{Crossings, Start, Stretch};
 
 /// How many people were in one space at one instant, before anybody has looked at an odometer.
 #[derive(Clone, Copy, Debug)]
@@ -45,12 +45,6 @@ impl<'a> Account<'a> {
         self.start
     }
 
-    /// The same account as if nobody had ever stated a count.
-    #[must_use]
-    pub fn without_start(&self) -> Self {
-        Self { start: None, ..*self }
-    }
-
     /// What the assignments add; those whose stretch is empty are left out.
     pub fn terms(&self) -> impl Iterator<Item = Term<'a>> + use<'a> {
         let (start, at) = (self.start.map(|start| start.ts), self.at);
@@ -85,6 +79,11 @@ impl Term<'_> {
     /// The reading before the stretch; `None` where there is none before it, since that reads zero.
     fn lower(&self) -> Option<Reading> {
         self.after.map(|at| Reading { dpu: self.assignment.dpu_id, at })
+    }
+
+    /// The stretch itself, to read its crossings one by one.
+    pub fn stretch(&self) -> Stretch {
+        Stretch { dpu: self.assignment.dpu_id, after: self.after, until: self.until }
     }
 
     /// What the DPU saw during the stretch.

@@ -3,14 +3,14 @@
 //! A count is a step function. It changes where somebody crosses, and where a reset states it anew; where
 //! an assignment begins or ends it stays as it is.
 
-use entity::Instant;
 use entity::event::Direction;
+use entity::{Instant, assignment};
 
-use super::{Account, Start, Term};
+use super::{Account, Start, Starts, Term};
 
 /// What happened to a space at an instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+enum Step {
     /// A person entered.
     Entrance,
     /// A person left.
@@ -40,39 +40,96 @@ pub struct Bucket {
     pub exits: i64,
 }
 
-/// The steps that crossings make, for the space that the term counts for; those outside its stretch are left out.
-pub fn steps<'a>(
-    term: &'a Term<'_>,
-    crossings: impl IntoIterator<Item = &'a (Instant, Direction)> + 'a,
-) -> impl Iterator<Item = (Instant, Step)> + 'a {
-    let within = |ts: Instant| term.after < Some(ts) && ts <= term.until;
-    crossings.into_iter().filter(move |(ts, _)| within(*ts)).map(|(ts, direction)| {
-        let enters = i64::from(direction.sign()) == term.placement().sign();
-        (*ts, if enters { Step::Entrance } else { Step::Exit })
-    })
+impl Bucket {
+    /// The average as a part of `capacity`; `None` where there is no capacity.
+    pub fn utilization(&self, capacity: Option<i32>) -> Option<f64> {
+        capacity.map(|capacity| self.average / f64::from(capacity))
+    }
 }
 
-/// The stretches of odometers that a history of `[start, end)` needs: the terms of an account that no reset cuts.
-pub fn terms<'a>(account: &Account<'a>, start: Instant) -> impl Iterator<Item = Term<'a>> + use<'a> {
-    account.without_start().terms().filter_map(move |term| {
-        let after = term.after.max(Some(start.just_before()));
-        (after < Some(term.until)).then_some(Term { after, ..term })
-    })
+/// The crossings that a DPU saw in `(after, until]`, to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Stretch {
+    /// The DPU's id.
+    pub dpu: i64,
+    /// The last instant before it; `None`: it begins with the first crossing ever.
+    pub after: Option<Instant>,
+    /// The last instant in it.
+    pub until: Instant,
 }
 
-/// The buckets between the edges, which ascend.
-///
-/// `before` is the count just before the first edge; `steps` are all between the first edge and the
-/// last, in any order; `answer` is what a count is answered as, and applies to every count but not to
-/// what is carried on.
-pub fn history(
+/// The history of one space, before anybody has looked at an odometer.
+#[derive(Clone, Debug)]
+pub struct History<'a> {
+    edges: Vec<Instant>,
+    before: Account<'a>,
+    starts: Vec<Start<'a>>,
+    terms: Vec<Term<'a>>,
+}
+
+impl<'a> History<'a> {
+    /// The history of the space that `assignments` and `starts` belong to, in the buckets between the
+    /// edges, which ascend. Fewer than two edges have no bucket between them.
+    pub fn new(assignments: &'a [assignment::Model], starts: Starts<'a>, edges: Vec<Instant>) -> Self {
+        let start = edges.first().copied().unwrap_or(Instant::MIN);
+        let end = edges.last().copied().unwrap_or(start);
+        let before = start.just_before();
+        // Entrances and exits are counted whatever a reset says, so these terms start from no reset.
+        let terms = Account::new(assignments, None, end.just_before()).terms().filter_map(|term| {
+            let after = term.after.max(Some(before));
+            (after < Some(term.until)).then_some(Term { after, ..term })
+        });
+        Self {
+            before: Account::new(assignments, starts.newest(before), before),
+            starts: starts.within(start, end),
+            terms: terms.collect(),
+            edges,
+        }
+    }
+
+    /// The account of the count just before the history begins.
+    pub fn before(&self) -> Account<'a> {
+        self.before
+    }
+
+    /// The stretches of odometers that [`buckets`](Self::buckets) will ask for.
+    pub fn stretches(&self) -> impl Iterator<Item = Stretch> {
+        self.terms.iter().map(Term::stretch)
+    }
+
+    /// The buckets.
+    ///
+    /// `before` is what the account [`before`](Self::before) adds up to; `crossings` are those of a stretch,
+    /// in any order; `answer` is what a count is answered as, and applies to every count but not to what
+    /// is carried on.
+    pub fn buckets<'e>(
+        &self,
+        before: i64,
+        crossings: impl Fn(Stretch) -> &'e [(Instant, Direction)],
+        answer: impl Fn(i64) -> i64,
+    ) -> Vec<Bucket> {
+        let resets = self.starts.iter().map(|start| (start.ts, Step::Reset(start.count)));
+        let crossed = self.terms.iter().flat_map(|term| {
+            let step = |direction: Direction| match term.placement().sign() * i64::from(direction.sign()) {
+                1 => Step::Entrance,
+                _ => Step::Exit,
+            };
+            crossings(term.stretch()).iter().map(move |(ts, direction)| (*ts, step(*direction)))
+        });
+        let mut steps: Vec<_> = resets.chain(crossed).collect();
+        // At one instant a reset comes last, since it has the crossings in it.
+        steps.sort_unstable_by_key(|(ts, step)| (*ts, matches!(step, Step::Reset(_))));
+        cut(&self.edges, before, steps, answer)
+    }
+}
+
+/// Cuts the steps, which are in order, into buckets.
+fn cut(
     edges: &[Instant],
     before: i64,
-    mut steps: Vec<(Instant, Step)>,
+    steps: Vec<(Instant, Step)>,
     answer: impl Fn(i64) -> i64,
 ) -> Vec<Bucket> {
-    // At one instant a reset comes last, since it has the crossings in it.
-    steps.sort_unstable_by_key(|(ts, step)| (*ts, matches!(step, Step::Reset(_))));
     let mut steps = steps.into_iter().peekable();
     let mut net = before;
     edges
@@ -110,11 +167,6 @@ pub fn history(
             bucket
         })
         .collect()
-}
-
-/// The steps that resets make.
-pub fn resets(starts: &[Start<'_>]) -> impl Iterator<Item = (Instant, Step)> {
-    starts.iter().map(|start| (start.ts, Step::Reset(start.count)))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a mean is rounded to what 53 bits hold")]

@@ -21,7 +21,7 @@
 mod account;
 pub mod calendar;
 mod crossings;
-pub mod history;
+mod history;
 mod odometer;
 #[cfg(test)]
 mod oracle;
@@ -31,5 +31,6 @@ mod start;
 
 pub use account::{Account, Reading, Term};
 pub use crossings::Crossings;
+pub use history::{Bucket, History, Stretch};
 pub use odometer::Odometer;
 pub use start::{Source, Start, Starts};

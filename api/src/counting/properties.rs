@@ -1,7 +1,7 @@
 //! The formula against the oracle, on worlds that are hard on purpose: few instants, so that crossings,
 //! moves and resets fall on one another's very edges.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use chrono_tz::Tz;
 use entity::assignment::Placement;
@@ -11,9 +11,9 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
-use super::history::{self, Bucket};
 use super::oracle::{self, World};
 use super::{Account, Crossings, Odometer, Reading, Starts};
+use super::{Bucket, History, Stretch};
 
 const DPUS: i64 = 4;
 const SPACES: i64 = 3;
@@ -139,14 +139,18 @@ impl Place {
         })
     }
 
-    fn history(&self, edges: &[Instant], answer: impl Fn(i64) -> i64) -> Vec<Bucket> {
-        let (start, end) = (edges[0], edges[edges.len() - 1]);
-        let account = self.account(end.just_before());
-        let mut steps: Vec<_> = history::resets(&self.starts().within(start, end)).collect();
-        for term in history::terms(&account, start) {
-            steps.extend(history::steps(&term, self.crossings(term.assignment.dpu_id)));
-        }
-        history::history(edges, self.net(start.just_before()), steps, answer)
+    /// The distinct crossings of a stretch.
+    fn stretch(&self, stretch: Stretch) -> Vec<(Instant, Direction)> {
+        let within = |ts: Instant| stretch.after < Some(ts) && ts <= stretch.until;
+        self.crossings(stretch.dpu).iter().copied().filter(|(ts, _)| within(*ts)).collect()
+    }
+
+    fn history(&self, edges: Vec<Instant>, answer: impl Fn(i64) -> i64) -> Vec<Bucket> {
+        let before = self.net(edges[0].just_before());
+        let history = History::new(&self.assignments, self.starts(), edges);
+        let read: HashMap<_, _> =
+            history.stretches().map(|stretch| (stretch, self.stretch(stretch))).collect();
+        history.buckets(before, |stretch| &read[&stretch], answer)
     }
 }
 
@@ -175,7 +179,7 @@ proptest! {
         let answer = |net: i64| if clamp { net.max(0) } else { net };
         for space in 0..SPACES {
             let instants: Vec<_> = edges.iter().map(|ms| Instant::from_ms(*ms)).collect();
-            let buckets = Place::new(&world, space).history(&instants, answer);
+            let buckets = Place::new(&world, space).history(instants, answer);
             prop_assert_eq!(buckets.len(), edges.len() - 1);
             for (bucket, edge) in buckets.iter().zip(edges.windows(2)) {
                 let counts: Vec<i64> = (edge[0]..edge[1]).map(|ms| answer(world.count(space, ms))).collect();

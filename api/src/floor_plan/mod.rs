@@ -5,7 +5,9 @@
 //! by which every process sees that its copy is old.
 
 pub mod changes;
+mod history;
 mod plans;
+mod preview;
 mod refusal;
 
 use std::collections::{BTreeMap, HashMap};
@@ -13,10 +15,12 @@ use std::sync::Arc;
 
 use chrono_tz::Tz;
 use entity::{Instant, assignment, dpu, reset, reset_rule, space};
+pub use history::{HistoryError, history_edges};
 pub use plans::FloorPlans;
+pub use preview::PreviewError;
 pub use refusal::{ChangeError, Refusal, RefusalCode};
 
-use crate::counting::{Account, Starts};
+use crate::counting::{Account, History, Starts};
 
 /// The rows that a floor plan is made of.
 #[derive(Debug, Default)]
@@ -140,6 +144,11 @@ impl Space {
         Account::new(&self.assignments, self.starts().newest(at), at)
     }
 
+    /// What its history is made of, in the buckets between the edges.
+    pub fn history(&self, edges: Vec<Instant>) -> History<'_> {
+        History::new(&self.assignments, self.starts(), edges)
+    }
+
     /// What a count of `net` people is answered as: below zero it may be clamped.
     pub fn answer(&self, net: i64) -> i64 {
         match self.row.negative_counts {
@@ -150,14 +159,23 @@ impl Space {
 
     /// The ids of the DPUs that count for it at `at`, ascending, each once.
     pub fn dpu_ids(&self, at: Instant) -> Vec<i64> {
-        let holds = |assignment: &&assignment::Model| {
-            assignment.starts_at.is_none_or(|starts_at| starts_at <= at)
-                && assignment.ends_at.is_none_or(|ends_at| at < ends_at)
-        };
-        let mut ids: Vec<_> =
-            self.assignments.iter().filter(holds).map(|assignment| assignment.dpu_id).collect();
+        let holding = self.assignments.iter().filter(|assignment| holds(assignment, at));
+        let mut ids: Vec<_> = holding.map(|assignment| assignment.dpu_id).collect();
         ids.sort_unstable();
         ids.dedup();
         ids
     }
+}
+
+impl Dpu {
+    /// Whether it counts for some space at `at`.
+    pub fn is_assigned(&self, at: Instant) -> bool {
+        self.assignments.iter().any(|assignment| holds(assignment, at))
+    }
+}
+
+/// Whether the assignment holds at `at`.
+fn holds(assignment: &assignment::Model, at: Instant) -> bool {
+    assignment.starts_at.is_none_or(|starts_at| starts_at <= at)
+        && assignment.ends_at.is_none_or(|ends_at| at < ends_at)
 }

@@ -8,14 +8,27 @@ use sea_orm::DbErr;
 pub struct Refusal {
     /// What kind of thing was wrong.
     pub code: RefusalCode,
-    /// The input's field that was wrong, as the input calls it.
-    pub field: &'static str,
+    /// The input's field that was wrong: its path, with a dot between the steps.
+    pub field: String,
     /// What was wrong and what is accepted, for people.
     pub message: String,
 }
 
+impl Refusal {
+    /// A refusal.
+    pub fn new(code: RefusalCode, field: &str, message: impl Into<String>) -> Self {
+        Self { code, field: field.to_owned(), message: message.into() }
+    }
+
+    /// There is no `thing` with the id that `field` names.
+    pub fn not_found(field: &str, thing: &str, id: i64) -> Self {
+        Self::new(RefusalCode::NotFound, field, format!("there is no {thing} {id}"))
+    }
+}
+
 /// What kind of thing was wrong with a change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, async_graphql::Enum)]
+#[graphql(name = "UserErrorCode")]
 pub enum RefusalCode {
     /// A text is empty, or nothing but blanks.
     Blank,
@@ -33,6 +46,10 @@ pub enum RefusalCode {
     Overlap,
     /// A stretch of time would end before it has started.
     EndsBeforeStart,
+    /// Something still refers to what would be deleted.
+    InUse,
+    /// A text cannot be read as what it should be.
+    Invalid,
 }
 
 /// Why a change was not made.
@@ -50,7 +67,7 @@ impl From<DbErr> for ChangeError {
     /// The database holds the rules that concern several rows; what it refuses by one of them is a refusal.
     fn from(error: DbErr) -> Self {
         /// What each constraint is called in the errors of SQLite and PostgreSQL, and what it means.
-        const CONSTRAINTS: [(&[&str], RefusalCode, &str, &str); 6] = [
+        const CONSTRAINTS: [(&[&str], RefusalCode, &str, &str); 7] = [
             (&["space.name", "space_name_key"], RefusalCode::Taken, "name", "another space has this name"),
             (&["dpu.serial", "dpu_serial_key"], RefusalCode::Taken, "serial", "another DPU has this serial"),
             (
@@ -72,6 +89,12 @@ impl From<DbErr> for ChangeError {
                 "an assignment ends after it starts",
             ),
             (
+                &["reset_rule_days_in_order"],
+                RefusalCode::EndsBeforeStart,
+                "lastDay",
+                "a rule's last day is its first day or a later one",
+            ),
+            (
                 &["FOREIGN KEY constraint failed", "violates foreign key constraint"],
                 RefusalCode::NotFound,
                 "id",
@@ -81,9 +104,7 @@ impl From<DbErr> for ChangeError {
         let said = error.to_string();
         let constraint = CONSTRAINTS.iter().find(|(names, ..)| names.iter().any(|name| said.contains(name)));
         match constraint {
-            Some((_, code, field, message)) => {
-                Self::Refused(Refusal { code: *code, field, message: (*message).to_owned() })
-            }
+            Some((_, code, field, message)) => Refusal::new(*code, field, *message).into(),
             None => Self::Database(error),
         }
     }

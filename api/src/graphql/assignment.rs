@@ -26,6 +26,11 @@ impl Assignment {
         let space = Arc::clone(plan.space(row.space_id)?);
         Some(Self { plan: Arc::clone(plan), dpu, space, row: row.clone() })
     }
+
+    pub(super) fn find(plan: &Arc<FloorPlan>, id: i64) -> Option<Self> {
+        let mut all = plan.spaces().values().flat_map(|space| &space.assignments);
+        Self::new(plan, all.find(|row| row.id == id)?)
+    }
 }
 
 /// For a stretch of time, a DPU counted for a space.

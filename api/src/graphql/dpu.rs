@@ -1,15 +1,30 @@
 //! DPUs.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use async_graphql::{ID, Object};
+use async_graphql::{Context, Enum, ID, Object};
+use entity::Instant;
 
 use super::assignment::Assignment;
 use super::error::Result;
+use super::event::{Event, EventConnection};
 use super::page::{Page, PageArguments};
-use super::scalars::DateTime;
+use super::scalars::{DateTime, Direction};
+use super::scope::Scope;
+use crate::counting::Stretch;
 use crate::floor_plan::{self, FloorPlan};
+use crate::timelines::EventRange;
+
+/// In what order DPUs are listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+pub(super) enum DpuOrder {
+    /// By their ids: in the order in which they were created.
+    Id,
+    /// By their serials.
+    Serial,
+    /// By their names, those without a name first.
+    Name,
+}
 
 /// A DPU (depth processing unit): a sensor over a doorway that reports each crossing.
 #[derive(Clone)]
@@ -21,6 +36,10 @@ pub(super) struct Dpu {
 impl Dpu {
     pub(super) fn new(plan: &Arc<FloorPlan>, dpu: &Arc<floor_plan::Dpu>) -> Self {
         Self { plan: Arc::clone(plan), dpu: Arc::clone(dpu) }
+    }
+
+    pub(super) fn find(plan: &Arc<FloorPlan>, id: i64) -> Option<Self> {
+        Some(Self::new(plan, plan.dpu(id)?))
     }
 }
 
@@ -48,10 +67,38 @@ impl Dpu {
         #[graphql(desc = "At most this many, from 0 to 500; 100 unless given.")] first: Option<i32>,
         #[graphql(desc = "Those after the one with this cursor.")] after: Option<String>,
     ) -> Result<Page<Assignment>> {
-        let assignments =
-            self.dpu.assignments.iter().filter_map(|row| Some((row.id, Assignment::new(&self.plan, row)?)));
-        let assignments: BTreeMap<_, _> = assignments.collect();
-        PageArguments { first, after }.page("assignment", &assignments, Clone::clone)
+        let assignments = self.dpu.assignments.iter();
+        let assignments = assignments.filter_map(|row| Some((row.id, Assignment::new(&self.plan, row)?)));
+        PageArguments { first, after }.page("assignments", assignments.collect())
+    }
+
+    /// The crossings that it saw, oldest first.
+    #[expect(clippy::too_many_arguments, reason = "each is an argument of the field")]
+    async fn events(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "From this instant on; without it, since ever.")] start: Option<DateTime>,
+        #[graphql(desc = "Before this instant; without it, until now and ahead.")] end: Option<DateTime>,
+        #[graphql(desc = "Only those in this direction.")] direction: Option<Direction>,
+        #[graphql(desc = "The newest first.", default)] newest_first: bool,
+        #[graphql(desc = "At most this many, from 0 to 500; 100 unless given.")] first: Option<i32>,
+        #[graphql(desc = "Those after the one with this cursor.")] after: Option<String>,
+    ) -> Result<EventConnection> {
+        let range = EventRange {
+            dpu: self.dpu.row.id,
+            start: start.map(|start| start.argument("start")).transpose()?,
+            end: end.map(|end| end.argument("end")).transpose()?,
+            direction: direction.map(Into::into),
+        };
+        let arguments = PageArguments { first, after };
+        EventConnection::read(Scope::of(context)?, &self.plan, range, newest_first, &arguments).await
+    }
+
+    /// The event that happened last: it tells a quiet doorway from a dead sensor. Null: none was ever seen.
+    async fn last_event(&self, context: &Context<'_>) -> Result<Option<Event>> {
+        let ever = Stretch { dpu: self.dpu.row.id, after: None, until: Instant::MAX };
+        let last = Scope::of(context)?.last_event(std::iter::once(ever)).await?;
+        Ok(last.and_then(|row| Event::new(&self.plan, row)))
     }
 
     /// When the DPU was created.

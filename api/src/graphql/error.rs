@@ -1,5 +1,7 @@
 //! What goes wrong in a resolver, and the one place that turns it into a GraphQL error.
 
+use std::sync::Arc;
+
 use async_graphql::{Error, ErrorExtensionValues, ServerError};
 use sea_orm::DbErr;
 
@@ -21,7 +23,13 @@ pub(super) type Result<T> = std::result::Result<T, Fault>;
 
 impl From<DbErr> for Fault {
     fn from(error: DbErr) -> Self {
-        match error {
+        Arc::new(error).into()
+    }
+}
+
+impl From<Arc<DbErr>> for Fault {
+    fn from(error: Arc<DbErr>) -> Self {
+        match &*error {
             DbErr::Conn(_) | DbErr::ConnectionAcquire(_) => {
                 tracing::error!(%error, "the database is not reachable");
                 Self::Unavailable("the database is not reachable: try again".to_owned())

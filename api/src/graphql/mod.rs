@@ -1,18 +1,22 @@
 //! GraphQL: the schema, one file a noun, and how it is served.
 //!
 //! Resolvers call domain functions and nothing else. What is in memory (the floor plan) they read
-//! from the request's [`scope::Scope`]; what must be read from the database for many parents goes
+//! from the request's scope; what must be read from the database for many parents goes
 //! through its DataLoader, so that a request costs a fixed number of statements.
 
 mod assignment;
+mod breakdown;
 mod dpu;
 mod error;
+mod event;
 mod executor;
+mod history;
 mod http;
 mod id;
 mod mutation;
 mod page;
 mod query;
+mod reset;
 mod scalars;
 mod scope;
 mod shape;
@@ -35,7 +39,9 @@ const DEPTH_MAX: usize = 20;
 type Schema = async_graphql::Schema<query::Query, mutation::Mutation, EmptySubscription>;
 
 fn schema() -> Schema {
-    Schema::build(query::Query, mutation::Mutation, EmptySubscription).limit_depth(DEPTH_MAX).finish()
+    Schema::build(query::Query, mutation::Mutation::default(), EmptySubscription)
+        .limit_depth(DEPTH_MAX)
+        .finish()
 }
 
 /// The schema in GraphQL's schema language, as `schema.graphql` holds it.

@@ -1,14 +1,15 @@
 //! Pages of lists that can grow, as Relay connections.
 
-use std::collections::BTreeMap;
-use std::ops::Bound::{Excluded, Unbounded};
-
 use async_graphql::connection::PageInfo;
 use async_graphql::{OutputType, SimpleObject};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::assignment::Assignment;
 use super::dpu::Dpu;
 use super::error::{Fault, Result};
+use super::event::Event;
+use super::reset::Reset;
 use super::space::Space;
 
 /// How many entries a page has unless `first` says otherwise.
@@ -21,6 +22,7 @@ const PAGE_MAX: usize = 500;
 #[graphql(concrete(name = "SpaceConnection", params(Space)))]
 #[graphql(concrete(name = "DpuConnection", params(Dpu)))]
 #[graphql(concrete(name = "AssignmentConnection", params(Assignment)))]
+#[graphql(concrete(name = "ResetConnection", params(Reset)))]
 pub(super) struct Page<T: OutputType>
 where
     Edge<T>: OutputType,
@@ -36,18 +38,21 @@ where
 }
 
 /// An entry of a list and where it stands in it.
-#[derive(SimpleObject)]
+#[derive(SimpleObject, Clone)]
 #[graphql(concrete(name = "SpaceEdge", params(Space)))]
 #[graphql(concrete(name = "DpuEdge", params(Dpu)))]
 #[graphql(concrete(name = "AssignmentEdge", params(Assignment)))]
+#[graphql(concrete(name = "ResetEdge", params(Reset)))]
+#[graphql(concrete(name = "EventEdge", params(Event)))]
 pub(super) struct Edge<T: OutputType> {
     /// The entry.
-    node: T,
+    pub(super) node: T,
     /// Where it stands: the list goes on from here with `after`.
-    cursor: String,
+    pub(super) cursor: String,
 }
 
 /// Which page is asked for.
+#[derive(Clone, Debug)]
 pub(super) struct PageArguments {
     /// At most this many entries.
     pub(super) first: Option<i32>,
@@ -56,53 +61,65 @@ pub(super) struct PageArguments {
 }
 
 impl PageArguments {
-    /// The page of entries that `entries` holds by their ids. `kind` tells its cursors from those of other lists.
-    pub(super) fn page<E, T>(
-        self,
-        kind: &str,
-        entries: &BTreeMap<i64, E>,
-        node: impl Fn(&E) -> T,
-    ) -> Result<Page<T>>
+    /// How many entries the page has at most.
+    pub(super) fn size(&self) -> Result<usize> {
+        let Some(first) = self.first else { return Ok(PAGE_DEFAULT) };
+        let size = usize::try_from(first).ok().filter(|size| *size <= PAGE_MAX);
+        size.ok_or_else(|| Fault::BadInput(format!("first: {first} is not a number from 0 to {PAGE_MAX}")))
+    }
+
+    /// The key after which the page begins. `list` tells its cursors from those of other lists, and of
+    /// this one in another order.
+    pub(super) fn after<K: DeserializeOwned>(&self, list: &str) -> Result<Option<K>> {
+        let decode = |cursor: &String| {
+            let bytes = data_encoding::BASE64URL_NOPAD.decode(cursor.as_bytes()).ok()?;
+            let (of, key): (String, K) = serde_json::from_slice(&bytes).ok()?;
+            (of == list).then_some(key)
+        };
+        let refused = || {
+            Fault::BadInput(
+                "after: this is not a cursor of this list; take one from its pageInfo or edges".to_owned(),
+            )
+        };
+        self.after.as_ref().map(|cursor| decode(cursor).ok_or_else(refused)).transpose()
+    }
+
+    /// The page of entries that are in memory, in the order of their keys. A cursor holds its key, and so
+    /// stays good when entries come and go.
+    pub(super) fn page<K, T>(&self, list: &str, mut entries: Vec<(K, T)>) -> Result<Page<T>>
     where
+        K: Ord + Serialize + DeserializeOwned,
         T: OutputType + Clone,
         Edge<T>: OutputType,
     {
-        let size = match self.first {
-            None => PAGE_DEFAULT,
-            Some(first) => usize::try_from(first).ok().filter(|size| *size <= PAGE_MAX).ok_or_else(|| {
-                Fault::BadInput(format!("first: {first} is not a number from 0 to {PAGE_MAX}"))
-            })?,
-        };
-        let after = self.after.map(|cursor| decode(kind, &cursor)).transpose()?;
-        let mut rest = entries.range((after.map_or(Unbounded, Excluded), Unbounded)).peekable();
-        let edges: Vec<_> = rest
-            .by_ref()
-            .take(size)
-            .map(|(id, entry)| Edge { node: node(entry), cursor: encode(kind, *id) })
-            .collect();
-        let page_info = PageInfo {
-            has_previous_page: after.is_some_and(|after| entries.range(..=after).next().is_some()),
-            has_next_page: rest.peek().is_some(),
-            start_cursor: edges.first().map(|edge| edge.cursor.clone()),
-            end_cursor: edges.last().map(|edge| edge.cursor.clone()),
-        };
+        let (size, after) = (self.size()?, self.after::<K>(list)?);
+        entries.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+        let total_count = entries.len();
+        let skipped = after.map_or(0, |after| entries.partition_point(|(key, _)| *key <= after));
+        let more = total_count - skipped > size;
+        let edges = entries.into_iter().skip(skipped).take(size);
+        let edges: Vec<_> = edges.map(|(key, node)| Edge { node, cursor: cursor(list, &key) }).collect();
         let nodes = edges.iter().map(|edge| edge.node.clone()).collect();
-        Ok(Page { edges, nodes, page_info, total_count: entries.len() })
+        Ok(Page { page_info: page_info(&edges, skipped > 0, more), edges, nodes, total_count })
     }
 }
 
-fn encode(kind: &str, id: i64) -> String {
-    data_encoding::BASE64URL_NOPAD.encode(format!("{kind}:{id}").as_bytes())
+/// The cursor of the entry with this key.
+pub(super) fn cursor<K: Serialize>(list: &str, key: &K) -> String {
+    let json = serde_json::to_vec(&(list, key)).unwrap_or_default();
+    data_encoding::BASE64URL_NOPAD.encode(&json)
 }
 
-fn decode(kind: &str, cursor: &str) -> Result<i64> {
-    let id = || {
-        let bytes = data_encoding::BASE64URL_NOPAD.decode(cursor.as_bytes()).ok()?;
-        String::from_utf8(bytes).ok()?.strip_prefix(kind)?.strip_prefix(':')?.parse().ok()
-    };
-    id().ok_or_else(|| {
-        Fault::BadInput(
-            "after: this is not a cursor of this list; take one from its pageInfo or edges".to_owned(),
-        )
-    })
+/// What a page says about its place.
+pub(super) fn page_info<T: OutputType>(
+    edges: &[Edge<T>],
+    has_previous_page: bool,
+    has_next_page: bool,
+) -> PageInfo {
+    PageInfo {
+        has_previous_page,
+        has_next_page,
+        start_cursor: edges.first().map(|edge| edge.cursor.clone()),
+        end_cursor: edges.last().map(|edge| edge.cursor.clone()),
+    }
 }

@@ -1,13 +1,16 @@
 //! What can be asked.
 
+use std::sync::Arc;
+
 use async_graphql::{Context, ID, Object};
 
-use super::dpu::Dpu;
+use super::dpu::{Dpu, DpuOrder};
 use super::error::Result;
 use super::id::row_id;
 use super::page::{Page, PageArguments};
 use super::scope::Scope;
-use super::space::Space;
+use super::space::{Space, SpaceOrder};
+use crate::floor_plan;
 
 /// What can be asked.
 pub(super) struct Query;
@@ -25,15 +28,27 @@ impl Query {
         Ok(row_id(&id).and_then(|id| plan.space(id)).map(|space| Space::new(plan, space)))
     }
 
-    /// All spaces, in the order of their ids.
+    /// All spaces, or those that the filter leaves.
     async fn spaces(
         &self,
         context: &Context<'_>,
         #[graphql(desc = "At most this many, from 0 to 500; 100 unless given.")] first: Option<i32>,
         #[graphql(desc = "Those after the one with this cursor.")] after: Option<String>,
+        #[graphql(desc = "Only those whose name contains this text, in whatever case.")]
+        name_contains: Option<String>,
+        #[graphql(desc = "In what order.", default_with = "SpaceOrder::Id")] order_by: SpaceOrder,
     ) -> Result<Page<Space>> {
         let plan = Scope::of(context)?.plan().await?;
-        PageArguments { first, after }.page("space", plan.spaces(), |space| Space::new(plan, space))
+        let part = name_contains.map(|part| part.to_lowercase()).unwrap_or_default();
+        let spaces = plan.spaces().values().filter(|space| space.row.name.to_lowercase().contains(&part));
+        let spaces = spaces.map(|space| {
+            let name = match order_by {
+                SpaceOrder::Id => String::new(),
+                SpaceOrder::Name => space.row.name.clone(),
+            };
+            ((name, space.row.id), Space::new(plan, space))
+        });
+        PageArguments { first, after }.page(&format!("spaces by {order_by:?}"), spaces.collect())
     }
 
     /// The DPU with this serial, or null.
@@ -46,14 +61,36 @@ impl Query {
         Ok(plan.dpu_id(&serial).and_then(|id| plan.dpu(id)).map(|dpu| Dpu::new(plan, dpu)))
     }
 
-    /// All DPUs, in the order of their ids.
+    /// All DPUs, or those that the filters leave.
     async fn dpus(
         &self,
         context: &Context<'_>,
         #[graphql(desc = "At most this many, from 0 to 500; 100 unless given.")] first: Option<i32>,
         #[graphql(desc = "Those after the one with this cursor.")] after: Option<String>,
+        #[graphql(desc = "Only those whose name or serial contains this text, in whatever case.")]
+        name_contains: Option<String>,
+        #[graphql(
+            desc = "True: only those that count for no space now. False: only those that count for one."
+        )]
+        unassigned: Option<bool>,
+        #[graphql(desc = "In what order.", default_with = "DpuOrder::Id")] order_by: DpuOrder,
     ) -> Result<Page<Dpu>> {
-        let plan = Scope::of(context)?.plan().await?;
-        PageArguments { first, after }.page("dpu", plan.dpus(), |dpu| Dpu::new(plan, dpu))
+        let scope = Scope::of(context)?;
+        let (plan, now) = (scope.plan().await?, scope.instant(None)?);
+        let part = name_contains.map(|part| part.to_lowercase()).unwrap_or_default();
+        let kept = |dpu: &&Arc<floor_plan::Dpu>| {
+            let mut texts = [Some(&dpu.row.serial), dpu.row.name.as_ref()].into_iter().flatten();
+            let named = texts.any(|text| text.to_lowercase().contains(&part));
+            named && unassigned.is_none_or(|unassigned| unassigned != dpu.is_assigned(now))
+        };
+        let dpus = plan.dpus().values().filter(kept).map(|dpu| {
+            let name = match order_by {
+                DpuOrder::Id => String::new(),
+                DpuOrder::Serial => dpu.row.serial.clone(),
+                DpuOrder::Name => dpu.row.name.clone().unwrap_or_default(),
+            };
+            ((name, dpu.row.id), Dpu::new(plan, dpu))
+        });
+        PageArguments { first, after }.page(&format!("DPUs by {order_by:?}"), dpus.collect())
     }
 }

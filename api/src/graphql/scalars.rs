@@ -1,6 +1,7 @@
 //! Scalars and enumerations of the schema.
 
-use async_graphql::{Enum, InputValueError, InputValueResult, Scalar, ScalarType, Value};
+use async_graphql::{Enum, InputType, InputValueError, InputValueResult, Scalar, ScalarType, Value};
+use chrono::{Datelike, NaiveDate, NaiveTime, Timelike};
 use entity::{Instant, ParseInstantError};
 
 use super::error::{Fault, Result};
@@ -9,6 +10,14 @@ use super::error::{Fault, Result};
 /// one field, or the one event, instead of the whole request.
 #[derive(Clone, Debug)]
 pub(super) struct DateTime(std::result::Result<Instant, ParseInstantError>);
+
+/// A day of a calendar, kept like an instant until a resolver asks for it.
+#[derive(Clone, Debug)]
+pub(super) struct LocalDate(std::result::Result<NaiveDate, String>);
+
+/// A time of day, kept like an instant until a resolver asks for it.
+#[derive(Clone, Debug)]
+pub(super) struct LocalTime(std::result::Result<NaiveTime, String>);
 
 impl DateTime {
     /// The instant, or why there is none.
@@ -22,9 +31,35 @@ impl DateTime {
     }
 }
 
+impl LocalDate {
+    /// The day, or why there is none.
+    pub(super) fn parsed(self) -> std::result::Result<NaiveDate, String> {
+        self.0
+    }
+}
+
+impl LocalTime {
+    /// The time of day, or why there is none.
+    pub(super) fn parsed(self) -> std::result::Result<NaiveTime, String> {
+        self.0
+    }
+}
+
 impl From<Instant> for DateTime {
     fn from(instant: Instant) -> Self {
         Self(Ok(instant))
+    }
+}
+
+impl From<NaiveDate> for LocalDate {
+    fn from(date: NaiveDate) -> Self {
+        Self(Ok(date))
+    }
+}
+
+impl From<NaiveTime> for LocalTime {
+    fn from(time: NaiveTime) -> Self {
+        Self(Ok(time))
     }
 }
 
@@ -33,18 +68,62 @@ impl From<Instant> for DateTime {
 #[Scalar(name = "DateTime")]
 impl ScalarType for DateTime {
     fn parse(value: Value) -> InputValueResult<Self> {
-        match value {
-            Value::String(text) => Ok(Self(text.parse())),
-            other => Err(InputValueError::custom(format!("a timestamp is a string, not {other}"))),
-        }
+        Ok(Self(text("a timestamp", value)?.parse()))
     }
 
     fn to_value(&self) -> Value {
-        match &self.0 {
-            Ok(instant) => Value::String(instant.to_string()),
-            Err(_) => Value::Null,
-        }
+        written(&self.0)
     }
+}
+
+/// A day of a calendar, `YYYY-MM-DD`.
+#[Scalar(name = "LocalDate")]
+impl ScalarType for LocalDate {
+    fn parse(value: Value) -> InputValueResult<Self> {
+        let text = text("a day", value)?;
+        let strict = text.len() == "YYYY-MM-DD".len();
+        let date = NaiveDate::parse_from_str(&text, "%Y-%m-%d").ok().filter(|date| strict && date.year() > 0);
+        Ok(Self(
+            date.ok_or_else(|| format!("{text:.40?} is no day: write it YYYY-MM-DD, such as 2026-03-01")),
+        ))
+    }
+
+    fn to_value(&self) -> Value {
+        written(&self.0)
+    }
+}
+
+/// A time of day by the clocks of some time zone, `hh:mm` or `hh:mm:ss`; written with seconds.
+#[Scalar(name = "LocalTime")]
+impl ScalarType for LocalTime {
+    fn parse(value: Value) -> InputValueResult<Self> {
+        let text = text("a time of day", value)?;
+        let format = match text.len() {
+            5 => "%H:%M",
+            8 => "%H:%M:%S",
+            _ => "",
+        };
+        // A leap second is no time of day that comes every day.
+        let time = NaiveTime::parse_from_str(&text, format).ok().filter(|time| time.nanosecond() == 0);
+        Ok(Self(time.ok_or_else(|| {
+            format!("{text:.40?} is no time of day: write it hh:mm or hh:mm:ss, such as 04:00")
+        })))
+    }
+
+    fn to_value(&self) -> Value {
+        written(&self.0)
+    }
+}
+
+fn text<T: InputType>(thing: &str, value: Value) -> std::result::Result<String, InputValueError<T>> {
+    match value {
+        Value::String(text) => Ok(text),
+        other => Err(InputValueError::custom(format!("{thing} is a string, not {other}"))),
+    }
+}
+
+fn written<T: ToString, E>(value: &std::result::Result<T, E>) -> Value {
+    value.as_ref().map_or(Value::Null, |value| Value::String(value.to_string()))
 }
 
 /// Which way a person walked under a DPU.

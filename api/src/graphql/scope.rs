@@ -11,9 +11,10 @@ use std::time::Duration;
 use async_graphql::Context;
 use async_graphql::dataloader::{DataLoader, Loader};
 use entity::Instant;
+use entity::event::{self, Direction};
 use futures::StreamExt;
 use futures::channel::mpsc::{UnboundedReceiver, unbounded};
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, try_join};
 use futures::task::AtomicWaker;
 use sea_orm::DbErr;
 use tokio::sync::OnceCell;
@@ -21,15 +22,16 @@ use tokio::sync::OnceCell;
 use super::error::{Fault, Result};
 use super::scalars::DateTime;
 use crate::app::App;
-use crate::counting::{Account, Crossings, Reading};
-use crate::floor_plan::FloorPlan;
+use crate::counting::{Account, Bucket, Crossings, History, Reading, Stretch};
+use crate::floor_plan::{FloorPlan, Space};
+use crate::timelines::{EventPage, EventRange};
 
 /// One request's view: one floor plan, one "now", and odometers that are read together.
 pub(super) struct Scope {
     app: Arc<App>,
     now: Instant,
     plan: OnceCell<Arc<FloorPlan>>,
-    odometers: DataLoader<Odometers>,
+    database: DataLoader<Reads>,
 }
 
 /// Loads that the resolvers have asked for and that wait to be driven.
@@ -42,11 +44,10 @@ impl Scope {
         let spawn = move |load| {
             loads.unbounded_send(load).ok();
         };
-        let odometers = DataLoader::new(Odometers(Arc::clone(&app)), spawn)
-            .delay(Duration::ZERO)
-            .max_batch_size(usize::MAX);
+        let database =
+            DataLoader::new(Reads(Arc::clone(&app)), spawn).delay(Duration::ZERO).max_batch_size(usize::MAX);
         let now = app.clock.now();
-        (Self { app, now, plan: OnceCell::new(), odometers }, Loads(receiver))
+        (Self { app, now, plan: OnceCell::new(), database }, Loads(receiver))
     }
 
     /// The scope of the request that `context` belongs to.
@@ -71,13 +72,44 @@ impl Scope {
 
     /// What an account adds up to, its odometers read with those of every other account of the request.
     pub(super) async fn net(&self, account: Account<'_>) -> Result<i64> {
-        let odometers = self.odometers.load_many(account.readings()).await.map_err(|error| {
-            match Arc::try_unwrap(error) {
-                Ok(error) => error.into(),
-                Err(shared) => Fault::Internal(shared.to_string()),
-            }
-        })?;
+        let odometers = self.odometers(account.readings()).await?;
         Ok(account.net(|reading| odometers[&reading]))
+    }
+
+    /// What odometers show.
+    pub(super) async fn odometers(
+        &self,
+        readings: impl Iterator<Item = Reading>,
+    ) -> Result<HashMap<Reading, Crossings>> {
+        Ok(self.database.load_many(readings).await?)
+    }
+
+    /// The buckets of a history.
+    pub(super) async fn buckets(&self, space: &Space, history: &History<'_>) -> Result<Vec<Bucket>> {
+        let (before, crossings) = try_join(self.net(history.before()), async {
+            Ok(self.database.load_many(history.stretches()).await?)
+        })
+        .await?;
+        Ok(history.buckets(before, |stretch| &crossings[&stretch], |net| space.answer(net)))
+    }
+
+    /// The last event of all these stretches.
+    pub(super) async fn last_event(
+        &self,
+        stretches: impl Iterator<Item = Stretch>,
+    ) -> Result<Option<event::Model>> {
+        let found = self.database.load_many(stretches.map(LastOf)).await?;
+        Ok(found.into_values().max_by_key(|event| (event.ts, event.created)))
+    }
+
+    /// A page of events.
+    pub(super) async fn events(&self, page: EventPage) -> Result<Vec<event::Model>> {
+        Ok(self.database.load_one(page).await?.unwrap_or_default())
+    }
+
+    /// How many events there are.
+    pub(super) async fn event_count(&self, range: EventRange) -> Result<i64> {
+        Ok(self.database.load_one(range).await?.unwrap_or_default())
     }
 }
 
@@ -121,17 +153,59 @@ impl Wake for Watch {
     }
 }
 
-/// Loads odometers for [`DataLoader`].
-struct Odometers(Arc<App>);
+/// Reads for [`DataLoader`]: each kind of key is one statement, whatever the number of keys.
+struct Reads(Arc<App>);
 
-impl Loader<Reading> for Odometers {
+/// Asks for the last event of a stretch, not for all its crossings.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct LastOf(Stretch);
+
+type Loaded<K, V> = std::result::Result<HashMap<K, V>, Arc<DbErr>>;
+
+impl Loader<Reading> for Reads {
     type Value = Crossings;
     type Error = Arc<DbErr>;
 
-    async fn load(
-        &self,
-        readings: &[Reading],
-    ) -> std::result::Result<HashMap<Reading, Crossings>, Arc<DbErr>> {
-        self.0.odometers(readings).await.map_err(Arc::new)
+    async fn load(&self, readings: &[Reading]) -> Loaded<Reading, Crossings> {
+        Ok(self.0.odometers(readings).await?)
+    }
+}
+
+impl Loader<Stretch> for Reads {
+    type Value = Arc<[(Instant, Direction)]>;
+    type Error = Arc<DbErr>;
+
+    async fn load(&self, stretches: &[Stretch]) -> Loaded<Stretch, Self::Value> {
+        let crossings = self.0.crossings(stretches).await?;
+        Ok(crossings.into_iter().map(|(stretch, crossings)| (stretch, crossings.into())).collect())
+    }
+}
+
+impl Loader<LastOf> for Reads {
+    type Value = event::Model;
+    type Error = Arc<DbErr>;
+
+    async fn load(&self, stretches: &[LastOf]) -> Loaded<LastOf, event::Model> {
+        let stretches: Vec<_> = stretches.iter().map(|last| last.0).collect();
+        let events = self.0.last_events(&stretches).await?;
+        Ok(events.into_iter().map(|(stretch, event)| (LastOf(stretch), event)).collect())
+    }
+}
+
+impl Loader<EventPage> for Reads {
+    type Value = Vec<event::Model>;
+    type Error = Arc<DbErr>;
+
+    async fn load(&self, pages: &[EventPage]) -> Loaded<EventPage, Vec<event::Model>> {
+        Ok(self.0.events(pages).await?)
+    }
+}
+
+impl Loader<EventRange> for Reads {
+    type Value = i64;
+    type Error = Arc<DbErr>;
+
+    async fn load(&self, ranges: &[EventRange]) -> Loaded<EventRange, i64> {
+        Ok(self.0.event_counts(ranges).await?)
     }
 }

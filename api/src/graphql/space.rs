@@ -2,14 +2,33 @@
 
 use std::sync::Arc;
 
-use async_graphql::{Context, ID, Object};
+use async_graphql::{Context, Enum, ID, Object};
+use entity::Instant;
+use futures::future::try_join_all;
 
 use super::assignment::Assignment;
+use super::breakdown::CountBreakdown;
 use super::dpu::Dpu;
-use super::error::Result;
-use super::scalars::{DateTime, NegativeCounts};
+use super::error::{Fault, Result};
+use super::event::Event;
+use super::history::HistoryBucket;
+use super::page::{Page, PageArguments};
+use super::reset::{Reset, ResetRule, ResetRuleChange};
+use super::scalars::{DateTime, LocalDate, LocalTime, NegativeCounts};
 use super::scope::Scope;
-use crate::floor_plan::{self, FloorPlan};
+use crate::counting::Account;
+use crate::counting::calendar::Interval;
+use crate::floor_plan::changes::reset_rule::NewResetRule;
+use crate::floor_plan::{self, FloorPlan, history_edges};
+
+/// In what order spaces are listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+pub(super) enum SpaceOrder {
+    /// By their ids: in the order in which they were created.
+    Id,
+    /// By their names.
+    Name,
+}
 
 /// A place where people can be: a room, a floor, a building. Outside is no space.
 #[derive(Clone)]
@@ -21,6 +40,15 @@ pub(super) struct Space {
 impl Space {
     pub(super) fn new(plan: &Arc<FloorPlan>, space: &Arc<floor_plan::Space>) -> Self {
         Self { plan: Arc::clone(plan), space: Arc::clone(space) }
+    }
+
+    pub(super) fn find(plan: &Arc<FloorPlan>, id: i64) -> Option<Self> {
+        Some(Self::new(plan, plan.space(id)?))
+    }
+
+    /// What a count of `net` people is answered as.
+    pub(super) fn answer(&self, net: i64) -> i64 {
+        self.space.answer(net)
     }
 }
 
@@ -40,6 +68,11 @@ impl Space {
     /// How many people it is meant to hold, where somebody said.
     async fn capacity(&self) -> Option<i32> {
         self.space.row.capacity
+    }
+
+    /// The IANA time zone in which its days are told and its reset rules hold.
+    async fn time_zone(&self) -> &str {
+        &self.space.row.time_zone
     }
 
     /// What is answered when the count is below zero.
@@ -66,6 +99,100 @@ impl Space {
     ) -> Result<i64> {
         let scope = Scope::of(context)?;
         scope.net(self.space.account(scope.instant(ts)?)).await
+    }
+
+    /// What the count is made of: where it starts, and what each assignment adds.
+    async fn count_breakdown(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "At this instant, crossings at it included; without it, now.")] ts: Option<DateTime>,
+    ) -> Result<CountBreakdown> {
+        let scope = Scope::of(context)?;
+        let at = scope.instant(ts)?;
+        let account = self.space.account(at);
+        let odometers = scope.odometers(account.readings()).await?;
+        Ok(CountBreakdown::new(self, &self.plan, at, account, |reading| odometers[&reading]))
+    }
+
+    /// What the count was over time, in buckets that cover `[start, end)` and are cut where an interval begins. It
+    /// agrees with `count` at every instant; at instants still to come, the count is the present one.
+    async fn history(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "The first instant.")] start: DateTime,
+        #[graphql(desc = "The first instant after it.")] end: DateTime,
+        #[graphql(desc = "How long a bucket is; at most 10000 of them fit into a history.")]
+        interval: Interval,
+        #[graphql(
+            desc = "The IANA time zone whose clocks and calendar cut the buckets; the space's own unless given."
+        )]
+        time_zone: Option<String>,
+    ) -> Result<Vec<HistoryBucket>> {
+        let (start, end) = (start.argument("start")?, end.argument("end")?);
+        let edges = history_edges(&self.space, start, end, interval, time_zone.as_deref())
+            .map_err(|error| Fault::BadInput(error.to_string()))?;
+        let buckets = Scope::of(context)?.buckets(&self.space, &self.space.history(edges)).await?;
+        let capacity = self.space.row.capacity;
+        Ok(buckets.into_iter().map(|bucket| HistoryBucket::new(bucket, capacity)).collect())
+    }
+
+    /// The event that happened last at its doorways, while their DPUs counted for it: it tells an empty room from dead
+    /// sensors. Null: none was ever seen.
+    async fn last_event(&self, context: &Context<'_>) -> Result<Option<Event>> {
+        let ever = Account::new(&self.space.assignments, None, Instant::MAX);
+        let last = Scope::of(context)?.last_event(ever.terms().map(|term| term.stretch())).await?;
+        Ok(last.and_then(|row| Event::new(&self.plan, row)))
+    }
+
+    /// The counts that were stated for the space, earliest first.
+    async fn resets(
+        &self,
+        #[graphql(desc = "At most this many, from 0 to 500; 100 unless given.")] first: Option<i32>,
+        #[graphql(desc = "Those after the one with this cursor.")] after: Option<String>,
+    ) -> Result<Page<Reset>> {
+        let resets = self.space.resets.iter().map(|row| (row.ts.ms(), Reset::new(self, row)));
+        PageArguments { first, after }.page("resets", resets.collect())
+    }
+
+    /// The counts that hold for the space every day, oldest rule first.
+    async fn reset_rules(&self) -> Vec<ResetRule> {
+        self.space.rules.iter().map(|row| ResetRule::new(self, row)).collect()
+    }
+
+    /// What a reset rule would change, before it is created: each of its occurrences in `[start, end)`, with the count as
+    /// it is answered now and as it would be.
+    #[expect(clippy::too_many_arguments, reason = "each is an argument of the field")]
+    async fn reset_rule_preview(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "When it would hold, by the clocks of the space's time zone.")]
+        time_of_day: LocalTime,
+        #[graphql(desc = "How many people would be in the space then: 0 or more.", default)] count: i32,
+        #[graphql(desc = "The first day on which it would hold.")] first_day: LocalDate,
+        #[graphql(desc = "The last day on which it would hold; without it, until further notice.")] last_day: Option<
+            LocalDate,
+        >,
+        #[graphql(desc = "The first instant to look at.")] start: DateTime,
+        #[graphql(desc = "The first instant after those to look at, at most 1000 days after `start`.")]
+        end: DateTime,
+    ) -> Result<Vec<ResetRuleChange>> {
+        let named = |name: &'static str| move |error: String| Fault::BadInput(format!("{name}: {error}"));
+        let rule = NewResetRule {
+            space_id: self.space.row.id,
+            time_of_day: time_of_day.parsed().map_err(named("timeOfDay"))?,
+            count,
+            first_day: first_day.parsed().map_err(named("firstDay"))?,
+            last_day: last_day.map(LocalDate::parsed).transpose().map_err(named("lastDay"))?,
+        };
+        let (start, end) = (start.argument("start")?, end.argument("end")?);
+        let preview =
+            self.space.preview(&rule, start, end).map_err(|error| Fault::BadInput(error.to_string()))?;
+        let scope = Scope::of(context)?;
+        let changes = preview.into_iter().map(async |(ts, with_rule)| {
+            let count = self.space.answer(scope.net(self.space.account(ts)).await?);
+            Ok(ResetRuleChange { ts: ts.into(), count, count_with_rule: self.space.answer(with_rule) })
+        });
+        try_join_all(changes).await
     }
 
     /// The DPUs that counted for the space, each once.

@@ -3,10 +3,15 @@
 //! An odometer at any age is the sum of its DPU's day tallies before that day, its hour tallies before
 //! that hour, and the events of one partial hour. Any number of readings is one statement.
 
+mod events;
+mod stretch;
+
 use std::collections::HashMap;
 
 use entity::tally::Resolution;
+pub use events::{EventKey, EventPage, EventRange, counts as event_counts, pages as event_pages};
 use sea_orm::{ConnectionTrait, DatabaseBackend, DbErr, Statement, Value};
+pub use stretch::{crossings, last_events};
 
 use crate::counting::{Crossings, Reading};
 

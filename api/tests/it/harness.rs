@@ -8,7 +8,9 @@ use std::time::Duration;
 use api::app::App;
 use api::clock::Clock;
 use api::database::Database;
-use api::floor_plan::changes::{self, NewAssignment, NewDpu, NewSpace};
+use api::floor_plan::changes::assignment::{self, NewAssignment};
+use api::floor_plan::changes::dpu::{self, NewDpu};
+use api::floor_plan::changes::space::{self, NewSpace};
 use api::server;
 use axum::Router;
 use axum::body::Body;
@@ -225,8 +227,8 @@ impl Service {
 
     pub(crate) async fn space(&self, name: &str) -> i64 {
         let transaction = self.app.database.begin().await.unwrap();
-        let new = NewSpace { name: name.to_owned(), capacity: None };
-        let row = changes::create_space(&transaction, new, self.app.clock.now()).await.unwrap();
+        let new = NewSpace { name: name.to_owned(), ..NewSpace::default() };
+        let row = space::create(&transaction, new, self.app.clock.now()).await.unwrap();
         transaction.commit().await.unwrap();
         row.id
     }
@@ -234,7 +236,7 @@ impl Service {
     pub(crate) async fn dpu(&self, serial: &str) -> i64 {
         let transaction = self.app.database.begin().await.unwrap();
         let new = NewDpu { serial: serial.to_owned(), name: Some(format!("DPU {serial}")) };
-        let row = changes::create_dpu(&transaction, new, self.app.clock.now()).await.unwrap();
+        let row = dpu::create(&transaction, new, self.app.clock.now()).await.unwrap();
         transaction.commit().await.unwrap();
         row.id
     }
@@ -249,7 +251,7 @@ impl Service {
     ) -> i64 {
         let transaction = self.app.database.begin().await.unwrap();
         let new = NewAssignment { dpu_id, space_id, placement, doorway: None, starts_at, ends_at };
-        let row = changes::create_assignment(&transaction, new, self.app.clock.now()).await.unwrap();
+        let row = assignment::create(&transaction, new, self.app.clock.now()).await.unwrap();
         transaction.commit().await.unwrap();
         row.id
     }

@@ -1,14 +1,14 @@
-//! What can be changed.
+//! Events: recorded.
 
 use async_graphql::{Context, InputObject, Object, SimpleObject};
 
-use super::error::Result;
-use super::scalars::{DateTime, Direction};
-use super::scope::Scope;
+use crate::graphql::error::Result;
+use crate::graphql::scalars::{DateTime, Direction};
+use crate::graphql::scope::Scope;
 use crate::ingest::{Crossing, Outcome, Rejection, RejectionCode};
 
-/// What can be changed.
-pub(super) struct Mutation;
+#[derive(Default)]
+pub(super) struct IngestMutation;
 
 /// A crossing that a DPU saw.
 #[derive(InputObject)]
@@ -46,9 +46,8 @@ struct RejectedEvent {
     message: String,
 }
 
-/// What can be changed.
 #[Object]
-impl Mutation {
+impl IngestMutation {
     /// Records crossings. Any batch may be sent again: what is stored already is a duplicate, and counts once. One bad
     /// event does not keep the others from being stored. The answer comes after all that it says is durable.
     async fn ingest(

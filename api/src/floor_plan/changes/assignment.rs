@@ -1,0 +1,151 @@
+//! Assignments: created, corrected however far back, ended, deleted.
+
+use entity::Instant;
+use entity::assignment::{self, Placement};
+use sea_orm::ActiveValue::{NotSet, Set};
+use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter};
+
+use super::{dpu, space, values};
+use crate::floor_plan::{ChangeError, Refusal};
+
+/// An assignment to be.
+#[derive(Clone, Debug)]
+pub struct NewAssignment {
+    /// The DPU's id.
+    pub dpu_id: i64,
+    /// The space's id.
+    pub space_id: i64,
+    /// Which side of the doorway the DPU hangs on.
+    pub placement: Placement,
+    /// What people call the doorway.
+    pub doorway: Option<String>,
+    /// The first instant that counts; `None`: since ever.
+    pub starts_at: Option<Instant>,
+    /// The first instant that no longer counts; `None`: until further notice.
+    pub ends_at: Option<Instant>,
+}
+
+/// What to correct of an assignment, for all the time that it holds; `None` leaves it as it is.
+#[derive(Clone, Debug, Default)]
+pub struct AssignmentUpdate {
+    /// Another DPU.
+    pub dpu_id: Option<i64>,
+    /// Another space.
+    pub space_id: Option<i64>,
+    /// Another placement.
+    pub placement: Option<Placement>,
+    /// Another doorway, or none.
+    pub doorway: Option<Option<String>>,
+    /// Another start, or since ever.
+    pub starts_at: Option<Option<Instant>>,
+    /// Another end, or until further notice.
+    pub ends_at: Option<Option<Instant>>,
+}
+
+impl NewAssignment {
+    /// Whether the row says the same already.
+    pub fn agrees_with(&self, row: &assignment::Model) -> bool {
+        (self.dpu_id, self.space_id, self.placement, &self.doorway, self.starts_at, self.ends_at)
+            == (row.dpu_id, row.space_id, row.placement, &row.doorway, row.starts_at, row.ends_at)
+    }
+}
+
+/// The assignment's row, or a refusal that names `id`.
+pub async fn find(transaction: &impl ConnectionTrait, id: i64) -> Result<assignment::Model, ChangeError> {
+    let row = assignment::Entity::find_by_id(id).one(transaction).await?;
+    Ok(row.ok_or_else(|| Refusal::not_found("id", "assignment", id))?)
+}
+
+/// The assignment of this DPU to this space that starts at this instant.
+pub async fn starting(
+    transaction: &impl ConnectionTrait,
+    dpu_id: i64,
+    space_id: i64,
+    starts_at: Option<Instant>,
+) -> Result<Option<assignment::Model>, ChangeError> {
+    let of_both = assignment::Entity::find()
+        .filter(assignment::Column::DpuId.eq(dpu_id))
+        .filter(assignment::Column::SpaceId.eq(space_id));
+    let starting = match starts_at {
+        Some(starts_at) => of_both.filter(assignment::Column::StartsAt.eq(starts_at)),
+        None => of_both.filter(assignment::Column::StartsAt.is_null()),
+    };
+    Ok(starting.one(transaction).await?)
+}
+
+/// Lets a DPU count for a space.
+pub async fn create(
+    transaction: &impl ConnectionTrait,
+    new: NewAssignment,
+    now: Instant,
+) -> Result<assignment::Model, ChangeError> {
+    dpu::find(transaction, "dpu", new.dpu_id).await?;
+    space::find(transaction, "space", new.space_id).await?;
+    let row = assignment::ActiveModel {
+        id: NotSet,
+        dpu_id: Set(new.dpu_id),
+        space_id: Set(new.space_id),
+        placement: Set(new.placement),
+        doorway: Set(values::optional_name("doorway", new.doorway.as_deref())?),
+        starts_at: Set(new.starts_at),
+        ends_at: Set(new.ends_at),
+        created: Set(now),
+        modified: Set(now),
+    };
+    Ok(row.insert(transaction).await?)
+}
+
+/// Corrects what an assignment says. Every count that it had a part in is right at once.
+pub async fn update(
+    transaction: &impl ConnectionTrait,
+    id: i64,
+    update: AssignmentUpdate,
+    now: Instant,
+) -> Result<assignment::Model, ChangeError> {
+    let mut row = find(transaction, id).await?.into_active_model();
+    if let Some(dpu_id) = update.dpu_id {
+        row.dpu_id = Set(dpu::find(transaction, "dpu", dpu_id).await?.id);
+    }
+    if let Some(space_id) = update.space_id {
+        row.space_id = Set(space::find(transaction, "space", space_id).await?.id);
+    }
+    if let Some(placement) = update.placement {
+        row.placement = Set(placement);
+    }
+    if let Some(doorway) = update.doorway {
+        row.doorway = Set(values::optional_name("doorway", doorway.as_deref())?);
+    }
+    if let Some(starts_at) = update.starts_at {
+        row.starts_at = Set(starts_at);
+    }
+    if let Some(ends_at) = update.ends_at {
+        row.ends_at = Set(ends_at);
+    }
+    row.modified = Set(now);
+    Ok(row.update(transaction).await?)
+}
+
+/// Ends an assignment at `at`, whether it was open or ended at another time.
+pub async fn end(
+    transaction: &impl ConnectionTrait,
+    id: i64,
+    at: Instant,
+    now: Instant,
+) -> Result<assignment::Model, ChangeError> {
+    let ended =
+        update(transaction, id, AssignmentUpdate { ends_at: Some(Some(at)), ..Default::default() }, now)
+            .await;
+    ended.map_err(|error| match error {
+        ChangeError::Refused(refusal) if refusal.field == "endsAt" => {
+            Refusal { field: "at".to_owned(), ..refusal }.into()
+        }
+        other => other,
+    })
+}
+
+/// Removes an assignment, as if the DPU had never counted for the space in that time.
+pub async fn delete(transaction: &impl ConnectionTrait, id: i64) -> Result<(), ChangeError> {
+    find(transaction, id).await?;
+    assignment::Entity::delete_by_id(id).exec(transaction).await?;
+    Ok(())
+}

@@ -1,0 +1,144 @@
+//! DPUs: created, updated, moved.
+
+use entity::assignment::Placement;
+use entity::{Instant, assignment, dpu};
+use sea_orm::ActiveValue::{NotSet, Set};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
+};
+
+use super::assignment::NewAssignment;
+use super::{space, values};
+use crate::floor_plan::{ChangeError, Refusal, RefusalCode};
+
+/// A DPU to be.
+#[derive(Clone, Debug)]
+pub struct NewDpu {
+    /// The hardware id, unique; at most 200 characters.
+    pub serial: String,
+    /// What people call it.
+    pub name: Option<String>,
+}
+
+/// What to change of a DPU; `None` leaves it as it is.
+#[derive(Clone, Debug, Default)]
+pub struct DpuUpdate {
+    /// A new serial, as where the hardware was replaced.
+    pub serial: Option<String>,
+    /// A new name, or none.
+    pub name: Option<Option<String>>,
+}
+
+/// Where a DPU goes.
+#[derive(Clone, Debug)]
+pub struct Destination {
+    /// The space's id.
+    pub space_id: i64,
+    /// Which side of the doorway the DPU hangs on.
+    pub placement: Placement,
+    /// What people call the doorway.
+    pub doorway: Option<String>,
+}
+
+/// The DPU's row, or a refusal that names `field`.
+pub async fn find(
+    transaction: &impl ConnectionTrait,
+    field: &str,
+    id: i64,
+) -> Result<dpu::Model, ChangeError> {
+    let row = dpu::Entity::find_by_id(id).one(transaction).await?;
+    Ok(row.ok_or_else(|| Refusal::not_found(field, "DPU", id))?)
+}
+
+/// Adds a DPU.
+pub async fn create(
+    transaction: &impl ConnectionTrait,
+    new: NewDpu,
+    now: Instant,
+) -> Result<dpu::Model, ChangeError> {
+    let row = dpu::ActiveModel {
+        id: NotSet,
+        serial: Set(values::name("serial", &new.serial)?),
+        name: Set(values::optional_name("name", new.name.as_deref())?),
+        created: Set(now),
+        modified: Set(now),
+    };
+    Ok(row.insert(transaction).await?)
+}
+
+/// Changes a DPU.
+pub async fn update(
+    transaction: &impl ConnectionTrait,
+    id: i64,
+    update: DpuUpdate,
+    now: Instant,
+) -> Result<dpu::Model, ChangeError> {
+    let mut row = find(transaction, "id", id).await?.into_active_model();
+    if let Some(serial) = update.serial {
+        row.serial = Set(values::name("serial", &serial)?);
+    }
+    if let Some(name) = update.name {
+        row.name = Set(values::optional_name("name", name.as_deref())?);
+    }
+    row.modified = Set(now);
+    Ok(row.update(transaction).await?)
+}
+
+/// Moves a DPU: at `at` it ends what it counts for, and begins to count for one space or two.
+///
+/// The new assignments last as long as the old ones would have, or until the DPU's next assignment, so
+/// that a move may be recorded in the midst of a known past. Returns the ids of the new assignments.
+pub async fn relocate(
+    transaction: &impl ConnectionTrait,
+    id: i64,
+    at: Instant,
+    destinations: Vec<Destination>,
+    now: Instant,
+) -> Result<Vec<i64>, ChangeError> {
+    find(transaction, "dpu", id).await?;
+    if destinations.is_empty() || destinations.len() > 2 {
+        let message = format!("a doorway joins one space or two, not {}", destinations.len());
+        return Err(Refusal::new(RefusalCode::OutOfRange, "to", message).into());
+    }
+    let of_dpu = assignment::Entity::find().filter(assignment::Column::DpuId.eq(id));
+    let known = of_dpu.order_by_asc(assignment::Column::Id).all(transaction).await?;
+    let ends_at =
+        known.iter().flat_map(|row| [row.starts_at, row.ends_at]).flatten().filter(|ts| *ts > at).min();
+    for row in known {
+        let began = row.starts_at.is_none_or(|starts_at| starts_at <= at);
+        let lasts = row.ends_at.is_none_or(|ends_at| at < ends_at);
+        if !(began && lasts) {
+            continue;
+        }
+        if row.starts_at == Some(at) {
+            let message = format!(
+                "assignment {} of this DPU starts at this very instant: correct or delete that one",
+                row.id
+            );
+            return Err(Refusal::new(RefusalCode::Overlap, "at", message).into());
+        }
+        let mut row = row.into_active_model();
+        row.ends_at = Set(Some(at));
+        row.modified = Set(now);
+        row.update(transaction).await?;
+    }
+    let mut made = Vec::new();
+    for (index, to) in destinations.into_iter().enumerate() {
+        let inside = |refused| within(refused, index);
+        space::find(transaction, "space", to.space_id).await.map_err(inside)?;
+        let Destination { space_id, placement, doorway } = to;
+        let new = NewAssignment { dpu_id: id, space_id, placement, doorway, starts_at: Some(at), ends_at };
+        made.push(super::assignment::create(transaction, new, now).await.map_err(inside)?.id);
+    }
+    Ok(made)
+}
+
+/// The refusal of a destination, with its place in the list.
+fn within(error: ChangeError, index: usize) -> ChangeError {
+    match error {
+        ChangeError::Refused(refusal) => {
+            Refusal { field: format!("to.{index}.{}", refusal.field), ..refusal }.into()
+        }
+        database @ ChangeError::Database(_) => database,
+    }
+}

@@ -1,0 +1,49 @@
+//! Which history of a space may be asked for.
+
+use chrono_tz::Tz;
+use entity::Instant;
+
+use super::Space;
+use crate::counting::calendar::{self, Interval};
+
+/// How many buckets a history has at most.
+const BUCKETS_MAX: usize = 10_000;
+
+/// Why there is no such history.
+#[derive(Debug, thiserror::Error)]
+pub enum HistoryError {
+    /// It would end before it starts.
+    #[error("end: {end} is before start, {start}")]
+    EndsBeforeStart {
+        /// Where it would start.
+        start: Instant,
+        /// Where it would end.
+        end: Instant,
+    },
+    /// It would have too many buckets.
+    #[error(
+        "interval: there would be more than {BUCKETS_MAX} buckets; choose a longer interval or a shorter range"
+    )]
+    TooManyBuckets,
+    /// There is no such time zone.
+    #[error("timeZone: {0:.40?} is no time zone: name one as the tz database does, such as Europe/Berlin")]
+    TimeZone(String),
+}
+
+/// The edges of the buckets of a space's history, cut by the named time zone or by the space's own.
+pub fn history_edges(
+    space: &Space,
+    start: Instant,
+    end: Instant,
+    interval: Interval,
+    time_zone: Option<&str>,
+) -> Result<Vec<Instant>, HistoryError> {
+    let zone = match time_zone {
+        Some(name) => name.parse::<Tz>().map_err(|_| HistoryError::TimeZone(name.to_owned()))?,
+        None => space.zone,
+    };
+    if end < start {
+        return Err(HistoryError::EndsBeforeStart { start, end });
+    }
+    calendar::edges(zone, interval, start, end, BUCKETS_MAX).ok_or(HistoryError::TooManyBuckets)
+}

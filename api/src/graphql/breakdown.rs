@@ -1,0 +1,108 @@
+//! What a count is made of.
+
+use std::sync::Arc;
+
+use async_graphql::SimpleObject;
+use entity::Instant;
+
+use super::assignment::Assignment;
+use super::dpu::Dpu;
+use super::reset::{Reset, ResetRule};
+use super::scalars::DateTime;
+use super::space::Space;
+use crate::counting::{Account, Crossings, Reading, Source, Term};
+use crate::floor_plan::FloorPlan;
+
+/// What a count is made of: `startCount`, and the `net` of each assignment, add up to `netCount`.
+#[derive(SimpleObject)]
+pub(super) struct CountBreakdown {
+    /// The instant of the count.
+    ts: DateTime,
+    /// The count, answered as the space's `negativeCounts` says.
+    count: i64,
+    /// The signed figure that all of this adds up to.
+    net_count: i64,
+    /// When the count starts; null: with the first crossing ever.
+    start: Option<DateTime>,
+    /// How many people there were then.
+    start_count: i64,
+    /// The reset that says so, if it is a recorded one.
+    reset: Option<Reset>,
+    /// The reset rule that says so, if it is one.
+    reset_rule: Option<ResetRule>,
+    /// What each assignment adds; those that were over before the start, or begin after `ts`, are left out.
+    assignments: Vec<AssignmentShare>,
+}
+
+/// What an assignment adds to a count.
+#[derive(SimpleObject)]
+pub(super) struct AssignmentShare {
+    /// The assignment.
+    assignment: Assignment,
+    /// Its DPU.
+    dpu: Dpu,
+    /// Its doorway, where it has one.
+    doorway: Option<String>,
+    /// Crossings after this instant are counted; null: all since ever.
+    after: Option<DateTime>,
+    /// Crossings until this instant are counted, those at it included.
+    until: DateTime,
+    /// How many people entered the space.
+    entrances: i64,
+    /// How many people left it.
+    exits: i64,
+    /// Entrances minus exits.
+    net: i64,
+}
+
+impl CountBreakdown {
+    /// The breakdown of an account, its odometers read.
+    pub(super) fn new(
+        space: &Space,
+        plan: &Arc<FloorPlan>,
+        at: Instant,
+        account: Account<'_>,
+        odometer: impl Fn(Reading) -> Crossings + Copy,
+    ) -> Self {
+        let (reset, reset_rule) = match account.start().map(|start| start.source) {
+            Some(Source::Reset(row)) => (Some(Reset::new(space, row)), None),
+            Some(Source::Rule(row)) => (None, Some(ResetRule::new(space, row))),
+            None => (None, None),
+        };
+        let net_count = account.net(odometer);
+        Self {
+            ts: at.into(),
+            count: space.answer(net_count),
+            net_count,
+            start: account.start().map(|start| start.ts.into()),
+            start_count: account.start().map_or(0, |start| start.count),
+            reset,
+            reset_rule,
+            assignments: account
+                .terms()
+                .filter_map(|term| AssignmentShare::new(plan, &term, odometer))
+                .collect(),
+        }
+    }
+}
+
+impl AssignmentShare {
+    /// `None` only where the floor plan lacks the DPU or the space, which the database rules out.
+    fn new(
+        plan: &Arc<FloorPlan>,
+        term: &Term<'_>,
+        odometer: impl Fn(Reading) -> Crossings + Copy,
+    ) -> Option<Self> {
+        let (crossings, placement) = (term.crossings(odometer), term.placement());
+        Some(Self {
+            assignment: Assignment::new(plan, term.assignment)?,
+            dpu: Dpu::find(plan, term.assignment.dpu_id)?,
+            doorway: term.assignment.doorway.clone(),
+            after: term.after.map(Into::into),
+            until: term.until.into(),
+            entrances: crossings.entrances(placement),
+            exits: crossings.exits(placement),
+            net: term.net(odometer),
+        })
+    }
+}

@@ -1,0 +1,118 @@
+//! Events.
+
+use std::sync::Arc;
+
+use async_graphql::connection::PageInfo;
+use async_graphql::{Context, Object};
+use entity::Instant;
+use entity::event;
+
+use super::dpu::Dpu;
+use super::error::Result;
+use super::page::{self, Edge, PageArguments};
+use super::scalars::{DateTime, Direction};
+use super::scope::Scope;
+use crate::floor_plan::FloorPlan;
+use crate::timelines::{EventPage, EventRange};
+
+/// One person crossed a doorway under a DPU.
+#[derive(Clone)]
+pub(super) struct Event {
+    dpu: Dpu,
+    row: event::Model,
+}
+
+impl Event {
+    /// `None` only where the floor plan lacks the DPU, which the database rules out.
+    pub(super) fn new(plan: &Arc<FloorPlan>, row: event::Model) -> Option<Self> {
+        Some(Self { dpu: Dpu::find(plan, row.dpu_id)?, row })
+    }
+}
+
+/// One person crossed a doorway under a DPU.
+#[Object]
+impl Event {
+    /// The DPU that saw it.
+    async fn dpu(&self) -> &Dpu {
+        &self.dpu
+    }
+
+    /// When it happened, by the DPU's clock.
+    async fn ts(&self) -> DateTime {
+        self.row.ts.into()
+    }
+
+    /// Which way the person walked.
+    async fn direction(&self) -> Direction {
+        self.row.direction.into()
+    }
+
+    /// Tells apart people who crossed in the same millisecond.
+    async fn seq(&self) -> i32 {
+        self.row.seq
+    }
+
+    /// When it arrived: when the server received it first.
+    async fn created(&self) -> DateTime {
+        self.row.created.into()
+    }
+}
+
+/// One page of a DPU's events.
+pub(super) struct EventConnection {
+    range: EventRange,
+    edges: Vec<Edge<Event>>,
+    page_info: PageInfo,
+}
+
+impl EventConnection {
+    /// The page that the arguments ask for.
+    pub(super) async fn read(
+        scope: &Scope,
+        plan: &Arc<FloorPlan>,
+        range: EventRange,
+        newest_first: bool,
+        arguments: &PageArguments,
+    ) -> Result<Self> {
+        let list = if newest_first { "events, newest first" } else { "events" };
+        // A key of milliseconds, sign and number, since columns' types have no JSON form.
+        let after = arguments.after::<(i64, i64, i32)>(list)?.and_then(|(ts_ms, sign, seq)| {
+            Some((Instant::from_ms(ts_ms), event::Direction::from_sign(sign).ok()?, seq))
+        });
+        let size = arguments.size()?;
+        // One more than asked for tells whether there is a next page.
+        let mut rows = scope.events(EventPage { range, after, newest_first, size: size + 1 }).await?;
+        let more = rows.len() > size;
+        rows.truncate(size);
+        let edges = rows.into_iter().filter_map(|row| {
+            let key = (row.ts.ms(), i64::from(row.direction.sign()), row.seq);
+            Some(Edge { cursor: page::cursor(list, &key), node: Event::new(plan, row)? })
+        });
+        let edges: Vec<_> = edges.collect();
+        Ok(Self { page_info: page::page_info(&edges, after.is_some(), more), range, edges })
+    }
+}
+
+/// One page of a list.
+#[Object]
+impl EventConnection {
+    /// The entries, each with its cursor.
+    async fn edges(&self) -> &[Edge<Event>] {
+        &self.edges
+    }
+
+    /// The entries alone.
+    async fn nodes(&self) -> Vec<&Event> {
+        self.edges.iter().map(|edge| &edge.node).collect()
+    }
+
+    /// Whether there is more, and where to go on.
+    async fn page_info(&self) -> &PageInfo {
+        &self.page_info
+    }
+
+    /// How many entries the whole list has. They are counted only if this is asked for.
+    async fn total_count(&self, context: &Context<'_>) -> Result<i64> {
+        Scope::of(context)?.event_count(self.range).await
+    }
+}

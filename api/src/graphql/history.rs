@@ -1,0 +1,37 @@
+//! The history of a count.
+
+use async_graphql::SimpleObject;
+
+use super::scalars::DateTime;
+use crate::counting::Bucket;
+
+/// What a space's count was in a stretch of time.
+#[derive(SimpleObject)]
+pub(super) struct HistoryBucket {
+    /// The first instant in it.
+    start: DateTime,
+    /// The first instant after it.
+    end: DateTime,
+    /// The count at its end, that is one millisecond before `end`.
+    count: i64,
+    /// The lowest count in it.
+    min: i64,
+    /// The highest count in it.
+    max: i64,
+    /// The mean of the count over its time.
+    average: f64,
+    /// How many people entered the space.
+    entrances: i64,
+    /// How many people left it.
+    exits: i64,
+    /// The average as a part of the space's capacity, 1 where it was full on average; null where it has no capacity.
+    utilization: Option<f64>,
+}
+
+impl HistoryBucket {
+    pub(super) fn new(bucket: Bucket, capacity: Option<i32>) -> Self {
+        let Bucket { start, end, count, min, max, average, entrances, exits } = bucket;
+        let utilization = bucket.utilization(capacity);
+        Self { start: start.into(), end: end.into(), count, min, max, average, entrances, exits, utilization }
+    }
+}

@@ -1,0 +1,130 @@
+//! What can be changed, a file a noun.
+//!
+//! A change that the rules refuse is no error of the request: its payload says in `userErrors` what was
+//! wrong, and its object is null.
+
+mod assignment;
+mod dpu;
+mod ingest;
+mod reset;
+mod reset_rule;
+mod space;
+
+use std::fmt::Display;
+use std::sync::Arc;
+
+use async_graphql::{Context, ID, MaybeUndefined, MergedObject, SimpleObject};
+use entity::Instant;
+use futures::future::BoxFuture;
+use sea_orm::DatabaseTransaction;
+
+use super::error::{Fault, Result};
+use super::id::row_id;
+use super::scalars::DateTime;
+use super::scope::Scope;
+use crate::floor_plan::{ChangeError, FloorPlan, Refusal, RefusalCode};
+
+/// What can be changed.
+#[derive(Default, MergedObject)]
+pub(super) struct Mutation(
+    ingest::IngestMutation,
+    space::SpaceMutation,
+    dpu::DpuMutation,
+    assignment::AssignmentMutation,
+    reset::ResetMutation,
+    reset_rule::ResetRuleMutation,
+);
+
+/// Why a change was not made.
+#[derive(SimpleObject)]
+struct UserError {
+    /// What kind of thing was wrong.
+    code: RefusalCode,
+    /// The argument that was wrong: its path, from the mutation's arguments down.
+    field: Vec<String>,
+    /// What was wrong and what is accepted.
+    message: String,
+}
+
+/// What a change came to: its result and the floor plan with it, or why it was not made.
+type Outcome<T> = std::result::Result<(T, Arc<FloorPlan>), Vec<UserError>>;
+
+/// Makes a change, given its input as far as that could be read.
+async fn change<I: Send, T: Send>(
+    context: &Context<'_>,
+    input: std::result::Result<I, Refusal>,
+    work: impl for<'t> FnOnce(
+        &'t DatabaseTransaction,
+        I,
+        Instant,
+    ) -> BoxFuture<'t, std::result::Result<T, ChangeError>>
+    + Send,
+) -> Result<Outcome<T>> {
+    let app = Scope::of(context)?.app();
+    let changed = match input {
+        Ok(input) => app.change(|transaction, now| work(transaction, input, now)).await,
+        Err(refusal) => Err(refusal.into()),
+    };
+    match changed {
+        Ok(done) => Ok(Ok((done, app.floor_plan().await?))),
+        Err(ChangeError::Refused(refusal)) => Ok(Err(vec![refusal.into()])),
+        Err(ChangeError::Database(error)) => Err(error.into()),
+    }
+}
+
+impl From<Refusal> for UserError {
+    fn from(Refusal { code, field, message }: Refusal) -> Self {
+        // `id` and `at` are arguments of their own; all others are fields of `input`.
+        let input = if ["id", "at"].contains(&field.as_str()) { None } else { Some("input") };
+        let path = input.into_iter().chain(field.split('.'));
+        Self { code, field: path.map(str::to_owned).collect(), message }
+    }
+}
+
+impl UserError {
+    /// The same error where all arguments are fields of `input`.
+    fn beneath_input(mut self) -> Self {
+        if self.field.first().is_some_and(|first| first != "input") {
+            self.field.insert(0, "input".to_owned());
+        }
+        self
+    }
+}
+
+/// The row that an id names; one that is no id names nothing.
+fn id(field: &str, thing: &str, id: &ID) -> std::result::Result<i64, Refusal> {
+    let refusal =
+        || Refusal::new(RefusalCode::NotFound, field, format!("there is no {thing} {:.40}", id.as_str()));
+    row_id(id).ok_or_else(refusal)
+}
+
+/// What an argument that came as text says.
+fn readable<T, E: Display>(
+    field: &str,
+    parsed: std::result::Result<T, E>,
+) -> std::result::Result<T, Refusal> {
+    parsed.map_err(|error| Refusal::new(RefusalCode::Invalid, field, error.to_string()))
+}
+
+/// What an optional timestamp says.
+fn optional_instant(field: &str, given: Option<DateTime>) -> std::result::Result<Option<Instant>, Refusal> {
+    given.map(|given| readable(field, given.parsed())).transpose()
+}
+
+/// What to change of a field that may be null: nothing where it is not given.
+fn changed<T, U, E>(
+    given: MaybeUndefined<T>,
+    read: impl FnOnce(T) -> std::result::Result<U, E>,
+) -> std::result::Result<Option<Option<U>>, E> {
+    match given {
+        MaybeUndefined::Undefined => Ok(None),
+        MaybeUndefined::Null => Ok(Some(None)),
+        MaybeUndefined::Value(value) => read(value).map(|value| Some(Some(value))),
+    }
+}
+
+/// What was made is in the floor plan that was read after it.
+fn made<T>(thing: Option<T>) -> Result<T> {
+    // Somebody else may have deleted it in between.
+    thing.ok_or_else(|| Fault::Unavailable("what was changed is gone again".to_owned()))
+}
