@@ -3,6 +3,7 @@
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use entity::assignment::Placement;
+use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 
 use crate::harness::{NOW, Service, at, on_both};
@@ -89,7 +90,6 @@ on_both! {
     }
 
     async fn a_clamped_space_answers_zero_and_keeps_the_signed_figure(service: &Service) {
-        use sea_orm::ConnectionTrait;
         let (space, dpu) = (service.space("Hall").await, service.dpu("1").await);
         service.assign(dpu, space, Placement::Inside, None, None).await;
         let transaction = service.app.database.begin().await.unwrap();

@@ -3,13 +3,16 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod changes;
 mod contract;
 mod database;
 mod graphql;
 mod harness;
 mod ingest;
 mod migrations;
+mod past;
 mod schema;
+mod sequences;
 mod worlds;
 
 #[path = "../../src/counting/oracle.rs"]
