@@ -13,7 +13,7 @@ const BUCKETS_MAX: usize = 10_000;
 #[derive(Debug, thiserror::Error)]
 pub enum HistoryError {
     /// It would end before it starts.
-    #[error("end: {end} is before start, {start}")]
+    #[error("{end} is before start, {start}")]
     EndsBeforeStart {
         /// Where it would start.
         start: Instant,
@@ -21,13 +21,22 @@ pub enum HistoryError {
         end: Instant,
     },
     /// It would have too many buckets.
-    #[error(
-        "interval: there would be more than {BUCKETS_MAX} buckets; choose a longer interval or a shorter range"
-    )]
+    #[error("there would be more than {BUCKETS_MAX} buckets; choose a longer interval or a shorter range")]
     TooManyBuckets,
     /// There is no such time zone.
-    #[error("timeZone: {0:.40?} is no time zone: name one as the tz database does, such as Europe/Berlin")]
+    #[error("{0:.40?} is no time zone: name one as the tz database does, such as Europe/Berlin")]
     TimeZone(String),
+}
+
+impl HistoryError {
+    /// The argument that was wrong; what the time zone's is called differs between interfaces.
+    pub fn argument(&self, time_zone: &'static str) -> &'static str {
+        match self {
+            Self::EndsBeforeStart { .. } => "end",
+            Self::TooManyBuckets => "interval",
+            Self::TimeZone(_) => time_zone,
+        }
+    }
 }
 
 /// The edges of the buckets of a space's history, cut by the named time zone or by the space's own.

@@ -130,7 +130,7 @@ impl Space {
     ) -> Result<Vec<HistoryBucket>> {
         let (start, end) = (start.argument("start")?, end.argument("end")?);
         let edges = history_edges(&self.space, start, end, interval, time_zone.as_deref())
-            .map_err(|error| Fault::BadInput(error.to_string()))?;
+            .map_err(|error| Fault::BadInput(format!("{}: {error}", error.argument("timeZone"))))?;
         let buckets = Scope::of(context)?.buckets(&self.space, &self.space.history(edges)).await?;
         let capacity = self.space.row.capacity;
         Ok(buckets.into_iter().map(|bucket| HistoryBucket::new(bucket, capacity)).collect())

@@ -6,15 +6,44 @@ use axum::response::{IntoResponse, Response};
 use entity::ParseInstantError;
 use sea_orm::DbErr;
 
+use crate::floor_plan::HistoryError;
+
 /// What went wrong.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RestError {
     /// There is no such space, or no such route.
     #[error("Not found.")]
     NotFound,
-    /// The parameter `ts` is no timestamp.
-    #[error("ts: {0}")]
-    Timestamp(#[from] ParseInstantError),
+    /// A parameter is no timestamp.
+    #[error("{name}: {error}")]
+    Timestamp {
+        /// The parameter.
+        name: &'static str,
+        /// What is wrong with it.
+        error: ParseInstantError,
+    },
+    /// A parameter that is needed is not given.
+    #[error("{name}: it is missing; give a timestamp, such as 2018-05-01T08:46:00Z")]
+    Missing {
+        /// The parameter.
+        name: &'static str,
+    },
+    /// A parameter is none of the words that are accepted.
+    #[error("{name}: {given:.40?} is not accepted; accepted are {accepted}")]
+    NotOneOf {
+        /// The parameter.
+        name: &'static str,
+        /// What was given.
+        given: String,
+        /// What is accepted.
+        accepted: String,
+    },
+    /// There is no such history.
+    #[error("{name}: {0}", name = .0.argument("time_zone"))]
+    History(#[from] HistoryError),
+    /// An answer could not be written.
+    #[error("The service cannot answer now, try again.")]
+    Csv(#[from] csv::Error),
     /// The database failed.
     #[error("The service cannot answer now, try again.")]
     Database(#[from] DbErr),
@@ -24,7 +53,13 @@ impl IntoResponse for RestError {
     fn into_response(self) -> Response {
         let status = match &self {
             Self::NotFound => StatusCode::NOT_FOUND,
-            Self::Timestamp(_) => StatusCode::BAD_REQUEST,
+            Self::Timestamp { .. } | Self::Missing { .. } | Self::NotOneOf { .. } | Self::History(_) => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::Csv(cause) => {
+                tracing::error!(%cause, "an answer could not be written");
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
             Self::Database(cause) => {
                 tracing::error!(%cause, "a request failed");
                 StatusCode::SERVICE_UNAVAILABLE

@@ -5,6 +5,7 @@
 
 mod changes;
 mod contract;
+mod counts;
 mod database;
 mod graphql;
 mod harness;

@@ -1,0 +1,70 @@
+//! The history of a space by REST, as JSON and as CSV.
+
+use axum::http::{Request, StatusCode};
+use entity::assignment::Placement;
+use serde_json::json;
+
+use crate::harness::{Service, on_both};
+
+async fn hall(service: &Service) -> i64 {
+    let (space, dpu) = (service.space("Hall").await, service.dpu("283").await);
+    service.assign(dpu, space, Placement::Inside, None, None).await;
+    let event = |ts: &str, direction: &str| json!({ "dpu": "283", "ts": ts, "direction": direction });
+    service
+        .ingest(json!([event("2026-01-01T00:15:00Z", "TOWARD"), event("2026-01-01T01:30:00Z", "TOWARD")]))
+        .await;
+    space
+}
+
+on_both! {
+    async fn a_history_is_answered_as_json_or_as_csv(service: &Service) {
+        let space = hall(service).await;
+        let path = format!("/space/{space}/counts?start=2026-01-01&end=2026-01-01T02:00:00Z");
+        let json = service.get(&path).await;
+        assert_eq!((json.status, json.header("content-type")), (StatusCode::OK, "application/json"));
+        assert_eq!(json.body, format!(
+            "{{\"space_id\":{space},\"start\":\"2026-01-01T00:00:00Z\",\"end\":\"2026-01-01T02:00:00Z\",\
+             \"interval\":\"hour\",\"time_zone\":\"UTC\",\"counts\":[\
+             {{\"start\":\"2026-01-01T00:00:00Z\",\"end\":\"2026-01-01T01:00:00Z\",\"count\":1,\"min\":0,\"max\":1,\
+             \"average\":0.75,\"entrances\":1,\"exits\":0,\"utilization\":null}},\
+             {{\"start\":\"2026-01-01T01:00:00Z\",\"end\":\"2026-01-01T02:00:00Z\",\"count\":2,\"min\":1,\"max\":2,\
+             \"average\":1.5,\"entrances\":1,\"exits\":0,\"utilization\":null}}]}}"
+        ));
+        let rows = "start,end,count,min,max,average,entrances,exits,utilization\n\
+            2026-01-01T00:00:00Z,2026-01-01T01:00:00Z,1,0,1,0.75,1,0,\n\
+            2026-01-01T01:00:00Z,2026-01-01T02:00:00Z,2,1,2,1.5,1,0,\n";
+        let csv = service.get(&format!("{path}&format=csv")).await;
+        assert_eq!((csv.body.as_str(), csv.header("content-type")), (rows, "text/csv; charset=utf-8; header=present"));
+        for (accept, is_csv) in [("text/csv", true), ("text/csv, application/json", true), ("application/json, text/csv", false), ("*/*", false)] {
+            let request = Request::get(&path).header("accept", accept).body(axum::body::Body::empty()).unwrap();
+            assert_eq!(service.send(request).await.body == rows, is_csv, "{accept}");
+        }
+        let days = service.get(&format!("/space/{space}/counts/?start=2026-01-01&end=2026-01-02&interval=day&time_zone=Asia/Kolkata")).await.json();
+        assert_eq!((&days["time_zone"], &days["counts"][0]["end"]), (&json!("Asia/Kolkata"), &json!("2026-01-01T18:30:00Z")));
+        let empty = service.get(&format!("/space/{space}/counts?start=2026-01-01&end=2026-01-01&format=csv")).await;
+        assert_eq!(empty.body, "start,end,count,min,max,average,entrances,exits,utilization\n");
+    }
+
+    async fn a_history_that_cannot_be_is_refused(service: &Service) {
+        let space = hall(service).await;
+        for (query, problem) in [
+            ("", "start: it is missing"),
+            ("?start=2026-01-01", "end: it is missing"),
+            ("?start=yesterday&end=2026-01-01", "start: \"yesterday\" is not a timestamp"),
+            ("?start=2026-01-02&end=2026-01-01", "end: 2026-01-01T00:00:00Z is before start"),
+            ("?start=2026-01-01&end=2026-01-02&interval=fortnight", "interval: \"fortnight\" is not accepted; accepted are minute, "),
+            ("?start=2026-01-01&end=2026-01-02&format=xml", "format: \"xml\" is not accepted; accepted are json, csv"),
+            ("?start=2026-01-01&end=2026-01-02&time_zone=Mars", "time_zone: \"Mars\" is no time zone"),
+            ("?start=2020-01-01&end=2026-01-02&interval=minute", "interval: there would be more than 10000 buckets"),
+        ] {
+            let answer = service.get(&format!("/space/{space}/counts{query}")).await;
+            assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{query}");
+            let detail = answer.json()["detail"].as_str().unwrap().to_owned();
+            assert!(detail.starts_with(problem), "{query}: {detail}");
+        }
+        for id in ["999", "abc", "-1"] {
+            let answer = service.get(&format!("/space/{id}/counts?start=x")).await;
+            assert_eq!((answer.status, answer.body.as_str()), (StatusCode::NOT_FOUND, "{\"detail\":\"Not found.\"}"));
+        }
+    }
+}
