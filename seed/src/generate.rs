@@ -1,7 +1,7 @@
 //! Made-up events of any size, with the quirks of real ones on purpose.
 //!
-//! People come in the morning and leave in the evening, fewer at the weekend. Counting starts with
-//! people inside, so counts dip below zero. Some events arrive late, one DPU is cut off for a day and
+//! People come in the morning and leave in the evening, fewer at the weekend; nobody leaves an empty room
+//! or enters a full one. Counting starts with people inside, so counts dip below zero. Some events arrive late, one DPU is cut off for a day and
 //! delivers its backlog afterwards, some events are sent again, and one DPU is moved halfway through.
 //! Rows are in the order of arrival. The same arguments give the same bytes, in memory that grows with
 //! the backlog only.
@@ -28,8 +28,8 @@ const ENTERING: [u64; 24] =
     [30, 30, 30, 40, 60, 80, 85, 85, 80, 70, 55, 40, 45, 60, 50, 45, 35, 20, 15, 20, 20, 20, 20, 20];
 /// A day of the weekend is one so-manieth of a working day.
 const WEEKEND_DIVISOR: u64 = 5;
-/// People who were inside when counting started, and leave in its first hour.
-const INSIDE_AT_START: u64 = 15;
+/// People who are in each room when counting starts, and whom nobody has counted.
+const INSIDE_AT_START: u32 = 8;
 
 /// What to write, and where to.
 #[derive(Debug, clap::Args)]
@@ -74,7 +74,8 @@ struct Reported {
 pub(crate) fn write(arguments: &Arguments, plan: &mut impl Write, csv: &mut impl Write) -> io::Result<u64> {
     let building = Building::new(arguments);
     building.write_plan(plan)?;
-    Stream { building, random: Random::new(arguments.seed), rows: 0, csv }.write(arguments.events)
+    let people = vec![INSIDE_AT_START; usize::try_from(building.spaces).unwrap_or_default()];
+    Stream { building, people, random: Random::new(arguments.seed), rows: 0, csv }.write(arguments.events)
 }
 
 /// The floor plan and the span of time.
@@ -101,6 +102,18 @@ impl Building {
 
     fn space(&self, number: u32) -> String {
         format!("Room {}", number % self.spaces + 1)
+    }
+
+    fn capacity(&self, number: u32) -> u32 {
+        40 + number % self.spaces % 7 * 20
+    }
+
+    /// The room that walking towards a DPU enters, and the one that it leaves; `None`: outside.
+    fn rooms(&self, dpu: u32, ts_ms: i64) -> (u32, Option<u32>) {
+        let moved = self.moved() == Some(dpu);
+        let entered = if moved && ts_ms >= self.middle().ms() { dpu + 1 } else { dpu };
+        let left = (dpu % 3 == 1 && self.spaces > 1 && !moved).then_some((dpu + 1) % self.spaces);
+        (entered % self.spaces, left)
     }
 
     fn middle(&self) -> Instant {
@@ -185,6 +198,8 @@ impl Building {
 /// The events as they arrive.
 struct Stream<'a, W> {
     building: Building,
+    /// How many people really are in each room.
+    people: Vec<u32>,
     random: Random,
     rows: u64,
     csv: &'a mut W,
@@ -201,13 +216,12 @@ impl<W: Write> Stream<'_, W> {
             // Rounding the running sum, not each hour, gives exactly as many events as asked for.
             let due = u64::try_from(u128::from(events) * u128::from(busy_so_far) / u128::from(total))
                 .unwrap_or(events);
+            let mut times: Vec<i64> = (made..due).map(|_| hour_ms + self.random.within(HOUR_MS)).collect();
+            times.sort_unstable();
+            made = due;
             let mut taken = HashSet::new();
-            while made < due {
-                let reported = self.event(hour_ms, of_day, made < INSIDE_AT_START);
-                if !taken.insert(reported) {
-                    continue;
-                }
-                made += 1;
+            for ts_ms in times {
+                let reported = self.crossing(ts_ms, of_day, &mut taken);
                 let arrives = self.arrival(&reported);
                 let again = (self.random.below(100) == 0)
                     .then(|| arrives + 1000 + self.random.within(20 * MINUTE_MS));
@@ -222,11 +236,30 @@ impl<W: Write> Stream<'_, W> {
         Ok(self.rows)
     }
 
-    fn event(&mut self, hour_ms: i64, of_day: usize, leaving: bool) -> Reported {
-        let ts_ms = hour_ms + self.random.within(HOUR_MS);
-        let dpu = u32::try_from(self.random.below(u64::from(self.building.dpus))).unwrap_or_default();
-        let entering = self.random.below(100) < ENTERING[of_day] && !leaving;
-        Reported { ts_ms, dpu, direction: if entering { Direction::Toward } else { Direction::Away } }
+    /// Somebody crosses somewhere, in a way that is possible and was not `taken` yet.
+    fn crossing(&mut self, ts_ms: i64, of_day: usize, taken: &mut HashSet<Reported>) -> Reported {
+        loop {
+            let dpu = u32::try_from(self.random.below(u64::from(self.building.dpus))).unwrap_or_default();
+            let wanted =
+                if self.random.below(100) < ENTERING[of_day] { Direction::Toward } else { Direction::Away };
+            let (entered, left) = self.building.rooms(dpu, ts_ms);
+            let (from, to) = match wanted {
+                Direction::Toward => (left, Some(entered)),
+                Direction::Away => (Some(entered), left),
+            };
+            let reported = Reported { ts_ms, dpu, direction: wanted };
+            let possible = from.is_none_or(|room| self.people[room as usize] > 0)
+                && to.is_none_or(|room| self.people[room as usize] < self.building.capacity(room));
+            if possible && taken.insert(reported) {
+                if let Some(room) = from {
+                    self.people[room as usize] -= 1;
+                }
+                if let Some(room) = to {
+                    self.people[room as usize] += 1;
+                }
+                return reported;
+            }
+        }
     }
 
     /// When an event reaches the server: at once, late, or after the outage.

@@ -69,11 +69,11 @@ enum Time {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PlanError {
     /// A table's contents are not accepted.
-    #[error("{table}: {source}")]
-    Refused { table: String, source: ChangeError },
+    #[error("{table}: {reason}")]
+    Refused { table: String, reason: ChangeError },
     /// A table's timestamp is none.
-    #[error("{table}: {key}: {source}")]
-    Timestamp { table: String, key: &'static str, source: ParseInstantError },
+    #[error("{table}: {key}: {reason}")]
+    Timestamp { table: String, key: &'static str, reason: ParseInstantError },
     /// An assignment names what there is not.
     #[error("{table}: there is no {kind} {name:?}: add a [[{kind}]] table for it")]
     Unknown { table: String, kind: &'static str, name: String },
@@ -127,7 +127,7 @@ impl<'a> Edit<'a> {
         let rows = self.current.spaces().values().map(|space| &space.row);
         let mut ids: HashMap<_, _> = rows.map(|row| (row.name.as_str(), row.id)).collect();
         for table in tables {
-            let refused = |source| PlanError::Refused { table: format!("space {:?}", table.name), source };
+            let refused = |reason| PlanError::Refused { table: format!("space {:?}", table.name), reason };
             match ids.get(table.name.trim()).map(|id| (*id, self.current.space(*id))) {
                 Some((id, Some(known)))
                     if table.capacity.is_some() && table.capacity != known.row.capacity =>
@@ -157,7 +157,7 @@ impl<'a> Edit<'a> {
         let rows = self.current.dpus().values().map(|dpu| &dpu.row);
         let mut ids: HashMap<_, _> = rows.map(|row| (row.serial.as_str(), row.id)).collect();
         for table in tables {
-            let refused = |source| PlanError::Refused { table: format!("dpu {:?}", table.serial), source };
+            let refused = |reason| PlanError::Refused { table: format!("dpu {:?}", table.serial), reason };
             match ids.get(table.serial.trim()).map(|id| (*id, self.current.dpu(*id))) {
                 Some((id, Some(known))) if table.name.is_some() && table.name != known.row.name => {
                     let update = DpuUpdate { name: Some(table.name.clone()), ..DpuUpdate::default() };
@@ -184,15 +184,16 @@ impl<'a> Edit<'a> {
     ) -> Result<(), PlanError> {
         for (index, table) in tables.iter().enumerate() {
             let new = table.resolve(index, spaces, dpus)?;
-            let refused = |source| PlanError::Refused { table: table.title(index), source };
+            let refused = |reason| PlanError::Refused { table: table.title(index), reason };
             let known = assignment::starting(self.transaction, new.dpu_id, new.space_id, new.starts_at);
             match known.await.map_err(refused)? {
+                // What the plan does not say is left as it is: somebody may have ended the assignment since.
                 Some(row) if new.agrees_with(&row) => self.done.unchanged += 1,
                 Some(row) => {
                     let update = AssignmentUpdate {
                         placement: Some(new.placement),
-                        doorway: Some(new.doorway),
-                        ends_at: Some(new.ends_at),
+                        doorway: new.doorway.map(Some),
+                        ends_at: new.ends_at.map(Some),
                         ..AssignmentUpdate::default()
                     };
                     assignment::update(self.transaction, row.id, update, self.now).await.map_err(refused)?;
@@ -224,7 +225,7 @@ impl AssignmentTable {
         let unknown = |kind, name: &str| PlanError::Unknown { table: table(), kind, name: name.to_owned() };
         let instant = |key, time: &Option<Time>| {
             let parsed = time.as_ref().map(Time::instant).transpose();
-            parsed.map_err(|source| PlanError::Timestamp { table: table(), key, source })
+            parsed.map_err(|reason| PlanError::Timestamp { table: table(), key, reason })
         };
         Ok(NewAssignment {
             dpu_id: *dpus.get(self.dpu.trim()).ok_or_else(|| unknown("dpu", &self.dpu))?,

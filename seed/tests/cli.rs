@@ -9,6 +9,7 @@ use std::process::{Command, Output};
 use api::app::App;
 use api::clock::Clock;
 use api::database::Database;
+use api::floor_plan::changes::assignment;
 use entity::{Instant, event};
 use sea_orm::EntityTrait;
 use tempfile::TempDir;
@@ -120,7 +121,7 @@ async fn without_files_it_loads_the_sample_once() {
     assert_eq!(
         first.out,
         "floor plan: 10 entries created, 0 corrected, 0 as they were\n\
-         sample events: 3034 rows read, 3000 stored, 34 duplicates collapsed, 0 rejected\n\
+         sample events: 3039 rows read, 3000 stored, 39 duplicates collapsed, 0 rejected\n\
          space 1: Room 1\nspace 2: Room 2\n"
     );
     let second = desk.run(&[]);
@@ -128,7 +129,7 @@ async fn without_files_it_loads_the_sample_once() {
     assert_contains(&second.out, "floor plan: 0 entries created, 0 corrected, 10 as they were");
     assert_contains(
         &second.out,
-        "3034 rows read, 0 stored, 3034 duplicates collapsed, 0 rejected: nothing new",
+        "3039 rows read, 0 stored, 3039 duplicates collapsed, 0 rejected: nothing new",
     );
     assert_eq!(desk.stored().await, 3000);
 }
@@ -137,7 +138,7 @@ async fn without_files_it_loads_the_sample_once() {
 async fn the_sample_has_the_quirks_of_real_data() {
     let desk = Desk::new();
     desk.run(&[]);
-    let [first, _] = desk.counts("2025-03-03T08:00:00Z").await;
+    let [first, _] = desk.counts("2025-03-05T00:00:00Z").await;
     assert!(first < 0, "people were inside before counting began: {first}");
     let text = include_str!("../sample/events.csv");
     let stamps: Vec<&str> = text.lines().skip(1).map(|line| &line[1..25]).collect();
@@ -319,4 +320,16 @@ async fn a_corrected_plan_corrects_what_is_stored() {
     let ran = desk.run(&["--plan", "plan.toml"]);
     assert_contains(&ran.out, "floor plan: 0 entries created, 2 corrected, 5 as they were");
     assert_eq!(desk.counts("2020-01-01").await, [2, -1]);
+}
+
+#[tokio::test]
+async fn loading_a_plan_again_does_not_undo_what_happened_since() {
+    let desk = Desk::with_plan();
+    desk.run(&["--plan", "plan.toml"]);
+    let (app, _) = App::start(desk.database().await, Clock::system());
+    let ended: Instant = "2018-06-01".parse().unwrap();
+    app.change(|transaction, now| Box::pin(assignment::end(transaction, 1, ended, now))).await.unwrap();
+    let ran = desk.run(&["--plan", "plan.toml"]);
+    assert_contains(&ran.out, "floor plan: 0 entries created, 0 corrected, 7 as they were");
+    assert_eq!(app.floor_plan().await.unwrap().space(1).unwrap().assignments[0].ends_at, Some(ended));
 }

@@ -8,7 +8,7 @@ use chrono_tz::Tz;
 use entity::Instant;
 
 /// How long a bucket of a history is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, async_graphql::Enum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interval {
     /// A minute.
     Minute,

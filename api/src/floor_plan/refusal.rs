@@ -27,8 +27,7 @@ impl Refusal {
 }
 
 /// What kind of thing was wrong with a change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, async_graphql::Enum)]
-#[graphql(name = "UserErrorCode")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefusalCode {
     /// A text is empty, or nothing but blanks.
     Blank,

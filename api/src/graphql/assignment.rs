@@ -6,7 +6,8 @@ use async_graphql::{ID, Object};
 use entity::assignment;
 
 use super::dpu::Dpu;
-use super::scalars::{DateTime, Placement};
+use super::enums::Placement;
+use super::scalars::DateTime;
 use super::space::Space;
 use crate::floor_plan::{self, FloorPlan};
 

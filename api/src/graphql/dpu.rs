@@ -6,10 +6,11 @@ use async_graphql::{Context, Enum, ID, Object};
 use entity::Instant;
 
 use super::assignment::Assignment;
+use super::enums::Direction;
 use super::error::Result;
 use super::event::{Event, EventConnection};
 use super::page::{Page, PageArguments};
-use super::scalars::{DateTime, Direction};
+use super::scalars::DateTime;
 use super::scope::Scope;
 use crate::counting::Stretch;
 use crate::floor_plan::{self, FloorPlan};

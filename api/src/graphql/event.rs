@@ -8,9 +8,10 @@ use entity::Instant;
 use entity::event;
 
 use super::dpu::Dpu;
+use super::enums::Direction;
 use super::error::Result;
 use super::page::{self, Edge, PageArguments};
-use super::scalars::{DateTime, Direction};
+use super::scalars::DateTime;
 use super::scope::Scope;
 use crate::floor_plan::FloorPlan;
 use crate::timelines::{EventPage, EventRange};

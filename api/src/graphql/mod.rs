@@ -7,6 +7,7 @@
 mod assignment;
 mod breakdown;
 mod dpu;
+mod enums;
 mod error;
 mod event;
 mod executor;

@@ -1,6 +1,6 @@
-//! Scalars and enumerations of the schema.
+//! Scalars of the schema.
 
-use async_graphql::{Enum, InputType, InputValueError, InputValueResult, Scalar, ScalarType, Value};
+use async_graphql::{InputType, InputValueError, InputValueResult, Scalar, ScalarType, Value};
 use chrono::{Datelike, NaiveDate, NaiveTime, Timelike};
 use entity::{Instant, ParseInstantError};
 
@@ -124,34 +124,4 @@ fn text<T: InputType>(thing: &str, value: Value) -> std::result::Result<String, 
 
 fn written<T: ToString, E>(value: &std::result::Result<T, E>) -> Value {
     value.as_ref().map_or(Value::Null, |value| Value::String(value.to_string()))
-}
-
-/// Which way a person walked under a DPU.
-#[derive(Clone, Copy, PartialEq, Eq, Enum)]
-#[graphql(remote = "entity::event::Direction")]
-pub(super) enum Direction {
-    /// Towards the side the DPU looks from: +1.
-    Toward,
-    /// Away from the side the DPU looks from: -1.
-    Away,
-}
-
-/// Which side of a doorway a DPU hangs on, as seen from the space it counts for.
-#[derive(Clone, Copy, PartialEq, Eq, Enum)]
-#[graphql(remote = "entity::assignment::Placement")]
-pub(super) enum Placement {
-    /// On the space's own side: walking towards the DPU enters the space.
-    Inside,
-    /// On the other side: walking towards the DPU leaves the space.
-    Outside,
-}
-
-/// What a space answers when its count is below zero, as it is when people were inside before counting began.
-#[derive(Clone, Copy, PartialEq, Eq, Enum)]
-#[graphql(remote = "entity::space::NegativeCounts")]
-pub(super) enum NegativeCounts {
-    /// The signed figure: a difference since counting began.
-    Report,
-    /// Zero. Only the answer is clamped, never the sum behind it.
-    Clamp,
 }

@@ -9,15 +9,15 @@ use futures::future::try_join_all;
 use super::assignment::Assignment;
 use super::breakdown::CountBreakdown;
 use super::dpu::Dpu;
+use super::enums::{Interval, NegativeCounts};
 use super::error::{Fault, Result};
 use super::event::Event;
 use super::history::HistoryBucket;
 use super::page::{Page, PageArguments};
 use super::reset::{Reset, ResetRule, ResetRuleChange};
-use super::scalars::{DateTime, LocalDate, LocalTime, NegativeCounts};
+use super::scalars::{DateTime, LocalDate, LocalTime};
 use super::scope::Scope;
 use crate::counting::Account;
-use crate::counting::calendar::Interval;
 use crate::floor_plan::changes::reset_rule::NewResetRule;
 use crate::floor_plan::{self, FloorPlan, history_edges};
 
@@ -115,7 +115,7 @@ impl Space {
     }
 
     /// What the count was over time, in buckets that cover `[start, end)` and are cut where an interval begins. It
-    /// agrees with `count` at every instant; at instants still to come, the count is the present one.
+    /// agrees with `count` at every instant, those still to come included: they go on from what is known now.
     async fn history(
         &self,
         context: &Context<'_>,
@@ -129,7 +129,7 @@ impl Space {
         time_zone: Option<String>,
     ) -> Result<Vec<HistoryBucket>> {
         let (start, end) = (start.argument("start")?, end.argument("end")?);
-        let edges = history_edges(&self.space, start, end, interval, time_zone.as_deref())
+        let edges = history_edges(&self.space, start, end, interval.into(), time_zone.as_deref())
             .map_err(|error| Fault::BadInput(format!("{}: {error}", error.argument("timeZone"))))?;
         let buckets = Scope::of(context)?.buckets(&self.space, &self.space.history(edges)).await?;
         let capacity = self.space.row.capacity;

@@ -55,7 +55,7 @@ pub struct Rejection {
 }
 
 /// The kind of reason for which an event is not stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, async_graphql::Enum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RejectionCode {
     /// No DPU has this serial.
     UnknownDpu,

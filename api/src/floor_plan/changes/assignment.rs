@@ -43,10 +43,12 @@ pub struct AssignmentUpdate {
 }
 
 impl NewAssignment {
-    /// Whether the row says the same already.
+    /// Whether the row says the same already, apart from what is not given here.
     pub fn agrees_with(&self, row: &assignment::Model) -> bool {
-        (self.dpu_id, self.space_id, self.placement, &self.doorway, self.starts_at, self.ends_at)
-            == (row.dpu_id, row.space_id, row.placement, &row.doorway, row.starts_at, row.ends_at)
+        (self.dpu_id, self.space_id, self.placement, self.starts_at)
+            == (row.dpu_id, row.space_id, row.placement, row.starts_at)
+            && (self.doorway.is_none() || self.doorway == row.doorway)
+            && (self.ends_at.is_none() || self.ends_at == row.ends_at)
     }
 }
 

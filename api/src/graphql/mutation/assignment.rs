@@ -6,8 +6,9 @@ use super::{UserError, change, changed, id, made, optional_instant, readable};
 use crate::floor_plan::Refusal;
 use crate::floor_plan::changes::assignment::{self, AssignmentUpdate, NewAssignment};
 use crate::graphql::assignment::Assignment;
+use crate::graphql::enums::Placement;
 use crate::graphql::error::Result;
-use crate::graphql::scalars::{DateTime, Placement};
+use crate::graphql::scalars::DateTime;
 use crate::graphql::scope::Scope;
 
 #[derive(Default)]

@@ -7,8 +7,9 @@ use crate::floor_plan::Refusal;
 use crate::floor_plan::changes::dpu::{self, Destination, DpuUpdate, NewDpu};
 use crate::graphql::assignment::Assignment;
 use crate::graphql::dpu::Dpu;
+use crate::graphql::enums::Placement;
 use crate::graphql::error::Result;
-use crate::graphql::scalars::{DateTime, Placement};
+use crate::graphql::scalars::DateTime;
 
 #[derive(Default)]
 pub(super) struct DpuMutation;

@@ -2,10 +2,11 @@
 
 use async_graphql::{Context, InputObject, Object, SimpleObject};
 
+use crate::graphql::enums::{Direction, RejectionCode};
 use crate::graphql::error::Result;
-use crate::graphql::scalars::{DateTime, Direction};
+use crate::graphql::scalars::DateTime;
 use crate::graphql::scope::Scope;
-use crate::ingest::{Crossing, Outcome, Rejection, RejectionCode};
+use crate::ingest::{Crossing, Outcome, Rejection};
 
 #[derive(Default)]
 pub(super) struct IngestMutation;
@@ -63,7 +64,7 @@ impl IngestMutation {
                 Outcome::Accepted => payload.accepted += 1,
                 Outcome::Duplicate => payload.duplicates += 1,
                 Outcome::Rejected(Rejection { code, message }) => {
-                    payload.rejected.push(RejectedEvent { index, code, message });
+                    payload.rejected.push(RejectedEvent { index, code: code.into(), message });
                 }
             }
         }

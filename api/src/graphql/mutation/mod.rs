@@ -18,6 +18,7 @@ use entity::Instant;
 use futures::future::BoxFuture;
 use sea_orm::DatabaseTransaction;
 
+use super::enums::UserErrorCode;
 use super::error::{Fault, Result};
 use super::id::row_id;
 use super::scalars::DateTime;
@@ -39,7 +40,7 @@ pub(super) struct Mutation(
 #[derive(SimpleObject)]
 struct UserError {
     /// What kind of thing was wrong.
-    code: RefusalCode,
+    code: UserErrorCode,
     /// The argument that was wrong: its path, from the mutation's arguments down.
     field: Vec<String>,
     /// What was wrong and what is accepted.
@@ -77,7 +78,7 @@ impl From<Refusal> for UserError {
         // `id` and `at` are arguments of their own; all others are fields of `input`.
         let input = if ["id", "at"].contains(&field.as_str()) { None } else { Some("input") };
         let path = input.into_iter().chain(field.split('.'));
-        Self { code, field: path.map(str::to_owned).collect(), message }
+        Self { code: code.into(), field: path.map(str::to_owned).collect(), message }
     }
 }
 

@@ -4,8 +4,8 @@ use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObje
 
 use super::{UserError, change, changed, id, made};
 use crate::floor_plan::changes::space::{self, NewSpace, SpaceUpdate};
+use crate::graphql::enums::NegativeCounts;
 use crate::graphql::error::Result;
-use crate::graphql::scalars::NegativeCounts;
 use crate::graphql::scope::Scope;
 use crate::graphql::space::Space;
 

@@ -1,0 +1,101 @@
+//! Enumerations of the schema: what the domain's own are called here, and how they are described.
+
+use async_graphql::Enum;
+
+/// Which way a person walked under a DPU.
+#[derive(Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "entity::event::Direction")]
+pub(super) enum Direction {
+    /// Towards the side the DPU looks from: +1.
+    Toward,
+    /// Away from the side the DPU looks from: -1.
+    Away,
+}
+
+/// Which side of a doorway a DPU hangs on, as seen from the space it counts for.
+#[derive(Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "entity::assignment::Placement")]
+pub(super) enum Placement {
+    /// On the space's own side: walking towards the DPU enters the space.
+    Inside,
+    /// On the other side: walking towards the DPU leaves the space.
+    Outside,
+}
+
+/// What a space answers when its count is below zero, as it is when people were inside before counting began.
+#[derive(Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "entity::space::NegativeCounts")]
+pub(super) enum NegativeCounts {
+    /// The signed figure: a difference since counting began.
+    Report,
+    /// Zero. Only the answer is clamped, never the sum behind it.
+    Clamp,
+}
+
+/// How long a bucket of a history is.
+#[derive(Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "crate::counting::calendar::Interval")]
+pub(super) enum Interval {
+    /// A minute.
+    Minute,
+    /// Five minutes.
+    FiveMinutes,
+    /// A quarter of an hour.
+    FifteenMinutes,
+    /// Half an hour.
+    ThirtyMinutes,
+    /// An hour of the zone's clocks.
+    Hour,
+    /// A day of the zone's calendar, of 23 to 25 hours.
+    Day,
+    /// A week of the zone's calendar, from Monday.
+    Week,
+    /// A month of the zone's calendar.
+    Month,
+}
+
+/// Why an event is not stored.
+#[derive(Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "crate::ingest::RejectionCode")]
+pub(super) enum RejectionCode {
+    /// No DPU has this serial.
+    UnknownDpu,
+    /// It would happen later than the server's clock and the allowed skew say.
+    TimestampInFuture,
+    /// It would have happened before 1970.
+    TimestampOutOfRange,
+    /// The timestamp cannot be read.
+    BadTimestamp,
+    /// The direction is none.
+    BadDirection,
+    /// The sequence number is no whole number from 0 to 2147483647.
+    BadSeq,
+    /// The row as a whole cannot be read.
+    Malformed,
+}
+
+/// What kind of thing was wrong with a change.
+#[derive(Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "crate::floor_plan::RefusalCode")]
+pub(super) enum UserErrorCode {
+    /// A text is empty, or nothing but blanks.
+    Blank,
+    /// A text has more characters than are kept.
+    TooLong,
+    /// A text holds a control character.
+    BadCharacter,
+    /// A number or an instant lies outside what is accepted.
+    OutOfRange,
+    /// The name, serial or instant belongs to another one already.
+    Taken,
+    /// What the change refers to does not exist.
+    NotFound,
+    /// One DPU would count twice for one space at a time.
+    Overlap,
+    /// A stretch of time would end before it has started.
+    EndsBeforeStart,
+    /// Something still refers to what would be deleted.
+    InUse,
+    /// A text cannot be read as what it should be.
+    Invalid,
+}
