@@ -12,8 +12,9 @@ use tokio::task::JoinHandle;
 use crate::clock::Clock;
 use crate::counting::{Bucket, Crossings, Reading, Stretch};
 use crate::database::Database;
+use crate::feed::Feed;
 use crate::floor_plan::{ChangeError, FloorPlan, FloorPlans, Space, changes};
-use crate::ingest::Recorder;
+use crate::ingest::{Recorder, Writer};
 use crate::timelines::{self, EventPage, EventRange};
 
 /// The running service, without any interface to it.
@@ -25,6 +26,8 @@ pub struct App {
     pub floor_plans: Arc<FloorPlans>,
     /// The only writer of events.
     pub recorder: Recorder,
+    /// What was committed, told to whoever watches.
+    pub feed: Arc<Feed>,
     /// What time it is.
     pub clock: Clock,
 }
@@ -35,9 +38,15 @@ impl App {
     /// The handle ends once the last clone of the app is gone and everything handed over is recorded.
     pub fn start(database: Database, clock: Clock) -> (Arc<Self>, JoinHandle<()>) {
         let floor_plans = Arc::new(FloorPlans::new());
-        let (recorder, recording) =
-            Recorder::start(database.clone(), Arc::clone(&floor_plans), clock.clone());
-        (Arc::new(Self { database, floor_plans, recorder, clock }), recording)
+        let feed = Arc::new(Feed::new());
+        let writer = Writer {
+            database: database.clone(),
+            plans: Arc::clone(&floor_plans),
+            clock: clock.clone(),
+            feed: Arc::clone(&feed),
+        };
+        let (recorder, recording) = Recorder::start(writer);
+        (Arc::new(Self { database, floor_plans, recorder, feed, clock }), recording)
     }
 
     /// The floor plan as it is now.
@@ -57,6 +66,7 @@ impl App {
         match work(&transaction, self.clock.now()).await {
             Ok(done) => {
                 transaction.commit().await?;
+                self.feed.changed();
                 Ok(done)
             }
             Err(error) => {

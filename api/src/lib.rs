@@ -4,6 +4,7 @@
 //! - [`floor_plan`]: spaces, DPUs, assignments, resets: rules, snapshot, changes
 //! - [`timelines`]: what odometers show, read from the database
 //! - [`ingest`]: the recorder, the only writer of events and tallies
+//! - [`feed`]: what the counts are now, told to whoever watches
 //! - [`graphql`]: the schema, one file a noun, and its HTTP handler
 //! - [`rest`]: the contract route and the routes beside it
 //! - [`app`]: what every handler shares
@@ -15,6 +16,7 @@ pub mod clock;
 pub mod config;
 pub mod counting;
 pub mod database;
+pub mod feed;
 pub mod floor_plan;
 pub mod graphql;
 pub mod ingest;

@@ -1,6 +1,7 @@
 //! The command line; nothing else.
 
 use std::io::Write;
+use std::sync::Arc;
 
 use anyhow::Context;
 use api::app::App;
@@ -71,8 +72,14 @@ async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     );
 
     let (app, recording) = App::start(database, Clock::system());
-    axum::serve(listener, server::router(app)).with_graceful_shutdown(stop()).await?;
-    // The router is gone, and with it the last clone of the app: what was handed over is recorded now.
+    let feed = Arc::clone(&app.feed);
+    let stopping = async move {
+        stop().await;
+        feed.stop();
+    };
+    axum::serve(listener, server::router(app)).with_graceful_shutdown(stopping).await?;
+    // The router is gone, open sockets are closing, and with them goes the last clone of the app: what was
+    // handed over is recorded now.
     recording.await.context("the recorder failed")
 }
 

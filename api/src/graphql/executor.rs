@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use async_graphql::parser::types::ExecutableDocument;
-use async_graphql::{Request, Response, parser};
+use async_graphql::{Data, Request, Response, parser};
+use futures::StreamExt;
+use futures::stream::BoxStream;
 
 use super::error::with_codes;
 use super::scope::Scope;
@@ -26,25 +27,44 @@ impl Executor {
         Ok(Self { schema, shapes, app })
     }
 
-    /// Runs a query or a mutation.
-    pub(super) async fn execute(&self, mut request: Request) -> Response {
-        let document = request.parsed_query().cloned();
-        let name = request.operation_name.clone();
-        let (scope, loads) = Scope::new(Arc::clone(&self.app));
-        let mut response = loads.drive(self.schema.execute(request.data(scope))).await;
-        self.finish(document.ok().as_ref(), name.as_deref(), &mut response);
-        response
+    /// The service.
+    pub(super) fn app(&self) -> &Arc<App> {
+        &self.app
     }
 
-    fn finish(
-        &self,
-        document: Option<&ExecutableDocument>,
-        operation: Option<&str>,
-        response: &mut Response,
-    ) {
-        if let Some(document) = document {
-            self.shapes.restore(document, operation, response);
+    /// What shapes the answers to a request.
+    fn finisher(&self, request: &mut Request) -> impl Fn(Response) -> Response + Send + use<> {
+        let shapes = Arc::clone(&self.shapes);
+        let document = request.parsed_query().cloned().ok();
+        let operation = request.operation_name.clone();
+        move |mut response| {
+            if let Some(document) = &document {
+                shapes.restore(document, operation.as_deref(), &mut response);
+            }
+            with_codes(&mut response.errors);
+            response
         }
-        with_codes(&mut response.errors);
+    }
+}
+
+impl async_graphql::Executor for Executor {
+    /// Runs a query or a mutation.
+    async fn execute(&self, mut request: Request) -> Response {
+        let finish = self.finisher(&mut request);
+        let (scope, loads) = Scope::once(Arc::clone(&self.app));
+        finish(loads.drive(self.schema.execute(request.data(scope))).await)
+    }
+
+    /// Runs a subscription; a query or a mutation too, which is answered once.
+    fn execute_stream(
+        &self,
+        mut request: Request,
+        session: Option<Arc<Data>>,
+    ) -> BoxStream<'static, Response> {
+        let finish = self.finisher(&mut request);
+        let (scope, loads) = Scope::ongoing(Arc::clone(&self.app));
+        let answers =
+            self.schema.execute_stream_with_session_data(request.data(scope), session.unwrap_or_default());
+        loads.drive_all(answers.map(finish))
     }
 }

@@ -6,7 +6,7 @@
 //! `application/json`, in which it is a 200.
 
 use async_graphql::parser::types::{ExecutableDocument, OperationType};
-use async_graphql::{Request, Response, ServerError, Value, Variables};
+use async_graphql::{Executor as _, Request, Response, ServerError, Value, Variables};
 use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
 use axum::http::header::{ACCEPT, ALLOW, CONTENT_TYPE};
@@ -16,6 +16,7 @@ use serde::Deserialize;
 
 use super::error::with_codes;
 use super::executor::Executor;
+use super::socket::Socket;
 
 /// The two media types of an answer.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -56,12 +57,16 @@ pub(super) async fn post(State(executor): State<Executor>, headers: HeaderMap, b
     }
 }
 
-/// `GET /graphql?query=…`, for queries.
+/// `GET /graphql?query=…`, for queries; as the start of a WebSocket, for subscriptions.
 pub(super) async fn get(
     State(executor): State<Executor>,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
+    socket: Option<Socket>,
 ) -> HttpResponse {
+    if let Some(socket) = socket {
+        return socket.serve(executor);
+    }
     let Some(media_type) = MediaType::accepted(&headers) else { return not_acceptable() };
     let parameters = match Parameters::from_query_string(query.as_deref().unwrap_or_default()) {
         Ok(parameters) => parameters,

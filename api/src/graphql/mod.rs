@@ -21,12 +21,14 @@ mod reset;
 mod scalars;
 mod scope;
 mod shape;
+mod socket;
 mod space;
+mod subscription;
 
 use std::sync::Arc;
 
+use async_graphql::SDLExportOptions;
 use async_graphql::http::GraphiQLSource;
-use async_graphql::{EmptySubscription, SDLExportOptions};
 use axum::Router;
 use axum::response::Html;
 use axum::routing::get;
@@ -37,10 +39,10 @@ use crate::app::App;
 const DEPTH_MAX: usize = 20;
 
 /// Everything that can be asked.
-type Schema = async_graphql::Schema<query::Query, mutation::Mutation, EmptySubscription>;
+type Schema = async_graphql::Schema<query::Query, mutation::Mutation, subscription::Subscription>;
 
 fn schema() -> Schema {
-    Schema::build(query::Query, mutation::Mutation::default(), EmptySubscription)
+    Schema::build(query::Query, mutation::Mutation::default(), subscription::Subscription)
         .limit_depth(DEPTH_MAX)
         .finish()
 }
@@ -61,7 +63,13 @@ pub fn sdl() -> String {
 #[expect(clippy::expect_used, reason = "a start-up invariant, and every test that starts a server checks it")]
 pub fn router(app: Arc<App>) -> Router {
     let executor = executor::Executor::new(app).expect("the schema is well-formed");
-    let page = Html(GraphiQLSource::build().endpoint("/graphql").title("Headcount").finish());
+    let page = Html(
+        GraphiQLSource::build()
+            .endpoint("/graphql")
+            .subscription_endpoint("/graphql")
+            .title("Headcount")
+            .finish(),
+    );
     Router::new()
         .route("/graphql", get(http::get).post(http::post))
         .with_state(executor)

@@ -5,16 +5,16 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context as TaskContext, Wake, Waker};
+use std::task::{Context as TaskContext, Poll, Wake, Waker};
 use std::time::Duration;
 
 use async_graphql::Context;
 use async_graphql::dataloader::{DataLoader, Loader};
 use entity::Instant;
 use entity::event::{self, Direction};
-use futures::StreamExt;
 use futures::channel::mpsc::{UnboundedReceiver, unbounded};
-use futures::future::{BoxFuture, try_join};
+use futures::future::{BoxFuture, FutureExt, try_join};
+use futures::stream::{self, BoxStream, Stream, StreamExt};
 use futures::task::AtomicWaker;
 use sea_orm::DbErr;
 use tokio::sync::OnceCell;
@@ -29,7 +29,8 @@ use crate::timelines::{EventPage, EventRange};
 /// One request's view: one floor plan, one "now", and odometers that are read together.
 pub(super) struct Scope {
     app: Arc<App>,
-    now: Instant,
+    /// `None`: whenever somebody asks, since a subscription goes on.
+    now: Option<Instant>,
     plan: OnceCell<Arc<FloorPlan>>,
     database: DataLoader<Reads>,
 }
@@ -38,15 +39,24 @@ pub(super) struct Scope {
 pub(super) struct Loads(UnboundedReceiver<BoxFuture<'static, ()>>);
 
 impl Scope {
-    /// A scope that begins now, and the loads that its resolvers will ask for.
-    pub(super) fn new(app: Arc<App>) -> (Self, Loads) {
+    /// The scope of a request that is answered once: it happens now. With it, the loads that its resolvers will ask for.
+    pub(super) fn once(app: Arc<App>) -> (Self, Loads) {
+        let now = app.clock.now();
+        Self::new(app, Some(now))
+    }
+
+    /// The scope of a request that may be answered again and again, and the loads that its resolvers will ask for.
+    pub(super) fn ongoing(app: Arc<App>) -> (Self, Loads) {
+        Self::new(app, None)
+    }
+
+    fn new(app: Arc<App>, now: Option<Instant>) -> (Self, Loads) {
         let (loads, receiver) = unbounded();
         let spawn = move |load| {
             loads.unbounded_send(load).ok();
         };
         let database =
             DataLoader::new(Reads(Arc::clone(&app)), spawn).delay(Duration::ZERO).max_batch_size(usize::MAX);
-        let now = app.clock.now();
         (Self { app, now, plan: OnceCell::new(), database }, Loads(receiver))
     }
 
@@ -56,7 +66,7 @@ impl Scope {
     }
 
     /// The service.
-    pub(super) fn app(&self) -> &App {
+    pub(super) fn app(&self) -> &Arc<App> {
         &self.app
     }
 
@@ -67,7 +77,10 @@ impl Scope {
 
     /// The instant of an argument `ts`; without one it is now, the same for the whole request.
     pub(super) fn instant(&self, ts: Option<DateTime>) -> Result<Instant> {
-        ts.map_or(Ok(self.now), |ts| ts.argument("ts"))
+        match ts {
+            Some(ts) => ts.argument("ts"),
+            None => Ok(self.now.unwrap_or_else(|| self.app.clock.now())),
+        }
     }
 
     /// What an account adds up to, its odometers read with those of every other account of the request.
@@ -115,27 +128,56 @@ impl Scope {
 
 impl Loads {
     /// Runs a request to its end, and its loads beside it.
-    ///
-    /// The loads go on only when the request cannot: it is waiting, and has not asked to be polled again,
-    /// as an executor of many futures does to be fair to others. By then every resolver that can run
-    /// has said what it needs, so equal queries load in equally many statements, however many threads
-    /// there are and whatever they do meanwhile.
     pub(super) async fn drive<T>(self, request: impl Future<Output = T>) -> T {
         let mut request = pin!(request);
-        let mut loads = pin!(self.0.for_each_concurrent(None, |load| load));
+        let mut driver = Driver::new(self);
+        poll_fn(move |context| driver.poll(context, |context| request.as_mut().poll(context))).await
+    }
+
+    /// Runs a request that is answered again and again, and its loads beside it.
+    pub(super) fn drive_all<T: 'static>(
+        self,
+        answers: impl Stream<Item = T> + Send + 'static,
+    ) -> BoxStream<'static, T> {
+        let mut answers = answers.boxed();
+        let mut driver = Driver::new(self);
+        stream::poll_fn(move |context| driver.poll(context, |context| answers.poll_next_unpin(context)))
+            .boxed()
+    }
+}
+
+/// Polls a request, and its loads when the request is stuck.
+///
+/// The loads go on only when the request cannot: it is waiting, and has not asked to be polled again,
+/// as an executor of many futures does to be fair to others. By then every resolver that can run
+/// has said what it needs, so equal queries load in equally many statements, however many threads
+/// there are and whatever they do meanwhile.
+struct Driver {
+    loads: BoxFuture<'static, ()>,
+    watch: Arc<Watch>,
+    waker: Waker,
+}
+
+impl Driver {
+    fn new(loads: Loads) -> Self {
         let watch = Arc::new(Watch::default());
-        let watched = Waker::from(Arc::clone(&watch));
-        poll_fn(move |context| {
-            watch.task.register(context.waker());
-            watch.woken.store(false, Ordering::SeqCst);
-            let polled = request.as_mut().poll(&mut TaskContext::from_waker(&watched));
-            if polled.is_pending() && !watch.woken.load(Ordering::SeqCst) {
-                // The loads themselves end only with the request, which holds their other end.
-                let _ = loads.as_mut().poll(context);
-            }
-            polled
-        })
-        .await
+        let waker = Waker::from(Arc::clone(&watch));
+        Self { loads: loads.0.for_each_concurrent(None, |load| load).boxed(), watch, waker }
+    }
+
+    fn poll<T>(
+        &mut self,
+        context: &mut TaskContext<'_>,
+        request: impl FnOnce(&mut TaskContext<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        self.watch.task.register(context.waker());
+        self.watch.woken.store(false, Ordering::SeqCst);
+        let polled = request(&mut TaskContext::from_waker(&self.waker));
+        if polled.is_pending() && !self.watch.woken.load(Ordering::SeqCst) {
+            // The loads themselves end only with the request, which holds their other end.
+            let _ = self.loads.as_mut().poll(context);
+        }
+        polled
     }
 }
 

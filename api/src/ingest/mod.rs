@@ -12,4 +12,4 @@ mod recorder;
 
 pub use event::{Batch, Crossing, Identity, Outcome, Rejection, RejectionCode, Summary};
 pub use record::{CLOCK_SKEW_MS, EARLIEST, record};
-pub use recorder::{RecordError, Recorder};
+pub use recorder::{RecordError, Recorder, Writer};

@@ -12,6 +12,7 @@ use super::event::{Batch, Outcome};
 use super::record::record;
 use crate::clock::Clock;
 use crate::database::Database;
+use crate::feed::Feed;
 use crate::floor_plan::FloorPlans;
 
 /// How many batches may wait; further senders wait to hand theirs over.
@@ -44,9 +45,8 @@ pub enum RecordError {
 
 impl Recorder {
     /// Starts recording. It ends, after what was handed over, when the last clone of the recorder is gone.
-    pub fn start(database: Database, plans: Arc<FloorPlans>, clock: Clock) -> (Self, JoinHandle<()>) {
+    pub fn start(writer: Writer) -> (Self, JoinHandle<()>) {
         let (waiting, submissions) = mpsc::channel(WAITING_BATCHES_MAX);
-        let writer = Writer { database, plans, clock };
         (Self { waiting }, tokio::spawn(writer.run(submissions)))
     }
 
@@ -58,11 +58,17 @@ impl Recorder {
     }
 }
 
-/// The task behind the recorder.
-struct Writer {
-    database: Database,
-    plans: Arc<FloorPlans>,
-    clock: Clock,
+/// What the recorder works with.
+#[derive(Debug)]
+pub struct Writer {
+    /// Where events go.
+    pub database: Database,
+    /// By which DPUs are known.
+    pub plans: Arc<FloorPlans>,
+    /// By which events are received.
+    pub clock: Clock,
+    /// Who is told after a commit.
+    pub feed: Arc<Feed>,
 }
 
 impl Writer {
@@ -98,6 +104,7 @@ impl Writer {
         let transaction = self.database.begin().await?;
         let outcomes = record(&transaction, &plan, self.clock.now(), batches).await?;
         transaction.commit().await?;
+        self.feed.changed();
         Ok(outcomes)
     }
 }

@@ -18,11 +18,16 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use entity::assignment::Placement;
 use entity::tally::Resolution;
 use entity::{Instant, event, reset, tally};
+use futures::{SinkExt, StreamExt};
 use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::{ActiveModelTrait, ConnectionTrait, DatabaseBackend, EntityTrait, Statement};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 use tower::ServiceExt;
 
 /// What the service's clock shows unless a test sets it.
@@ -190,6 +195,26 @@ impl Service {
         Answer { status: parts.status, headers: parts.headers, body: String::from_utf8(body.into()).unwrap() }
     }
 
+    /// Serves on a port of its own, and opens a WebSocket to it that is ready for subscriptions.
+    pub(crate) async fn socket(&self) -> Socket {
+        let mut socket = self.raw_socket().await;
+        socket.send(json!({ "type": "connection_init" })).await;
+        assert_eq!(socket.next().await["type"], "connection_ack");
+        socket
+    }
+
+    /// The same before the handshake of its protocol.
+    pub(crate) async fn raw_socket(&self) -> Socket {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = self.router.clone();
+        let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        let mut request = format!("ws://{address}/graphql").into_client_request().unwrap();
+        request.headers_mut().insert("sec-websocket-protocol", "graphql-transport-ws".parse().unwrap());
+        let (stream, _) = tokio_tungstenite::connect_async(request).await.unwrap();
+        Socket { stream, server }
+    }
+
     pub(crate) async fn get(&self, path: &str) -> Answer {
         self.send(Request::get(path).body(Body::empty()).unwrap()).await
     }
@@ -291,6 +316,58 @@ impl Service {
             .map(|tally| ((tally.dpu_id, tally.resolution, tally.bucket), (tally.toward, tally.away)))
             .collect();
         assert_eq!(found, expected, "the tallies differ from the events");
+    }
+}
+
+/// A WebSocket to a server that ends with it.
+pub(crate) struct Socket {
+    stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    server: JoinHandle<()>,
+}
+
+impl Socket {
+    pub(crate) async fn send(&mut self, message: Value) {
+        self.stream.send(Message::text(message.to_string())).await.unwrap();
+    }
+
+    /// The next message; a test that waits in vain for one fails after a while.
+    pub(crate) async fn next(&mut self) -> Value {
+        self.next_or_end().await.expect("a message")
+    }
+
+    /// The next message, or nothing where the server has ended the connection.
+    pub(crate) async fn next_or_end(&mut self) -> Option<Value> {
+        loop {
+            let next = tokio::time::timeout(Duration::from_secs(20), self.stream.next());
+            match next.await.expect("no message came") {
+                Some(Ok(Message::Text(text))) => return Some(serde_json::from_str(text.as_str()).unwrap()),
+                Some(Ok(Message::Close(frame))) => {
+                    return frame.map(|frame| json!({ "close": u16::from(frame.code) }));
+                }
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return None,
+            }
+        }
+    }
+
+    /// Begins a subscription.
+    pub(crate) async fn subscribe(&mut self, id: &str, query: &str, variables: Value) {
+        let payload = json!({ "query": query, "variables": variables });
+        self.send(json!({ "type": "subscribe", "id": id, "payload": payload })).await;
+    }
+
+    /// The data of the next message of a subscription.
+    pub(crate) async fn data(&mut self, id: &str) -> Value {
+        let mut message = self.next().await;
+        assert_eq!((&message["type"], &message["id"]), (&json!("next"), &json!(id)), "{message}");
+        assert!(message["payload"].get("errors").is_none(), "{message}");
+        message["payload"]["data"].take()
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        self.server.abort();
     }
 }
 

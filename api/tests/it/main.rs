@@ -1,7 +1,7 @@
 //! The service through its public interfaces, each test on a database of its own, on SQLite and on
 //! PostgreSQL by the same test body.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod changes;
 mod contract;
@@ -10,6 +10,7 @@ mod database;
 mod graphql;
 mod harness;
 mod ingest;
+mod live;
 mod migrations;
 mod past;
 mod schema;

@@ -1,0 +1,56 @@
+//! The counts of all spaces at one instant.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use entity::Instant;
+use sea_orm::DbErr;
+use tokio::time::Instant as Tick;
+
+use crate::app::App;
+use crate::floor_plan::FloorPlan;
+
+/// How many people are in each space, as one reading found it.
+#[derive(Debug)]
+pub struct Counts {
+    /// When the reading began, for telling what it can have seen.
+    pub(super) begun: Option<Tick>,
+    /// The instant that was counted at.
+    pub ts: Instant,
+    /// The floor plan that was counted by.
+    pub plan: Arc<FloorPlan>,
+    /// By the spaces' ids.
+    pub(super) spaces: BTreeMap<i64, Count>,
+}
+
+/// How many people are in a space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Count {
+    /// As the space wants it answered.
+    pub count: i64,
+    /// The signed figure.
+    pub net: i64,
+}
+
+impl Counts {
+    /// No counts, read before anybody asked.
+    pub(super) fn none() -> Self {
+        Self { begun: None, ts: Instant::MIN, plan: Arc::default(), spaces: BTreeMap::new() }
+    }
+
+    /// Reads them all together.
+    pub(super) async fn read(app: &App) -> Result<Self, DbErr> {
+        let begun = Some(Tick::now());
+        let plan = app.floor_plan().await?;
+        let ts = app.clock.now();
+        let readings: Vec<_> =
+            plan.spaces().values().flat_map(|space| space.account(ts).readings()).collect();
+        let odometers = app.odometers(&readings).await?;
+        let spaces = plan.spaces().iter().map(|(id, space)| {
+            let net = space.account(ts).net(|reading| odometers[&reading]);
+            (*id, Count { count: space.answer(net), net })
+        });
+        let spaces = spaces.collect();
+        Ok(Self { begun, ts, plan, spaces })
+    }
+}

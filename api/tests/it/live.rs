@@ -1,0 +1,196 @@
+//! Live counts: what is told to those who watch, and what watching costs.
+
+use std::time::Duration;
+
+use entity::assignment::Placement;
+use serde_json::{Value, json};
+
+use crate::harness::{NOW, Service, at, on_both};
+
+const WATCH: &str =
+    "subscription ($ids: [ID!]) { countChanged(spaceIds: $ids) { count netCount space { id name } ts } }";
+
+/// A space with one door, and its id.
+async fn hall(service: &Service) -> i64 {
+    let (space, dpu) = (service.space("Hall").await, service.dpu("283").await);
+    service.assign(dpu, space, Placement::Inside, None, None).await;
+    space
+}
+
+async fn cross(service: &Service, ts: &str, direction: &str) {
+    let payload = service.ingest(json!([{ "dpu": "283", "ts": ts, "direction": direction }])).await;
+    assert_eq!(payload["accepted"], 1);
+}
+
+fn count(data: &Value) -> i64 {
+    data["countChanged"]["count"].as_i64().unwrap()
+}
+
+/// Waits until nobody watches, which a connection's end brings about in a moment.
+async fn nobody_watches(service: &Service) {
+    let mut looks = tokio::time::interval(Duration::from_millis(5));
+    while service.app.feed.watchers() > 0 {
+        looks.tick().await;
+    }
+}
+
+on_both! {
+    async fn first_the_current_count_and_then_each_change(service: &Service) {
+        let space = hall(service).await;
+        cross(service, "2026-01-01", "TOWARD").await;
+        let mut socket = service.socket().await;
+        socket.subscribe("a", WATCH, json!({ "ids": [space] })).await;
+        assert_eq!(socket.data("a").await, json!({ "countChanged": {
+            "count": 1, "netCount": 1, "space": { "id": space.to_string(), "name": "Hall" }, "ts": NOW,
+        } }));
+        // Now, late, by a reset, by a correction of the past.
+        cross(service, "2026-02-01", "TOWARD").await;
+        assert_eq!(count(&socket.data("a").await), 2);
+        cross(service, "2025-01-01", "AWAY").await;
+        assert_eq!(count(&socket.data("a").await), 1);
+        let reset = "mutation ($id: ID!) { resetCreate(input: { space: $id, ts: \"2026-01-15\", count: 40 }) { userErrors { code } } }";
+        service.data(reset, json!({ "id": space })).await;
+        assert_eq!(count(&socket.data("a").await), 41);
+        service.data("mutation { assignmentEnd(id: 1, at: \"2026-01-20\") { userErrors { code } } }", Value::Null).await;
+        assert_eq!(count(&socket.data("a").await), 40);
+        // What changes no count is not told: the next message is about the next change.
+        cross(service, "2026-02-02", "TOWARD").await;
+        service.data("mutation { assignmentUpdate(id: 1, input: { endsAt: null }) { userErrors { code } } }", Value::Null).await;
+        assert_eq!(count(&socket.data("a").await), 42);
+    }
+
+    async fn what_a_message_nests_is_as_fresh_as_the_message(service: &Service) {
+        hall(service).await;
+        let mut socket = service.socket().await;
+        let query = "subscription { countChanged { space { netCount history(start: \"2026-01-01\", end: \"2026-01-02\", interval: DAY) { count }
+            dpus { serial lastEvent { ts } } count } count } }";
+        socket.subscribe("a", query, Value::Null).await;
+        assert_eq!(count(&socket.data("a").await), 0);
+        cross(service, "2026-01-01", "TOWARD").await;
+        assert_eq!(socket.data("a").await.to_string(), json!({ "countChanged": {
+            "space": {
+                "netCount": 1, "history": [{ "count": 1 }],
+                "dpus": [{ "serial": "283", "lastEvent": { "ts": "2026-01-01T00:00:00Z" } }], "count": 1,
+            },
+            "count": 1,
+        } }).to_string());
+    }
+
+    async fn all_spaces_are_watched_unless_some_are_named(service: &Service) {
+        hall(service).await;
+        let loft = service.space("Loft").await;
+        let mut socket = service.socket().await;
+        socket.subscribe("all", WATCH, Value::Null).await;
+        let name = |data: Value| data["countChanged"]["space"]["name"].as_str().unwrap().to_owned();
+        assert_eq!([name(socket.data("all").await), name(socket.data("all").await)], ["Hall", "Loft"]);
+        // One that is created later, by another process, which the feed is not told of.
+        service.space("Attic").await;
+        assert_eq!(name(socket.data("all").await), "Attic");
+        socket.send(json!({ "type": "complete", "id": "all" })).await;
+        assert_eq!(socket.next().await["type"], "complete");
+        socket.subscribe("one", WATCH, json!({ "ids": [loft] })).await;
+        assert_eq!(name(socket.data("one").await), "Loft");
+    }
+
+    async fn commits_of_other_processes_and_the_passing_of_time_are_seen(service: &Service) {
+        let space = hall(service).await;
+        let mut socket = service.socket().await;
+        socket.subscribe("a", WATCH, json!({ "ids": [space] })).await;
+        assert_eq!(count(&socket.data("a").await), 0);
+        let database = api::database::Database::connect(&service.url).await.unwrap();
+        let (other, _) = api::app::App::start(database, service.app.clock.clone());
+        let crossing = |ts: &str| {
+            let (serial, ts) = ("283".to_owned(), at(ts));
+            Ok(api::ingest::Crossing { serial, ts, direction: entity::event::Direction::Toward, seq: 0 })
+        };
+        other.recorder.record(vec![crossing("2026-01-01")]).await.unwrap();
+        assert_eq!(count(&socket.data("a").await), 1);
+        // By a clock that runs two minutes ahead: it counts when its time has come.
+        other.recorder.record(vec![crossing("2026-03-01T12:02:00Z")]).await.unwrap();
+        other.recorder.record(vec![crossing("2026-02-01")]).await.unwrap();
+        assert_eq!(count(&socket.data("a").await), 2);
+        service.set_now("2026-03-01T12:02:00Z");
+        assert_eq!(count(&socket.data("a").await), 3);
+    }
+
+    async fn who_does_not_read_gets_the_newest_count_and_not_all(service: &Service) {
+        let space = hall(service).await;
+        let mut watch = api::feed::Feed::watch(&service.app, Some(vec![space]));
+        assert_eq!(watch.next().await.unwrap().1.count, 0);
+        for second in 0..300 {
+            cross(service, &format!("2026-01-01T00:{:02}:{:02}Z", second / 60, second % 60), "TOWARD").await;
+        }
+        let mut seen = vec![watch.next().await.unwrap().1.count];
+        while seen.last() != Some(&300) {
+            seen.push(watch.next().await.unwrap().1.count);
+        }
+        // What had come until it read is one message, and what was under way then is one more.
+        assert!(seen.len() <= 2, "{seen:?}");
+    }
+
+    async fn watching_costs_the_same_for_one_and_for_many_and_nothing_for_none(service: &Service) {
+        hall(service).await;
+        let watches = |number: usize| (0..number).map(|_| api::feed::Feed::watch(&service.app, None)).collect::<Vec<_>>();
+        let mut one = watches(1);
+        one[0].next().await.unwrap();
+        let before = service.statements_of(async {
+            cross(service, "2026-01-01", "TOWARD").await;
+            one[0].next().await.unwrap();
+        }).await;
+        let mut many = watches(50);
+        futures::future::join_all(many.iter_mut().map(|watch| async { watch.next().await.unwrap() })).await;
+        let after = service.statements_of(async {
+            cross(service, "2026-01-02", "TOWARD").await;
+            futures::future::join_all(many.iter_mut().map(|watch| async { watch.next().await.unwrap() })).await;
+        }).await;
+        // The hub may look once more by itself meanwhile: two statements.
+        assert!(after <= before + 4, "{after} statements for 51, {before} for one");
+        drop((one, many));
+        nobody_watches(service).await;
+        let quiet = service.statements_of(tokio::time::sleep(Duration::from_millis(1500))).await;
+        assert!(quiet <= 2, "{quiet} statements while nobody watches");
+    }
+
+    async fn spaces_that_there_are_not_are_refused(service: &Service) {
+        hall(service).await;
+        let mut socket = service.socket().await;
+        for id in ["99", "abc", ""] {
+            socket.subscribe(id, WATCH, json!({ "ids": [id] })).await;
+            let message = socket.next().await;
+            let errors = if message["type"] == "error" { &message["payload"] } else { &message["payload"]["errors"] };
+            assert!(errors[0]["message"].as_str().unwrap().contains("there is no space"), "{message}");
+            assert_eq!(errors[0]["extensions"]["code"], "BAD_USER_INPUT", "{message}");
+            if message["type"] == "next" {
+                assert_eq!(socket.next().await["type"], "complete");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_protocol_is_graphql_transport_ws() {
+    let service = Service::on_sqlite().await;
+    hall(&service).await;
+    let mut socket = service.socket().await;
+    socket.send(json!({ "type": "ping" })).await;
+    assert_eq!(socket.next().await["type"], "pong");
+    // Queries and mutations run over it too.
+    socket.subscribe("q", "{ space(id: 1) { count name } }", Value::Null).await;
+    assert_eq!(socket.data("q").await.to_string(), "{\"space\":{\"count\":0,\"name\":\"Hall\"}}");
+    assert_eq!(socket.next().await["type"], "complete");
+    // Nothing before the handshake.
+    let mut early = service.raw_socket().await;
+    early.subscribe("a", WATCH, Value::Null).await;
+    assert!(early.next_or_end().await.is_some_and(|message| message.get("close").is_some()));
+    // Not by a plain request.
+    let answer = service.ask(WATCH, Value::Null).await;
+    assert!(answer["errors"][0]["extensions"]["code"].is_string(), "{answer}");
+    // When the server stops, the connection ends.
+    socket.subscribe("w", WATCH, Value::Null).await;
+    assert_eq!(count(&socket.data("w").await), 0);
+    service.app.feed.stop();
+    assert!(socket.next_or_end().await.is_none_or(|message| message.get("close").is_some()));
+    drop((socket, early));
+    nobody_watches(&service).await;
+    service.finish().await;
+}
