@@ -27,7 +27,7 @@ start_server() {
     server=$!
     local deadline=$((SECONDS + 60)) address=
     while :; do
-        [[ -n $address ]] || address=$(grep -o 'http://127\.0\.0\.1:[0-9]*' "$scratch/server.log" | head -n 1) || true
+        [[ -n $address ]] || address=$(grep -os 'http://127\.0\.0\.1:[0-9]*' "$scratch/server.log" | head -n 1) || true
         if [[ -n $address ]] && curl -fs --max-time 5 -o "$scratch/healthz" "$address/healthz"; then break; fi
         if ! kill -0 "$server" 2>/dev/null || ((SECONDS >= deadline)); then
             echo 'the server does not answer:' >&2

@@ -1,6 +1,7 @@
 // The server under test, and the shortest possible way to run a typed operation on it.
 
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import type { TypedDocumentNode } from '@graphql-typed-document-node/core';
 import { print, type GraphQLFormattedError } from 'graphql';
 
@@ -40,4 +41,4 @@ export async function run<Data, Variables>(
 }
 
 /** A name that nothing on the server has yet. */
-export const unique = (name: string) => `${name} ${crypto.randomUUID()}`;
+export const unique = (name: string) => `${name} ${randomUUID()}`;
