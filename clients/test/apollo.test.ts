@@ -14,7 +14,7 @@ for (const useGETForQueries of [false, true]) {
       cache: new InMemoryCache(),
     });
     const spaces = await client.query({ query: SpacesDocument, variables: { first: 1, ts: '2025-03-07T15:34:00Z' } });
-    assert.equal(spaces.data?.spaces.edges[0]?.node.count, 7);
+    assert.equal(spaces.data?.spaces.edges[0]?.node.count, 11);
 
     const { dpu } = await room();
     const events = [{ dpu: dpu.serial, ts: '2025-04-01T09:00:00Z', direction: 'TOWARD' as const }];

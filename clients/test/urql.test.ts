@@ -12,7 +12,7 @@ for (const preferGetMethod of [false, true]) {
     const client = new Client({ url, preferGetMethod, exchanges: [cacheExchange, fetchExchange] });
     const spaces = await client.query(SpacesDocument, { first: 1, ts: '2025-03-07T15:34:00Z' }).toPromise();
     assert.equal(spaces.error, undefined);
-    assert.equal(spaces.data?.spaces.edges[0]?.node.count, 7);
+    assert.equal(spaces.data?.spaces.edges[0]?.node.count, 11);
 
     const { dpu } = await room();
     const events = [{ dpu: dpu.serial, ts: '2025-04-01T09:00:00Z', direction: 'TOWARD' as const }];
