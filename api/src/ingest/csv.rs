@@ -9,6 +9,7 @@ use std::io::{self, BufRead};
 use csv_core::{ReadRecordResult, Reader};
 use entity::event::Direction;
 
+use super::event::parse_seq;
 use super::{Crossing, Rejection, RejectionCode};
 
 /// The longest line that is read, in bytes; a longer one is rejected, and skipped without being kept.
@@ -20,6 +21,12 @@ const COLUMNS_MAX: usize = 64;
 #[derive(Debug)]
 pub struct CsvRows<R> {
     lines: Lines<R>,
+    header: Header,
+}
+
+/// What the first line says, by which every other line is read.
+#[derive(Debug)]
+pub(super) struct Header {
     parser: Parser,
     columns: Columns,
     ignored: Vec<String>,
@@ -73,11 +80,39 @@ impl<R: BufRead> CsvRows<R> {
     /// Reads the header.
     pub fn new(source: R) -> Result<Self, HeaderError> {
         let mut lines = Lines { source, number: 0, line: Vec::new() };
-        let mut parser = Parser::default();
         if !lines.next()? {
             return Err(HeaderError::Empty);
         }
-        let line = lines.line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&lines.line);
+        let header = Header::read(&lines.line)?;
+        Ok(Self { lines, header })
+    }
+
+    /// The columns that the header names and nobody reads.
+    pub fn ignored_columns(&self) -> &[String] {
+        &self.header.ignored
+    }
+
+    fn row(&mut self) -> io::Result<Option<Row>> {
+        Ok(self.lines.next()?.then(|| {
+            let crossing = self.header.crossing(&self.lines.line);
+            Row { line: self.lines.number, crossing }
+        }))
+    }
+}
+
+impl<R: BufRead> Iterator for CsvRows<R> {
+    type Item = io::Result<Row>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.row().transpose()
+    }
+}
+
+impl Header {
+    /// Reads a file's first line that is not blank.
+    pub(super) fn read(line: &[u8]) -> Result<Self, HeaderError> {
+        let mut parser = Parser::default();
+        let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
         let names = parser.fields(line).map_err(HeaderError::Malformed)?;
         let names: Vec<&str> = names.collect::<Result<_, _>>().map_err(HeaderError::Malformed)?;
 
@@ -104,53 +139,36 @@ impl<R: BufRead> CsvRows<R> {
         };
         let known = ["timestamp", "direction", "dpu_id", "seq"];
         let ignored = names.iter().filter(|name| !known.contains(name)).map(ToString::to_string).collect();
-        Ok(Self { lines, parser, columns, ignored })
+        Ok(Self { parser, columns, ignored })
     }
 
-    /// The columns that the header names and nobody reads.
-    pub fn ignored_columns(&self) -> &[String] {
-        &self.ignored
-    }
-
-    fn row(&mut self) -> io::Result<Option<Row>> {
-        Ok(self.lines.next()?.then(|| {
-            let crossing = crossing(&mut self.parser, self.columns, &self.lines.line);
-            Row { line: self.lines.number, crossing }
-        }))
-    }
-}
-
-impl<R: BufRead> Iterator for CsvRows<R> {
-    type Item = io::Result<Row>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.row().transpose()
-    }
-}
-
-fn crossing(parser: &mut Parser, columns: Columns, line: &[u8]) -> Result<Crossing, Rejection> {
-    let mut found = 0;
-    let mut fields = [""; COLUMNS_MAX];
-    for field in parser.fields(line)? {
-        let field = field?;
-        if let Some(place) = fields.get_mut(found) {
-            *place = field;
+    /// The crossing that a line reports, or what is wrong with it.
+    pub(super) fn crossing(&mut self, line: &[u8]) -> Result<Crossing, Rejection> {
+        let columns = self.columns;
+        let mut found = 0;
+        let mut fields = [""; COLUMNS_MAX];
+        for field in self.parser.fields(line)? {
+            let field = field?;
+            if let Some(place) = fields.get_mut(found) {
+                *place = field;
+            }
+            found += 1;
         }
-        found += 1;
+        if found != columns.count {
+            let message =
+                format!("the row has {found} values where the header names {} columns", columns.count);
+            return Err(Rejection::new(RejectionCode::Malformed, message));
+        }
+        let seq = columns.seq.map_or("0", |place| fields[place]);
+        Ok(Crossing {
+            serial: fields[columns.dpu_id].to_owned(),
+            ts: fields[columns.timestamp].parse()?,
+            direction: fields[columns.direction]
+                .parse::<Direction>()
+                .map_err(|_| Rejection::bad_direction(fields[columns.direction]))?,
+            seq: parse_seq(seq)?,
+        })
     }
-    if found != columns.count {
-        let message = format!("the row has {found} values where the header names {} columns", columns.count);
-        return Err(Rejection::new(RejectionCode::Malformed, message));
-    }
-    let seq = columns.seq.map_or("0", |place| fields[place]);
-    Ok(Crossing {
-        serial: fields[columns.dpu_id].to_owned(),
-        ts: fields[columns.timestamp].parse()?,
-        direction: fields[columns.direction]
-            .parse::<Direction>()
-            .map_err(|_| Rejection::bad_direction(fields[columns.direction]))?,
-        seq: seq.parse().ok().filter(|seq| *seq >= 0).ok_or_else(|| Rejection::bad_seq(seq))?,
-    })
 }
 
 /// Takes a line apart.

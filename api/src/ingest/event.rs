@@ -55,7 +55,8 @@ pub struct Rejection {
 }
 
 /// The kind of reason for which an event is not stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum RejectionCode {
     /// No DPU has this serial.
     UnknownDpu,
@@ -125,6 +126,11 @@ impl Summary {
             Outcome::Rejected(_) => self.rejected += 1,
         }
     }
+}
+
+/// The sequence number that the text says.
+pub(super) fn parse_seq(text: &str) -> Result<i32, Rejection> {
+    text.parse().ok().filter(|seq| *seq >= 0).ok_or_else(|| Rejection::bad_seq(text))
 }
 
 /// The text in quotes, control characters escaped, cut short where it is long.

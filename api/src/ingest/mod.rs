@@ -2,10 +2,13 @@
 //!
 //! A sender hands over a batch and is told about each event of it: accepted, a duplicate, or rejected
 //! and why. It may send the same batch again as often as it likes. [`Recorder`] gathers the batches
-//! of all senders into shared commits; [`record`] is one such commit's work.
+//! of all senders into shared commits; [`record`] is one such commit's work. [`csv`], [`json`] and
+//! [`decoder`] read what senders write.
 
 pub mod csv;
+pub mod decoder;
 mod event;
+pub mod json;
 mod partitions;
 mod record;
 mod recorder;

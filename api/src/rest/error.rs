@@ -1,5 +1,7 @@
 //! What goes wrong in a REST request, and the one place that turns it into an answer: `{"detail":"…"}`.
 
+use std::fmt;
+
 use axum::Json;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -7,6 +9,11 @@ use entity::ParseInstantError;
 use sea_orm::DbErr;
 
 use crate::floor_plan::HistoryError;
+use crate::ingest::decoder::DecodeError;
+use crate::ingest::{RecordError, Summary};
+
+/// After how many seconds a client may try again what the service could not do.
+const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("1");
 
 /// What went wrong.
 #[derive(Debug, thiserror::Error)]
@@ -44,28 +51,77 @@ pub(super) enum RestError {
     /// An answer could not be written.
     #[error("The service cannot answer now, try again.")]
     Csv(#[from] csv::Error),
+    /// The body is of a kind that is not read.
+    #[error("{0}")]
+    MediaType(&'static str),
+    /// The body, or what is left of it, cannot be read.
+    #[error("{cause}.{}", Recorded(.recorded))]
+    Body {
+        /// What is wrong with it.
+        cause: DecodeError,
+        /// What became of the events before that place.
+        recorded: Summary,
+    },
+    /// The sender fell silent in the middle of its body.
+    #[error("No event came for {silence_s} seconds.{}", Recorded(.recorded))]
+    Silence {
+        /// How long nothing came, in seconds.
+        silence_s: u64,
+        /// What became of the events before that.
+        recorded: Summary,
+    },
+    /// The recorder failed.
+    #[error("The events could not be recorded, send them again: what is recorded already counts once.")]
+    Record(#[from] RecordError),
     /// The database failed.
     #[error("The service cannot answer now, try again.")]
     Database(#[from] DbErr),
+}
+
+/// What a sender needs to know of a body that was read in part.
+struct Recorded<'a>(&'a Summary);
+
+impl fmt::Display for Recorded<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Summary { accepted, duplicates, rejected } = self.0;
+        if accepted + duplicates + rejected == 0 {
+            return Ok(());
+        }
+        write!(
+            formatter,
+            " Of the events before it {accepted} were accepted, {duplicates} were duplicates and {rejected} \
+             were rejected; all of them may be sent again, none counts twice."
+        )
+    }
 }
 
 impl IntoResponse for RestError {
     fn into_response(self) -> Response {
         let status = match &self {
             Self::NotFound => StatusCode::NOT_FOUND,
-            Self::Timestamp { .. } | Self::Missing { .. } | Self::NotOneOf { .. } | Self::History(_) => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::Timestamp { .. }
+            | Self::Missing { .. }
+            | Self::NotOneOf { .. }
+            | Self::History(_)
+            | Self::Body { .. } => StatusCode::BAD_REQUEST,
             Self::Csv(cause) => {
                 tracing::error!(%cause, "an answer could not be written");
                 StatusCode::INTERNAL_SERVER_ERROR
             }
+            Self::MediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Silence { .. } => StatusCode::REQUEST_TIMEOUT,
+            // The recorder has logged the cause.
+            Self::Record(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Database(cause) => {
                 tracing::error!(%cause, "a request failed");
                 StatusCode::SERVICE_UNAVAILABLE
             }
         };
-        detail(status, &self.to_string())
+        let mut response = detail(status, &self.to_string());
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER_S);
+        }
+        response
     }
 }
 
@@ -73,10 +129,10 @@ pub(super) async fn not_found() -> RestError {
     RestError::NotFound
 }
 
-/// Every route here answers GET, and HEAD with it.
-pub(super) async fn method_not_allowed(method: Method) -> Response {
+/// The answer of a route that answers the methods `allowed` and no others.
+pub(super) fn method_not_allowed(method: &Method, allowed: &'static str) -> Response {
     let mut response = detail(StatusCode::METHOD_NOT_ALLOWED, &format!("Method \"{method}\" not allowed."));
-    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
     response
 }
 

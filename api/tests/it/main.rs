@@ -7,6 +7,7 @@ mod changes;
 mod contract;
 mod counts;
 mod database;
+mod events;
 mod graphql;
 mod harness;
 mod ingest;

@@ -1,0 +1,416 @@
+//! Takes events out of a body while it arrives: JSON (one object or an array), NDJSON or CSV.
+//!
+//! Whatever the length of the body, no more of it is kept than one event and what was read with it. An
+//! event that cannot be read keeps its place as a rejection; only where nothing after it could be made sense
+//! of does the whole body end with a [`DecodeError`].
+
+use std::io;
+
+use serde::de::IgnoredAny;
+use tokio_util::bytes::{Buf, BytesMut};
+use tokio_util::codec;
+
+use super::csv::{Header, HeaderError};
+use super::json::{self, EVENT_BYTES_MAX};
+use super::{Crossing, Rejection};
+
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// How events are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// A JSON object, or an array of them.
+    Json,
+    /// A JSON object a line.
+    Ndjson,
+    /// A header, then an event a line.
+    Csv,
+}
+
+/// An event and where it stood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The number of its line, the body's first being 1; `None` in JSON, where lines mean nothing.
+    pub line: Option<u64>,
+    /// The crossing it reports, or what is wrong with it.
+    pub crossing: Result<Crossing, Rejection>,
+}
+
+/// Why a body, or the rest of it, cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// There is nothing but blanks.
+    #[error("the body is empty: send one event or more")]
+    Empty,
+    /// It is neither an object nor an array.
+    #[error("the body is not a JSON object (one event) or an array of them")]
+    NotEvents,
+    /// The JSON ends too early.
+    #[error("the JSON breaks off before its end")]
+    BreaksOff,
+    /// The JSON is none, or something stands where it should be over.
+    #[error("the body is not JSON: {0}")]
+    NotJson(String),
+    /// An event is so long that it is not read to its end.
+    #[error("an event is longer than {EVENT_BYTES_MAX} bytes")]
+    TooLong,
+    /// The CSV does not say what its columns are.
+    #[error(transparent)]
+    Header(HeaderError),
+    /// The sender went away, or what it sent is no HTTP.
+    #[error("the body cannot be read: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// Decodes one body.
+#[derive(Debug)]
+pub struct Decoder(Body);
+
+#[derive(Debug)]
+enum Body {
+    Json(Json),
+    Ndjson(Lines),
+    Csv(Lines, Option<Box<Header>>),
+}
+
+impl Decoder {
+    /// A decoder for a body in this format.
+    pub fn new(format: Format) -> Self {
+        Self(match format {
+            Format::Json => Body::Json(Json::default()),
+            Format::Ndjson => Body::Ndjson(Lines::default()),
+            Format::Csv => Body::Csv(Lines::default(), None),
+        })
+    }
+
+    /// The next event that is there as a whole.
+    fn next(&mut self, source: &mut BytesMut, at_end: bool) -> Result<Option<Entry>, DecodeError> {
+        match &mut self.0 {
+            Body::Json(json) => json.next(source, at_end),
+            Body::Ndjson(lines) => match lines.next(source, at_end) {
+                Some(line) => {
+                    let line = if lines.number == 1 { without_mark(&line) } else { &line };
+                    Ok(Some(Entry { line: Some(lines.number), crossing: json::crossing(line) }))
+                }
+                None if at_end && lines.only_blank => Err(DecodeError::Empty),
+                None => Ok(None),
+            },
+            Body::Csv(lines, header) => loop {
+                match (lines.next(source, at_end), &mut *header) {
+                    (Some(line), None) => {
+                        *header = Some(Box::new(Header::read(&line).map_err(DecodeError::Header)?));
+                    }
+                    (Some(line), Some(header)) => {
+                        let crossing = header.crossing(&line);
+                        return Ok(Some(Entry { line: Some(lines.number), crossing }));
+                    }
+                    (None, None) if at_end => return Err(DecodeError::Header(HeaderError::Empty)),
+                    (None, _) => return Ok(None),
+                }
+            },
+        }
+    }
+}
+
+impl codec::Decoder for Decoder {
+    type Item = Entry;
+    type Error = DecodeError;
+
+    fn decode(&mut self, source: &mut BytesMut) -> Result<Option<Entry>, DecodeError> {
+        self.next(source, false)
+    }
+
+    fn decode_eof(&mut self, source: &mut BytesMut) -> Result<Option<Entry>, DecodeError> {
+        self.next(source, true)
+    }
+}
+
+fn without_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text)
+}
+
+/// Lines, blank ones left out.
+#[derive(Debug)]
+struct Lines {
+    /// The number of the line read last.
+    number: u64,
+    /// No other line has come yet.
+    only_blank: bool,
+    /// How much of the source is known to hold no line's end.
+    searched: usize,
+    /// The start of a line that is longer than any that is accepted; the rest of it is not kept.
+    cut: Option<BytesMut>,
+}
+
+impl Default for Lines {
+    fn default() -> Self {
+        Self { number: 0, only_blank: true, searched: 0, cut: None }
+    }
+}
+
+impl Lines {
+    /// The next line without its end. One that is too long is cut off, somewhere beyond the longest accepted.
+    fn next(&mut self, source: &mut BytesMut, at_end: bool) -> Option<BytesMut> {
+        loop {
+            let unseen = source.iter().skip(self.searched);
+            let end = unseen.copied().position(|byte| byte == b'\n').map(|place| self.searched + place);
+            let mut line = match end {
+                Some(end) => source.split_to(end + 1),
+                None if at_end && (self.cut.is_some() || !source.is_empty()) => source.split(),
+                None if source.len() > EVENT_BYTES_MAX => {
+                    let start = source.split();
+                    self.cut.get_or_insert(start);
+                    self.searched = 0;
+                    return None;
+                }
+                None => {
+                    self.searched = source.len();
+                    return None;
+                }
+            };
+            self.searched = 0;
+            self.number += 1;
+            if let Some(cut) = self.cut.take() {
+                self.only_blank = false;
+                return Some(cut);
+            }
+            line.truncate(line.trim_ascii_end().len());
+            if !without_mark(&line).trim_ascii().is_empty() {
+                self.only_blank = false;
+                return Some(line);
+            }
+        }
+    }
+}
+
+/// A JSON text: an object, or an array of which each element is found by itself.
+#[derive(Debug, Default)]
+struct Json {
+    place: Place,
+    /// An event that is not there as a whole is looked at again once so many bytes are there. The number grows
+    /// with them, so that a body in tiny pieces costs little more than one in large pieces.
+    look_again_at: usize,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Place {
+    /// Nothing has come yet.
+    #[default]
+    Start,
+    /// At the object that is all of the body.
+    Only,
+    /// After the array's `[`.
+    Opened,
+    /// At an element.
+    Element,
+    /// After an element.
+    After,
+    /// After the end.
+    Done,
+}
+
+impl Json {
+    fn next(&mut self, source: &mut BytesMut, at_end: bool) -> Result<Option<Entry>, DecodeError> {
+        loop {
+            let blanks = source.len() - source.trim_ascii_start().len();
+            source.advance(blanks);
+            let Some(first) = source.first().copied() else {
+                return match self.place {
+                    Place::Start if at_end => Err(DecodeError::Empty),
+                    Place::Done => Ok(None),
+                    _ if at_end => Err(DecodeError::BreaksOff),
+                    _ => Ok(None),
+                };
+            };
+            let (place, used) = match (self.place, first) {
+                (Place::Start, b'{') => (Place::Only, 0),
+                (Place::Start, b'[') => (Place::Opened, 1),
+                (Place::Start, _) if source.starts_with(BYTE_ORDER_MARK) => (Place::Start, 3),
+                (Place::Start, _) if BYTE_ORDER_MARK.starts_with(source) && !at_end => return Ok(None),
+                (Place::Start, _) => return Err(DecodeError::NotEvents),
+                (Place::Opened | Place::After, b']') => (Place::Done, 1),
+                (Place::Opened, _) => (Place::Element, 0),
+                (Place::After, b',') => (Place::Element, 1),
+                (Place::After, _) => {
+                    return Err(DecodeError::NotJson("an event is followed by , or by ]".to_owned()));
+                }
+                (Place::Done, _) => {
+                    let message = "something follows its end; events a line are application/x-ndjson";
+                    return Err(DecodeError::NotJson(message.to_owned()));
+                }
+                (Place::Only | Place::Element, _) => {
+                    let Some(value) = self.value(source, at_end)? else { return Ok(None) };
+                    self.place = if self.place == Place::Only { Place::Done } else { Place::After };
+                    return Ok(Some(Entry { line: None, crossing: json::crossing(&value) }));
+                }
+            };
+            self.place = place;
+            source.advance(used);
+        }
+    }
+
+    /// The value that the source begins with, if it is there as a whole.
+    fn value(&mut self, source: &mut BytesMut, at_end: bool) -> Result<Option<BytesMut>, DecodeError> {
+        if source.len() < self.look_again_at && !at_end {
+            return Ok(None);
+        }
+        // The parser calls half a number wrong, and not unfinished, so it sees none until what follows it is there.
+        let part_of_number = |byte: &&u8| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E');
+        let half = source.iter().rev().take_while(part_of_number).count();
+        let whole = if at_end { &source[..] } else { &source[..source.len() - half] };
+        let mut values = serde_json::Deserializer::from_slice(whole).into_iter::<IgnoredAny>();
+        let value = values.next();
+        let length = values.byte_offset();
+        let closed = || matches!(whole[..length].last(), Some(b'}' | b']' | b'"'));
+        match value {
+            // Of a bare word that reaches the end of what is there, more may come.
+            Some(Ok(_)) if at_end || length < whole.len() || closed() => {
+                self.look_again_at = 0;
+                if length > EVENT_BYTES_MAX {
+                    return Err(DecodeError::TooLong);
+                }
+                Ok(Some(source.split_to(length)))
+            }
+            Some(Err(error)) if !error.is_eof() => Err(DecodeError::NotJson(json::reason(&error))),
+            _ if source.len() > EVENT_BYTES_MAX => Err(DecodeError::TooLong),
+            _ if at_end => Err(DecodeError::BreaksOff),
+            _ => {
+                self.look_again_at = (source.len() + source.len() / 8).min(EVENT_BYTES_MAX + 1);
+                Ok(None)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use tokio_util::codec::Decoder as _;
+
+    use super::*;
+
+    /// What a body decodes to that arrives in pieces of so many bytes.
+    fn decode(format: Format, body: &[u8], piece: usize) -> (Vec<Entry>, Option<String>) {
+        let (mut decoder, mut source, mut entries) = (Decoder::new(format), BytesMut::new(), Vec::new());
+        let mut pieces = body.chunks(piece);
+        loop {
+            let (found, ended) = match pieces.next() {
+                Some(piece) => {
+                    source.extend_from_slice(piece);
+                    (
+                        std::iter::from_fn(|| decoder.decode(&mut source).transpose())
+                            .try_collect(&mut entries),
+                        false,
+                    )
+                }
+                None => (
+                    std::iter::from_fn(|| decoder.decode_eof(&mut source).transpose())
+                        .try_collect(&mut entries),
+                    true,
+                ),
+            };
+            assert!(source.len() <= EVENT_BYTES_MAX + piece, "{} bytes are kept", source.len());
+            if let Err(error) = found {
+                return (entries, Some(error.to_string()));
+            }
+            if ended {
+                return (entries, None);
+            }
+        }
+    }
+
+    trait TryCollect<T> {
+        fn try_collect(self, entries: &mut Vec<T>) -> Result<(), DecodeError>;
+    }
+
+    impl<T, I: Iterator<Item = Result<T, DecodeError>>> TryCollect<T> for I {
+        fn try_collect(self, entries: &mut Vec<T>) -> Result<(), DecodeError> {
+            for entry in self {
+                entries.push(entry?);
+            }
+            Ok(())
+        }
+    }
+
+    const EVENT: &str =
+        r#"{"timestamp":"2018-05-01","direction":1,"dpu_id":"283","note":["a } \" ] b",-1.5e-3,null]}"#;
+
+    #[test]
+    fn every_format_gives_the_same_events_in_pieces_of_any_size() {
+        let array = format!("\u{feff} [{EVENT} ,\n{EVENT},12, [{EVENT}]] ");
+        let lines = format!("\u{feff}{EVENT}\r\n\r\n  \n{EVENT}\n12\n[{EVENT}]");
+        let csv = "\u{feff}timestamp,direction,dpu_id\n2018-05-01,1,283\n\n2018-05-01,1,\"283\"\nx\n2018-05-01,0,283";
+        for piece in [1, 2, 3, 7, 64, 4096] {
+            let (entries, error) = decode(Format::Json, array.as_bytes(), piece);
+            assert_eq!((entries.len(), error), (4, None), "{piece}");
+            assert!(entries[..2].iter().all(|entry| entry.crossing.is_ok()), "{entries:?}");
+            assert!(entries[2..].iter().all(|entry| entry.crossing.is_err()), "{entries:?}");
+
+            let (entries, error) = decode(Format::Ndjson, lines.as_bytes(), piece);
+            let good: Vec<_> =
+                entries.iter().map(|entry| (entry.line.unwrap(), entry.crossing.is_ok())).collect();
+            assert_eq!((good, error), (vec![(1, true), (4, true), (5, false), (6, false)], None), "{piece}");
+
+            let (entries, error) = decode(Format::Csv, csv.as_bytes(), piece);
+            let good: Vec<_> =
+                entries.iter().map(|entry| (entry.line.unwrap(), entry.crossing.is_ok())).collect();
+            assert_eq!((good, error), (vec![(2, true), (4, true), (5, false), (6, false)], None), "{piece}");
+        }
+        assert_eq!(
+            decode(Format::Json, EVENT.as_bytes(), 5).0,
+            decode(Format::Json, array.as_bytes(), 9).0[..1]
+        );
+    }
+
+    #[test]
+    fn a_body_that_cannot_be_read_says_why_after_what_could() {
+        let deep = "[".repeat(10_000);
+        let long = format!("[{{\"a\":\"{}\"}}]", "x".repeat(EVENT_BYTES_MAX));
+        for (format, body, entries, reason) in [
+            (Format::Json, "", 0, "the body is empty"),
+            (Format::Json, " \n\u{feff} ", 0, "the body is empty"),
+            (Format::Ndjson, "\u{feff}\n\r\n  \n", 0, "the body is empty"),
+            (Format::Csv, "\n\n", 0, "the file is empty"),
+            (Format::Json, "12", 0, "not a JSON object"),
+            (Format::Json, "\u{feff}x", 0, "not a JSON object"),
+            (Format::Json, "[", 0, "breaks off"),
+            (Format::Json, &deep, 0, "breaks off"),
+            (Format::Json, &format!("[{EVENT}"), 1, "breaks off"),
+            (Format::Json, &format!("[{EVENT},"), 1, "breaks off"),
+            (Format::Json, &format!("[{EVENT},{{\"ti"), 1, "breaks off"),
+            (Format::Json, &format!("[{EVENT},]"), 1, "not JSON: expected value"),
+            (Format::Json, &format!("[{EVENT}{EVENT}]"), 1, "followed by , or by ]"),
+            (Format::Json, &format!("{EVENT}\n{EVENT}"), 1, "application/x-ndjson"),
+            (Format::Json, "[\"\0\"]", 0, "not JSON"),
+            (Format::Json, &long, 0, "an event is longer than 65536 bytes"),
+        ] {
+            for piece in [1, 100, 1 << 20] {
+                let (found, error) = decode(format, body.as_bytes(), piece);
+                let error = error.unwrap_or_default();
+                assert!(error.contains(reason), "{error} for {body:.40}");
+                assert_eq!(found.len(), entries, "{body:.40}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_rejected_alone() {
+        let long = " ".repeat(3 * EVENT_BYTES_MAX);
+        let lines = format!("{EVENT}\n{long}{EVENT}\n{EVENT}\n{long}x");
+        for piece in [1000, 1 << 20] {
+            let (entries, error) = decode(Format::Ndjson, lines.as_bytes(), piece);
+            let good: Vec<_> =
+                entries.iter().map(|entry| (entry.line.unwrap(), entry.crossing.is_ok())).collect();
+            assert_eq!((good, error), (vec![(1, true), (2, false), (3, true), (4, false)], None));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_make_no_difference(body in "[\\[\\]{},:\"\n a1.e\\\\-]{0,60}", piece in 1_usize..9) {
+            for format in [Format::Json, Format::Ndjson, Format::Csv] {
+                prop_assert_eq!(decode(format, body.as_bytes(), piece), decode(format, body.as_bytes(), 100));
+            }
+        }
+    }
+}
