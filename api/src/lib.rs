@@ -9,6 +9,7 @@
 //! - [`rest`]: the contract route and the routes beside it
 //! - [`app`]: what every handler shares
 //! - [`server`]: every route in one router
+//! - [`verify`]: whether the database is what it must be
 //! - [`database`], [`clock`], [`config`], [`telemetry`]: what the app stands on
 
 pub mod app;
@@ -24,3 +25,4 @@ pub mod rest;
 pub mod server;
 pub mod telemetry;
 pub mod timelines;
+pub mod verify;

@@ -1,6 +1,7 @@
 //! The command line; nothing else.
 
-use std::io::Write;
+use std::io::{Write, stdout};
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -8,7 +9,7 @@ use api::app::App;
 use api::clock::Clock;
 use api::config::{DatabaseConfig, ServeConfig};
 use api::database::Database;
-use api::{graphql, server, telemetry};
+use api::{graphql, server, telemetry, verify};
 use clap::{Args, Parser, Subcommand};
 
 /// How many people are in a space, now or at any instant of the past.
@@ -29,6 +30,10 @@ enum Command {
     Migrate(Migrate),
     /// Print the GraphQL schema
     Schema,
+    /// Compute every tally again from the events and check every rule that the data must keep
+    ///
+    /// Prints what is wrong, a line each. The exit code is 1 if something is wrong and was not mended.
+    Verify(Verify),
 }
 
 #[derive(Debug, Args)]
@@ -43,21 +48,37 @@ struct Migrate {
     config: DatabaseConfig,
 }
 
+#[derive(Debug, Args)]
+struct Verify {
+    #[command(flatten)]
+    config: DatabaseConfig,
+    /// Mend the tallies that are wrong, in one transaction that keeps writers out
+    #[arg(long)]
+    repair: bool,
+}
+
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> anyhow::Result<ExitCode> {
     let cli = Cli::parse();
     match cli.command.unwrap_or(Command::Serve(cli.serve)) {
-        Command::Serve(serve) => self::serve(serve.config).await,
+        Command::Serve(serve) => self::serve(serve.config).await?,
         Command::Migrate(migrate) => {
             telemetry::start();
             open(&migrate.config).await?;
             tracing::info!("the database's schema is up to date");
-            Ok(())
         }
         Command::Schema => {
-            std::io::stdout().write_all(graphql::sdl().as_bytes()).context("cannot write the schema")
+            stdout().write_all(graphql::sdl().as_bytes()).context("cannot write the schema")?;
+        }
+        Command::Verify(arguments) => {
+            let database = Database::connect(&arguments.config.database_url).await?;
+            let tell = |finding: &verify::Finding| writeln!(stdout(), "{finding}");
+            let verdict = verify::verify(&database, arguments.repair, tell).await?;
+            writeln!(stdout(), "{verdict}").context("cannot write the verdict")?;
+            return Ok(if verdict.is_right() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn serve(config: ServeConfig) -> anyhow::Result<()> {

@@ -16,6 +16,7 @@ mod migrations;
 mod past;
 mod schema;
 mod sequences;
+mod verify;
 mod worlds;
 
 #[path = "../../src/counting/oracle.rs"]

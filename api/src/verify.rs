@@ -1,0 +1,284 @@
+//! `headcount verify`: whether the database is what it must be, told from the events themselves.
+//!
+//! Every tally is computed again, one DPU at a time, and every rule is checked that the schema and the changes
+//! enforce, for the case that a row came in past them: a restored backup, a statement by hand, a bug. The
+//! tallies can be mended, since the events say what they must be. Nothing else ever is: what breaks a rule is
+//! somebody's data, and only they know what it should say.
+
+use std::fmt;
+use std::io;
+
+use entity::Instant;
+use entity::tally::{self, Resolution};
+use futures::TryStreamExt;
+use sea_orm::{
+    ActiveModelTrait, ActiveValue::Set, ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr,
+    EntityTrait, Statement, StreamTrait,
+};
+
+use crate::counting::Crossings;
+use crate::database::Database;
+
+/// Something that is not as it must be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// A tally that differs from its events.
+    Tally {
+        /// The DPU's serial; its id, where no such DPU is.
+        dpu: String,
+        /// How long the bucket is.
+        resolution: Resolution,
+        /// When it starts.
+        bucket: Instant,
+        /// What the tally says; `None`: there is none.
+        found: Option<Crossings>,
+        /// What the events say; `None`: there are none.
+        expected: Option<Crossings>,
+    },
+    /// A rule that is broken.
+    Rule {
+        /// The rule.
+        rule: &'static str,
+        /// The rows that break it.
+        rows: String,
+        /// The instant it is about, where it is about one.
+        at: Option<Instant>,
+    },
+}
+
+/// What was found, in numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// How many DPUs' tallies were computed again.
+    pub dpus: u64,
+    /// How many tallies differed from their events.
+    pub tallies: u64,
+    /// How many of those are right now.
+    pub mended: u64,
+    /// How often a rule was found broken.
+    pub rules: u64,
+}
+
+/// Why it is not known whether the database is right. Nothing is mended then.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// The database failed, or its schema is not the newest.
+    #[error("the database cannot be verified (if its schema is old: headcount migrate): {0}")]
+    Database(#[from] DbErr),
+    /// Nobody listens to what is found.
+    #[error("cannot tell what was found: {0}")]
+    Told(#[from] io::Error),
+}
+
+/// Verifies the database as it is at one instant, and tells each finding as soon as it is known.
+///
+/// To `mend` the tallies keeps all writers out until it is done; otherwise nobody has to wait.
+pub async fn verify(
+    database: &Database,
+    mend: bool,
+    mut tell: impl FnMut(&Finding) -> io::Result<()>,
+) -> Result<Verdict, VerifyError> {
+    let transaction = if mend { begin_alone(database).await? } else { database.begin_reading().await? };
+    let mut verdict = Verdict::default();
+    for (rule, sql) in RULES {
+        let mut rows = transaction.stream_raw(statement(&transaction, *sql)).await?;
+        while let Some(row) = rows.try_next().await? {
+            let at: Option<i64> = row.try_get_by_index(1)?;
+            tell(&Finding::Rule { rule, rows: row.try_get_by_index(0)?, at: at.map(Instant::from_ms) })?;
+            verdict.rules += 1;
+        }
+    }
+    for (dpu_id, serial) in dpus(&transaction).await? {
+        verdict.dpus += 1;
+        for resolution in Resolution::ALL {
+            for (bucket, found, expected) in differences(&transaction, dpu_id, resolution).await? {
+                verdict.tallies += 1;
+                let dpu = serial.clone().unwrap_or_else(|| format!("(id {dpu_id}, which is none)"));
+                tell(&Finding::Tally { dpu, resolution, bucket, found, expected })?;
+                // A tally of a DPU that there is not would break a rule itself.
+                if mend && serial.is_some() {
+                    put(&transaction, dpu_id, resolution, bucket, expected).await?;
+                    verdict.mended += 1;
+                }
+            }
+        }
+    }
+    transaction.commit().await?;
+    Ok(verdict)
+}
+
+/// A transaction during which nobody else writes events or tallies.
+async fn begin_alone(database: &Database) -> Result<DatabaseTransaction, DbErr> {
+    let transaction = database.begin().await?;
+    // On SQLite every writer is alone. The recorder takes the two tables in the same order.
+    if database.backend() == DatabaseBackend::Postgres {
+        transaction.execute_unprepared("LOCK TABLE event, tally IN SHARE ROW EXCLUSIVE MODE").await?;
+    }
+    Ok(transaction)
+}
+
+/// Every DPU that has events or tallies, or could have, with its serial if there is such a DPU.
+async fn dpus(transaction: &DatabaseTransaction) -> Result<Vec<(i64, Option<String>)>, DbErr> {
+    let sql = "SELECT named.dpu_id, serial
+        FROM (SELECT id AS dpu_id FROM dpu UNION SELECT dpu_id FROM event UNION SELECT dpu_id FROM tally) AS named
+        LEFT JOIN dpu ON dpu.id = named.dpu_id ORDER BY named.dpu_id";
+    let rows = transaction.query_all_raw(statement(transaction, sql)).await?;
+    rows.iter().map(|row| Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?))).collect()
+}
+
+type Difference = (Instant, Option<Crossings>, Option<Crossings>);
+
+/// The buckets in which a DPU's tallies and its events differ: what was found, and what is expected.
+async fn differences(
+    transaction: &DatabaseTransaction,
+    dpu_id: i64,
+    resolution: Resolution,
+) -> Result<Vec<Difference>, DbErr> {
+    let hours = resolution.hours();
+    let length_ms = i64::from(hours) * 3_600_000;
+    // `%` takes the sign of `ts`, and a bucket before 1970 starts before its events all the same.
+    let sql = format!(
+        "SELECT COALESCE(found.bucket, expected.bucket), found.toward, found.away, expected.toward, expected.away
+        FROM (SELECT bucket, toward, away FROM tally WHERE dpu_id = {dpu_id} AND resolution = {hours}) AS found
+        FULL JOIN (
+            SELECT ts - (ts % {length_ms} + {length_ms}) % {length_ms} AS bucket,
+                SUM((1 + direction) / 2) AS toward, SUM((1 - direction) / 2) AS away
+            FROM event WHERE dpu_id = {dpu_id} GROUP BY 1
+        ) AS expected ON found.bucket = expected.bucket
+        WHERE found.toward IS DISTINCT FROM expected.toward OR found.away IS DISTINCT FROM expected.away
+        ORDER BY 1"
+    );
+    let rows = transaction.query_all_raw(statement(transaction, sql)).await?;
+    rows.iter()
+        .map(|row| {
+            let crossings = |toward, away| -> Result<_, DbErr> {
+                let (toward, away): (Option<i64>, Option<i64>) =
+                    (row.try_get_by_index(toward)?, row.try_get_by_index(away)?);
+                Ok(toward.zip(away).map(|(toward, away)| Crossings { toward, away }))
+            };
+            Ok((Instant::from_ms(row.try_get_by_index(0)?), crossings(1, 2)?, crossings(3, 4)?))
+        })
+        .collect()
+}
+
+/// Makes a tally what it is expected to be.
+async fn put(
+    transaction: &DatabaseTransaction,
+    dpu_id: i64,
+    resolution: Resolution,
+    bucket: Instant,
+    expected: Option<Crossings>,
+) -> Result<(), DbErr> {
+    tally::Entity::delete_by_id((dpu_id, resolution, bucket)).exec(transaction).await?;
+    if let Some(Crossings { toward, away }) = expected {
+        let row = tally::ActiveModel {
+            dpu_id: Set(dpu_id),
+            resolution: Set(resolution),
+            bucket: Set(bucket),
+            toward: Set(toward),
+            away: Set(away),
+        };
+        row.insert(transaction).await?;
+    }
+    Ok(())
+}
+
+fn statement(transaction: &DatabaseTransaction, sql: impl Into<String>) -> Statement {
+    Statement::from_string(ConnectionTrait::get_database_backend(transaction), sql)
+}
+
+/// The rules that rows must keep, and what finds those that do not: which they are, and an instant if there is one.
+const RULES: &[(&str, &str)] = &[
+    (
+        "no two assignments of one DPU and one space overlap",
+        "SELECT 'assignments ' || one.id || ' and ' || other.id, other.starts_at FROM assignment AS one
+        JOIN assignment AS other ON one.dpu_id = other.dpu_id AND one.space_id = other.space_id AND one.id < other.id
+        WHERE (one.ends_at IS NULL OR other.starts_at IS NULL OR other.starts_at < one.ends_at)
+            AND (other.ends_at IS NULL OR one.starts_at IS NULL OR one.starts_at < other.ends_at)",
+    ),
+    (
+        "an assignment ends after its start",
+        "SELECT 'assignment ' || id, ends_at FROM assignment WHERE ends_at <= starts_at",
+    ),
+    (
+        "a placement is 1 or -1",
+        "SELECT 'assignment ' || id, CAST(NULL AS BIGINT) FROM assignment WHERE placement NOT IN (-1, 1)",
+    ),
+    (
+        "an assignment's DPU and space exist",
+        "SELECT 'assignment ' || id, CAST(NULL AS BIGINT) FROM assignment
+        WHERE dpu_id NOT IN (SELECT id FROM dpu) OR space_id NOT IN (SELECT id FROM space)",
+    ),
+    (
+        "a space has one reset at an instant",
+        "SELECT 'space ' || space_id, ts FROM reset GROUP BY space_id, ts HAVING COUNT(*) > 1",
+    ),
+    ("a reset's count is 0 or more", "SELECT 'reset ' || id, ts FROM reset WHERE count < 0"),
+    (
+        "a reset's space exists",
+        "SELECT 'reset ' || id, ts FROM reset WHERE space_id NOT IN (SELECT id FROM space)",
+    ),
+    (
+        "a reset rule's space exists, its count is 0 or more, and its days are in order",
+        "SELECT 'reset rule ' || id, CAST(NULL AS BIGINT) FROM reset_rule
+        WHERE space_id NOT IN (SELECT id FROM space) OR count < 0 OR last_day < first_day",
+    ),
+    (
+        "an event's direction is 1 or -1 and its seq is 0 or more",
+        "SELECT 'DPU id ' || dpu_id || ', direction ' || direction || ', seq ' || seq, ts FROM event
+        WHERE direction NOT IN (-1, 1) OR seq < 0",
+    ),
+    ("no event is before 1970", "SELECT 'DPU id ' || dpu_id, ts FROM event WHERE ts < 0"),
+    (
+        "an event's DPU exists",
+        "SELECT 'DPU id ' || dpu_id, MIN(ts) FROM event WHERE dpu_id NOT IN (SELECT id FROM dpu) GROUP BY dpu_id",
+    ),
+    (
+        "a tally's DPU exists",
+        "SELECT 'DPU id ' || dpu_id, MIN(bucket) FROM tally WHERE dpu_id NOT IN (SELECT id FROM dpu) GROUP BY dpu_id",
+    ),
+    (
+        "a tally is of an hour or of a day",
+        "SELECT 'DPU id ' || dpu_id || ', resolution ' || resolution, bucket FROM tally WHERE resolution NOT IN (1, 24)",
+    ),
+];
+
+impl Verdict {
+    /// Whether all is as it must be: it was, or it is now.
+    pub fn is_right(&self) -> bool {
+        self.tallies == self.mended && self.rules == 0
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tally { dpu, resolution, bucket, found, expected } => {
+                let length = match resolution {
+                    Resolution::Hour => "hour",
+                    Resolution::Day => "day",
+                };
+                let [found, expected] = [found, expected].map(|crossings| match crossings {
+                    Some(Crossings { toward, away }) => format!("{toward} toward and {away} away"),
+                    None => "none".to_owned(),
+                });
+                write!(formatter, "tally of DPU {dpu}, {length} {bucket}: found {found}, expected {expected}")
+            }
+            Self::Rule { rule, rows, at } => {
+                write!(formatter, "broken rule: {rule}: {rows}")?;
+                at.map_or(Ok(()), |at| write!(formatter, ", at {at}"))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { dpus, tallies, mended, rules } = self;
+        write!(
+            formatter,
+            "{dpus} DPUs verified: {tallies} tallies differed from their events, {mended} of them mended; \
+             rules broken: {rules}"
+        )
+    }
+}
