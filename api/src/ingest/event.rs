@@ -55,7 +55,7 @@ pub struct Rejection {
 }
 
 /// The kind of reason for which an event is not stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum RejectionCode {
     /// No DPU has this serial.

@@ -2,26 +2,49 @@
 //!
 //! Keys, their order, and every error's text are part of it. They do not change.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, RawQuery, State};
+use entity::Instant;
 use serde::Serialize;
+use utoipa::openapi::{RefOr, Response};
+use utoipa::{IntoResponses, ToSchema};
 
 use super::error::RestError;
+use super::openapi::{Unavailable, failures};
 use super::query::Query;
 use super::space_id;
 use crate::app::App;
 
-/// The answer; its fields are written in this order.
-#[derive(Serialize)]
+/// A space's count; its fields are written in this order.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({ "space_id": 24, "ts": "2018-05-01T08:46:00Z", "count": 42 }))]
 pub(super) struct Count {
+    /// The space's id.
     space_id: i64,
+    /// The instant that was asked about, in UTC: without a fraction of a second where it is zero, else with three
+    /// digits.
+    #[schema(format = DateTime)]
     ts: String,
+    /// How many people were in the space. Below zero where more people left than were known of, unless the space
+    /// wants such counts answered as zero.
     count: i64,
 }
 
 /// How many people were in the space at `ts`, or are in it now.
+#[utoipa::path(
+    get,
+    path = "/space/{id}/count",
+    operation_id = "space_count",
+    params(
+        ("id" = i64, Path, description = "The space's id.", minimum = 0, example = 24),
+        ("ts" = Option<String>, Query, description = "The instant; events at exactly `ts` are in. Left out: now.",
+            example = "2018-05-01T08:46:00Z"),
+    ),
+    responses((status = 200, body = Count, description = "The count."), CountFailures, Unavailable)
+)]
 pub(super) async fn count(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
@@ -32,4 +55,17 @@ pub(super) async fn count(
     let space = plan.space(space_id).ok_or(RestError::NotFound)?;
     let at = Query::new(query).instant("ts")?.unwrap_or_else(|| app.clock.now());
     Ok(Json(Count { space_id, ts: at.to_string(), count: app.count(space, at).await? }))
+}
+
+/// What asking for a count may fail with.
+struct CountFailures;
+
+impl IntoResponses for CountFailures {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        let no_timestamp = "yesterday".parse::<Instant>().err();
+        let no_timestamp =
+            no_timestamp.map(|error| ("`ts` is no timestamp.", RestError::Timestamp { name: "ts", error }));
+        let no_space = ("There is no such space.", RestError::NotFound);
+        failures([no_space].into_iter().chain(no_timestamp))
+    }
 }

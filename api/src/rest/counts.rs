@@ -1,5 +1,6 @@
 //! `GET /space/{id}/counts?start=&end=&interval=`: the history of a space, as JSON or as CSV.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
@@ -7,8 +8,11 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::openapi::{self, RefOr};
+use utoipa::{IntoResponses, ToSchema};
 
 use super::error::RestError;
+use super::openapi::{Unavailable, failures};
 use super::query::Query;
 use super::space_id;
 use crate::app::App;
@@ -16,32 +20,70 @@ use crate::counting::Bucket;
 use crate::counting::calendar::Interval;
 use crate::floor_plan::history_edges;
 
-/// The answer; its fields are written in this order.
-#[derive(Serialize)]
+/// A space's history; its fields are written in this order.
+#[derive(Serialize, ToSchema)]
 pub(super) struct Counts {
+    /// The space's id.
     space_id: i64,
+    /// The first instant of the history, in UTC.
+    #[schema(format = DateTime)]
     start: String,
+    /// The first instant after it, in UTC.
+    #[schema(format = DateTime)]
     end: String,
+    /// How long a bucket is.
     interval: &'static str,
+    /// By the calendar of which time zone the buckets are.
     time_zone: String,
+    /// The buckets, earliest first.
     counts: Vec<BucketRow>,
 }
 
 /// One bucket: a row of the CSV, whose columns are named and ordered as these fields.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct BucketRow {
+    /// The bucket's first instant, in UTC.
+    #[schema(format = DateTime)]
     start: String,
+    /// The first instant after it, in UTC.
+    #[schema(format = DateTime)]
     end: String,
+    /// How many people were in the space at its end.
     count: i64,
+    /// The fewest people at a time.
     min: i64,
+    /// The most people at a time.
     max: i64,
+    /// How many people there were on average over time.
     average: f64,
+    /// How many people came in.
     entrances: i64,
+    /// How many people went out.
     exits: i64,
+    /// The average as a part of the space's capacity; null where it has none.
     utilization: Option<f64>,
 }
 
 /// The history of the space in `[start, end)`.
+#[utoipa::path(
+    get,
+    path = "/space/{id}/counts",
+    operation_id = "space_counts",
+    params(
+        ("id" = i64, Path, description = "The space's id.", minimum = 0, example = 24),
+        ("start" = String, Query, description = "The first instant.", example = "2025-03-06T08:00:00Z"),
+        ("end" = String, Query, description = "The first instant after the last.", example = "2025-03-06T10:00:00Z"),
+        ("interval" = Option<String>, Query, example = "hour", description = "How long a bucket is: minute, \
+            five_minutes, fifteen_minutes, thirty_minutes, hour, day, week or month. Left out: an hour."),
+        ("time_zone" = Option<String>, Query, description = "By which calendar: a name of the IANA's. Left out: the \
+            space's own.", example = "Europe/Zurich"),
+        ("format" = Option<String>, Query, description = "json or csv. Left out: what `Accept` says.", example = "json"),
+    ),
+    responses(
+        (status = 200, description = "The history.", content((Counts = "application/json"), (String = "text/csv"))),
+        CountsFailures, Unavailable
+    )
+)]
 pub(super) async fn counts(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
@@ -65,6 +107,21 @@ pub(super) async fn counts(
     let time_zone = time_zone.unwrap_or_else(|| space.row.time_zone.clone());
     let (start, end) = (start.to_string(), end.to_string());
     Ok(Json(Counts { space_id, start, end, interval: name(interval), time_zone, counts }).into_response())
+}
+
+/// What asking for a history may fail with.
+struct CountsFailures;
+
+impl IntoResponses for CountsFailures {
+    fn responses() -> BTreeMap<String, RefOr<openapi::Response>> {
+        failures([
+            ("There is no such space.", RestError::NotFound),
+            (
+                "A parameter is missing or not accepted, or there would be too many buckets.",
+                RestError::Missing { name: "start" },
+            ),
+        ])
+    }
 }
 
 impl BucketRow {

@@ -95,31 +95,40 @@ impl fmt::Display for Recorded<'_> {
     }
 }
 
-impl IntoResponse for RestError {
-    fn into_response(self) -> Response {
-        let status = match &self {
+impl RestError {
+    /// The status of its answer.
+    pub(super) fn status(&self) -> StatusCode {
+        match self {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Timestamp { .. }
             | Self::Missing { .. }
             | Self::NotOneOf { .. }
             | Self::History(_)
             | Self::Body { .. } => StatusCode::BAD_REQUEST,
-            Self::Csv(cause) => {
-                tracing::error!(%cause, "an answer could not be written");
-                StatusCode::INTERNAL_SERVER_ERROR
-            }
+            Self::Csv(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::MediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Silence { .. } => StatusCode::REQUEST_TIMEOUT,
-            // The recorder has logged the cause.
-            Self::Record(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Database(cause) => {
-                tracing::error!(%cause, "a request failed");
-                StatusCode::SERVICE_UNAVAILABLE
-            }
-        };
-        let mut response = detail(status, &self.to_string());
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER_S);
+            Self::Record(_) | Self::Database(_) => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// After how many seconds the same request may succeed.
+    pub(super) fn retry_after(&self) -> Option<HeaderValue> {
+        (self.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_AFTER_S)
+    }
+}
+
+impl IntoResponse for RestError {
+    fn into_response(self) -> Response {
+        // What makes the recorder fail it has logged itself.
+        match &self {
+            Self::Database(cause) => tracing::error!(%cause, "a request failed"),
+            Self::Csv(cause) => tracing::error!(%cause, "an answer could not be written"),
+            _ => {}
+        }
+        let mut response = detail(self.status(), &self.to_string());
+        if let Some(seconds) = self.retry_after() {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds);
         }
         response
     }

@@ -4,6 +4,7 @@
 //! while that one is being committed the sender has to wait. So memory is bounded whatever the body's length,
 //! and there is no limit to it.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,21 +17,75 @@ use futures::stream::{StreamExt, TryReadyChunksError, TryStreamExt};
 use serde::Serialize;
 use tokio_util::codec::FramedRead;
 use tokio_util::io::StreamReader;
+use utoipa::openapi::{RefOr, Response};
+use utoipa::{IntoResponses, ToSchema};
 
 use super::error::RestError;
+use super::openapi::failures;
 use crate::app::App;
-use crate::ingest::decoder::{Decoder, Entry, Format};
-use crate::ingest::{Outcome, RejectionCode, Summary};
+use crate::ingest::decoder::{DecodeError, Decoder, Entry, Format};
+use crate::ingest::{Outcome, RecordError, RejectionCode, Summary};
 
 /// The most events of one body that are recorded at a time.
 const BATCH_EVENTS_MAX: usize = 5_000;
 /// The most rejected events that an answer lists.
 const ERRORS_MAX: usize = 1_000;
+/// What a sender is told who sends something else.
+const ACCEPTED_TYPES: &str = "Events are sent with the Content-Type application/json (one object or an array), \
+    application/x-ndjson (an object a line) or text/csv (with a header).";
 /// How long a sender may send no event before it is given up.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
 
+/// A crossing that a DPU saw. Keys that are not described here are ignored.
+#[derive(ToSchema)]
+#[schema(example = json!({ "timestamp": "2025-04-01T09:00:00Z", "direction": 1, "dpu_id": "1001", "seq": 0 }))]
+#[expect(dead_code, reason = "events are read by `ingest::json`; this describes them")]
+struct Event {
+    /// When it happened, by the DPU's clock. `ts` means the same.
+    timestamp: String,
+    /// Which way the person walked.
+    direction: Direction,
+    /// The serial of the DPU, as a string or as a whole number. `dpu` means the same.
+    dpu_id: Serial,
+    /// Tells apart people who crossed in the same millisecond; 0 unless given.
+    #[schema(minimum = 0, maximum = 2_147_483_647)]
+    seq: Option<i32>,
+}
+
+/// `1` or `TOWARD`: towards the side the DPU looks from. `-1` or `AWAY`: away from it.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "see `Event`")]
+enum Direction {
+    Sign(i8),
+    Name(String),
+}
+
+/// A DPU's serial.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "see `Event`")]
+enum Serial {
+    Text(String),
+    Number(i64),
+}
+
+/// One event, or any number of them.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "see `Event`")]
+enum Events {
+    One(Event),
+    Many(Vec<Event>),
+}
+
 /// What became of a body's events; its fields are written in this order.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, ToSchema)]
+#[schema(example = json!({
+    "accepted": 1, "duplicates": 0, "rejected": 1, "errors_truncated": false,
+    "errors": [{ "index": 1, "line": 2, "code": "UNKNOWN_DPU",
+        "message": "no DPU has the serial \"9\": create it, or correct the serial" }],
+}))]
 pub(super) struct Receipt {
     /// How many events are stored and were not before.
     accepted: u64,
@@ -45,12 +100,13 @@ pub(super) struct Receipt {
 }
 
 /// An event that is not stored.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct RejectedEvent {
     /// Its place among the body's events, the first being 0.
     index: u64,
     /// The number of its line, the body's first being 1; left out in JSON, where lines mean nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     line: Option<u64>,
     /// The kind of reason.
     code: RejectionCode,
@@ -58,12 +114,36 @@ struct RejectedEvent {
     message: String,
 }
 
-/// Records crossings, in any order. All of them may be sent again: what is stored already is a duplicate.
+/// Records crossings.
+///
+/// They come in any order, and all of them may be sent again: what is stored already is a duplicate, and counts
+/// once. One bad event does not keep the others from being stored. The body may have any length: it is recorded
+/// while it arrives. The answer comes after all that it says is durable.
+#[utoipa::path(
+    post,
+    path = "/events",
+    operation_id = "record_events",
+    request_body(
+        description = "The events. An event is at most 65,536 bytes long, a line of a CSV at most 16,384.",
+        content(
+            (Events = "application/json"),
+            (String = "application/x-ndjson", example =
+                "{\"ts\":\"2025-04-01T09:00:00Z\",\"direction\":1,\"dpu\":\"1001\"}\n{\"ts\":\"2025-04-01T09:00:07Z\",\"direction\":-1,\"dpu\":\"1001\"}\n"),
+            (String = "text/csv", example =
+                "timestamp,direction,dpu_id\n2025-04-01T09:00:00Z,1,1001\n2025-04-01T09:00:07Z,-1,1001\n"),
+        )
+    ),
+    responses(
+        (status = 200, body = Receipt, description = "What became of the events, also where all of them were rejected."),
+        RecordFailures
+    )
+)]
 pub(super) async fn record(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Receipt>, RestError> {
+    // The raw body: the server's limit on the length of bodies is for handlers that keep them whole.
     let bytes = StreamReader::new(body.into_data_stream().map_err(io::Error::other));
     let mut batches =
         FramedRead::new(bytes, Decoder::new(format(&headers)?)).try_ready_chunks(BATCH_EVENTS_MAX);
@@ -87,6 +167,30 @@ pub(super) async fn record(
     }
 }
 
+/// What sending events may fail with.
+struct RecordFailures;
+
+impl IntoResponses for RecordFailures {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        let recorded = Summary { accepted: 5_000, duplicates: 0, rejected: 0 };
+        failures([
+            (
+                "The body cannot be read, or not to its end. What came before is stored.",
+                RestError::Body { cause: DecodeError::BreaksOff, recorded },
+            ),
+            (
+                "The sender fell silent in the middle of the body. What came before is stored.",
+                RestError::Silence { silence_s: SILENCE_MAX.as_secs(), recorded },
+            ),
+            ("The body is of a kind that is not read.", RestError::MediaType(ACCEPTED_TYPES)),
+            (
+                "The events that came last could not be stored; those before are.",
+                RestError::Record(RecordError::Stopping),
+            ),
+        ])
+    }
+}
+
 /// The format that `Content-Type` names.
 fn format(headers: &HeaderMap) -> Result<Format, RestError> {
     let header = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
@@ -98,10 +202,7 @@ fn format(headers: &HeaderMap) -> Result<Format, RestError> {
         "application/json" => Ok(Format::Json),
         "application/x-ndjson" | "application/ndjson" | "application/jsonl" => Ok(Format::Ndjson),
         "text/csv" => Ok(Format::Csv),
-        _ => Err(RestError::MediaType(
-            "Events are sent with the Content-Type application/json (one object or an array), \
-             application/x-ndjson (an object a line) or text/csv (with a header).",
-        )),
+        _ => Err(RestError::MediaType(ACCEPTED_TYPES)),
     }
 }
 

@@ -95,6 +95,13 @@ on_both! {
         assert_eq!(service.stored_events().await.len(), 10_000);
     }
 
+    async fn no_length_of_a_body_is_too_long(service: &Service) {
+        service.dpu("283").await;
+        let blank = "\n".repeat(9 * 1024 * 1024);
+        let body = format!("{blank}{{\"ts\":\"2026-01-01\",\"direction\":1,\"dpu\":\"283\"}}{blank}");
+        assert_eq!(totals(&receipt(service, NDJSON, body).await), (1, 0, 0));
+    }
+
     async fn a_body_in_pieces_is_the_same_as_one_at_once(service: &Service) {
         service.dpu("283").await;
         for (round, (content_type, body)) in bodies(300).into_iter().enumerate() {

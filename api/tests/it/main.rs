@@ -13,6 +13,7 @@ mod harness;
 mod ingest;
 mod live;
 mod migrations;
+mod openapi;
 mod past;
 mod schema;
 mod sequences;

@@ -1,0 +1,107 @@
+//! `GET /openapi.json`: the REST interface for programs that generate clients, and for people with a viewer.
+//!
+//! A route enters the router and the document by the same call, [`Documented::add`], so neither knows one that
+//! the other does not. What a request may fail with is described by the very errors that it fails with.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::extract::Extension;
+use axum::http::Method;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use axum::{Json, Router};
+use utoipa::openapi::{self, Content, HeaderBuilder, ObjectBuilder, Ref, RefOr, ResponseBuilder, Type};
+use utoipa::{IntoResponses, OpenApi, ToSchema};
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
+
+use super::error::{self, RestError};
+use crate::app::App;
+
+/// What the document says of the interface as a whole.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Headcount",
+        description = "How many people are in a space, now or at any instant of the past.\n\n\
+            Timestamps are ISO-8601: a date, or a date and a time, with `Z`, with an offset, or with neither (then \
+            it is UTC). A path is accepted with a slash at its end, too. A method that a path does not answer is \
+            refused with 405 and the header `Allow`, a path that there is not with 404, both with a `detail`."
+    ),
+    components(schemas(Problem))
+)]
+struct Interface;
+
+/// What went wrong.
+#[derive(ToSchema)]
+#[schema(example = json!({ "detail": "Not found." }))]
+#[expect(dead_code, reason = "answers are written by `RestError`; this describes them")]
+struct Problem {
+    /// What was wrong and what is accepted, for people.
+    detail: String,
+}
+
+/// Routes that are described as they are added.
+pub(super) struct Documented(OpenApiRouter<Arc<App>>);
+
+impl Documented {
+    /// No routes yet.
+    pub(super) fn new() -> Self {
+        Self(OpenApiRouter::with_openapi(Interface::openapi()))
+    }
+
+    /// Adds a path, with a slash at its end and without. Methods that it does not answer are told which it does.
+    pub(super) fn add(self, (schemas, paths, methods): UtoipaMethodRouter<Arc<App>>) -> Self {
+        let posts = paths.paths.values().any(|item| item.post.is_some());
+        let allowed = if posts { "POST" } else { "GET, HEAD" };
+        let methods =
+            methods.fallback(async move |method: Method| error::method_not_allowed(&method, allowed));
+        let slashed = paths.paths.keys().map(|path| format!("{path}/"));
+        let router = slashed.fold(self.0, |router, path| router.route(&path, methods.clone()));
+        Self(router.routes((schemas, paths, methods)))
+    }
+
+    /// The router, which answers with the document where it is asked for it.
+    pub(super) fn into_router(self) -> Router<Arc<App>> {
+        let (router, document) = self.0.split_for_parts();
+        router.layer(Extension(Arc::new(document)))
+    }
+}
+
+/// This document.
+#[utoipa::path(get, path = "/openapi.json", operation_id = "openapi", responses((status = 200, body = Object, description = "An OpenAPI 3.1 document.")))]
+pub(super) async fn document(Extension(document): Extension<Arc<openapi::OpenApi>>) -> Response {
+    Json(&*document).into_response()
+}
+
+/// Describes answers by the errors that cause them.
+pub(super) fn failures(
+    failures: impl IntoIterator<Item = (&'static str, RestError)>,
+) -> BTreeMap<String, RefOr<openapi::Response>> {
+    let describe = |(when, error): (&str, RestError)| {
+        let status = error.status();
+        let content = Content::builder()
+            .schema(Some(Ref::from_schema_name(Problem::name())))
+            .example(Some(serde_json::json!({ "detail": error.to_string() })))
+            .build();
+        let mut response = ResponseBuilder::new().description(when).content("application/json", content);
+        if error.retry_after().is_some() {
+            let seconds = HeaderBuilder::new()
+                .schema(Some(ObjectBuilder::new().schema_type(Type::Integer)))
+                .description(Some("After how many seconds to try again."));
+            response = response.header(header::RETRY_AFTER.as_str(), seconds.build());
+        }
+        (status.as_str().to_owned(), response.build().into())
+    };
+    failures.into_iter().map(describe).collect()
+}
+
+/// What reading from the database may fail with.
+pub(super) struct Unavailable;
+
+impl IntoResponses for Unavailable {
+    fn responses() -> BTreeMap<String, RefOr<openapi::Response>> {
+        let cause = sea_orm::DbErr::Custom(String::new());
+        failures([("The database does not answer.", RestError::Database(cause))])
+    }
+}
