@@ -37,8 +37,9 @@ pub(super) async fn ensure(
 
 async fn missing(transaction: &impl ConnectionTrait, months: &BTreeSet<Month>) -> Result<Vec<Month>, DbErr> {
     let tables: Vec<String> = months.iter().map(|month| month.table()).collect();
+    // Not `to_regclass`: it may answer from a cache that does not know yet what others made while we waited.
     let sql = "SELECT number - 1 FROM UNNEST($1::text[]) WITH ORDINALITY AS listed (name, number) \
-               WHERE to_regclass(name) IS NULL";
+               WHERE NOT EXISTS (SELECT FROM pg_class WHERE relname = name AND relnamespace = current_schema()::regnamespace)";
     let sql = Statement::from_sql_and_values(DatabaseBackend::Postgres, sql, [tables.into()]);
     let months: Vec<Month> = months.iter().copied().collect();
     let places = transaction.query_all_raw(sql).await?;
