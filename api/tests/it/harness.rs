@@ -24,6 +24,7 @@ use sea_orm::{ActiveModelTrait, ConnectionTrait, DatabaseBackend, EntityTrait, S
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
+use tokio::sync::OnceCell;
 use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -98,22 +99,23 @@ impl Empty {
     /// `None`, said once in a visible line, where there is no server and none is required.
     pub(crate) async fn on_postgres() -> Option<Self> {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
+        // Asked once for all tests: where nobody answers, each would wait in vain.
+        static PROBLEM: OnceCell<Option<String>> = OnceCell::const_new();
         let admin_url = std::env::var("TEST_POSTGRES_URL")
             .unwrap_or_else(|_| "postgres://postgres@127.0.0.1:5432/postgres".to_owned());
-        let connecting = tokio::time::timeout(Duration::from_secs(5), Database::connect(&admin_url));
-        let admin = match connecting.await {
-            Ok(Ok(admin)) => admin,
-            problem => {
-                assert!(
-                    std::env::var("TEST_POSTGRES_REQUIRED").is_err(),
-                    "PostgreSQL is required: {problem:?}"
-                );
-                say_once(
-                    "PostgreSQL was left out: no server at TEST_POSTGRES_URL or on the local default port",
-                );
-                return None;
+        let problem = PROBLEM.get_or_init(async || {
+            let connecting = tokio::time::timeout(Duration::from_secs(5), Database::connect(&admin_url));
+            match connecting.await {
+                Ok(Ok(_)) => None,
+                problem => Some(format!("{problem:?}")),
             }
-        };
+        });
+        if let Some(problem) = problem.await {
+            assert!(std::env::var("TEST_POSTGRES_REQUIRED").is_err(), "PostgreSQL is required: {problem}");
+            say_once("PostgreSQL was left out: no server at TEST_POSTGRES_URL or on the local default port");
+            return None;
+        }
+        let admin = Database::connect(&admin_url).await.unwrap();
         let name = format!("headcount_test_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         admin
             .reader()
