@@ -10,48 +10,63 @@ use sea_orm::{DatabaseTransaction, DbErr};
 use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
+use crate::coherence::{Coherence, Kept, Node, Teller};
 use crate::counting::{Bucket, Crossings, Reading, Stretch};
 use crate::database::Database;
 use crate::feed::Feed;
 use crate::floor_plan::{ChangeError, FloorPlan, FloorPlans, Space, changes};
-use crate::ingest::{Recorder, Writer};
-use crate::timelines::{self, EventPage, EventRange};
+use crate::ingest::{Partitions, Recorder, Writer};
+use crate::timelines::{self, EventPage, EventRange, Timelines};
 
 /// The running service, without any interface to it.
 #[derive(Debug)]
 pub struct App {
     /// The database.
     pub database: Database,
-    /// The floor plan in memory.
-    pub floor_plans: Arc<FloorPlans>,
+    /// What is in memory of the database.
+    pub kept: Kept,
     /// The only writer of events.
     pub recorder: Recorder,
-    /// What was committed, told to whoever watches.
-    pub feed: Arc<Feed>,
+    /// What other processes commit.
+    pub coherence: Coherence,
     /// What time it is.
     pub clock: Clock,
 }
 
 impl App {
-    /// Starts the service over a database whose schema is up to date.
+    /// Starts the service over a database whose schema is up to date, with so many bytes of timelines in memory.
     ///
     /// The handle ends once the last clone of the app is gone and everything handed over is recorded.
-    pub fn start(database: Database, clock: Clock) -> (Arc<Self>, JoinHandle<()>) {
-        let floor_plans = Arc::new(FloorPlans::new());
-        let feed = Arc::new(Feed::new());
+    pub fn start(database: Database, clock: Clock, memory_bytes: u64) -> (Arc<Self>, JoinHandle<()>) {
+        let kept = Kept {
+            floor_plans: Arc::new(FloorPlans::new()),
+            timelines: Arc::new(Timelines::new(memory_bytes)),
+            feed: Arc::new(Feed::new()),
+        };
+        let node = Node::new();
         let writer = Writer {
             database: database.clone(),
-            plans: Arc::clone(&floor_plans),
+            kept: kept.clone(),
             clock: clock.clone(),
-            feed: Arc::clone(&feed),
+            teller: Teller::start(&database, node),
+            partitions: Partitions::default(),
         };
+        let coherence = Coherence::start(&database, kept.clone(), node);
         let (recorder, recording) = Recorder::start(writer);
-        (Arc::new(Self { database, floor_plans, recorder, feed, clock }), recording)
+        (Arc::new(Self { database, kept, recorder, coherence, clock }), recording)
+    }
+
+    /// Who watches the counts.
+    pub fn feed(&self) -> &Arc<Feed> {
+        &self.kept.feed
     }
 
     /// The floor plan as it is now.
     pub async fn floor_plan(&self) -> Result<Arc<FloorPlan>, DbErr> {
-        self.floor_plans.newest(&self.database).await
+        if !self.coherence.hears() {
+            self.kept.floor_plans.forget();
+        }
+        self.kept.floor_plans.newest(&self.database).await
     }
 
     /// Changes the floor plan: what `work` does in its transaction is done whole, or not at all.
@@ -66,7 +81,8 @@ impl App {
         match work(&transaction, self.clock.now()).await {
             Ok(done) => {
                 transaction.commit().await?;
-                self.feed.changed();
+                self.kept.floor_plans.forget();
+                self.kept.feed.changed();
                 Ok(done)
             }
             Err(error) => {
@@ -76,9 +92,17 @@ impl App {
         }
     }
 
+    /// What the odometer shows, if that is in memory.
+    pub fn odometer(&self, reading: Reading) -> Option<Crossings> {
+        if self.coherence.hears() { self.kept.timelines.show(reading) } else { None }
+    }
+
     /// Reads odometers.
     pub async fn odometers(&self, readings: &[Reading]) -> Result<HashMap<Reading, Crossings>, DbErr> {
-        timelines::read(self.database.reader(), readings).await
+        if !self.coherence.hears() {
+            self.kept.timelines.forget_all();
+        }
+        self.kept.timelines.read(self.database.reader(), readings).await
     }
 
     /// Reads the crossings of stretches of odometers, in ascending order of their instants.
@@ -118,8 +142,14 @@ impl App {
     /// How many people are in the space at `at`, as the space wants it answered.
     pub async fn count(&self, space: &Space, at: Instant) -> Result<i64, DbErr> {
         let account = space.account(at);
-        let readings: Vec<_> = account.readings().collect();
-        let odometers = self.odometers(&readings).await?;
-        Ok(space.answer(account.net(|reading| odometers[&reading])))
+        let net = match account.try_net(|reading| self.odometer(reading)) {
+            Some(net) => net,
+            None => {
+                let readings: Vec<_> = account.readings().collect();
+                let odometers = self.odometers(&readings).await?;
+                account.net(|reading| odometers[&reading])
+            }
+        };
+        Ok(space.answer(net))
     }
 }

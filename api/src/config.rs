@@ -2,6 +2,9 @@
 
 use std::net::SocketAddr;
 
+/// How many bytes of timelines are kept in memory unless somebody says otherwise: 256 MiB.
+pub const CACHE_BYTES: u64 = 256 << 20;
+
 /// Where the data is.
 #[derive(Clone, Debug, clap::Args)]
 pub struct DatabaseConfig {
@@ -19,4 +22,7 @@ pub struct ServeConfig {
     /// The address and port to listen on
     #[arg(long, env = "LISTEN", value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8000")]
     pub listen: SocketAddr,
+    /// How many bytes of timelines to keep in memory: a DPU's day takes 4 bytes a crossing and some 400 more
+    #[arg(long, env = "CACHE_BYTES", value_name = "BYTES", default_value_t = CACHE_BYTES)]
+    pub cache_bytes: u64,
 }

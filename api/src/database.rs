@@ -10,9 +10,9 @@ use sea_orm::{
     IsolationLevel, SqliteTransactionMode, SqlxPostgresConnector, SqlxSqliteConnector, TransactionOptions,
     TransactionTrait,
 };
-use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, PgPool};
 
 /// How long a SQLite writer waits for another process to finish writing.
 const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_mins(1);
@@ -125,6 +125,17 @@ impl Database {
     /// Which of the two it is.
     pub fn backend(&self) -> DatabaseBackend {
         self.reader.get_database_backend()
+    }
+
+    /// The connections to PostgreSQL, if that is what it is.
+    pub(crate) fn postgres(&self) -> Option<&PgPool> {
+        (self.backend() == DatabaseBackend::Postgres).then(|| self.writer.get_postgres_connection_pool())
+    }
+
+    /// A number that changes when another process writes to the SQLite file, and does not when this one does.
+    pub(crate) async fn sqlite_data_version(&self) -> Result<i64, sqlx::Error> {
+        let pool = self.writer.get_sqlite_connection_pool();
+        sqlx::query_scalar("PRAGMA data_version").fetch_one(pool).await
     }
 
     /// For single statements that read.

@@ -2,7 +2,8 @@
 //!
 //! - [`counting`]: what a count is; pure
 //! - [`floor_plan`]: spaces, DPUs, assignments, resets: rules, snapshot, changes
-//! - [`timelines`]: what odometers show, read from the database
+//! - [`timelines`]: what odometers show at any instant, from memory or the database
+//! - [`coherence`]: how memory stays true while other processes write
 //! - [`ingest`]: the recorder, the only writer of events and tallies
 //! - [`feed`]: what the counts are now, told to whoever watches
 //! - [`graphql`]: the schema, one file a noun, and its HTTP handler
@@ -14,6 +15,7 @@
 
 pub mod app;
 pub mod clock;
+pub mod coherence;
 pub mod config;
 pub mod counting;
 pub mod database;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use api::app::App;
 use api::clock::Clock;
+use api::coherence::Teller;
 use api::config::{DatabaseConfig, ServeConfig};
 use api::database::Database;
 use api::{graphql, server, telemetry, verify};
@@ -74,6 +75,9 @@ async fn main() -> anyhow::Result<ExitCode> {
             let database = Database::connect(&arguments.config.database_url).await?;
             let tell = |finding: &verify::Finding| writeln!(stdout(), "{finding}");
             let verdict = verify::verify(&database, arguments.repair, tell).await?;
+            if arguments.repair {
+                Teller::mended(&database).await.context("cannot tell running servers of the repair")?;
+            }
             writeln!(stdout(), "{verdict}").context("cannot write the verdict")?;
             return Ok(if verdict.is_right() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
@@ -92,8 +96,8 @@ async fn serve(config: ServeConfig) -> anyhow::Result<()> {
         "serving from {database} on http://{address}: /graphiql to explore, /graphql, /space/ID/count"
     );
 
-    let (app, recording) = App::start(database, Clock::system());
-    let feed = Arc::clone(&app.feed);
+    let (app, recording) = App::start(database, Clock::system(), config.cache_bytes);
+    let feed = Arc::clone(app.feed());
     let stopping = async move {
         stop().await;
         feed.stop();

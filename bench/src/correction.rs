@@ -10,6 +10,7 @@ use std::time::{Duration, Instant as Stopwatch};
 use anyhow::Context;
 use api::app::App;
 use api::clock::Clock;
+use api::config::CACHE_BYTES;
 use api::database::Database;
 use api::floor_plan::changes::assignment::{self, AssignmentUpdate, NewAssignment};
 use api::floor_plan::changes::dpu::{self, NewDpu};
@@ -45,7 +46,7 @@ async fn measure(events: i64) -> anyhow::Result<(Duration, Duration)> {
     database.migrate().await?;
     let now = Instant::from_ms(1_750_000_000_000);
     let year_ago = now.plus_ms(-YEAR_MS);
-    let (app, _recording) = App::start(database, Clock::from_fn(move || now));
+    let (app, _recording) = App::start(database, Clock::from_fn(move || now), CACHE_BYTES);
 
     let floor_plan = app.change(|transaction, now| {
         Box::pin(async move {

@@ -9,6 +9,7 @@ pub use sea_orm_migration::prelude::{DbErr, MigratorTrait};
 
 mod m0001_counting;
 mod m0002_reset_rules;
+mod m0003_floor_plan_news;
 
 /// Every migration, oldest first.
 #[derive(Debug)]
@@ -17,7 +18,11 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_counting::Migration), Box::new(m0002_reset_rules::Migration)]
+        vec![
+            Box::new(m0001_counting::Migration),
+            Box::new(m0002_reset_rules::Migration),
+            Box::new(m0003_floor_plan_news::Migration),
+        ]
     }
 }
 

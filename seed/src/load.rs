@@ -1,14 +1,16 @@
 //! Loading: a floor plan, then events in large commits, or all of it in one when it is all or nothing.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io::{self, BufRead};
 
 use anyhow::Context;
 use api::clock::Clock;
+use api::coherence::{Node, Teller};
 use api::database::Database;
 use api::floor_plan::{ChangeError, FloorPlan, changes};
 use api::ingest::csv::CsvRows;
-use api::ingest::{Batch, Outcome, Summary, record};
+use api::ingest::{Batch, Outcome, Partitions, Summary, record};
 use sea_orm::DatabaseTransaction;
 
 use crate::plan::{Changes, Plan};
@@ -24,6 +26,11 @@ pub(crate) struct Loader<'a> {
     /// The one transaction for everything, if it is all or nothing.
     strict: Option<DatabaseTransaction>,
     all_or_nothing: bool,
+    /// Who tells running servers.
+    teller: Teller,
+    partitions: Partitions,
+    /// The DPUs of which events were recorded that are not committed yet.
+    uncommitted: BTreeSet<i64>,
 }
 
 /// What became of a file of events.
@@ -37,7 +44,9 @@ pub(crate) struct Loaded {
 
 impl<'a> Loader<'a> {
     pub(crate) fn new(database: &'a Database, clock: Clock, all_or_nothing: bool) -> Self {
-        Self { database, clock, strict: None, all_or_nothing }
+        let teller = Teller::start(database, Node::new());
+        let (partitions, uncommitted) = (Partitions::default(), BTreeSet::new());
+        Self { database, clock, strict: None, all_or_nothing, teller, partitions, uncommitted }
     }
 
     /// Makes the database's floor plan hold what the plan says: all of it, or nothing.
@@ -85,15 +94,18 @@ impl<'a> Loader<'a> {
         let transaction = self.begin().await?;
         let plan = changes::current(&transaction).await?;
         transaction.commit().await.context("cannot commit")?;
+        self.teller.recorded(self.uncommitted);
+        self.teller.finish().await;
         Ok(plan)
     }
 
     async fn record(&mut self, batch: Batch) -> anyhow::Result<Vec<Outcome>> {
         let transaction = self.begin().await?;
         let plan = changes::current(&transaction).await?;
-        let outcomes = record(&transaction, &plan, self.clock.now(), &[batch]).await?;
+        let recorded = record(&transaction, &self.partitions, &plan, self.clock.now(), &[batch]).await?;
+        self.uncommitted.extend(recorded.commit.dpus());
         self.commit(transaction).await?;
-        Ok(outcomes.into_iter().flatten().collect())
+        Ok(recorded.outcomes.into_iter().flatten().collect())
     }
 
     async fn begin(&mut self) -> Result<DatabaseTransaction, ChangeError> {
@@ -109,7 +121,9 @@ impl<'a> Loader<'a> {
             self.strict = Some(transaction);
             return Ok(());
         }
-        transaction.commit().await.context("cannot commit")
+        transaction.commit().await.context("cannot commit")?;
+        self.teller.recorded(std::mem::take(&mut self.uncommitted));
+        Ok(())
     }
 }
 

@@ -8,6 +8,7 @@ use std::process::{Command, Output};
 
 use api::app::App;
 use api::clock::Clock;
+use api::config::CACHE_BYTES;
 use api::database::Database;
 use api::floor_plan::changes::assignment;
 use entity::{Instant, event};
@@ -99,7 +100,7 @@ impl Desk {
 
     /// The counts of the first two spaces.
     async fn counts(&self, ts: &str) -> [i64; 2] {
-        let (app, _) = App::start(self.database().await, Clock::system());
+        let (app, _) = App::start(self.database().await, Clock::system(), CACHE_BYTES);
         let plan = app.floor_plan().await.unwrap();
         let at: Instant = ts.parse().unwrap();
         [
@@ -222,7 +223,13 @@ async fn strict_loads_everything_or_nothing() {
     assert_contains(&ran.err, "1 of 2 rows were rejected, so nothing was loaded");
     assert_eq!(desk.stored().await, 0);
     assert!(
-        App::start(desk.database().await, Clock::system()).0.floor_plan().await.unwrap().spaces().is_empty()
+        App::start(desk.database().await, Clock::system(), CACHE_BYTES)
+            .0
+            .floor_plan()
+            .await
+            .unwrap()
+            .spaces()
+            .is_empty()
     );
 
     let ran = desk.load("timestamp,direction,dpu_id\n2018-02-24,1,283\n", &["--strict"]);
@@ -302,7 +309,7 @@ async fn a_plan_is_applied_whole_or_not_at_all() {
         assert_eq!(ran.code, 1, "{plan}");
         assert_contains(&ran.err, reason);
         if Path::exists(&desk.path("test.db")) {
-            let (app, _) = App::start(desk.database().await, Clock::system());
+            let (app, _) = App::start(desk.database().await, Clock::system(), CACHE_BYTES);
             assert!(app.floor_plan().await.unwrap().spaces().is_empty(), "{plan}");
         }
     }
@@ -326,7 +333,7 @@ async fn a_corrected_plan_corrects_what_is_stored() {
 async fn loading_a_plan_again_does_not_undo_what_happened_since() {
     let desk = Desk::with_plan();
     desk.run(&["--plan", "plan.toml"]);
-    let (app, _) = App::start(desk.database().await, Clock::system());
+    let (app, _) = App::start(desk.database().await, Clock::system(), CACHE_BYTES);
     let ended: Instant = "2018-06-01".parse().unwrap();
     app.change(|transaction, now| Box::pin(assignment::end(transaction, 1, ended, now))).await.unwrap();
     let ran = desk.run(&["--plan", "plan.toml"]);

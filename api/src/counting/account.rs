@@ -64,9 +64,17 @@ impl<'a> Account<'a> {
     /// The count, below zero where more people left than were known of. `odometer` is asked for the
     /// [`readings`](Self::readings) and for no others.
     pub fn net(&self, odometer: impl Fn(Reading) -> Crossings) -> i64 {
-        let start = self.start.map_or(0, |start| start.count);
-        let added: i64 = self.terms().map(|term| term.net(&odometer)).sum();
-        start + added
+        self.try_net(|reading| Some(odometer(reading))).unwrap_or_default()
+    }
+
+    /// The same of odometers that may not be known; `None` where one is not.
+    pub fn try_net(&self, odometer: impl Fn(Reading) -> Option<Crossings>) -> Option<i64> {
+        let mut net = self.start.map_or(0, |start| start.count);
+        for term in self.terms() {
+            let lower = term.lower().map_or(Some(Crossings::default()), &odometer)?;
+            net += term.placement().sign() * (odometer(term.upper())? - lower).net();
+        }
+        Some(net)
     }
 }
 

@@ -21,6 +21,17 @@ impl Crossings {
         self.toward - self.away
     }
 
+    /// How many people crossed, either way.
+    pub const fn count(self) -> i64 {
+        self.toward + self.away
+    }
+
+    /// The greater figure of the two each way.
+    #[must_use]
+    pub fn max(self, other: Self) -> Self {
+        Self { toward: self.toward.max(other.toward), away: self.away.max(other.away) }
+    }
+
     /// People who entered a space for which the DPU hangs on the side `placement`.
     pub const fn entrances(self, placement: Placement) -> i64 {
         match placement {

@@ -53,7 +53,7 @@ impl Feed {
 
     /// Begins to watch spaces; `None`: all that there are, and those that will be.
     pub fn watch(app: &Arc<App>, spaces: Option<Vec<i64>>) -> Watch {
-        let feed = &app.feed;
+        let feed = app.feed();
         let mut running = feed.running.lock().unwrap_or_else(PoisonError::into_inner);
         let newest = feed.newest.subscribe();
         if !*running {
@@ -99,7 +99,7 @@ impl Default for Feed {
 
 /// Publishes the newest counts until nobody watches.
 async fn hub(app: Arc<App>) {
-    let feed = &app.feed;
+    let feed = app.feed();
     while !feed.ends() {
         match Counts::read(&app).await {
             Ok(counts) => {

@@ -1,53 +1,85 @@
-//! The newest floor plan, read from the database again when its revision there has changed.
+//! The newest floor plan, read from the database again after it was forgotten.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use arc_swap::ArcSwapOption;
 use entity::{assignment, dpu, reset, reset_rule, space};
 use sea_orm::{ConnectionTrait, DbErr, EntityTrait, QueryOrder, Statement};
 
 use super::{FloorPlan, Rows};
 use crate::database::Database;
 
-/// Hands out the floor plan as it is in the database now.
-#[derive(Debug)]
+/// Hands out the floor plan as it is now: from memory, until somebody says that it has changed.
+#[derive(Debug, Default)]
 pub struct FloorPlans {
-    newest: RwLock<Arc<FloorPlan>>,
+    newest: ArcSwapOption<FloorPlan>,
+    asked: Mutex<Asked>,
     /// Held while reading, so that requests that come meanwhile wait for one reading instead of starting theirs.
     reading: tokio::sync::Mutex<()>,
+}
+
+/// What a floor plan must be to be kept.
+#[derive(Debug, Default)]
+struct Asked {
+    /// How often it was forgotten: the reading of one that is kept began after that.
+    forgotten: u64,
+    /// The revision that there is at least.
+    revision: i64,
 }
 
 impl FloorPlans {
     /// None read yet.
     pub fn new() -> Self {
-        // No database has a revision below zero, so the first request reads.
-        let none = FloorPlan { revision: -1, ..FloorPlan::default() };
-        Self { newest: RwLock::new(Arc::new(none)), reading: tokio::sync::Mutex::default() }
+        Self::default()
     }
 
-    /// The floor plan, with every change in it that was committed before the call, by whichever process.
+    /// The floor plan, if it is in memory. Takes no lock and does not wait.
+    pub fn in_memory(&self) -> Option<Arc<FloorPlan>> {
+        self.newest.load_full()
+    }
+
+    /// The floor plan, with every change in it that was committed before it was last forgotten.
     pub async fn newest(&self, database: &Database) -> Result<Arc<FloorPlan>, DbErr> {
-        let revision = revision(database.reader()).await?;
-        if let Some(plan) = self.at_least(revision) {
+        if let Some(plan) = self.in_memory() {
             return Ok(plan);
         }
         let _reading = self.reading.lock().await;
-        if let Some(plan) = self.at_least(revision) {
+        if let Some(plan) = self.in_memory() {
             return Ok(plan);
         }
+        let forgotten = self.asked().forgotten;
         let plan = Arc::new(load(database).await?);
-        *self.newest.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&plan);
+        let asked = self.asked();
+        if asked.forgotten == forgotten && asked.revision <= plan.revision {
+            self.newest.store(Some(Arc::clone(&plan)));
+        }
         Ok(plan)
     }
 
-    fn at_least(&self, revision: i64) -> Option<Arc<FloorPlan>> {
-        let newest = self.newest.read().unwrap_or_else(PoisonError::into_inner);
-        (newest.revision >= revision).then(|| Arc::clone(&newest))
+    /// Forgets the floor plan: it has changed.
+    pub fn forget(&self) {
+        let mut asked = self.asked();
+        asked.forgotten += 1;
+        self.newest.store(None);
     }
-}
 
-impl Default for FloorPlans {
-    fn default() -> Self {
-        Self::new()
+    /// Forgets the floor plan if it is older than this revision.
+    pub fn forget_before(&self, revision: i64) {
+        let mut asked = self.asked();
+        asked.revision = asked.revision.max(revision);
+        if self.in_memory().is_some_and(|plan| plan.revision < revision) {
+            self.newest.store(None);
+        }
+    }
+
+    /// Forgets the floor plan if the database has a newer one, of which no news has come yet.
+    pub async fn check(&self, database: &Database) -> Result<(), DbErr> {
+        self.forget_before(revision(database.reader()).await?);
+        Ok(())
+    }
+
+    fn asked(&self) -> MutexGuard<'_, Asked> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

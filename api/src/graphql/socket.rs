@@ -54,7 +54,7 @@ impl Socket {
         upgrade.protocols([PROTOCOL]).on_upgrade(move |socket| async move {
             let app = executor.app().clone();
             let (sink, messages) = socket.split();
-            let until_stopped = messages.take_until(Box::pin(async move { app.feed.stopped().await }));
+            let until_stopped = messages.take_until(Box::pin(async move { app.feed().stopped().await }));
             GraphQLWebSocket::new_with_pair(sink, until_stopped, executor, protocol).serve().await;
         })
     }

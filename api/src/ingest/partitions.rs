@@ -3,6 +3,7 @@
 //! Old months can then be dropped instead of deleted row by row.
 
 use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Datelike, Months, NaiveDate, NaiveTime};
 use entity::Instant;
@@ -11,18 +12,47 @@ use sea_orm::{ConnectionTrait, DatabaseBackend, DbErr, Statement};
 /// The advisory lock that whoever makes partitions holds, an arbitrary number of our own.
 const PARTITION_LOCK: i64 = 0x6865_6164_0002;
 
-/// Makes the partitions that events at these instants need and that are not there.
-pub(super) async fn ensure(
-    transaction: &impl ConnectionTrait,
-    instants: impl Iterator<Item = Instant>,
-) -> Result<(), DbErr> {
-    let months: BTreeSet<Month> = instants.filter_map(Month::of).collect();
-    if missing(transaction, &months).await?.is_empty() {
-        return Ok(());
+/// The partitions that this process knows to be there, so that it need not ask at each commit.
+#[derive(Debug, Default)]
+pub struct Partitions {
+    known: Mutex<BTreeSet<Month>>,
+}
+
+impl Partitions {
+    /// Makes the partitions that events at these instants need and that are not there.
+    ///
+    /// If the transaction fails, whoever holds this calls [`forget`](Self::forget).
+    pub(super) async fn ensure(
+        &self,
+        transaction: &impl ConnectionTrait,
+        instants: impl Iterator<Item = Instant>,
+    ) -> Result<(), DbErr> {
+        let mut months: BTreeSet<Month> = instants.filter_map(Month::of).collect();
+        months.retain(|month| !self.known().contains(month));
+        if months.is_empty() {
+            return Ok(());
+        }
+        if !missing(transaction, &months).await?.is_empty() {
+            make(transaction, &months).await?;
+        }
+        self.known().append(&mut months);
+        Ok(())
     }
+
+    /// Forgets what is there: some may not have come to be, or may be gone.
+    pub(super) fn forget(&self) {
+        self.known().clear();
+    }
+
+    fn known(&self) -> MutexGuard<'_, BTreeSet<Month>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn make(transaction: &impl ConnectionTrait, months: &BTreeSet<Month>) -> Result<(), DbErr> {
     // Whoever had the lock before us may have made them.
     transaction.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({PARTITION_LOCK})")).await?;
-    for month in missing(transaction, &months).await? {
+    for month in missing(transaction, months).await? {
         let (name, start, end) = (month.table(), month.start().ms(), month.next().start().ms());
         // Attaching a table, unlike creating a partition in one step, lets others read and insert meanwhile.
         transaction

@@ -1,57 +1,79 @@
 //! One commit's work: check, insert by key, and tally what was really inserted.
 
-use std::collections::{BTreeMap, HashSet};
+use std::fmt::Write;
 
+use ahash::AHashSet;
 use entity::tally::Resolution;
 use entity::{Instant, event};
-use sea_orm::{ActiveEnum, ConnectionTrait, DatabaseBackend, DbErr, Statement, Value};
+use sea_orm::{ActiveEnum, ConnectionTrait, DatabaseBackend, DbErr, QueryResult, Statement, Value};
 
 use super::event::{Batch, Crossing, Identity, Outcome, Rejection, RejectionCode};
-use super::partitions;
+use super::partitions::Partitions;
 use crate::counting::Crossings;
 use crate::floor_plan::FloorPlan;
+use crate::timelines::Commit;
 
 /// How far ahead of the server's clock a DPU's may run, in milliseconds.
 pub const CLOCK_SKEW_MS: i64 = 5 * 60 * 1000;
 /// No event is older than the Unix epoch, 1970-01-01T00:00:00Z: what claims to be comes from a clock that was never set.
 pub const EARLIEST: Instant = Instant::from_ms(0);
 
+/// What recording has done, true once the transaction has committed and not before.
+#[derive(Debug)]
+pub struct Recorded {
+    /// What became of each event of each batch.
+    pub outcomes: Vec<Vec<Outcome>>,
+    /// What the timelines have gained.
+    pub commit: Commit,
+}
+
 /// Records the batches inside a transaction of the caller's, as received at `now`.
 ///
-/// An outcome is true once the transaction has committed, and not before. Rows are written in the
-/// order of their keys, so that transactions which share some wait for each other and never deadlock.
+/// Rows are written in the order of their keys, so that transactions which share some wait for each
+/// other and never deadlock.
 pub async fn record(
     transaction: &impl ConnectionTrait,
+    partitions: &Partitions,
     plan: &FloorPlan,
     now: Instant,
     batches: &[Batch],
-) -> Result<Vec<Vec<Outcome>>, DbErr> {
-    let checked: Vec<Vec<_>> = batches
-        .iter()
-        .map(|batch| {
-            batch
-                .iter()
-                .map(|row| row.as_ref().map_err(Clone::clone).and_then(|row| check(plan, now, row)))
-                .collect()
-        })
-        .collect();
-    let mut identities: Vec<Identity> =
-        checked.iter().flatten().filter_map(|row| row.as_ref().ok()).copied().collect();
+) -> Result<Recorded, DbErr> {
+    let checked =
+        |row: &Result<_, Rejection>| row.as_ref().map_err(Clone::clone).and_then(|row| check(plan, now, row));
+    let checked: Vec<_> = batches.iter().flatten().map(checked).collect();
+    let mut identities: Vec<Identity> = checked.iter().filter_map(|row| row.as_ref().ok()).copied().collect();
     identities.sort_unstable();
     identities.dedup();
 
-    let inserted = insert(transaction, &identities, now).await?;
-    add_to_tallies(transaction, &inserted).await?;
+    let Inserted { duplicates, totals } = if identities.is_empty() {
+        Inserted::default()
+    } else if transaction.get_database_backend() == DatabaseBackend::Postgres {
+        insert_on_postgres(transaction, partitions, &identities, now).await?
+    } else {
+        insert_on_sqlite(transaction, &identities, now).await?
+    };
+    let inserted = identities.iter().filter(|identity| !duplicates.contains(*identity));
+    let commit = Commit::new(inserted.map(|event| (event.dpu_id, event.ts, event.direction)), totals);
 
     // Each inserted event was accepted where it came first; wherever else it comes, it is a duplicate.
-    let mut accepted: HashSet<Identity> = inserted.into_iter().collect();
+    let mut seen = duplicates;
     let outcome = |row| match row {
-        Ok(identity) if accepted.remove(&identity) => Outcome::Accepted,
+        Ok(identity) if seen.insert(identity) => Outcome::Accepted,
         Ok(_) => Outcome::Duplicate,
         Err(rejection) => Outcome::Rejected(rejection),
     };
-    let mut outcomes = checked.iter().flatten().cloned().map(outcome);
-    Ok(batches.iter().map(|batch| outcomes.by_ref().take(batch.len()).collect()).collect())
+    let mut outcomes = checked.into_iter().map(outcome);
+    let outcomes = batches.iter().map(|batch| outcomes.by_ref().take(batch.len()).collect()).collect();
+    Ok(Recorded { outcomes, commit })
+}
+
+/// What inserting some distinct events has done.
+#[derive(Default)]
+struct Inserted {
+    /// Those that were there already.
+    duplicates: AHashSet<Identity>,
+    /// What the days of the others have seen now: their DPU, when they began, and the total.
+    totals: Vec<(i64, Instant, Crossings)>,
 }
 
 /// The event's identity, or why it is not stored.
@@ -75,101 +97,170 @@ fn check(plan: &FloorPlan, now: Instant, crossing: &Crossing) -> Result<Identity
     Ok(Identity { dpu_id, ts, direction, seq })
 }
 
-/// Inserts those of the events that are not there yet, and says which those were. `identities` must be sorted.
-async fn insert(
+/// One statement, one answer: PostgreSQL inserts, tallies what it has inserted, and says what it has not.
+async fn insert_on_postgres(
+    transaction: &impl ConnectionTrait,
+    partitions: &Partitions,
+    identities: &[Identity],
+    now: Instant,
+) -> Result<Inserted, DbErr> {
+    partitions.ensure(transaction, identities.iter().map(|identity| identity.ts)).await?;
+    let sql = format!(
+        "WITH sent AS (
+            SELECT * FROM UNNEST($2::bigint[], $3::bigint[], $4::smallint[], $5::int[])
+            WITH ORDINALITY AS listed (dpu_id, ts, direction, seq, number)
+        ), inserted AS (
+            INSERT INTO event (dpu_id, ts, direction, seq, created)
+            SELECT dpu_id, ts, direction, seq, $1 FROM sent ORDER BY number
+            ON CONFLICT DO NOTHING RETURNING dpu_id, ts, direction, seq
+        ), tallied AS (
+            INSERT INTO tally (dpu_id, resolution, bucket, toward, away)
+            SELECT dpu_id, hours, ts - ts % (hours * 3600000),
+                COUNT(*) FILTER (WHERE direction > 0), COUNT(*) FILTER (WHERE direction < 0)
+            FROM inserted CROSS JOIN (VALUES ({hour}::smallint), ({day}::smallint)) AS resolution (hours)
+            GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+            {ADD_TO_TALLY} RETURNING dpu_id, resolution, bucket, toward, away
+        )
+        SELECT dpu_id, bucket, NULL::smallint, NULL::int, toward, away FROM tallied WHERE resolution = {day}
+        UNION ALL (
+            SELECT dpu_id, ts, direction, seq, NULL::bigint, NULL::bigint FROM sent
+            EXCEPT SELECT dpu_id, ts, direction, seq, NULL::bigint, NULL::bigint FROM inserted
+        )",
+        hour = Resolution::Hour.hours(),
+        day = Resolution::Day.hours(),
+    );
+    let values: [Value; 5] = [
+        now.into(),
+        identities.iter().map(|identity| identity.dpu_id).collect::<Vec<_>>().into(),
+        identities.iter().map(|identity| identity.ts.ms()).collect::<Vec<_>>().into(),
+        identities.iter().map(|identity| identity.direction.sign()).collect::<Vec<_>>().into(),
+        identities.iter().map(|identity| identity.seq).collect::<Vec<_>>().into(),
+    ];
+    let statement = Statement::from_sql_and_values(DatabaseBackend::Postgres, sql, values);
+    let mut done = Inserted::default();
+    for row in transaction.query_all_raw(statement).await? {
+        match row.try_get_by_index::<Option<i64>>(4)? {
+            Some(toward) => {
+                let total = Crossings { toward, away: row.try_get_by_index(5)? };
+                done.totals.push((row.try_get_by_index(0)?, row.try_get_by_index(1)?, total));
+            }
+            None => {
+                done.duplicates.insert(identity(&row)?);
+            }
+        }
+    }
+    Ok(done)
+}
+
+/// Inserts all; only if fewer went in than were sent, finds out which were there, and inserts the others.
+/// To have each inserted row returned instead would take as long again as to insert it.
+async fn insert_on_sqlite(
     transaction: &impl ConnectionTrait,
     identities: &[Identity],
     now: Instant,
-) -> Result<Vec<Identity>, DbErr> {
-    if identities.is_empty() {
-        return Ok(Vec::new());
+) -> Result<Inserted, DbErr> {
+    transaction.execute_unprepared("SAVEPOINT all_new").await?;
+    let mut duplicates = AHashSet::new();
+    let mut inserted = identities;
+    let fresh: Vec<Identity>;
+    if insert_new(transaction, identities, now).await? < identities.len() as u64 {
+        transaction.execute_unprepared("ROLLBACK TO all_new").await?;
+        duplicates = stored(transaction, identities).await?;
+        fresh = identities.iter().filter(|identity| !duplicates.contains(*identity)).copied().collect();
+        insert_new(transaction, &fresh, now).await?;
+        inserted = &fresh;
     }
-    let backend = transaction.get_database_backend();
-    let (source, values): (_, Vec<Value>) = if backend == DatabaseBackend::Postgres {
-        partitions::ensure(transaction, identities.iter().map(|identity| identity.ts)).await?;
-        (
-            "SELECT dpu_id, ts, direction, seq FROM UNNEST($2::bigint[], $3::bigint[], $4::smallint[], $5::int[]) \
-             WITH ORDINALITY AS listed (dpu_id, ts, direction, seq, number) ORDER BY number",
-            vec![
-                now.into(),
-                identities.iter().map(|identity| identity.dpu_id).collect::<Vec<_>>().into(),
-                identities.iter().map(|identity| identity.ts.ms()).collect::<Vec<_>>().into(),
-                identities.iter().map(|identity| identity.direction.sign()).collect::<Vec<_>>().into(),
-                identities.iter().map(|identity| identity.seq).collect::<Vec<_>>().into(),
-            ],
-        )
-    } else {
-        let rows: Vec<_> =
-            identities.iter().map(|i| (i.dpu_id, i.ts.ms(), i.direction.sign(), i.seq)).collect();
-        (
-            "SELECT value ->> 0 AS dpu_id, value ->> 1 AS ts, value ->> 2 AS direction, value ->> 3 AS seq \
-             FROM json_each($2)",
-            vec![now.into(), serde_json::json!(rows).to_string().into()],
-        )
+    transaction.execute_unprepared("RELEASE all_new").await?;
+    let totals =
+        add_to_tallies(transaction, inserted, Resolution::Day, "RETURNING dpu_id, bucket, toward, away")
+            .await?;
+    add_to_tallies(transaction, inserted, Resolution::Hour, "").await?;
+    let total = |row: &QueryResult| {
+        let total = Crossings { toward: row.try_get_by_index(2)?, away: row.try_get_by_index(3)? };
+        Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?, total))
     };
-    let sql = format!(
-        "INSERT INTO event (dpu_id, ts, direction, seq, created)
-        SELECT dpu_id, ts, direction, seq, $1 FROM ({source}) AS sent WHERE TRUE
-        ON CONFLICT DO NOTHING RETURNING dpu_id, ts, direction, seq"
-    );
-    let rows = transaction.query_all_raw(Statement::from_sql_and_values(backend, sql, values)).await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Identity {
-                dpu_id: row.try_get_by_index(0)?,
-                ts: row.try_get_by_index(1)?,
-                direction: event::Direction::try_from_value(&row.try_get_by_index(2)?)?,
-                seq: row.try_get_by_index(3)?,
-            })
-        })
-        .collect()
+    Ok(Inserted { duplicates, totals: totals.iter().map(total).collect::<Result<_, DbErr>>()? })
 }
 
-/// Adds the events to the tallies of their hours and days.
-async fn add_to_tallies(transaction: &impl ConnectionTrait, inserted: &[Identity]) -> Result<(), DbErr> {
-    let mut tallies: BTreeMap<(i64, Resolution, Instant), Crossings> = BTreeMap::new();
-    for event in inserted {
-        for resolution in Resolution::ALL {
-            *tallies.entry((event.dpu_id, resolution, resolution.bucket(event.ts))).or_default() +=
-                event.direction.into();
-        }
-    }
-    if tallies.is_empty() {
-        return Ok(());
-    }
-    let backend = transaction.get_database_backend();
-    let (source, values): (_, Vec<Value>) = if backend == DatabaseBackend::Postgres {
-        (
-            "SELECT dpu_id, resolution, bucket, toward, away FROM \
-             UNNEST($1::bigint[], $2::smallint[], $3::bigint[], $4::bigint[], $5::bigint[]) \
-             WITH ORDINALITY AS listed (dpu_id, resolution, bucket, toward, away, number) ORDER BY number",
-            vec![
-                tallies.keys().map(|(dpu_id, ..)| *dpu_id).collect::<Vec<_>>().into(),
-                tallies.keys().map(|(_, resolution, _)| resolution.hours()).collect::<Vec<_>>().into(),
-                tallies.keys().map(|(.., bucket)| bucket.ms()).collect::<Vec<_>>().into(),
-                tallies.values().map(|crossings| crossings.toward).collect::<Vec<_>>().into(),
-                tallies.values().map(|crossings| crossings.away).collect::<Vec<_>>().into(),
-            ],
-        )
-    } else {
-        let rows: Vec<_> = tallies
-            .iter()
-            .map(|((dpu_id, resolution, bucket), crossings)| {
-                (dpu_id, resolution.hours(), bucket.ms(), crossings.toward, crossings.away)
-            })
-            .collect();
-        (
-            "SELECT value ->> 0 AS dpu_id, value ->> 1 AS resolution, value ->> 2 AS bucket, \
-             value ->> 3 AS toward, value ->> 4 AS away FROM json_each($1)",
-            vec![serde_json::json!(rows).to_string().into()],
-        )
-    };
+/// Inserts those that are not there, and says how many those were.
+async fn insert_new(
+    transaction: &impl ConnectionTrait,
+    identities: &[Identity],
+    now: Instant,
+) -> Result<u64, DbErr> {
     let sql = format!(
-        "INSERT INTO tally (dpu_id, resolution, bucket, toward, away)
-        SELECT dpu_id, resolution, bucket, toward, away FROM ({source}) AS added WHERE TRUE
-        ON CONFLICT (dpu_id, resolution, bucket)
-        DO UPDATE SET toward = tally.toward + excluded.toward, away = tally.away + excluded.away"
+        "INSERT INTO event (dpu_id, ts, direction, seq, created) SELECT {SENT}, $2 FROM json_each($1) WHERE TRUE \
+         ON CONFLICT DO NOTHING"
     );
-    transaction.execute_raw(Statement::from_sql_and_values(backend, sql, values)).await?;
-    Ok(())
+    let statement =
+        Statement::from_sql_and_values(DatabaseBackend::Sqlite, sql, [sent(identities), now.into()]);
+    Ok(transaction.execute_raw(statement).await?.rows_affected())
+}
+
+/// Those that are there.
+async fn stored(
+    transaction: &impl ConnectionTrait,
+    identities: &[Identity],
+) -> Result<AHashSet<Identity>, DbErr> {
+    let sql = format!(
+        "SELECT dpu_id, ts, direction, seq FROM event \
+         WHERE (dpu_id, ts, direction, seq) IN (SELECT {SENT} FROM json_each($1))"
+    );
+    let statement = Statement::from_sql_and_values(DatabaseBackend::Sqlite, sql, [sent(identities)]);
+    transaction.query_all_raw(statement).await?.iter().map(identity).collect()
+}
+
+/// Adds the events to the tallies of their hours or days.
+async fn add_to_tallies(
+    transaction: &impl ConnectionTrait,
+    inserted: &[Identity],
+    resolution: Resolution,
+    returning: &str,
+) -> Result<Vec<QueryResult>, DbErr> {
+    let bucket = |event: &Identity| (event.dpu_id, resolution.bucket(event.ts));
+    // In the order of their keys, all events of one bucket stand together.
+    let tallies: Vec<_> = inserted
+        .chunk_by(|one, next| bucket(one) == bucket(next))
+        .map(|events| {
+            let (dpu_id, start) = bucket(&events[0]);
+            let Crossings { toward, away } = events.iter().map(|event| event.direction.into()).sum();
+            (dpu_id, start.ms(), toward, away)
+        })
+        .collect();
+    let sql = format!(
+        "INSERT INTO tally (dpu_id, resolution, bucket, toward, away) \
+         SELECT value ->> 0, {hours}, value ->> 1, value ->> 2, value ->> 3 FROM json_each($1) WHERE TRUE \
+         {ADD_TO_TALLY} {returning}",
+        hours = resolution.hours(),
+    );
+    let values = [serde_json::json!(tallies).to_string().into()];
+    transaction.query_all_raw(Statement::from_sql_and_values(DatabaseBackend::Sqlite, sql, values)).await
+}
+
+const ADD_TO_TALLY: &str = "ON CONFLICT (dpu_id, resolution, bucket) \
+    DO UPDATE SET toward = tally.toward + excluded.toward, away = tally.away + excluded.away";
+
+/// The columns of an event's identity, of what [`sent`] writes.
+const SENT: &str = "value ->> 0, value ->> 1, value ->> 2, value ->> 3";
+
+/// The events as SQLite's `json_each` reads them.
+fn sent(identities: &[Identity]) -> Value {
+    let mut json = String::with_capacity(identities.len() * 32 + 2);
+    json.push('[');
+    for Identity { dpu_id, ts, direction, seq } in identities {
+        let comma = if json.len() > 1 { "," } else { "" };
+        // Writing to a string cannot fail.
+        let _ = write!(json, "{comma}[{dpu_id},{},{},{seq}]", ts.ms(), direction.sign());
+    }
+    json.push(']');
+    json.into()
+}
+
+fn identity(row: &QueryResult) -> Result<Identity, DbErr> {
+    Ok(Identity {
+        dpu_id: row.try_get_by_index(0)?,
+        ts: row.try_get_by_index(1)?,
+        direction: event::Direction::try_from_value(&row.try_get_by_index(2)?)?,
+        seq: row.try_get_by_index(3)?,
+    })
 }

@@ -9,11 +9,12 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::event::{Batch, Outcome};
+use super::partitions::Partitions;
 use super::record::record;
 use crate::clock::Clock;
+use crate::coherence::{Kept, Teller};
 use crate::database::Database;
-use crate::feed::Feed;
-use crate::floor_plan::FloorPlans;
+use crate::floor_plan::FloorPlan;
 
 /// How many batches may wait; further senders wait to hand theirs over.
 const WAITING_BATCHES_MAX: usize = 1024;
@@ -63,12 +64,14 @@ impl Recorder {
 pub struct Writer {
     /// Where events go.
     pub database: Database,
-    /// By which DPUs are known.
-    pub plans: Arc<FloorPlans>,
+    /// By which DPUs are known, and which gains what is recorded.
+    pub kept: Kept,
     /// By which events are received.
     pub clock: Clock,
-    /// Who is told after a commit.
-    pub feed: Arc<Feed>,
+    /// Who tells other processes.
+    pub teller: Teller,
+    /// Where events can go.
+    pub partitions: Partitions,
 }
 
 impl Writer {
@@ -89,6 +92,7 @@ impl Writer {
                     answer.send(Ok(outcomes)).ok();
                 }),
                 Err(error) => {
+                    self.partitions.forget();
                     let error = Arc::new(error);
                     tracing::error!(%error, events, "a commit of events failed");
                     for answer in answers {
@@ -97,14 +101,26 @@ impl Writer {
                 }
             }
         }
+        self.teller.finish().await;
     }
 
     async fn commit(&self, batches: &[Batch]) -> Result<Vec<Vec<Outcome>>, DbErr> {
-        let plan = self.plans.newest(&self.database).await?;
+        let Kept { floor_plans, timelines, feed } = &self.kept;
+        let mut plan = floor_plans.newest(&self.database).await?;
+        let unknown = |plan: &FloorPlan| {
+            batches.iter().flatten().flatten().any(|crossing| plan.dpu_id(&crossing.serial).is_none())
+        };
+        if unknown(&plan) {
+            // Another process may have made the DPU a moment ago.
+            floor_plans.check(&self.database).await?;
+            plan = floor_plans.newest(&self.database).await?;
+        }
         let transaction = self.database.begin().await?;
-        let outcomes = record(&transaction, &plan, self.clock.now(), batches).await?;
+        let recorded = record(&transaction, &self.partitions, &plan, self.clock.now(), batches).await?;
         transaction.commit().await?;
-        self.feed.changed();
-        Ok(outcomes)
+        self.teller.recorded(recorded.commit.dpus());
+        timelines.patch(recorded.commit);
+        feed.changed();
+        Ok(recorded.outcomes)
     }
 }

@@ -1,80 +1,131 @@
-//! Timelines: what odometers show, read from tallies and events.
+//! Timelines: what odometers show at any instant, from memory where it is known and else from the database.
 //!
-//! An odometer at any age is the sum of its DPU's day tallies before that day, its hour tallies before
-//! that hour, and the events of one partial hour. Any number of readings is one statement.
+//! An odometer at any age is what it showed at the end of the day before, and the crossings of one part of a
+//! day. Both are kept in a memory of a bounded size (the module `memory` says how they stay true), so a count of
+//! five years ago costs what one of now does. What a request lacks is loaded by one statement.
 
+mod days;
 mod events;
+mod load;
+mod memory;
+mod page;
+#[cfg(test)]
+mod properties;
 mod stretch;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
+use entity::Instant;
+use entity::event::Direction;
 use entity::tally::Resolution;
 pub use events::{EventKey, EventPage, EventRange, counts as event_counts, pages as event_pages};
-use sea_orm::{ConnectionTrait, DatabaseBackend, DbErr, Statement, Value};
+use memory::{Added, Lacking, Loaded, Memory};
+use page::Step;
+use sea_orm::{ConnectionTrait, DbErr};
 pub use stretch::{crossings, last_events};
 
 use crate::counting::{Crossings, Reading};
 
-/// Reads the odometers. Every reading has an entry in the answer; two that are equal have one.
-pub async fn read(
-    connection: &impl ConnectionTrait,
-    readings: &[Reading],
-) -> Result<HashMap<Reading, Crossings>, DbErr> {
-    let mut odometers: HashMap<_, _> =
-        readings.iter().map(|reading| (*reading, Crossings::default())).collect();
-    if odometers.is_empty() {
-        return Ok(odometers);
-    }
-    let distinct: Vec<Reading> = odometers.keys().copied().collect();
-    for row in connection.query_all_raw(statement(connection.get_database_backend(), &distinct)).await? {
-        let place: i64 = row.try_get_by_index(0)?;
-        let seen = Crossings { toward: row.try_get_by_index(1)?, away: row.try_get_by_index(2)? };
-        if let Some(reading) = usize::try_from(place).ok().and_then(|place| distinct.get(place)) {
-            odometers.insert(*reading, seen);
-        }
-    }
-    Ok(odometers)
+/// The timelines of all DPUs.
+#[derive(Debug)]
+pub struct Timelines {
+    memory: Memory,
 }
 
-/// What was seen of each reading, by the reading's place in the list; those that saw nothing are left out.
-fn statement(backend: DatabaseBackend, readings: &[Reading]) -> Statement {
-    let day = |reading: &Reading| Resolution::Day.bucket(reading.at).ms();
-    let hour = |reading: &Reading| Resolution::Hour.bucket(reading.at).ms();
-    let (source, values): (_, Vec<Value>) = if backend == DatabaseBackend::Postgres {
-        let column = |of: fn(&Reading) -> i64| readings.iter().map(of).collect::<Vec<_>>();
-        (
-            "SELECT * FROM UNNEST($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) WITH ORDINALITY \
-             AS listed (dpu_id, day, hour, at, number)",
-            vec![
-                column(|reading| reading.dpu).into(),
-                readings.iter().map(day).collect::<Vec<_>>().into(),
-                readings.iter().map(hour).collect::<Vec<_>>().into(),
-                column(|reading| reading.at.ms()).into(),
-            ],
-        )
-    } else {
-        let rows: Vec<_> = readings.iter().map(|r| (r.dpu, day(r), hour(r), r.at.ms())).collect();
-        (
-            "SELECT value ->> 0 AS dpu_id, value ->> 1 AS day, value ->> 2 AS hour, value ->> 3 AS at, \
-             key + 1 AS number FROM json_each($1)",
-            vec![serde_json::json!(rows).to_string().into()],
-        )
-    };
-    let sql = format!(
-        "WITH reading AS ({source}), part AS (
-            SELECT number, tally.toward, tally.away FROM reading
-            JOIN tally ON tally.dpu_id = reading.dpu_id AND resolution = {days} AND bucket < day
-            UNION ALL
-            SELECT number, tally.toward, tally.away FROM reading
-            JOIN tally ON tally.dpu_id = reading.dpu_id AND resolution = {hours} AND bucket >= day AND bucket < hour
-            UNION ALL
-            SELECT number, (1 + direction) / 2, (1 - direction) / 2 FROM reading
-            JOIN event ON event.dpu_id = reading.dpu_id AND ts >= hour AND ts <= at
-        )
-        SELECT CAST(number - 1 AS BIGINT), CAST(SUM(toward) AS BIGINT), CAST(SUM(away) AS BIGINT)
-        FROM part GROUP BY number",
-        days = Resolution::Day.hours(),
-        hours = Resolution::Hour.hours(),
-    );
-    Statement::from_sql_and_values(backend, sql, values)
+/// What one commit added to the timelines.
+#[derive(Debug, Default)]
+pub struct Commit(BTreeMap<i64, Added>);
+
+impl Timelines {
+    /// Timelines of which about as many bytes as these are kept in memory.
+    pub fn new(memory_bytes: u64) -> Self {
+        Self { memory: Memory::new(memory_bytes) }
+    }
+
+    /// What the odometer shows, if that is in memory. Takes no lock and does not wait.
+    pub fn show(&self, reading: Reading) -> Option<Crossings> {
+        self.memory.show(reading)
+    }
+
+    /// Reads the odometers. Every reading has an entry in the answer; two that are equal have one.
+    ///
+    /// What this process had committed before the call is in the answer.
+    pub async fn read(
+        &self,
+        connection: &impl ConnectionTrait,
+        readings: &[Reading],
+    ) -> Result<HashMap<Reading, Crossings>, DbErr> {
+        let mut shown = HashMap::with_capacity(readings.len());
+        let mut missing = readings.to_vec();
+        let mut settle = |missing: &mut Vec<Reading>, show: &dyn Fn(Reading) -> Option<Crossings>| {
+            missing.retain(|reading| {
+                let found = show(*reading);
+                shown.extend(found.map(|crossings| (*reading, crossings)));
+                found.is_none()
+            });
+        };
+        settle(&mut missing, &|reading| self.memory.show(reading));
+        if !missing.is_empty() {
+            let lacking = self.memory.lacking(&missing);
+            let loaded = self.load(connection, &lacking).await?;
+            settle(&mut missing, &|reading| self.memory.show_with(reading, &loaded));
+        }
+        // A commit came between what was known and what was loaded: what is loaded together fits together.
+        if !missing.is_empty() {
+            let lacking = self.memory.lacking_all(&missing);
+            let loaded = self.load(connection, &lacking).await?;
+            settle(&mut missing, &|reading| Some(loaded.show(reading)));
+        }
+        Ok(shown)
+    }
+
+    async fn load(&self, connection: &impl ConnectionTrait, lacking: &Lacking) -> Result<Loaded, DbErr> {
+        let loaded = load::load(connection, lacking).await?;
+        self.memory.keep(lacking, &loaded);
+        Ok(loaded)
+    }
+
+    /// Adds to the memory what a commit of this process has added to the database.
+    pub fn patch(&self, commit: Commit) {
+        for (dpu, added) in commit.0 {
+            self.memory.patch(dpu, added);
+        }
+    }
+
+    /// Forgets how much these DPUs have seen: another process has recorded events of theirs.
+    pub fn forget(&self, dpus: impl IntoIterator<Item = i64>) {
+        for dpu in dpus {
+            self.memory.forget(dpu);
+        }
+    }
+
+    /// Forgets how much any DPU has seen: another process has written who knows what.
+    pub fn forget_all(&self) {
+        self.memory.forget_all();
+    }
+}
+
+impl Commit {
+    /// The commit that inserted these events, of which `totals` says what their days have seen with them:
+    /// a DPU, when the day began, and the total.
+    pub fn new(
+        inserted: impl IntoIterator<Item = (i64, Instant, Direction)>,
+        totals: impl IntoIterator<Item = (i64, Instant, Crossings)>,
+    ) -> Self {
+        let mut commit = Self::default();
+        for (dpu, day, total) in totals {
+            commit.0.entry(dpu).or_default().totals.insert(day, total);
+        }
+        for (dpu, ts, direction) in inserted {
+            let day = Resolution::Day.bucket(ts);
+            let added = commit.0.entry(dpu).or_default();
+            added.steps.entry(day).or_default().push(Step::new(day, ts, direction));
+        }
+        commit
+    }
+
+    /// The DPUs whose timelines it changed.
+    pub fn dpus(&self) -> impl Iterator<Item = i64> {
+        self.0.keys().copied()
+    }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use api::app::App;
 use api::clock::Clock;
+use api::config::CACHE_BYTES;
 use api::database::Database;
 use api::floor_plan::changes::assignment::{self, NewAssignment};
 use api::floor_plan::changes::dpu::{self, NewDpu};
@@ -18,7 +19,7 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use entity::assignment::Placement;
 use entity::tally::Resolution;
 use entity::{Instant, event, reset, tally};
-use futures::{SinkExt, StreamExt};
+use futures::{FutureExt, SinkExt, StreamExt};
 use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::{ActiveModelTrait, ConnectionTrait, DatabaseBackend, EntityTrait, Statement};
 use serde_json::{Value, json};
@@ -161,7 +162,8 @@ impl Service {
         let now_ms = Arc::new(AtomicI64::new(at(NOW).ms()));
         let shown = Arc::clone(&now_ms);
         let clock = Clock::from_fn(move || Instant::from_ms(shown.load(Ordering::SeqCst)));
-        let (app, recording) = App::start(database, clock);
+        let (app, recording) = App::start(database, clock, CACHE_BYTES);
+        app.coherence.begins().await;
         let router = server::router(Arc::clone(&app));
         Self { app, url, router, recording, now_ms, statements, storage }
     }
@@ -253,19 +255,13 @@ impl Service {
     }
 
     pub(crate) async fn space(&self, name: &str) -> i64 {
-        let transaction = self.app.database.begin().await.unwrap();
         let new = NewSpace { name: name.to_owned(), ..NewSpace::default() };
-        let row = space::create(&transaction, new, self.app.clock.now()).await.unwrap();
-        transaction.commit().await.unwrap();
-        row.id
+        self.app.change(|transaction, now| space::create(transaction, new, now).boxed()).await.unwrap().id
     }
 
     pub(crate) async fn dpu(&self, serial: &str) -> i64 {
-        let transaction = self.app.database.begin().await.unwrap();
         let new = NewDpu { serial: serial.to_owned(), name: Some(format!("DPU {serial}")) };
-        let row = dpu::create(&transaction, new, self.app.clock.now()).await.unwrap();
-        transaction.commit().await.unwrap();
-        row.id
+        self.app.change(|transaction, now| dpu::create(transaction, new, now).boxed()).await.unwrap().id
     }
 
     pub(crate) async fn assign(
@@ -276,27 +272,27 @@ impl Service {
         starts_at: Option<Instant>,
         ends_at: Option<Instant>,
     ) -> i64 {
-        let transaction = self.app.database.begin().await.unwrap();
         let new = NewAssignment { dpu_id, space_id, placement, doorway: None, starts_at, ends_at };
-        let row = assignment::create(&transaction, new, self.app.clock.now()).await.unwrap();
-        transaction.commit().await.unwrap();
-        row.id
+        self.app
+            .change(|transaction, now| assignment::create(transaction, new, now).boxed())
+            .await
+            .unwrap()
+            .id
     }
 
     pub(crate) async fn reset(&self, space_id: i64, ts: Instant, count: i32) {
-        let now = self.app.clock.now();
         let row = reset::ActiveModel {
             id: NotSet,
             space_id: Set(space_id),
             ts: Set(ts),
             count: Set(count),
             note: Set(None),
-            created: Set(now),
-            modified: Set(now),
+            created: Set(self.app.clock.now()),
+            modified: Set(self.app.clock.now()),
         };
-        let transaction = self.app.database.begin().await.unwrap();
-        row.insert(&transaction).await.unwrap();
-        transaction.commit().await.unwrap();
+        let insert =
+            self.app.change(|transaction, _| async move { Ok(row.insert(transaction).await?) }.boxed());
+        insert.await.unwrap();
     }
 
     pub(crate) async fn stored_events(&self) -> Vec<event::Model> {

@@ -29,7 +29,7 @@ fn count(data: &Value) -> i64 {
 /// Waits until nobody watches, which a connection's end brings about in a moment.
 async fn nobody_watches(service: &Service) {
     let mut looks = tokio::time::interval(Duration::from_millis(5));
-    while service.app.feed.watchers() > 0 {
+    while service.app.feed().watchers() > 0 {
         looks.tick().await;
     }
 }
@@ -98,7 +98,7 @@ on_both! {
         socket.subscribe("a", WATCH, json!({ "ids": [space] })).await;
         assert_eq!(count(&socket.data("a").await), 0);
         let database = api::database::Database::connect(&service.url).await.unwrap();
-        let (other, _) = api::app::App::start(database, service.app.clock.clone());
+        let (other, _) = api::app::App::start(database, service.app.clock.clone(), api::config::CACHE_BYTES);
         let crossing = |ts: &str| {
             let (serial, ts) = ("283".to_owned(), at(ts));
             Ok(api::ingest::Crossing { serial, ts, direction: entity::event::Direction::Toward, seq: 0 })
@@ -188,7 +188,7 @@ async fn the_protocol_is_graphql_transport_ws() {
     // When the server stops, the connection ends.
     socket.subscribe("w", WATCH, Value::Null).await;
     assert_eq!(count(&socket.data("w").await), 0);
-    service.app.feed.stop();
+    service.app.feed().stop();
     assert!(socket.next_or_end().await.is_none_or(|message| message.get("close").is_some()));
     drop((socket, early));
     nobody_watches(&service).await;

@@ -1,0 +1,98 @@
+//! Tells other processes of what this one has recorded.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use sqlx::PgPool;
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use tokio::task::JoinHandle;
+
+use super::news::{CHANNEL, Message, Node};
+use crate::database::Database;
+
+/// How long it rests after telling: `NOTIFY` takes a lock over all commits of the server.
+const REST: Duration = Duration::from_millis(100);
+/// How often it says that it is there when there is nothing else to tell. Who falls silent without an
+/// end may have recorded what it did not tell of.
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// Tells of commits: soon after them, many together, never within them. On SQLite there is nothing to tell.
+#[derive(Debug)]
+pub struct Teller(Option<Telling>);
+
+#[derive(Debug)]
+struct Telling {
+    recorded: UnboundedSender<Vec<i64>>,
+    task: JoinHandle<()>,
+}
+
+impl Teller {
+    /// Tells other processes over this database, in the name of `node`.
+    pub fn start(database: &Database, node: Node) -> Self {
+        Self(database.postgres().map(|pool| {
+            let (recorded, inbox) = mpsc::unbounded_channel();
+            Telling { recorded, task: tokio::spawn(tell(pool.clone(), node, inbox)) }
+        }))
+    }
+
+    /// Tells that events of these DPUs were recorded. Does not wait.
+    pub fn recorded(&self, dpus: impl IntoIterator<Item = i64>) {
+        if let Some(telling) = &self.0 {
+            // Ended early, it has failed to tell, and said so.
+            telling.recorded.send(dpus.into_iter().collect()).ok();
+        }
+    }
+
+    /// Resolves when everything was told.
+    pub async fn finish(self) {
+        if let Some(Telling { recorded, task }) = self.0 {
+            drop(recorded);
+            task.await.ok();
+        }
+    }
+
+    /// Tells that tallies were mended, and resolves when it was told.
+    pub async fn mended(database: &Database) -> Result<(), sqlx::Error> {
+        match database.postgres() {
+            Some(pool) => notify(pool, &[Message::Mended(Node::new())]).await,
+            None => Ok(()),
+        }
+    }
+}
+
+async fn tell(pool: PgPool, node: Node, mut inbox: UnboundedReceiver<Vec<i64>>) {
+    let mut untold = BTreeSet::new();
+    let mut ends = false;
+    while !ends {
+        if untold.is_empty() {
+            match tokio::time::timeout(HEARTBEAT, inbox.recv()).await {
+                Ok(Some(dpus)) => untold.extend(dpus),
+                Ok(None) => ends = true,
+                Err(_) => {}
+            }
+        }
+        while let Ok(dpus) = inbox.try_recv() {
+            untold.extend(dpus);
+        }
+        let mut messages = Message::recorded(node, &untold);
+        messages.push(if ends { Message::Ends(node) } else { Message::Alive(node) });
+        match notify(&pool, &messages).await {
+            Ok(()) => untold.clear(),
+            Err(error) => tracing::warn!(%error, "other processes could not be told of what was recorded"),
+        }
+        if !ends {
+            tokio::time::sleep(REST).await;
+        }
+    }
+}
+
+async fn notify(pool: &PgPool, messages: &[Message]) -> Result<(), sqlx::Error> {
+    let payloads = messages.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>();
+    let payloads = payloads.map_err(|error| sqlx::Error::Encode(error.into()))?;
+    sqlx::query("SELECT pg_notify($1, payload) FROM UNNEST($2::text[]) AS told (payload)")
+        .bind(CHANNEL)
+        .bind(payloads)
+        .execute(pool)
+        .await
+        .map(drop)
+}

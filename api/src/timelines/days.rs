@@ -1,0 +1,94 @@
+//! All that a DPU has seen, by UTC day.
+
+use std::sync::Arc;
+
+use entity::Instant;
+
+use crate::counting::Crossings;
+
+/// What a DPU's odometer showed at the end of each day on which somebody crossed.
+///
+/// A DPU that reports changes its last day, so that one is kept apart: to raise it copies nothing else.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Days {
+    /// All but the last, in ascending order.
+    past: Arc<[DayEnd]>,
+    last: Option<DayEnd>,
+}
+
+/// What an odometer showed at the end of a day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct DayEnd {
+    /// When the day began.
+    day: Instant,
+    seen: Crossings,
+}
+
+impl Days {
+    /// What the odometer showed when the day began, and what was seen during the day.
+    pub(super) fn around(&self, day: Instant) -> (Crossings, Crossings) {
+        if let Some(last) = self.last
+            && last.day <= day
+        {
+            let before = self.past.last().map_or(Crossings::default(), |end| end.seen);
+            return if last.day == day {
+                (before, last.seen - before)
+            } else {
+                (last.seen, Crossings::default())
+            };
+        }
+        let after = self.past.partition_point(|end| end.day < day);
+        let before = after.checked_sub(1).map_or(Crossings::default(), |index| self.past[index].seen);
+        match self.past.get(after) {
+            Some(end) if end.day == day => (before, end.seen - before),
+            _ => (before, Crossings::default()),
+        }
+    }
+
+    /// The same where at least `totals` were seen during their days; a day that has seen as much is as it was.
+    pub(super) fn raised(&self, totals: impl IntoIterator<Item = (Instant, Crossings)>) -> Self {
+        totals.into_iter().fold(self.clone(), |days, (day, total)| days.raised_once(day, total))
+    }
+
+    fn raised_once(self, day: Instant, total: Crossings) -> Self {
+        let (before, seen) = self.around(day);
+        let added = total.max(seen) - seen;
+        if added == Crossings::default() {
+            return self;
+        }
+        let raised = DayEnd { day, seen: before + seen + added };
+        match self.last {
+            None => Self { last: Some(raised), ..self },
+            Some(last) if last.day == day => Self { last: Some(raised), ..self },
+            Some(last) if last.day < day => {
+                Self { past: self.past.iter().copied().chain([last]).collect(), last: Some(raised) }
+            }
+            Some(last) => {
+                let later = |end: &DayEnd| DayEnd { seen: end.seen + added, ..*end };
+                let index = self.past.partition_point(|end| end.day < day);
+                let (earlier, from) = self.past.split_at(index);
+                let after = if from.first().is_some_and(|end| end.day == day) { &from[1..] } else { from };
+                let past = earlier.iter().copied().chain([raised]).chain(after.iter().map(later));
+                Self { past: past.collect(), last: Some(later(&last)) }
+            }
+        }
+    }
+
+    /// How many bytes it takes beside itself.
+    pub(super) fn heap_bytes(&self) -> usize {
+        size_of_val(&*self.past)
+    }
+}
+
+impl FromIterator<(Instant, Crossings)> for Days {
+    /// From the totals of days, in ascending order.
+    fn from_iter<I: IntoIterator<Item = (Instant, Crossings)>>(totals: I) -> Self {
+        let ends = totals.into_iter().scan(Crossings::default(), |seen, (day, total)| {
+            *seen += total;
+            Some(DayEnd { day, seen: *seen })
+        });
+        let mut ends: Vec<_> = ends.collect();
+        let last = ends.pop();
+        Self { past: ends.into(), last }
+    }
+}

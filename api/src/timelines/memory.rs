@@ -1,0 +1,273 @@
+//! What is kept of timelines in memory, and how it stays true. No I/O, no waiting.
+//!
+//! A DPU's [`Days`] say how many crossings each day had, and a [`Page`] has those of one day. Events are
+//! only ever added, so a page is up to date exactly if it is as long as its DPU's days say: pages need no
+//! care of their own, whoever commits what, and only days must be kept true.
+//!
+//! - What this process commits raises the days that are in memory ([`Memory::patch`]). To raise is to take
+//!   the greater of two totals, so it does no harm where they were read with the commit in them already.
+//! - What was read while its DPU was patched may lack that commit, and is not kept. A generation a DPU tells.
+//! - What another process commits makes its DPUs' days forgotten ([`Memory::forget`]), or those of all DPUs
+//!   ([`Memory::forget_all`]): days belong to an era, and only those of this era are true.
+//!
+//! Who reads takes no lock. Who changes what is kept holds the lock of the DPU, and never while waiting.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ahash::RandomState;
+use entity::Instant;
+use entity::tally::Resolution;
+use moka::sync::Cache;
+
+use super::days::Days;
+use super::page::{Page, Step, count};
+use crate::counting::{Crossings, Reading};
+
+/// How many locks there are for all DPUs; some share one, and then now and then read again in vain.
+const LOCKS: usize = 1024;
+/// What an entry takes beside its days or its crossings: its key, its place in the map and in the queues by
+/// which the least used is found. Measured by the test of the memory's bound.
+const ENTRY_BYTES: usize = 320;
+
+/// Days and pages, as many as fit into so many bytes.
+#[derive(Debug)]
+pub(super) struct Memory {
+    entries: Cache<Key, Entry, RandomState>,
+    /// By a DPU's id, how often what is known of it was changed.
+    generations: Box<[Mutex<u64>]>,
+    era: AtomicU64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Key {
+    Days(i64),
+    Page(PageKey),
+}
+
+/// Which page: of this DPU, of the day that begins then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct PageKey {
+    pub(super) dpu: i64,
+    pub(super) day: Instant,
+}
+
+#[derive(Clone, Debug)]
+enum Entry {
+    Days { era: u64, days: Days },
+    Page(Arc<Page>),
+}
+
+/// What the memory lacks for some readings, to be read from the database all at once.
+#[derive(Debug, Default)]
+pub(super) struct Lacking {
+    /// The DPUs whose days are asked for.
+    pub(super) days: Vec<i64>,
+    /// The pages that are asked for.
+    pub(super) pages: Vec<PageKey>,
+    /// The generation of every DPU that is asked about, from before the database was asked.
+    generations: BTreeMap<i64, u64>,
+    /// The era, from before the database was asked.
+    era: u64,
+}
+
+/// What the database held when it was asked, all at one instant.
+#[derive(Debug, Default)]
+pub(super) struct Loaded {
+    pub(super) days: BTreeMap<i64, Days>,
+    pub(super) pages: BTreeMap<PageKey, Arc<Page>>,
+}
+
+/// What one commit has added to one DPU's timeline.
+#[derive(Debug, Default)]
+pub(super) struct Added {
+    /// What its days have seen with the commit in them.
+    pub(super) totals: BTreeMap<Instant, Crossings>,
+    /// The crossings that the commit added.
+    pub(super) steps: BTreeMap<Instant, Vec<Step>>,
+}
+
+impl PageKey {
+    fn of(reading: Reading) -> Self {
+        Self { dpu: reading.dpu, day: Resolution::Day.bucket(reading.at) }
+    }
+}
+
+impl Loaded {
+    /// What the odometer shows by what was loaded alone.
+    pub(super) fn show(&self, reading: Reading) -> Crossings {
+        let key = PageKey::of(reading);
+        let (before, during) = self.days.get(&key.dpu).map(|days| days.around(key.day)).unwrap_or_default();
+        let page = self.pages.get(&key);
+        if page.map_or(0, |page| page.len()) != during.count() {
+            tracing::warn!(
+                dpu = key.dpu, day = %key.day,
+                "a day's tally differs from its events: run `headcount verify`"
+            );
+        }
+        before + page.map(|page| page.until(key.day, reading.at)).unwrap_or_default()
+    }
+}
+
+impl Entry {
+    fn bytes(&self) -> usize {
+        let beside = match self {
+            Self::Days { days, .. } => days.heap_bytes(),
+            Self::Page(page) => size_of::<Page>() + page.heap_bytes(),
+        };
+        ENTRY_BYTES + beside
+    }
+}
+
+impl Memory {
+    pub(super) fn new(bytes: u64) -> Self {
+        let entries = Cache::builder()
+            .max_capacity(bytes)
+            .weigher(|_, entry: &Entry| u32::try_from(entry.bytes()).unwrap_or(u32::MAX))
+            .build_with_hasher(RandomState::new());
+        let generations = (0..LOCKS).map(|_| Mutex::default()).collect();
+        Self { entries, generations, era: AtomicU64::default() }
+    }
+
+    /// What the odometer shows, if that is known.
+    pub(super) fn show(&self, reading: Reading) -> Option<Crossings> {
+        self.show_with(reading, &Loaded::default())
+    }
+
+    /// What the odometer shows by what was loaded, and by what is known of the rest.
+    pub(super) fn show_with(&self, reading: Reading, loaded: &Loaded) -> Option<Crossings> {
+        let key = PageKey::of(reading);
+        let (before, during) = match loaded.days.get(&key.dpu) {
+            Some(days) => days.around(key.day),
+            None => self.days(key.dpu)?.around(key.day),
+        };
+        if during == Crossings::default() {
+            return Some(before);
+        }
+        let until =
+            |page: &Page| (page.len() == during.count()).then(|| before + page.until(key.day, reading.at));
+        match loaded.pages.get(&key) {
+            Some(page) => until(page),
+            None => until(&*self.page(key)?),
+        }
+    }
+
+    /// What is to be loaded for the readings. Those that turn out to be known by now need nothing.
+    pub(super) fn lacking(&self, readings: &[Reading]) -> Lacking {
+        self.lacking_by(readings, |reading| {
+            let days = self.days(reading.dpu).is_none();
+            // With the days known, and no answer, the page is not there or is too short.
+            let page = !days || self.page(PageKey::of(reading)).is_none();
+            self.show(reading).is_none().then_some((days, page))
+        })
+    }
+
+    /// All days and pages that the readings need, known or not.
+    pub(super) fn lacking_all(&self, readings: &[Reading]) -> Lacking {
+        self.lacking_by(readings, |_| Some((true, true)))
+    }
+
+    /// `lacks` says whether days, and whether a page, are to be loaded for a reading; `None` if it needs nothing.
+    fn lacking_by(&self, readings: &[Reading], lacks: impl Fn(Reading) -> Option<(bool, bool)>) -> Lacking {
+        let mut lacking = Lacking { era: self.era(), ..Lacking::default() };
+        for reading in readings {
+            let key = PageKey::of(*reading);
+            // Whoever patches the DPU just now is waited for: what it has half done would look as if it lacked.
+            let generation = self.generation(key.dpu);
+            if let Some((days, page)) = lacks(*reading) {
+                lacking.generations.insert(key.dpu, *generation);
+                lacking.days.extend(days.then_some(key.dpu));
+                lacking.pages.extend(page.then_some(key));
+            }
+        }
+        lacking.days.sort_unstable();
+        lacking.days.dedup();
+        lacking.pages.sort_unstable();
+        lacking.pages.dedup();
+        lacking
+    }
+
+    /// Keeps what was loaded, except of DPUs whose timeline was changed meanwhile.
+    pub(super) fn keep(&self, lacking: &Lacking, loaded: &Loaded) {
+        for (dpu, before) in &lacking.generations {
+            let generation = self.generation(*dpu);
+            if *generation != *before {
+                continue;
+            }
+            if let Some(days) = loaded.days.get(dpu) {
+                self.keep_days(*dpu, lacking.era, days.clone());
+            }
+            let all = PageKey { dpu: *dpu, day: Instant::MIN }..=PageKey { dpu: *dpu, day: Instant::MAX };
+            for (key, page) in loaded.pages.range(all).filter(|(_, page)| page.len() > 0) {
+                self.entries.insert(Key::Page(*key), Entry::Page(Arc::clone(page)));
+            }
+        }
+    }
+
+    /// Adds what a commit of this process has added. To be called after the commit.
+    pub(super) fn patch(&self, dpu: i64, added: Added) {
+        let mut generation = self.generation(dpu);
+        *generation += 1;
+        for (day, steps) in added.steps {
+            let key = PageKey { dpu, day };
+            let total = added.totals.get(&day).map_or(0, |total| total.count());
+            // One that has the commit already, or lacks another one too, is left as it is.
+            if let Some(page) = self.page(key)
+                && page.len() + count(steps.len()) == total
+            {
+                self.entries.insert(Key::Page(key), Entry::Page(Arc::new(page.with(steps))));
+            }
+        }
+        let era = self.era();
+        if let Some(days) = self.days(dpu) {
+            self.keep_days(dpu, era, days.raised(added.totals));
+        }
+    }
+
+    /// Forgets how much the DPU has seen: another process has written of it.
+    pub(super) fn forget(&self, dpu: i64) {
+        let mut generation = self.generation(dpu);
+        *generation += 1;
+        self.entries.invalidate(&Key::Days(dpu));
+    }
+
+    /// Forgets how much each DPU has seen.
+    pub(super) fn forget_all(&self) {
+        self.era.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Lets everything go, as if there were no room for it.
+    #[cfg(test)]
+    pub(super) fn evict(&self) {
+        self.entries.invalidate_all();
+    }
+
+    fn era(&self) -> u64 {
+        self.era.load(Ordering::SeqCst)
+    }
+
+    fn keep_days(&self, dpu: i64, era: u64, days: Days) {
+        self.entries.insert(Key::Days(dpu), Entry::Days { era, days });
+    }
+
+    fn days(&self, dpu: i64) -> Option<Days> {
+        match self.entries.get(&Key::Days(dpu)) {
+            Some(Entry::Days { era, days }) if era == self.era() => Some(days),
+            _ => None,
+        }
+    }
+
+    fn page(&self, key: PageKey) -> Option<Arc<Page>> {
+        match self.entries.get(&Key::Page(key)) {
+            Some(Entry::Page(page)) => Some(page),
+            _ => None,
+        }
+    }
+
+    fn generation(&self, dpu: i64) -> MutexGuard<'_, u64> {
+        let place = dpu.unsigned_abs() % LOCKS as u64;
+        let place = usize::try_from(place).unwrap_or_default();
+        self.generations[place].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
