@@ -142,14 +142,11 @@ impl App {
     /// How many people are in the space at `at`, as the space wants it answered.
     pub async fn count(&self, space: &Space, at: Instant) -> Result<i64, DbErr> {
         let account = space.account(at);
-        let net = match account.try_net(|reading| self.odometer(reading)) {
-            Some(net) => net,
-            None => {
-                let readings: Vec<_> = account.readings().collect();
-                let odometers = self.odometers(&readings).await?;
-                account.net(|reading| odometers[&reading])
-            }
-        };
-        Ok(space.answer(net))
+        if let Some(net) = account.try_net(|reading| self.odometer(reading)) {
+            return Ok(space.answer(net));
+        }
+        let readings: Vec<_> = account.readings().collect();
+        let odometers = self.odometers(&readings).await?;
+        Ok(space.answer(account.net(|reading| odometers[&reading])))
     }
 }

@@ -237,6 +237,10 @@ impl Memory {
         self.era.fetch_add(1, Ordering::SeqCst);
     }
 
+    pub(super) fn settle(&self) {
+        self.entries.run_pending_tasks();
+    }
+
     /// Lets everything go, as if there were no room for it.
     #[cfg(test)]
     pub(super) fn evict(&self) {

@@ -92,6 +92,11 @@ impl Timelines {
         }
     }
 
+    /// Lets go at once of what there is no room for, which else happens in passing.
+    pub fn settle(&self) {
+        self.memory.settle();
+    }
+
     /// Forgets how much these DPUs have seen: another process has recorded events of theirs.
     pub fn forget(&self, dpus: impl IntoIterator<Item = i64>) {
         for dpu in dpus {

@@ -179,7 +179,9 @@ proptest! {
             memory.keep(&lacking, &loaded.unwrap_or_else(|| database.load(&lacking)));
         }
         unpatched.into_iter().for_each(patch);
-        unheard.into_iter().for_each(|dpu| memory.forget(dpu));
+        for dpu in unheard {
+            memory.forget(dpu);
+        }
         let instants = (0..DAYS).flat_map(|day| [0, 1, DAY_MS - 2].map(|ms| day * DAY_MS + ms));
         let readings: Vec<_> = (0..DPUS)
             .flat_map(|dpu| instants.clone().map(move |ms| Reading { dpu, at: Instant::from_ms(ms) }))

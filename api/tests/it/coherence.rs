@@ -1,0 +1,139 @@
+//! Several processes over one database: each sees what the others write, and none what is not so.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::app::App;
+use api::config::CACHE_BYTES;
+use api::database::Database;
+use api::ingest::Crossing;
+use entity::assignment::Placement;
+use entity::event::Direction;
+use sea_orm::ConnectionTrait;
+
+use crate::harness::{NOW, Service, at, on_both};
+
+/// Another process over the same database, as far as the two can tell.
+async fn other(service: &Service) -> Arc<App> {
+    let database = Database::connect(&service.url).await.unwrap();
+    let (other, _) = App::start(database, service.app.clock.clone(), CACHE_BYTES);
+    other.coherence.begins().await;
+    other
+}
+
+async fn crosses(app: &App, serial: &str, ts: &str) {
+    let crossing = Crossing { serial: serial.to_owned(), ts: at(ts), direction: Direction::Toward, seq: 0 };
+    let outcomes = app.recorder.record(vec![Ok(crossing)]).await.unwrap();
+    assert_eq!(outcomes, [api::ingest::Outcome::Accepted]);
+}
+
+async fn count(app: &App, space: i64, ts: &str) -> i64 {
+    let plan = app.floor_plan().await.unwrap();
+    app.count(plan.space(space).unwrap(), at(ts)).await.unwrap()
+}
+
+/// Waits until it is so; a test that waits in vain fails.
+async fn until(what: &str, mut so: impl AsyncFnMut() -> bool) {
+    let waiting = async {
+        while !so().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), waiting)
+        .await
+        .unwrap_or_else(|_| panic!("in vain: {what}"));
+}
+
+async fn hall(service: &Service) -> i64 {
+    let (space, dpu) = (service.space("Hall").await, service.dpu("283").await);
+    service.assign(dpu, space, Placement::Inside, None, None).await;
+    space
+}
+
+on_both! {
+    async fn what_others_record_is_seen(service: &Service) {
+        let space = hall(service).await;
+        let (here, there) = (Arc::clone(&service.app), other(service).await);
+        // Today's, and some that are late by years: both are in the memory of the other.
+        let instants = ["2026-03-01T11:00:00Z", "2020-01-01T00:00:00Z", "2026-03-01T11:00:01Z", "2020-01-01T00:00:01Z"];
+        for (before, ts) in (0..).zip(instants) {
+            let (writer, reader) = if before % 2 == 0 { (&here, &there) } else { (&there, &here) };
+            assert_eq!((count(writer, space, NOW).await, count(reader, space, NOW).await), (before, before));
+            crosses(writer, "283", ts).await;
+            assert_eq!(count(writer, space, NOW).await, before + 1, "one's own commit is seen at once");
+            until("another's event", async || count(reader, space, NOW).await == before + 1).await;
+        }
+    }
+
+    async fn what_others_change_is_seen(service: &Service) {
+        let there = other(service).await;
+        assert!(there.floor_plan().await.unwrap().spaces().is_empty());
+        let space = service.space("Hall").await;
+        until("another's space", async || there.floor_plan().await.unwrap().space(space).is_some()).await;
+        // A DPU that this process has not heard of yet is not unknown to it.
+        service.dpu("283").await;
+        crosses(&there, "283", "2026-01-01").await;
+    }
+
+    async fn tallies_that_another_process_mends_are_seen(service: &Service) {
+        let space = hall(service).await;
+        crosses(&service.app, "283", "2026-01-01").await;
+        let broken = Database::connect(&service.url).await.unwrap();
+        let transaction = broken.begin().await.unwrap();
+        transaction.execute_unprepared("UPDATE tally SET toward = 5 WHERE resolution = 24").await.unwrap();
+        transaction.commit().await.unwrap();
+        service.app.kept.timelines.forget_all();
+        assert_eq!(count(&service.app, space, NOW).await, 5);
+        api::verify::verify(&broken, true, |_| Ok(())).await.unwrap();
+        api::coherence::Teller::mended(&broken).await.unwrap();
+        until("the mended tally", async || count(&service.app, space, NOW).await == 1).await;
+    }
+}
+
+/// Ends the connections of everybody who listens, and says how many those were.
+async fn deafen(admin: &Database) -> usize {
+    let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE datname = current_database() AND query LIKE 'LISTEN%' AND pid <> pg_backend_pid()";
+    let statement = sea_orm::Statement::from_string(admin.backend(), sql);
+    admin.reader().query_all_raw(statement).await.unwrap().len()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_cannot_hear_is_right_all_the_same() {
+    let Some(service) = Service::on_postgres().await else { return };
+    let space = hall(&service).await;
+    let there = other(&service).await;
+    for number in 1..=20 {
+        // Whatever the listener is at just now: gone, coming back, or there.
+        assert!(deafen(&there.database).await <= 2);
+        until("the connection is lost or back", async || count(&service.app, space, NOW).await == number - 1)
+            .await;
+        crosses(&there, "283", &format!("2026-01-01T00:00:{number:02}Z")).await;
+        until("another's event", async || count(&service.app, space, NOW).await == number).await;
+    }
+    service.app.coherence.begins().await;
+    drop(there);
+    service.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_ends_without_telling_is_noticed() {
+    let Some(service) = Service::on_postgres().await else { return };
+    let space = hall(&service).await;
+    assert_eq!(count(&service.app, space, NOW).await, 0);
+    // A process that says that it is there, records an event, and is killed before it tells of it.
+    let killed = Database::connect(&service.url).await.unwrap();
+    let transaction = killed.begin().await.unwrap();
+    transaction.execute_unprepared("SELECT pg_notify('headcount', '{\"alive\": 1}')").await.unwrap();
+    transaction.commit().await.unwrap();
+    let transaction = killed.begin().await.unwrap();
+    let plan = service.app.floor_plan().await.unwrap();
+    let crossing =
+        Crossing { serial: "283".to_owned(), ts: at("2026-01-01"), direction: Direction::Toward, seq: 0 };
+    let (partitions, batch) = (api::ingest::Partitions::default(), vec![Ok(crossing)]);
+    api::ingest::record(&transaction, &partitions, &plan, at(NOW), &[batch]).await.unwrap();
+    transaction.commit().await.unwrap();
+    until("the event of a process that was killed", async || count(&service.app, space, NOW).await == 1)
+        .await;
+    service.finish().await;
+}

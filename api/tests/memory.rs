@@ -1,0 +1,78 @@
+//! The memory of timelines takes what it was allowed, by the allocator's own account.
+
+use std::alloc::System;
+
+use api::counting::Reading;
+use api::database::Database;
+use api::timelines::Timelines;
+use cap::Cap;
+use entity::Instant;
+use sea_orm::ConnectionTrait;
+
+#[global_allocator]
+static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
+
+const DAY_MS: i64 = 24 * 3_600_000;
+const DPUS: i64 = 40;
+const DAYS: i64 = 400;
+
+/// A DPU whose days have `crossings` each, for as many days as there are.
+async fn database(folder: &std::path::Path, crossings: i64) -> Database {
+    let database =
+        Database::connect(&format!("sqlite://{}/{crossings}.db?mode=rwc", folder.display())).await.unwrap();
+    database.migrate().await.unwrap();
+    let transaction = database.begin().await.unwrap();
+    let numbers = |name: &str, below: i64| {
+        format!("{name}(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM {name} WHERE n + 1 < {below})")
+    };
+    let (dpus, days, steps) = (numbers("dpus", DPUS), numbers("days", DAYS), numbers("steps", crossings));
+    for sql in [
+        format!("WITH RECURSIVE {dpus} INSERT INTO dpu SELECT n, 'dpu ' || n, NULL, 0, 0 FROM dpus"),
+        format!(
+            "WITH RECURSIVE {dpus}, {days}, {steps} INSERT INTO event SELECT dpus.n, days.n * {DAY_MS} + steps.n, 1, 0, 0
+            FROM dpus, days, steps"
+        ),
+        format!(
+            "WITH RECURSIVE {dpus}, {days} INSERT INTO tally SELECT dpus.n, 24, days.n * {DAY_MS}, {crossings}, 0 FROM dpus, days"
+        ),
+    ] {
+        transaction.execute_unprepared(&sql).await.unwrap();
+    }
+    transaction.commit().await.unwrap();
+    database
+}
+
+#[tokio::test]
+async fn it_takes_what_it_was_allowed() {
+    let folder = tempfile::tempdir().unwrap();
+    // Pages that are nearly nothing but what an entry takes anyway, and pages that are nearly all crossings.
+    for (crossings, bytes) in [(1, 3 << 20), (300, 12 << 20)] {
+        let database = database(folder.path(), crossings).await;
+        let day = |timelines: Timelines, day: i64| {
+            let database = &database;
+            async move {
+                let at = Instant::from_ms(day * DAY_MS + 2);
+                let readings: Vec<_> = (0..DPUS).map(|dpu| Reading { dpu, at }).collect();
+                let shown = timelines.read(database.reader(), &readings).await.unwrap();
+                assert!(
+                    shown.values().all(|shown| shown.toward == (day * crossings) + crossings.min(3)),
+                    "day {day}"
+                );
+                timelines
+            }
+        };
+        // What reading itself leaves behind, in the driver's caches, is not the memory's.
+        day(Timelines::new(bytes), DAYS - 1).await;
+        let before = ALLOCATOR.allocated();
+        let mut timelines = Timelines::new(bytes);
+        for number in 0..DAYS {
+            timelines = day(timelines, number).await;
+        }
+        timelines.settle();
+        let taken = (ALLOCATOR.allocated() - before) as f64 / bytes as f64;
+        assert!(
+            (0.8..=1.1).contains(&taken),
+            "{taken} of what it was allowed, with {crossings} crossings a day"
+        );
+    }
+}
