@@ -1,5 +1,11 @@
 //! The memory of timelines takes what it was allowed, by the allocator's own account.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_precision_loss,
+    reason = "a test fails by panicking, and compares roughly"
+)]
+
 use std::alloc::System;
 
 use api::counting::Reading;

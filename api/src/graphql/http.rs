@@ -13,6 +13,7 @@ use axum::http::header::{ACCEPT, ALLOW, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response as HttpResponse};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::error::with_codes;
 use super::executor::Executor;
@@ -31,7 +32,7 @@ enum MediaType {
 struct Parameters {
     query: String,
     operation_name: Option<String>,
-    variables: Option<serde_json::Map<String, serde_json::Value>>,
+    variables: Option<Variables>,
     #[serde(rename = "extensions")]
     _extensions: Option<serde_json::Map<String, serde_json::Value>>,
 }
@@ -97,15 +98,11 @@ impl Parameters {
     fn from_query_string(query: &str) -> Result<Self, String> {
         let (mut document, mut operation_name, mut variables, mut extensions) = (None, None, None, None);
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-            let object = || {
-                serde_json::from_str(&value)
-                    .map_err(|error| format!("{name}: {error}, where a JSON object is accepted"))
-            };
             match &*name {
                 "query" => document = Some(value.into_owned()),
                 "operationName" => operation_name = Some(value.into_owned()).filter(|name| !name.is_empty()),
-                "variables" => variables = object()?,
-                "extensions" => extensions = object()?,
+                "variables" => variables = object(&name, &value)?,
+                "extensions" => extensions = object(&name, &value)?,
                 _ => {}
             }
         }
@@ -114,14 +111,17 @@ impl Parameters {
     }
 
     fn into_request(self) -> Request {
-        let variables =
-            self.variables.map(|variables| Variables::from_json(variables.into())).unwrap_or_default();
-        let request = Request::new(self.query).variables(variables);
+        let request = Request::new(self.query).variables(self.variables.unwrap_or_default());
         match self.operation_name {
             Some(name) => request.operation_name(name),
             None => request,
         }
     }
+}
+
+/// The JSON object that a parameter of a query string holds.
+fn object<T: DeserializeOwned>(name: &str, value: &str) -> Result<T, String> {
+    serde_json::from_str(value).map_err(|error| format!("{name}: {error}, where a JSON object is accepted"))
 }
 
 impl MediaType {

@@ -1,11 +1,12 @@
 //! GraphQL: the schema, one file a noun, and how it is served.
 //!
-//! Resolvers call domain functions and nothing else. What is in memory (the floor plan) they read
-//! from the request's scope; what must be read from the database for many parents goes
-//! through its DataLoader, so that a request costs a fixed number of statements.
+//! Resolvers call domain functions and nothing else. What is in memory (the floor plan, and timelines as a
+//! rule) they read from there; what must be read from the database for many parents goes through the
+//! DataLoader of the request's scope, so that a request costs a fixed number of statements.
 
 mod assignment;
 mod breakdown;
+mod documents;
 mod dpu;
 mod enums;
 mod error;

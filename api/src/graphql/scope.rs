@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context as TaskContext, Poll, Wake, Waker};
 use std::time::Duration;
 
@@ -12,8 +12,9 @@ use async_graphql::Context;
 use async_graphql::dataloader::{DataLoader, Loader};
 use entity::Instant;
 use entity::event::{self, Direction};
-use futures::channel::mpsc::{UnboundedReceiver, unbounded};
+use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use futures::future::{BoxFuture, FutureExt, try_join};
+use futures::poll;
 use futures::stream::{self, BoxStream, Stream, StreamExt};
 use futures::task::AtomicWaker;
 use sea_orm::DbErr;
@@ -32,7 +33,8 @@ pub(super) struct Scope {
     /// `None`: whenever somebody asks, since a subscription goes on.
     now: Option<Instant>,
     plan: OnceCell<Arc<FloorPlan>>,
-    database: DataLoader<Reads>,
+    loads: UnboundedSender<BoxFuture<'static, ()>>,
+    database: OnceLock<DataLoader<Reads>>,
 }
 
 /// Loads that the resolvers have asked for and that wait to be driven.
@@ -52,12 +54,20 @@ impl Scope {
 
     fn new(app: Arc<App>, now: Option<Instant>) -> (Self, Loads) {
         let (loads, receiver) = unbounded();
-        let spawn = move |load| {
-            loads.unbounded_send(load).ok();
-        };
-        let database =
-            DataLoader::new(Reads(Arc::clone(&app)), spawn).delay(Duration::ZERO).max_batch_size(usize::MAX);
-        (Self { app, now, plan: OnceCell::new(), database }, Loads(receiver))
+        (Self { app, now, plan: OnceCell::new(), loads, database: OnceLock::new() }, Loads(receiver))
+    }
+
+    /// What loads from the database, all at once what resolvers ask for while the request is not stuck.
+    fn database(&self) -> &DataLoader<Reads> {
+        self.database.get_or_init(|| {
+            let loads = self.loads.clone();
+            let spawn = move |load| {
+                loads.unbounded_send(load).ok();
+            };
+            DataLoader::new(Reads(Arc::clone(&self.app)), spawn)
+                .delay(Duration::ZERO)
+                .max_batch_size(usize::MAX)
+        })
     }
 
     /// The scope of the request that `context` belongs to.
@@ -83,8 +93,12 @@ impl Scope {
         }
     }
 
-    /// What an account adds up to, its odometers read with those of every other account of the request.
+    /// What an account adds up to: from memory, or with its odometers read together with those of every other
+    /// account of the request.
     pub(super) async fn net(&self, account: Account<'_>) -> Result<i64> {
+        if let Some(net) = account.try_net(|reading| self.app.odometer(reading)) {
+            return Ok(net);
+        }
         let odometers = self.odometers(account.readings()).await?;
         Ok(account.net(|reading| odometers[&reading]))
     }
@@ -94,13 +108,25 @@ impl Scope {
         &self,
         readings: impl Iterator<Item = Reading>,
     ) -> Result<HashMap<Reading, Crossings>> {
-        Ok(self.database.load_many(readings).await?)
+        let (mut shown, mut missing) = (HashMap::new(), Vec::new());
+        for reading in readings {
+            match self.app.odometer(reading) {
+                Some(crossings) => {
+                    shown.insert(reading, crossings);
+                }
+                None => missing.push(reading),
+            }
+        }
+        if !missing.is_empty() {
+            shown.extend(self.database().load_many(missing).await?);
+        }
+        Ok(shown)
     }
 
     /// The buckets of a history.
     pub(super) async fn buckets(&self, space: &Space, history: &History<'_>) -> Result<Vec<Bucket>> {
         let (before, crossings) = try_join(self.net(history.before()), async {
-            Ok(self.database.load_many(history.stretches()).await?)
+            Ok(self.database().load_many(history.stretches()).await?)
         })
         .await?;
         Ok(history.buckets(before, |stretch| &crossings[&stretch], |net| space.answer(net)))
@@ -111,27 +137,31 @@ impl Scope {
         &self,
         stretches: impl Iterator<Item = Stretch>,
     ) -> Result<Option<event::Model>> {
-        let found = self.database.load_many(stretches.map(LastOf)).await?;
+        let found = self.database().load_many(stretches.map(LastOf)).await?;
         Ok(found.into_values().max_by_key(|event| (event.ts, event.created)))
     }
 
     /// A page of events.
     pub(super) async fn events(&self, page: EventPage) -> Result<Vec<event::Model>> {
-        Ok(self.database.load_one(page).await?.unwrap_or_default())
+        Ok(self.database().load_one(page).await?.unwrap_or_default())
     }
 
     /// How many events there are.
     pub(super) async fn event_count(&self, range: EventRange) -> Result<i64> {
-        Ok(self.database.load_one(range).await?.unwrap_or_default())
+        Ok(self.database().load_one(range).await?.unwrap_or_default())
     }
 }
 
 impl Loads {
-    /// Runs a request to its end, and its loads beside it.
-    pub(super) async fn drive<T>(self, request: impl Future<Output = T>) -> T {
+    /// Runs a request to its end, and its loads beside it. Says also whether it paused on the way.
+    pub(super) async fn drive<T>(self, request: impl Future<Output = T>) -> (T, bool) {
         let mut request = pin!(request);
+        // As a rule all is in memory, and there is nothing to drive.
+        if let Poll::Ready(done) = poll!(&mut request) {
+            return (done, false);
+        }
         let mut driver = Driver::new(self);
-        poll_fn(move |context| driver.poll(context, |context| request.as_mut().poll(context))).await
+        (poll_fn(move |context| driver.poll(context, |context| request.as_mut().poll(context))).await, true)
     }
 
     /// Runs a request that is answered again and again, and its loads beside it.
