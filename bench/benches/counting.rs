@@ -1,0 +1,139 @@
+//! What counting costs by itself, without a database: `cargo bench -p bench`.
+
+use api::counting::{Account, Crossings, History, Odometer, Starts, Stretch};
+use chrono::{NaiveDate, NaiveTime};
+use chrono_tz::Tz;
+use divan::{Bencher, black_box};
+use entity::assignment::{self, Placement};
+use entity::event::Direction;
+use entity::{Instant, reset, reset_rule};
+
+const START: Instant = Instant::from_ms(1_741_000_000_000);
+const DAY_MS: i64 = 86_400_000;
+/// A space with this many doors.
+const DPUS: i64 = 3;
+
+fn main() {
+    divan::main();
+}
+
+fn after_days(days: i64) -> Instant {
+    START.plus_ms(days * DAY_MS)
+}
+
+fn assignments() -> Vec<assignment::Model> {
+    let assignment = |dpu_id| assignment::Model {
+        id: dpu_id,
+        dpu_id,
+        space_id: 1,
+        placement: if dpu_id % 2 == 0 { Placement::Outside } else { Placement::Inside },
+        doorway: None,
+        starts_at: Some(START),
+        ends_at: None,
+        created: START,
+        modified: START,
+    };
+    (0..DPUS).map(assignment).collect()
+}
+
+/// A crossing every 90 seconds.
+fn crossings(days: i64) -> Vec<(Instant, Direction)> {
+    let direction = |number| if number % 3 == 0 { Direction::Away } else { Direction::Toward };
+    (0..days * 960).map(|number| (START.plus_ms(number * 90_000), direction(number))).collect()
+}
+
+fn resets(count: i64) -> Vec<reset::Model> {
+    let reset = |number| reset::Model {
+        id: number,
+        space_id: 1,
+        ts: after_days(number),
+        count: 0,
+        note: None,
+        created: START,
+        modified: START,
+    };
+    (0..count).map(reset).collect()
+}
+
+fn rules(count: i64) -> Vec<reset_rule::Model> {
+    let rule = |number| reset_rule::Model {
+        id: number,
+        space_id: 1,
+        time_of_day: NaiveTime::from_hms_opt(4, 30, 0).unwrap_or_default(),
+        count: 0,
+        first_day: NaiveDate::default(),
+        last_day: None,
+        created: START,
+        modified: START,
+    };
+    (0..count).map(rule).collect()
+}
+
+/// A count over odometers in memory, by how many days of crossings each holds.
+#[divan::bench(args = [1, 30, 365])]
+fn account_net(bencher: Bencher<'_, '_>, days: i64) {
+    let assignments = assignments();
+    let odometers: Vec<Odometer> = (0..DPUS).map(|_| crossings(days).into_iter().collect()).collect();
+    let at = after_days(days / 2);
+    bencher.bench(|| {
+        let read = |dpu: i64| &odometers[usize::try_from(dpu).unwrap_or_default()];
+        Account::new(black_box(&assignments), None, at).net(|reading| read(reading.dpu).at(reading.at))
+    });
+}
+
+/// A count when every odometer is known: the formula alone.
+#[divan::bench]
+fn account_net_of_known_readings(bencher: Bencher<'_, '_>) {
+    let assignments = assignments();
+    bencher.bench(|| {
+        Account::new(black_box(&assignments), None, after_days(1))
+            .net(|reading| Crossings { toward: reading.at.ms(), away: reading.dpu })
+    });
+}
+
+/// Where a count starts from, by the number of recorded resets.
+#[divan::bench(args = [0, 100, 10_000])]
+fn starts_newest_reset(bencher: Bencher<'_, '_>, count: i64) {
+    let resets = resets(count);
+    let starts = Starts { resets: &resets, rules: &[], zone: Tz::UTC };
+    bencher.bench(|| black_box(starts).newest(black_box(after_days(count / 2))));
+}
+
+/// Where a count starts from, by the number of daily rules, in a zone whose clocks change.
+#[divan::bench(args = [1, 4])]
+fn starts_newest_rule(bencher: Bencher<'_, '_>, count: i64) {
+    let rules = rules(count);
+    let starts = Starts { resets: &[], rules: &rules, zone: Tz::Europe__Berlin };
+    bencher.bench(|| black_box(starts).newest(black_box(after_days(100))));
+}
+
+/// A history of hours, by its days: three doors, a rule a day.
+#[divan::bench(args = [1, 30])]
+fn history_buckets(bencher: Bencher<'_, '_>, days: i64) {
+    let (assignments, rules, crossings) = (assignments(), rules(1), crossings(days));
+    let starts = Starts { resets: &[], rules: &rules, zone: Tz::Europe__Berlin };
+    let edges: Vec<Instant> = (0..=days * 24).map(|hour| START.plus_ms(hour * DAY_MS / 24)).collect();
+    bencher.bench(|| {
+        let history = History::new(black_box(&assignments), starts, edges.clone());
+        history.buckets(0, |_: Stretch| &crossings, |net| net)
+    });
+}
+
+/// An odometer built of a day of crossings, as they are read for a page.
+#[divan::bench]
+fn odometer_of_a_day(bencher: Bencher<'_, '_>) {
+    let crossings = crossings(1);
+    bencher.bench(|| black_box(&crossings).iter().copied().collect::<Odometer>());
+}
+
+/// A timestamp read.
+#[divan::bench(args = ["2025-03-06T15:34:00Z", "2025-03-06T15:34:00.123Z", "2025-03-06 16:34:00.123456+01:00"])]
+fn instant_from_text(text: &str) -> Option<Instant> {
+    black_box(text).parse().ok()
+}
+
+/// A timestamp written, without a fraction of a second and with one.
+#[divan::bench(args = [1_741_275_240_000, 1_741_275_240_123])]
+fn instant_to_text(ms: i64) -> String {
+    Instant::from_ms(black_box(ms)).to_string()
+}

@@ -1,0 +1,149 @@
+"""Generated data of one size, and the counts that are true of it."""
+
+import json
+import random
+import subprocess
+import tomllib
+from array import array
+from bisect import bisect_right
+from collections import defaultdict
+from itertools import accumulate, chain
+from pathlib import Path
+
+from .instants import DAY_MS, day_ms, ms_of, text_of
+
+SPACES = 50
+DPUS = 100
+DAYS = 90
+START = "2025-03-03"
+# How many counts of the past are known to be true.
+SAMPLES = 500
+LATE_DAYS = 10
+
+
+class Data:
+    """Files as `seed generate` writes them; ids are places in the plan, the first being 1."""
+
+    spaces, dpus = SPACES, DPUS
+    start_ms = day_ms(START)
+    end_ms = start_ms + DAYS * DAY_MS
+
+    def __init__(self, folder, events, seed):
+        self.events = events
+        self.folder = Path(folder) / f"events-{events}"
+        self.csv, self.plan = self.folder / "events.csv", self.folder / "plan.toml"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        finished = self.folder / "truth.json"
+        if not finished.exists():
+            subprocess.run([seed, "generate", "--events", str(events), "--days", str(DAYS), "--dpus", str(DPUS),
+                            "--spaces", str(SPACES), "--start", START, "--seed", "7", "--csv", self.csv,
+                            "--plan", self.plan], check=True, stdout=subprocess.DEVNULL)
+            finished.write_text(json.dumps(truth(self.csv, self.plan, self.start_ms, self.end_ms)))
+        known = json.loads(finished.read_text())
+        self.rows, self.past, self.now = known["rows"], known["past"], known["now"]
+        self.names, self.doors = known["names"], known["doors"]
+
+    def late(self):
+        """The same rows, each late by up to ten days, in the order in which they then arrive."""
+        path = self.folder / "late.csv"
+        if not path.exists():
+            chance = random.Random(7)
+            with open(self.csv) as file:
+                header, *lines = file
+            arrival = [ms_of(line[1:].partition('"')[0]) + chance.randrange(LATE_DAYS * DAY_MS) for line in lines]
+            with open(path, "w") as file:
+                file.writelines(chain([header], (lines[place] for place in sorted(range(len(lines)), key=arrival.__getitem__))))
+        return path
+
+
+def rows(csv):
+    """The rows of a generated file: instant, direction, serial."""
+    with open(csv) as file:
+        next(file)
+        for line in file:
+            ts, direction, serial = line.rstrip().replace('"', "").split(",")
+            yield ms_of(ts), int(direction), serial
+
+
+def truth(csv, plan, start_ms, end_ms):
+    """Counts by brute force, from the files alone: what every server must answer."""
+    plan = tomllib.loads(Path(plan).read_text())
+    seen, total = defaultdict(lambda: array("q")), 0
+    for ts, direction, serial in rows(csv):
+        # In one number, so that a hundred million fit into memory.
+        seen[serial].append(ts * 2 + (direction > 0))
+        total += 1
+    instants, sums = {}, {}
+    for serial in list(seen):
+        # A row that is there twice is one event.
+        distinct = sorted(set(seen.pop(serial)))
+        instants[serial] = array("q", (event >> 1 for event in distinct))
+        sums[serial] = array("q", accumulate((1 if event & 1 else -1) for event in distinct))
+
+    def odometer(serial, ts):
+        """What the DPU had seen by this instant, crossings at it included."""
+        place = bisect_right(instants.get(serial, ()), ts)
+        return sums[serial][place - 1] if place else 0
+
+    def bound(assignment, key):
+        return ms_of(assignment[key]) if key in assignment else None
+
+    def count(space, ts):
+        people = 0
+        for assignment in plan["assignment"]:
+            if assignment["space"] != space:
+                continue
+            starts_at, ends_at = bound(assignment, "starts_at"), bound(assignment, "ends_at")
+            until = ts if ends_at is None else min(ts, ends_at - 1)
+            added = odometer(assignment["dpu"], until)
+            if starts_at is not None:
+                added = added - odometer(assignment["dpu"], starts_at - 1) if until >= starts_at else 0
+            people += added if assignment["placement"] == "inside" else -added
+        return people
+
+    names = [space["name"] for space in plan["space"]]
+    door = {dpu["serial"]: dpu["name"] for dpu in plan["dpu"]}
+    doors = [sorted(door[assignment["dpu"]] for assignment in plan["assignment"]
+                    if assignment["space"] == name and "ends_at" not in assignment) for name in names]
+    chance = random.Random(7)
+    moments = [(chance.randint(1, len(names)), chance.randrange(start_ms, end_ms)) for _ in range(SAMPLES)]
+    return {
+        "rows": total,
+        "names": names,
+        "doors": doors,
+        "now": [count(name, end_ms) for name in names],
+        "past": [(space, text_of(ts), count(names[space - 1], ts)) for space, ts in moments],
+    }
+
+
+def write_for_peers(data, folder):
+    """The same data as the files of the people-counting peers: ids for names, and each event once."""
+    folder.mkdir(parents=True, exist_ok=True)
+    plan = tomllib.loads(data.plan.read_text())
+    spaces = {space["name"]: number for number, space in enumerate(plan["space"], 1)}
+    dpus = {dpu["serial"]: number for number, dpu in enumerate(plan["dpu"], 1)}
+    before = text_of(data.start_ms - DAY_MS)
+
+    def write(name, header, lines):
+        with open(folder / name, "w") as file:
+            file.write(header + "\n")
+            file.writelines(",".join(map(str, line)) + "\n" for line in lines)
+
+    write("spaces.csv", "id,name", ((number, name) for name, number in spaces.items()))
+    write("dpus.csv", "id,name", ((dpus[dpu["serial"]], dpu["name"]) for dpu in plan["dpu"]))
+    write("assignments.csv", "dpu_id,space_id,multiplier,starts_at,ends_at", (
+        (dpus[assignment["dpu"]], spaces[assignment["space"]], 1 if assignment["placement"] == "inside" else -1,
+         assignment.get("starts_at", before), assignment.get("ends_at", "")) for assignment in plan["assignment"]))
+
+    def once():
+        seen = set()
+        for ts, direction, serial in rows(data.csv):
+            event = (ts * 2 + (direction > 0)) * 1000 + dpus[serial]
+            if event not in seen:
+                seen.add(event)
+                yield text_of(ts), direction, dpus[serial]
+
+    write("events.csv", "timestamp,direction,dpu_id", once())
+    span = {"start": text_of(data.start_ms), "end": text_of(data.end_ms)}
+    meta = {"spaces": len(spaces), "dpus": len(dpus), "events": data.events, "days": DAYS, **span}
+    (folder / "meta.json").write_text(json.dumps(meta))

@@ -1,0 +1,102 @@
+"""The machine: processes that end when they are done with, what it is, and what a flush costs on it."""
+
+import os
+import platform
+import signal
+import socket
+import sqlite3
+import statistics
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+
+FLUSH_BYTES = 8192
+START_SECONDS_MAX = 60
+
+
+@contextmanager
+def running(command, log, address, environment=None, path="/"):
+    """A server, once it answers; it and what it started are ended by their process group."""
+    with open(log, "wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True,
+                                   env={**os.environ, **(environment or {})})
+    try:
+        wait_for(f"http://{address}{path}", process, log)
+        yield process.pid
+    finally:
+        for kind in (signal.SIGTERM, signal.SIGKILL):
+            try:
+                os.killpg(process.pid, kind)
+                process.wait(timeout=15)
+            except ProcessLookupError:
+                break
+            except subprocess.TimeoutExpired:
+                continue
+        process.wait()
+
+
+def wait_for(url, process, log):
+    deadline = time.monotonic() + START_SECONDS_MAX
+    while True:
+        try:
+            urllib.request.urlopen(url, timeout=5).close()
+            return
+        except urllib.error.HTTPError:
+            return
+        except OSError:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise SystemExit(f"{process.args[0]} does not answer:\n{open(log).read()}")
+            time.sleep(0.05)
+
+
+def free_address():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{probe.getsockname()[1]}"
+
+
+def resident_mb(pid):
+    with open(f"/proc/{pid}/status") as file:
+        line = next(line for line in file if line.startswith("VmRSS:"))
+    return int(line.split()[1]) / 1024
+
+
+def flush_ms(folder, seconds):
+    """The median time of writing one page and waiting until it is on the disk, as a commit does at the least."""
+    path, page, times = os.path.join(folder, "flushes"), b"\0" * FLUSH_BYTES, []
+    file = os.open(path, os.O_RDWR | os.O_CREAT)
+    try:
+        deadline = time.perf_counter() + seconds
+        while (start := time.perf_counter()) < deadline:
+            os.pwrite(file, page, len(times) % 1024 * FLUSH_BYTES)
+            os.fdatasync(file)
+            times.append((time.perf_counter() - start) * 1000)
+    finally:
+        os.close(file)
+        os.remove(path)
+    return statistics.median(times)
+
+
+def description():
+    with open("/proc/cpuinfo") as file:
+        model = next((line.partition(":")[2].strip() for line in file if line.startswith("model name")), "unknown")
+    memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return (f"{os.cpu_count()} × {model}, {memory_gb:.0f} GB of memory, {platform.system()} {platform.release()}; "
+            f"load {os.getloadavg()[0]:.1f} when it began")
+
+
+def first_line(*command):
+    output = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT).stdout
+    return output.splitlines()[0].strip()
+
+
+def revision():
+    return "revision " + first_line("git", "-C", os.path.dirname(__file__), "describe", "--always", "--dirty")
+
+
+def versions(postgres):
+    known = [revision(), first_line("rustc", "--version"), first_line("wrk", "-v").partition(" Copyright")[0],
+             f"Python's SQLite {sqlite3.sqlite_version}"]
+    return ", ".join(known + ([f"PostgreSQL {postgres.version()}"] if postgres else []))

@@ -1,0 +1,91 @@
+"""What is asked, as it goes over the wire, and the wrk that asks it."""
+
+import itertools
+import json
+import random
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from .instants import text_of
+
+SCRIPT = Path(__file__).with_name("requests.lua")
+# As many different requests as a reading round goes through before it begins again, for each thread.
+POOL = 20_000
+
+SPACE = "query ($id: %s!, $ts: %s) { space(id: $id) { name count(ts: $ts) dpus { name } } }"
+SPACES = "{ spaces(first: 50) { nodes { id name count dpus { name } } } }"
+INGEST = ("mutation ($dpu: String!, $ts: DateTime!, $direction: Direction!) "
+          "{ ingest(events: [{dpu: $dpu, ts: $ts, direction: $direction}]) { accepted } }")
+
+
+def get(path):
+    return f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+
+
+def post(path, body):
+    body = json.dumps(body, separators=(",", ":")).encode()
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+    return f"{head}\r\n\r\n".encode() + body
+
+
+def space_body(space, ts, id_type="ID", time_type="DateTime"):
+    """The query of one space, as a typed client asks it: one text, and variables."""
+    return {"query": SPACE % (id_type, time_type), "variables": {"id": space, "ts": text_of(ts)}}
+
+
+class Reads:
+    """Requests that read: random spaces at random instants of the data, the same in every run."""
+
+    def __init__(self, data):
+        self.data = data
+
+    def pairs(self, seed):
+        chance = random.Random(seed)
+        while True:
+            yield chance.randint(1, self.data.spaces), chance.randrange(self.data.start_ms, self.data.end_ms)
+
+    def rest_now(self, seed):
+        return (get(f"/space/{space}/count") for space, _ in self.pairs(seed))
+
+    def rest_past(self, seed):
+        return (get(f"/space/{space}/count?ts={text_of(ts)}") for space, ts in self.pairs(seed))
+
+    def graphql_space(self, seed, **types):
+        return (post("/graphql", space_body(space, ts, **types)) for space, ts in self.pairs(seed))
+
+    def graphql_spaces(self, seed):
+        return itertools.repeat(post("/graphql", {"query": SPACES}))
+
+
+@dataclass
+class Shot:
+    """What one round of wrk saw."""
+
+    requests: int
+    seconds: float
+    p50_ms: float
+    p99_ms: float
+    laps: int
+    wrong: int
+
+    @property
+    def rate(self):
+        return (self.requests - self.wrong) / self.seconds
+
+
+def drive(address, folder, requests, *, connections, seconds, threads, pool=POOL, expect=None):
+    """Sends the requests over so many connections for so long. With `expect`, every body must hold this text."""
+    threads = min(threads, connections)
+    file = Path(folder) / "requests."
+    for thread in range(threads):
+        with open(f"{file}{thread}", "wb") as records:
+            for request in itertools.islice(requests, pool):
+                records.write(b"%08d%b" % (len(request), request))
+    command = ["wrk", f"-t{threads}", f"-c{connections}", f"-d{seconds}s", "--timeout", "60s", "-s", SCRIPT,
+               f"http://{address}", "--", file, *([expect] if expect else [])]
+    answer = subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE).stdout
+    shot = Shot(**json.loads(answer.splitlines()[-1]))
+    if not expect and shot.wrong:
+        raise SystemExit(f"{shot.wrong} of {shot.requests} answers from {address} were errors")
+    return shot

@@ -1,0 +1,399 @@
+"""The rows of the table: what each does, and what must come out of it."""
+
+import re
+import statistics
+import subprocess
+import threading
+import time
+import urllib.request
+
+from . import servers
+from .data import DPUS, rows as rows_of
+from .instants import text_of
+from .machine import flush_ms, resident_mb
+from .report import Finding
+from .requests import Reads, drive
+
+MB = 2**20
+# What one event takes in memory at the least: an instant, and a direction with what came before.
+EVENT_BYTES = 16
+EVENTS_PER_BODY = 500
+# Prepared requests for writing; a round that needs more of them ends the run.
+WRITES_PER_SECOND_MAX = 60_000
+MEMORY_CACHE_BYTES = 256 * MB
+ALL = {}
+
+
+def row(function):
+    ALL[function.__name__.replace("_", "-")] = function
+    return function
+
+
+def interleaved(run, sides):
+    """Runs every side once a round, the first of a round last in the next one; the figures of each side."""
+    figures = {name: [] for name in sides}
+    for number in range(run.rounds):
+        names = list(sides) if number % 2 == 0 else list(reversed(sides))
+        for name in names:
+            figures[name].append(sides[name](number))
+    return figures
+
+
+def millions(events):
+    return f"{events / 1e6:g} M events"
+
+
+# Reading, against constants.
+
+
+def reading(run, name, requests, bar, **checked):
+    """A kind of requests, against the same on the baseline."""
+    for data in run.data():
+        for database in run.databases:
+            url = run.loaded(database, data)
+            reads = getattr(Reads(data), requests)
+            with run.serve(url) as ours, run.baseline() as base:
+                servers.check(ours.address, data, **checked)
+                run.drive(ours, reads(0))
+
+                def side(server):
+                    return lambda number: run.drive(server, reads(number)).rate
+
+                rates = interleaved(run, {"ours": side(ours), "base": side(base)})
+                servers.check(ours.address, data, **checked)
+            against = "bare axum route" if requests.startswith("rest") else "async-graphql on constants"
+            yield Finding(name, f"{database.name}, {millions(data.events)}", "/s", rates["ours"], against,
+                          rates["base"], at_least=bar)
+
+
+@row
+def rest_now(run):
+    yield from reading(run, "rest-now", "rest_now", 0.75, graphql=False)
+
+
+@row
+def rest_past(run):
+    yield from reading(run, "rest-past", "rest_past", 0.65, graphql=False)
+
+
+@row
+def graphql_space(run):
+    yield from reading(run, "graphql-space", "graphql_space", 0.8, rest=False)
+
+
+@row
+def graphql_spaces(run):
+    yield from reading(run, "graphql-spaces", "graphql_spaces", 0.7, rest=False, nested=True)
+
+
+# Reading, when memory is scarce and when there is much data.
+
+
+@row
+def small_cache(run):
+    """Random instants over the whole span with a cache of a tenth of the data, against the peers."""
+    database = run.postgres()
+    if not database:
+        return
+    for data in run.data():
+        cache_bytes = data.events * EVENT_BYTES // 10
+        note = f"a cache of {cache_bytes / MB:.1f} MiB"
+        if not servers.knows_cache_bytes(run.binary("headcount")):
+            cache_bytes, note = None, "this server knows no --cache-bytes, so its cache was left as it is"
+        url = run.loaded(database, data)
+        with run.serve(url, cache_bytes) as ours:
+            servers.check(ours.address, data)
+            for kind in ("rest", "graphql"):
+                requests = "rest_past" if kind == "rest" else "graphql_space"
+                reads = getattr(Reads(data), requests)
+                peers = [peer for peer in run.readers if getattr(peer, kind)]
+
+                def mine(number):
+                    return run.drive(ours, reads(number)).rate
+
+                label = f"{kind}, {database.name}, {millions(data.events)}"
+                if not peers:
+                    yield Finding("small-cache", label, "/s", [mine(number) for number in range(run.rounds)],
+                                  "no peer", at_least=10, note=note)
+                for peer in peers:
+                    preset = run.peers_loaded(data)
+                    types = peer.types if kind == "graphql" else {}
+                    with run.serve_peer(peer, preset) as theirs:
+                        servers.check(theirs.address, data, rest=peer.rest, graphql=peer.graphql, now=False,
+                                      samples=20, **peer.types)
+                        rates = interleaved(run, {
+                            "ours": mine, "peer": lambda number: run.drive(theirs, reads(number, **types)).rate})
+                    yield Finding("small-cache", label, "/s", rates["ours"], peer.product, rates["peer"],
+                                  at_least=10, note=note)
+            servers.check(ours.address, data)
+
+
+@row
+def growth(run):
+    """The median latency of a count at a random instant, one request at a time: much data against little."""
+    sizes = sorted(run.data(), key=lambda data: data.events)
+    if len(sizes) < 2:
+        run.say("growth needs two sizes: it is left out")
+        return
+    few, many = sizes[0], sizes[-1]
+    for database in run.databases:
+        with run.serve(run.loaded(database, few)) as little, run.serve(run.loaded(database, many)) as much:
+            sides = {"few": (little, few), "many": (much, many)}
+            for server, data in sides.values():
+                servers.check(server.address, data, graphql=False)
+                run.drive(server, Reads(data).rest_past(0), connections=1)
+
+            def side(server, data):
+                return lambda number: run.drive(server, Reads(data).rest_past(number), connections=1).p50_ms * 1000
+
+            times = interleaved(run, {name: side(*pair) for name, pair in sides.items()})
+        yield Finding("growth", f"{database.name}, {millions(many.events)}", "µs", times["many"],
+                      millions(few.events), times["few"], at_most=1.3)
+
+
+@row
+def memory(run):
+    """What is resident after counts at random instants and of all spaces, with the most data there is."""
+    data = max(run.data(), key=lambda data: data.events)
+    known = servers.knows_cache_bytes(run.binary("headcount"))
+    cache_bytes, note = (MEMORY_CACHE_BYTES, "") if known else (None, "this server knows no --cache-bytes")
+    for database in run.databases:
+        with run.serve(run.loaded(database, data), cache_bytes) as ours:
+            for number in range(run.rounds):
+                run.drive(ours, Reads(data).rest_past(number))
+                run.drive(ours, Reads(data).graphql_spaces(number))
+            servers.check(ours.address, data)
+            resident = resident_mb(ours.pid)
+        allowed = (cache_bytes or 0) / MB + 150
+        yield Finding("memory", f"{database.name}, {millions(data.events)}", "MiB", [resident],
+                      "the cache and 150 MiB", [allowed], at_most=1, note=note)
+
+
+@row
+def correction(run):
+    """An assignment of a year back corrected, and a count after it, with a million events since and a thousand."""
+    lines = run.output("correction").splitlines()
+    for place, what in ((1, "a correction"), (2, "a count after it")):
+        few, many = (microseconds(re.split(r"\s{2,}", line.strip())[place]) for line in lines[1:3])
+        yield Finding("correction", f"SQLite, {what}, 1 M events", "µs", [many], "0.001 M events", [few], at_most=1.3)
+
+
+def microseconds(text):
+    number, unit = re.fullmatch(r"([\d.]+)(ns|µs|ms|s)", text).groups()
+    return float(number) * {"ns": 1e-3, "µs": 1, "ms": 1e3, "s": 1e6}[unit]
+
+
+# Writing many events.
+
+
+def load_rate(run, name, csv, rows):
+    """Rows a second of a whole `seed --csv`: reading the file, storing and tallying."""
+    start = time.perf_counter()
+    run.seed(name, "--csv", csv)
+    return rows / (time.perf_counter() - start)
+
+
+def with_plan(run, database, data, name):
+    """An empty database that has the floor plan."""
+    url = database.create(name)
+    run.seed(url, "--plan", data.plan)
+    database.settle()
+    return url
+
+
+@row
+def load_sqlite(run):
+    """A bulk load, against prepared inserts into a bare table."""
+    database = run.sqlite()
+    if not database:
+        return
+    data = run.data()[0]
+    serials = {}
+    rows = [(serials.setdefault(serial, len(serials)), ts, direction) for ts, direction, serial in rows_of(data.csv)]
+
+    def load(_):
+        url = with_plan(run, database, data, "load")
+        rate = load_rate(run, url, data.csv, data.rows)
+        expect(database.events("load"), data.events)
+        database.drop("load")
+        return rate
+
+    def raw(_):
+        database.settle()
+        return database.raw_rate("raw", rows)
+
+    rates = interleaved(run, {"load": load, "raw": raw})
+    yield Finding("load-sqlite", f"SQLite, {millions(data.events)}", "rows/s", rates["load"], "prepared inserts",
+                  rates["raw"], at_least=0.5)
+
+
+@row
+def load_postgres(run):
+    """A bulk load, against inserts by arrays into the same partitioned table without tallies."""
+    database = run.postgres()
+    if not database:
+        return
+    data = run.data()[0]
+    rates = {"load": [], "raw": []}
+    for _ in range(run.rounds):
+        # One after the other in one database: the raw inserts find the partitions that the load made.
+        url = with_plan(run, database, data, "load")
+        rates["load"].append(load_rate(run, url, data.csv, data.rows))
+        expect(database.events("load"), data.events)
+        database.forget_events("load")
+        rows, seconds = run.output("unnest", url, data.csv).split()
+        rates["raw"].append(int(rows) / float(seconds))
+        expect(database.events("load"), data.events)
+        database.drop("load")
+    yield Finding("load-postgres", f"PostgreSQL, {millions(data.events)}", "rows/s", rates["load"],
+                  "inserts by arrays", rates["raw"], at_least=0.6)
+
+
+@row
+def shuffled(run):
+    """A bulk load of events that are all late by up to ten days, against one in order."""
+    data = run.data()[0]
+    late = data.late()
+    for database in run.databases:
+        def load(csv):
+            def timed(_):
+                rate = load_rate(run, with_plan(run, database, data, "load"), csv, data.rows)
+                expect(database.events("load"), data.events)
+                database.drop("load")
+                return rate
+            return timed
+
+        rates = interleaved(run, {"late": load(late), "in order": load(data.csv)})
+        yield Finding("shuffled", f"{database.name}, {millions(data.events)}", "rows/s", rates["late"], "in order",
+                      rates["in order"], at_least=0.7)
+
+
+def expect(given, expected):
+    if given != expected:
+        raise SystemExit(f"{given} events are stored, not {expected}")
+
+
+# Writing single events.
+
+
+@row
+def mutations(run):
+    """One event a mutation, answered once it is durable; against the peers, and against one flush of the disk."""
+    data = run.data()[0]
+    for database in run.databases:
+        for clients, bar in ((1, None), (32, 4), (256, 8)):
+            url = database.copy(run.loaded_name(database, data), "writes")
+            shots, flushes = [], []
+            with run.serve(url) as ours:
+                before = database.events("writes")
+
+                def mine(_):
+                    flushes.append(flush_ms(run.folder, run.seconds / 4))
+                    shot = run.write(ours, servers.mutations, clients, '"accepted":1')
+                    shots.append(shot)
+                    return shot.rate
+
+                label = f"{database.name}, {clients} clients"
+                findings = []
+                for peer in run.writers if bar else []:
+                    with run.serve_peer(peer, run.peers_loaded(data)) as theirs:
+                        rates = interleaved(run, {
+                            "ours": mine, "peer": lambda _: run.write(theirs, peer.writes, clients, peer.stored).rate})
+                    run.forget_peer_events(data)
+                    findings.append(Finding("mutations", label, "/s", rates["ours"], peer.product, rates["peer"],
+                                            at_least=bar))
+                if not findings:
+                    rates = [mine(number) for number in range(run.rounds)]
+                    findings.append(Finding("mutations", label, "/s", rates, "no peer", at_least=bar))
+                yield from findings
+                answered = sum(shot.requests - shot.wrong for shot in shots)
+                stored = database.events("writes") - before
+                # What was underway when a round ended may be stored without anybody having been told.
+                if not answered <= stored <= answered + clients * len(shots):
+                    raise SystemExit(f"{stored} events are stored, and {answered} were acknowledged")
+            run.verify(url)
+            yield Finding("mutations", f"{label}, median latency", "ms", [shot.p50_ms for shot in shots],
+                          "one flush of 8 KiB", flushes)
+            database.drop("writes")
+
+
+# Reading while others write.
+
+
+class Sender:
+    """Posts bodies of events over a few connections, as fast as they are taken or at a rate."""
+
+    CONNECTIONS = 4
+
+    def __init__(self, address, first_ms):
+        self.address, self.next_ms, self.lock = address, first_ms, threading.Lock()
+
+    def body(self):
+        with self.lock:
+            first, self.next_ms = self.next_ms, self.next_ms + EVENTS_PER_BODY
+        lines = [f"{text_of(first + number)},{1 if number % 3 else -1},{1001 + number * 7 % DPUS}\n"
+                 for number in range(EVENTS_PER_BODY)]
+        return ("timestamp,direction,dpu_id\n" + "".join(lines)).encode()
+
+    def send(self, seconds, rate=None):
+        """How many events a second were stored, in so many seconds."""
+        pause = EVENTS_PER_BODY * self.CONNECTIONS / rate if rate else 0
+        # As many as could be needed, made beforehand so that making them takes nothing from the server.
+        bodies = [[self.body() for _ in range(int(seconds / pause) + 1 if rate else int(seconds * 200))]
+                  for _ in range(self.CONNECTIONS)]
+        stored = [0] * self.CONNECTIONS
+        start = time.monotonic()
+
+        def work(place):
+            for number, body in enumerate(bodies[place]):
+                time.sleep(max(0, start + number * pause + place * pause / self.CONNECTIONS - time.monotonic()))
+                if time.monotonic() - start > seconds:
+                    return
+                request = urllib.request.Request(f"http://{self.address}/events", body, {"Content-Type": "text/csv"})
+                with urllib.request.urlopen(request) as answer:
+                    if f'"accepted":{EVENTS_PER_BODY},'.encode() not in answer.read():
+                        raise SystemExit("events were not stored")
+                stored[place] += EVENTS_PER_BODY
+
+        workers = [threading.Thread(target=work, args=(place,)) for place in range(self.CONNECTIONS)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        return sum(stored) / (time.monotonic() - start)
+
+
+@row
+def reading_while_writing(run):
+    """The 99th percentile of reading while events come at half the rate that can be stored, against the idle one."""
+    data = run.data()[0]
+    for database in run.databases:
+        url = database.copy(run.loaded_name(database, data), "writes")
+        with run.serve(url) as ours:
+            reads = Reads(data).rest_past
+            sender = Sender(ours.address, data.end_ms)
+            most = statistics.median(sender.send(run.seconds) for _ in range(run.rounds))
+            for connections in (4, run.connections):
+                rates = []
+
+                def idle(number):
+                    return run.drive(ours, reads(number), connections=connections).p99_ms
+
+                def busy(number):
+                    writing = threading.Thread(
+                        target=lambda: rates.append(sender.send(run.seconds + 1, most / 2)))
+                    writing.start()
+                    time.sleep(0.5)
+                    try:
+                        return idle(number)
+                    finally:
+                        writing.join()
+
+                idle(0)
+                times = interleaved(run, {"busy": busy, "idle": idle})
+                note = f"{statistics.median(rates):,.0f} of at most {most:,.0f} events/s"
+                yield Finding("reading-while-writing", f"{database.name}, {connections} connections, p99", "ms",
+                              times["busy"], "idle", times["idle"], at_most=3, note=note)
+            servers.check(ours.address, data, now=False)
+        run.verify(url)
+        database.drop("writes")

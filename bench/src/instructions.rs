@@ -1,0 +1,143 @@
+//! One hot path, so many times: what `bench/instructions` counts the instructions of.
+//!
+//! `instructions PATH TIMES` sets up a small world on SQLite, through the public interfaces, and then does the same
+//! thing so many times on one thread. Between a run and a longer one the set-up is the same, and cancels out.
+
+use std::fmt::Write;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use anyhow::{Context, bail, ensure};
+use api::app::App;
+use api::clock::Clock;
+use api::database::Database;
+use api::server;
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{Request, StatusCode};
+use entity::Instant;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tower::ServiceExt;
+
+const SPACES: usize = 50;
+const DPUS: usize = 100;
+const DAYS: usize = 10;
+const EVENTS: usize = 20_000;
+/// How many events one batch has.
+const BATCH: usize = 1_000;
+const DAY_MS: usize = 86_400_000;
+const START: Instant = Instant::from_ms(1_741_000_000_000);
+const SPACE: &str =
+    "query ($id: ID!, $ts: DateTime) { space(id: $id) { name count(ts: $ts) dpus { name } } }";
+const SPACES_NOW: &str = "{ spaces(first: 50) { nodes { id name count dpus { name } } } }";
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> anyhow::Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let (path, times) = arguments.next().zip(arguments.next()).context("name a PATH and how many TIMES")?;
+    let times = usize::from_str(&times)?;
+    if path == "timestamp-parse" {
+        return parse(times);
+    }
+    let world = World::new().await?;
+    for number in 0..times {
+        let at = instant(number * 7_919_017 % (DAYS * DAY_MS));
+        let space = number % SPACES + 1;
+        match path.as_str() {
+            "rest-now" => world.get(&format!("/space/{space}/count")).await?,
+            "rest-past" => world.get(&format!("/space/{space}/count?ts={at}")).await?,
+            "graphql-space" => world.graphql(SPACE, json!({ "id": space, "ts": at.to_string() })).await?,
+            "graphql-spaces" => world.graphql(SPACES_NOW, Value::Null).await?,
+            "ingest-one" => world.ingest(EVENTS + number, 1).await?,
+            "ingest-batch" => world.ingest(EVENTS + number * BATCH, BATCH).await?,
+            _ => bail!("there is no path {path:?}"),
+        }
+    }
+    Ok(())
+}
+
+fn parse(times: usize) -> anyhow::Result<()> {
+    for _ in 0..times {
+        std::hint::black_box("2025-03-06T15:34:00.123Z").parse::<Instant>()?;
+    }
+    Ok(())
+}
+
+/// So many milliseconds after the start.
+fn instant(ms: usize) -> Instant {
+    START.plus_ms(i64::try_from(ms).unwrap_or_default())
+}
+
+/// The service over a database with two doors a space and events at all of them.
+struct World {
+    router: Router,
+    _folder: TempDir,
+}
+
+impl World {
+    async fn new() -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let url = format!("sqlite://{}?mode=rwc", folder.path().join("bench.db").display());
+        let database = Database::connect(&url).await?;
+        database.migrate().await?;
+        let now = instant(2 * DAYS * DAY_MS);
+        let (app, _recording) = App::start(database, Clock::from_fn(move || now));
+        let world = Self { router: server::router(Arc::clone(&app)), _folder: folder };
+        for space in 1..=SPACES {
+            let create = "mutation ($name: String!) { spaceCreate(input: { name: $name }) { space { id } } }";
+            world.graphql(create, json!({ "name": format!("Room {space}") })).await?;
+        }
+        for dpu in 1..=DPUS {
+            let create = "mutation ($serial: String!, $name: String!) {
+                dpuCreate(input: { serial: $serial, name: $name }) { dpu { id } } }";
+            world
+                .graphql(create, json!({ "serial": dpu.to_string(), "name": format!("Door {dpu}") }))
+                .await?;
+            let assign = "mutation ($dpu: ID!, $space: ID!) {
+                assignmentCreate(input: { dpu: $dpu, space: $space, placement: INSIDE }) { assignment { id } } }";
+            world.graphql(assign, json!({ "dpu": dpu, "space": dpu % SPACES + 1 })).await?;
+        }
+        for first in (0..EVENTS).step_by(BATCH) {
+            world.ingest(first, BATCH).await?;
+        }
+        // Whatever is kept from one request to the next is there when counting begins.
+        for space in 1..=SPACES {
+            world.get(&format!("/space/{space}/count?ts={START}")).await?;
+        }
+        world.graphql(SPACES_NOW, Value::Null).await?;
+        Ok(world)
+    }
+
+    async fn get(&self, uri: &str) -> anyhow::Result<()> {
+        self.send(Request::get(uri).body(Body::empty())?).await
+    }
+
+    async fn graphql(&self, query: &str, variables: Value) -> anyhow::Result<()> {
+        let body = json!({ "query": query, "variables": variables }).to_string();
+        let request = Request::post("/graphql").header("content-type", "application/json");
+        self.send(request.body(Body::from(body))?).await
+    }
+
+    /// Sends the events with these numbers, as CSV. They lie within the days, and no two are alike.
+    async fn ingest(&self, first: usize, count: usize) -> anyhow::Result<()> {
+        let mut body = String::from("timestamp,direction,dpu_id\n");
+        for number in first..first + count {
+            let ts = instant(number * (DAYS * DAY_MS / EVENTS) % (DAYS * DAY_MS) + number / EVENTS);
+            let direction = if number % 3 == 0 { -1 } else { 1 };
+            writeln!(body, "{ts},{direction},{}", number % DPUS + 1)?;
+        }
+        self.send(Request::post("/events").header("content-type", "text/csv").body(Body::from(body))?).await
+    }
+
+    async fn send(&self, request: Request<Body>) -> anyhow::Result<()> {
+        let response = self.router.clone().oneshot(request).await?;
+        let status = response.status();
+        let body = to_bytes(response.into_body(), usize::MAX).await?;
+        let fault = status != StatusCode::OK
+            || body.starts_with(b"{\"errors\"")
+            || body.windows(16).any(|part| part == b"\"userErrors\":[{\"");
+        ensure!(!fault, "{status}: {}", String::from_utf8_lossy(&body));
+        Ok(())
+    }
+}
