@@ -12,7 +12,8 @@ import urllib.error
 import urllib.request
 from contextlib import contextmanager
 
-FLUSH_BYTES = 8192
+PAGE = b"\0" * 8192
+PAGES = 1024
 START_SECONDS_MAX = 60
 
 
@@ -65,12 +66,15 @@ def resident_mb(pid):
 
 def flush_ms(folder, seconds):
     """The median time of writing one page and waiting until it is on the disk, as a commit does at the least."""
-    path, page, times = os.path.join(folder, "flushes"), b"\0" * FLUSH_BYTES, []
+    path, times = os.path.join(folder, "flushes"), []
     file = os.open(path, os.O_RDWR | os.O_CREAT)
     try:
+        # Into a file that does not grow any more, like a log that is written anew.
+        os.write(file, PAGE * PAGES)
+        os.fsync(file)
         deadline = time.perf_counter() + seconds
         while (start := time.perf_counter()) < deadline:
-            os.pwrite(file, page, len(times) % 1024 * FLUSH_BYTES)
+            os.pwrite(file, PAGE, len(times) % PAGES * len(PAGE))
             os.fdatasync(file)
             times.append((time.perf_counter() - start) * 1000)
     finally:
