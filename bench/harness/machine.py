@@ -52,6 +52,12 @@ def wait_for(url, process, log):
             time.sleep(0.05)
 
 
+def answers(address):
+    host, port = address.split(":")
+    with socket.socket() as probe:
+        return probe.connect_ex((host, int(port))) == 0
+
+
 def free_address():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -10,8 +10,11 @@ from pathlib import Path
 
 from . import data as files
 from .instants import ms_of, text_of
-from .machine import free_address, running
+from .machine import answers, free_address, running
 from .requests import INGEST, SPACES, post, space_body
+
+# Where the peers' PostgreSQL server listens.
+PEERS_PORT = os.environ.get("PEERS_PGPORT", "55432")
 
 
 @dataclass
@@ -107,12 +110,13 @@ class Peer:
         return kinds.get(self.kind, self.kind) + how
 
     @staticmethod
-    def load(scripts, data):
+    def load(scripts, data, say):
         """Loads the data into the peers' database, unless it is there."""
         state = Path(os.environ.get("PEERS_STATE", "/tmp/peers"))
         preset = f"headcount{data.events}"
         folder = state / "data" / preset
         if not (folder / "loaded").exists():
+            say(f"loading {data.events:,} events into the peers' database")
             files.write_for_peers(data, folder)
             subprocess.run([Path(scripts) / "bench.sh", "load", preset], check=True, stdout=subprocess.DEVNULL,
                            stderr=subprocess.DEVNULL)
@@ -121,6 +125,8 @@ class Peer:
 
     @contextmanager
     def serve(self, preset, log):
+        if answers(self.ADDRESS):
+            raise SystemExit(f"somebody else listens on {self.ADDRESS}, where the peers do")
         with running([self.script, "serve", preset, self.name], log, self.ADDRESS) as pid:
             yield Server(self.ADDRESS, pid)
 
