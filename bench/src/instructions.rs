@@ -10,6 +10,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail, ensure};
 use api::app::App;
 use api::clock::Clock;
+use api::config::CACHE_BYTES;
 use api::database::Database;
 use api::server;
 use axum::Router;
@@ -84,7 +85,8 @@ impl World {
         let database = Database::connect(&url).await?;
         database.migrate().await?;
         let now = instant(2 * DAYS * DAY_MS);
-        let (app, _recording) = App::start(database, Clock::from_fn(move || now));
+        let (app, _recording) = App::start(database, Clock::from_fn(move || now), CACHE_BYTES);
+        app.coherence.begins().await;
         let world = Self { router: server::router(Arc::clone(&app)), _folder: folder };
         for space in 1..=SPACES {
             let create = "mutation ($name: String!) { spaceCreate(input: { name: $name }) { space { id } } }";

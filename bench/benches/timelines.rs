@@ -1,0 +1,80 @@
+//! What odometers in memory cost: `cargo bench -p bench`.
+
+use api::counting::{Crossings, Reading};
+use api::database::Database;
+use api::timelines::{Commit, Timelines};
+use divan::{Bencher, black_box};
+use entity::Instant;
+use entity::event::Direction;
+use sea_orm::ConnectionTrait;
+
+const DPUS: i64 = 20;
+const DAYS: i64 = 90;
+const DAY_MS: i64 = 86_400_000;
+const ENOUGH: u64 = 1 << 30;
+
+fn main() {
+    divan::main();
+}
+
+/// Timelines of which everything is in memory, each day with so many crossings.
+fn known(crossings: i64) -> Timelines {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let folder = tempfile::tempdir().expect("a folder");
+        let url = format!("sqlite://{}?mode=rwc", folder.path().join("bench.db").display());
+        let database = Database::connect(&url).await.expect("a database");
+        database.migrate().await.expect("a schema");
+        let transaction = database.begin().await.expect("a transaction");
+        let numbers = |name: &str, below: i64| {
+            format!("{name}(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM {name} WHERE n + 1 < {below})")
+        };
+        let all = [("dpus", DPUS), ("days", DAYS), ("steps", crossings)].map(|(name, below)| numbers(name, below));
+        for insert in [
+            "INSERT INTO dpu SELECT n, 'dpu ' || n, NULL, 0, 0 FROM dpus".to_owned(),
+            format!(
+                "INSERT INTO event SELECT dpus.n, days.n * {DAY_MS} + steps.n * ({DAY_MS} / {crossings}), 1, 0, 0 \
+                 FROM dpus, days, steps"
+            ),
+            format!("INSERT INTO tally SELECT dpus.n, 24, days.n * {DAY_MS}, {crossings}, 0 FROM dpus, days"),
+        ] {
+            let sql = format!("WITH RECURSIVE {} {insert}", all.join(", "));
+            transaction.execute_unprepared(&sql).await.expect("rows");
+        }
+        transaction.commit().await.expect("a commit");
+        let timelines = Timelines::new(ENOUGH);
+        let days = (0..DPUS).flat_map(|dpu| (0..DAYS).map(move |day| (dpu, day)));
+        let readings: Vec<_> = days.map(|(dpu, day)| reading(dpu, day * DAY_MS + 1)).collect();
+        timelines.read(database.reader(), &readings).await.expect("odometers");
+        timelines
+    })
+}
+
+fn reading(dpu: i64, ms: i64) -> Reading {
+    Reading { dpu, at: Instant::from_ms(ms) }
+}
+
+/// An odometer at instants all over the days: the same whatever a day holds, but for the steps of a binary search.
+#[divan::bench(args = [100, 10_000])]
+fn show(bencher: Bencher, crossings: i64) {
+    let timelines = known(crossings);
+    let mut number: i64 = 0;
+    bencher.bench_local(|| {
+        number += 1;
+        let shown = timelines.show(reading(number % DPUS, number * 1_299_709 % (DAYS * DAY_MS)));
+        assert!(black_box(shown).is_some());
+    });
+}
+
+/// A commit of one event, of the last day or of the first.
+#[divan::bench(args = [DAYS - 1, 0])]
+fn patch(bencher: Bencher, day: i64) {
+    let timelines = known(100);
+    let mut total = 100;
+    bencher.bench_local(|| {
+        total += 1;
+        let start = Instant::from_ms(day * DAY_MS);
+        let event = (0, start.plus_ms(DAY_MS / 2), Direction::Toward);
+        timelines.patch(Commit::new([event], [(0, start, Crossings { toward: total, away: 0 })]));
+    });
+}
