@@ -77,7 +77,8 @@ fn account_net(bencher: Bencher<'_, '_>, days: i64) {
     let at = after_days(days / 2);
     bencher.bench(|| {
         let read = |dpu: i64| &odometers[usize::try_from(dpu).unwrap_or_default()];
-        Account::new(black_box(&assignments), None, at).net(|reading| read(reading.dpu).at(reading.at))
+        Account::new(black_box(&assignments), None, black_box(at))
+            .net(|reading| read(reading.dpu).at(reading.at))
     });
 }
 
@@ -86,7 +87,7 @@ fn account_net(bencher: Bencher<'_, '_>, days: i64) {
 fn account_net_of_known_readings(bencher: Bencher<'_, '_>) {
     let assignments = assignments();
     bencher.bench(|| {
-        Account::new(black_box(&assignments), None, after_days(1))
+        Account::new(black_box(&assignments), None, black_box(after_days(1)))
             .net(|reading| Crossings { toward: reading.at.ms(), away: reading.dpu })
     });
 }

@@ -51,8 +51,9 @@ class Data:
             with open(self.csv) as file:
                 header, *lines = file
             arrival = [ms_of(line[1:].partition('"')[0]) + chance.randrange(LATE_DAYS * DAY_MS) for line in lines]
+            in_order = sorted(range(len(lines)), key=arrival.__getitem__)
             with open(path, "w") as file:
-                file.writelines(chain([header], (lines[place] for place in sorted(range(len(lines)), key=arrival.__getitem__))))
+                file.writelines(chain([header], (lines[place] for place in in_order)))
         return path
 
 
