@@ -1,0 +1,24 @@
+import { svelte } from '@sveltejs/vite-plugin-svelte';
+import { defineConfig } from 'vite';
+
+const server = process.env.HEADCOUNT_URL ?? 'http://127.0.0.1:8000';
+
+export default defineConfig({
+  plugins: [svelte()],
+  build: {
+    // The Content-Security-Policy forbids `data:`.
+    assetsInlineLimit: 0,
+    chunkSizeWarningLimit: 5000,
+    rolldownOptions: {
+      input: ['index.html', 'graphiql.html'],
+      // GraphiQL's packages are full of directives that mean nothing here.
+      checks: { moduleLevelDirective: false },
+    },
+  },
+  server: {
+    proxy: {
+      '/graphql': { target: server, ws: true },
+      '^/(space|events|healthz|openapi.json)\\b': server,
+    },
+  },
+});
