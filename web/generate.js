@@ -1,4 +1,4 @@
-// Writes src/generated/operations.ts: a typed document for each operation in src/operations/*.graphql, with the
+// Writes generated/operations.ts: a typed document for each operation in src/operations/*.graphql, with the
 // types of ../schema.graphql that it uses.
 
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
@@ -36,5 +36,5 @@ const text = await codegen({
   plugins: [{ typescript: {} }, { typescriptOperations: {} }, { typedDocumentNode: {} }],
   pluginMap: { typescript, typescriptOperations, typedDocumentNode },
 });
-await mkdir(here('src/generated'), { recursive: true });
-await writeFile(here('src/generated/operations.ts'), text);
+await mkdir(here('generated'), { recursive: true });
+await writeFile(here('generated/operations.ts'), text);

@@ -15,6 +15,8 @@ export default defineConfig({
       checks: { moduleLevelDirective: false },
     },
   },
+  // `?worker` imports are Vite's own, and not to be bundled beforehand.
+  optimizeDeps: { exclude: ['graphiql/setup-workers/vite', '@graphiql/react/setup-workers/vite'] },
   server: {
     proxy: {
       '/graphql': { target: server, ws: true },

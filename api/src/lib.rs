@@ -8,6 +8,7 @@
 //! - [`feed`]: what the counts are now, told to whoever watches
 //! - [`graphql`]: the schema, one file a noun, and its HTTP handler
 //! - [`rest`]: the contract route and the routes beside it
+//! - [`pages`]: the dashboard and GraphiQL, carried in the binary
 //! - [`app`]: what every handler shares
 //! - [`server`]: every route in one router
 //! - [`verify`]: whether the database is what it must be
@@ -23,6 +24,7 @@ pub mod feed;
 pub mod floor_plan;
 pub mod graphql;
 pub mod ingest;
+pub mod pages;
 pub mod rest;
 pub mod server;
 pub mod telemetry;

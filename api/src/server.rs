@@ -4,13 +4,11 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::response::Redirect;
-use axum::routing::get;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::trace::TraceLayer;
 
 use crate::app::App;
-use crate::{graphql, rest};
+use crate::{graphql, pages, rest};
 
 /// The largest request body that is read, in bytes.
 const BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -18,7 +16,7 @@ const BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Everything that is served.
 pub fn router(app: Arc<App>) -> Router {
     Router::new()
-        .route("/", get(|| async { Redirect::temporary("/graphiql") }))
+        .merge(pages::router())
         .merge(graphql::router(Arc::clone(&app)))
         .merge(rest::router(app))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))

@@ -29,9 +29,7 @@ mod subscription;
 use std::sync::Arc;
 
 use async_graphql::SDLExportOptions;
-use async_graphql::http::GraphiQLSource;
 use axum::Router;
-use axum::response::Html;
 use axum::routing::get;
 
 use crate::app::App;
@@ -56,7 +54,7 @@ pub fn sdl() -> String {
     sdl
 }
 
-/// `/graphql`, and `/graphiql` to explore it with.
+/// `/graphql`.
 ///
 /// # Panics
 ///
@@ -64,15 +62,5 @@ pub fn sdl() -> String {
 #[expect(clippy::expect_used, reason = "a start-up invariant, and every test that starts a server checks it")]
 pub fn router(app: Arc<App>) -> Router {
     let executor = executor::Executor::new(app).expect("the schema is well-formed");
-    let page = Html(
-        GraphiQLSource::build()
-            .endpoint("/graphql")
-            .subscription_endpoint("/graphql")
-            .title("Headcount")
-            .finish(),
-    );
-    Router::new()
-        .route("/graphql", get(http::get).post(http::post))
-        .with_state(executor)
-        .route("/graphiql", get(|| async { page }))
+    Router::new().route("/graphql", get(http::get).post(http::post)).with_state(executor)
 }

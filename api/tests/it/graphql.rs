@@ -234,8 +234,5 @@ async fn graphql_over_http_keeps_to_its_specification() {
     }
     let put = Request::put("/graphql").body(Body::empty()).unwrap();
     assert_eq!(service.send(put).await.status, StatusCode::METHOD_NOT_ALLOWED);
-
-    let page = service.get("/graphiql").await;
-    assert!(page.status == StatusCode::OK && page.body.contains("/graphql"), "{}", page.body);
     service.finish().await;
 }

@@ -15,6 +15,7 @@ mod ingest;
 mod live;
 mod migrations;
 mod openapi;
+mod pages;
 mod past;
 mod schema;
 mod sequences;

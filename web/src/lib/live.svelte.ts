@@ -2,7 +2,7 @@
 
 import { stringifyDocument } from '@urql/core';
 import { SvelteMap } from 'svelte/reactivity';
-import { CountsDocument, type CountsSubscription } from '../generated/operations';
+import { CountsDocument, type CountsSubscription } from '../../generated/operations';
 import { session } from './session.svelte';
 import { connect } from './socket';
 

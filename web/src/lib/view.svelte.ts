@@ -1,7 +1,7 @@
 // What stretch of time is looked at, and which instant in it: kept in the address, so that it can be shared.
 
 import { searchParams } from 'sv-router';
-import type { Interval } from '../generated/operations';
+import type { Interval } from '../../generated/operations';
 import { DAY, HOUR, iso, MINUTE, SECOND } from './time';
 
 export const spans = [
