@@ -1,0 +1,153 @@
+import { accessible, expect, test } from './page';
+
+const card = (name: string) => `li:has(h2:text-is("${name}"))`;
+const ago = (minutes: number) => new Date(Date.now() - minutes * 60_000);
+
+test('an empty server says what to do next', async ({ page, start }) => {
+  const server = await start();
+  await page.goto(server.url);
+  await expect(page.getByRole('heading', { name: 'Nothing is counted yet' })).toBeVisible();
+  await accessible(page);
+  await page.getByRole('main').getByRole('link', { name: 'floor plan' }).click();
+  await expect(page.getByRole('heading', { name: 'Floor plan' })).toBeVisible();
+  await accessible(page);
+});
+
+test('a count changes within a second of the crossing', async ({ page, start }) => {
+  const server = await start();
+  await server.room('Hall', 'a', 10);
+  await server.ingest('a', [ago(3), ago(2)]);
+  await page.goto(server.url);
+  const count = page.locator(card('Hall')).locator('[data-count]');
+  await expect(count).toHaveText('2');
+  await expect(page.getByRole('meter', { name: 'Hall: 2 of 10' })).toBeVisible();
+  await server.ingest('a', [ago(1)]);
+  await expect(count).toHaveText('3', { timeout: 1_000 });
+  await expect(page.getByRole('heading', { level: 1 })).toHaveText('3 people in 1 space');
+});
+
+test('a space that somebody else creates appears', async ({ page, start }) => {
+  const server = await start();
+  await server.room('Hall', 'a');
+  await page.goto(server.url);
+  await expect(page.locator(card('Hall'))).toBeVisible();
+  await server.room('Studio', 'b');
+  await expect(page.locator(card('Studio'))).toBeVisible({ timeout: 20_000 });
+});
+
+test('nobody there, no data lately, below zero, full and unwatched are told apart', async ({ page, start }) => {
+  const server = await start();
+  for (const name of ['Empty', 'Silent', 'Below', 'Full', 'Busy']) await server.room(name, name, 2);
+  await server.ask('mutation { spaceCreate(input: { name: "Unwatched" }) { space { id } } }');
+  await server.ingest('Empty', [ago(2)]);
+  await server.ingest('Empty', [ago(1)], 'AWAY');
+  await server.ingest('Silent', [ago(3 * 24 * 60)]);
+  await server.ingest('Below', [ago(1)], 'AWAY');
+  await server.ingest('Full', [ago(2), ago(1)]);
+  await server.ingest('Busy', [ago(1)]);
+  await page.goto(server.url);
+  for (const [name, mark] of Object.entries({
+    Empty: 'Nobody there',
+    Silent: 'No data lately',
+    Below: 'Below zero',
+    Full: 'Full',
+    Busy: 'People there',
+    Unwatched: 'No sensor here',
+  })) {
+    await expect(page.locator(card(name))).toContainText(mark);
+  }
+  await expect(page.locator(card('Silent'))).toContainText('last crossing 3 days ago');
+  await accessible(page);
+  await page.emulateMedia({ colorScheme: 'dark' });
+  await accessible(page);
+  await page.setViewportSize({ width: 360, height: 740 });
+  await accessible(page);
+});
+
+test.describe('a server that goes', () => {
+  test.use({ tolerated: [/WebSocket connection|Failed to load resource/] });
+
+  test('is not reachable, and comes back by itself', async ({ page, start }) => {
+    const server = await start();
+    await server.room('Hall', 'a');
+    await server.ingest('a', [ago(1)]);
+    await page.goto(server.url);
+    await expect(page.locator(card('Hall'))).toContainText('People there');
+    await server.stop();
+    await expect(page.getByRole('status').filter({ hasText: 'Not reachable.' })).toBeVisible();
+    await expect(page.locator(card('Hall'))).toContainText('Not reachable');
+    await expect(page.locator(card('Hall')).locator('[data-count]')).toHaveText('1');
+    await accessible(page);
+    await server.startAgain();
+    await expect(page.locator(card('Hall'))).toContainText('People there', { timeout: 15_000 });
+  });
+
+  test('that wants a token gets one, by HTTP and by WebSocket', async ({ page, start }) => {
+    const server = await start();
+    await server.room('Hall', 'a');
+    const authorizations: (string | undefined)[] = [];
+    await page.route('**/graphql', async (route) => {
+      const { authorization } = await route.request().allHeaders();
+      authorizations.push(authorization);
+      if (authorization === 'Bearer right') return route.continue();
+      const errors = [{ message: 'no', extensions: { code: 'UNAUTHENTICATED' } }];
+      return route.fulfill({ status: 401, contentType: 'application/json', body: JSON.stringify({ errors }) });
+    });
+    const firsts: string[] = [];
+    page.on('websocket', (socket) => socket.once('framesent', ({ payload }) => firsts.push(String(payload))));
+    await page.goto(server.url);
+    await expect(page.getByRole('heading', { name: 'Sign in' })).toBeVisible();
+    await accessible(page);
+    await page.getByLabel('Token').fill('wrong');
+    await page.keyboard.press('Enter');
+    await expect(page.getByText('does not accept this token')).toBeVisible();
+    await page.getByLabel('Token').fill('right');
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await expect(page.locator(card('Hall'))).toBeVisible();
+    expect(authorizations.slice(0, 2)).toEqual([undefined, 'Bearer wrong']);
+    await expect.poll(() => firsts.at(-1)).toContain('"authorization":"Bearer right"');
+    await page.getByRole('button', { name: 'Sign out' }).click();
+    await expect(page.getByRole('heading', { name: 'Sign in' })).toBeVisible();
+  });
+});
+
+test('500 spaces stay smooth, by one subscription', async ({ page, start }) => {
+  test.setTimeout(120_000);
+  const server = await start();
+  const rooms = Array.from({ length: 500 }, (_, index) => `Room ${String(index).padStart(3, '0')}`);
+  for (const name of rooms) await server.room(name, name, 100);
+  let sockets = 0;
+  let subscriptions = 0;
+  page.on('websocket', (socket) => {
+    sockets++;
+    socket.on('framesent', ({ payload }) => (subscriptions += String(payload).includes('"subscribe"') ? 1 : 0));
+  });
+  await page.goto(server.url);
+  await expect(page.getByRole('listitem')).toHaveCount(500);
+
+  // How long the page is ever busy while every space changes, again and again.
+  await page.evaluate(() => {
+    const longest = { ms: 0, frames: 0 };
+    Object.assign(globalThis, { longest });
+    new PerformanceObserver((list) => {
+      for (const { duration } of list.getEntries()) longest.ms = Math.max(longest.ms, duration);
+    }).observe({ type: 'longtask' });
+    const frame = () => (longest.frames++, requestAnimationFrame(frame));
+    requestAnimationFrame(frame);
+  });
+  const begun = Date.now();
+  for (let round = 0; round < 20; round++) {
+    const ts = new Date();
+    await server.ask('mutation ($events: [EventInput!]!) { ingest(events: $events) { accepted } }', {
+      events: rooms.map((dpu) => ({ dpu, ts, direction: 'TOWARD', seq: round })),
+    });
+  }
+  await expect(page.getByRole('heading', { level: 1 })).toHaveText('10000 people in 500 spaces');
+  const { ms, frames } = await page.evaluate(() => (globalThis as unknown as { longest: { ms: number; frames: number } }).longest);
+  const rate = (frames * 1000) / (Date.now() - begun);
+  test.info().annotations.push({ type: 'smoothness', description: `longest task ${ms} ms, ${rate.toFixed(0)} frames a second` });
+  console.log(`500 spaces, 10000 changes: longest task ${ms} ms, ${rate.toFixed(0)} frames a second`);
+  expect(ms).toBeLessThan(500);
+  expect(rate).toBeGreaterThan(15);
+  expect([sockets, subscriptions]).toEqual([1, 1]);
+});

@@ -1,0 +1,117 @@
+// A Headcount server of its own on a free loopback port, over a database that goes away with it.
+
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { createInterface } from 'node:readline';
+
+const root = resolve(import.meta.dirname, '../..');
+const headcount = process.env.HEADCOUNT_BIN ?? join(root, 'target/debug/headcount');
+const seed = process.env.SEED_BIN ?? join(root, 'target/debug/seed');
+
+export class Server {
+  private constructor(
+    readonly url: string,
+    private readonly folder: string,
+    private process: ChildProcess,
+  ) {}
+
+  static async start({ sample = false } = {}): Promise<Server> {
+    const folder = await mkdtemp(join(tmpdir(), 'headcount-'));
+    const env = { ...process.env, DATABASE_URL: `sqlite://${folder}/headcount.db?mode=rwc`, RUST_LOG: 'headcount=info' };
+    if (sample) {
+      const { status, stderr } = spawnSync(seed, { env });
+      if (status !== 0) throw new Error(`${seed}: ${stderr}`);
+    }
+    const [url, child] = await run(env, '127.0.0.1:0');
+    return new Server(url, folder, child);
+  }
+
+  /** Ends the process; the database stays, and so does the address. */
+  async stop() {
+    const gone = once(this.process, 'exit');
+    this.process.kill();
+    await gone;
+  }
+
+  async startAgain() {
+    const env = { ...process.env, DATABASE_URL: `sqlite://${this.folder}/headcount.db?mode=rwc`, RUST_LOG: 'headcount=info' };
+    [, this.process] = await run(env, new URL(this.url).host);
+  }
+
+  /** Ends the process, if it runs, and with it goes the database. */
+  async end() {
+    if (this.process.exitCode === null) await this.stop();
+    await rm(this.folder, { recursive: true });
+  }
+
+  /** What a test asks in passing, in its own words. */
+  async ask(query: string, variables: object = {}): Promise<any> {
+    const headers = { 'content-type': 'application/json' };
+    const response = await fetch(`${this.url}/graphql`, { method: 'POST', headers, body: JSON.stringify({ query, variables }) });
+    const { data, errors } = await response.json();
+    if (errors) throw new Error(JSON.stringify(errors));
+    return data;
+  }
+
+  /** A space under whose doorway a DPU hangs inside; the space's id. */
+  async room(name: string, serial: string, capacity: number | null = null): Promise<string> {
+    const { spaceCreate } = await this.ask(
+      'mutation ($input: SpaceCreateInput!) { spaceCreate(input: $input) { space { id } } }',
+      { input: { name, capacity } },
+    );
+    const { dpuCreate } = await this.ask(
+      'mutation ($serial: String!) { dpuCreate(input: { serial: $serial }) { dpu { id } } }',
+      { serial },
+    );
+    const space = spaceCreate.space.id;
+    await this.ask(
+      'mutation ($dpu: ID!, $space: ID!) { assignmentCreate(input: { dpu: $dpu, space: $space, placement: INSIDE }) { userErrors { message } } }',
+      { dpu: dpuCreate.dpu.id, space },
+    );
+    return space;
+  }
+
+  /** People who enter, or with `AWAY` leave, at these instants. */
+  async ingest(dpu: string, instants: (Date | string)[], direction = 'TOWARD') {
+    const events = instants.map((ts, seq) => ({ dpu, ts, direction, seq }));
+    const { ingest } = await this.ask('mutation ($events: [EventInput!]!) { ingest(events: $events) { accepted } }', { events });
+    if (ingest.accepted !== events.length) throw new Error(`accepted ${ingest.accepted} of ${events.length}`);
+  }
+
+  async restCount(space: string, ts: string): Promise<number> {
+    const response = await fetch(`${this.url}/space/${space}/count?ts=${ts}`);
+    return ((await response.json()) as { count: number }).count;
+  }
+
+  /** Loads the sample's events once more, later by so many days that the last of them were today. */
+  async sampleUntilToday() {
+    const rows = (await readFile(join(root, 'seed/sample/events.csv'), 'utf8')).trim().split('\n').slice(1);
+    const day = 24 * 60 * 60 * 1000;
+    const events = rows.map((row) => row.replaceAll('"', '').split(',') as [string, string, string]);
+    const last = Math.max(...events.map(([ts]) => Date.parse(ts)));
+    const later = Math.ceil((Date.now() - last) / day) * day;
+    const moved = events
+      .map(([ts, direction, dpu]) => [new Date(Date.parse(ts) + later).toISOString(), direction, dpu])
+      .filter(([ts]) => ts! < new Date().toISOString());
+    const body = ['timestamp,direction,dpu_id', ...moved.map((row) => row.join(','))].join('\n');
+    const response = await fetch(`${this.url}/events`, { method: 'POST', headers: { 'content-type': 'text/csv' }, body });
+    if (!response.ok) throw new Error(await response.text());
+  }
+}
+
+/** Returns when the server says where it listens. */
+async function run(env: NodeJS.ProcessEnv, listen: string): Promise<[string, ChildProcess]> {
+  const child = spawn(headcount, { env: { ...env, LISTEN: listen }, stdio: ['ignore', 'inherit', 'pipe'] });
+  for await (const line of createInterface(child.stderr!)) {
+    const [url] = /http:\/\/127\.0\.0\.1:\d+/.exec(line) ?? [];
+    if (url) {
+      child.stderr!.resume();
+      return [url, child];
+    }
+    console.error(line);
+  }
+  throw new Error('the server has ended');
+}
