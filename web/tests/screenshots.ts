@@ -8,7 +8,7 @@ test('screenshots', async ({ page, start }) => {
   const server = await start({ sample: true });
   await server.sampleUntilToday();
   for (const space of [1, 2]) {
-    const rule = { space, timeOfDay: '04:00', firstDay: new Date(Date.now() - 20 * DAY).toISOString().slice(0, 10) };
+    const rule = { space, timeOfDay: '04:00', count: 3, firstDay: new Date(Date.now() - 20 * DAY).toISOString().slice(0, 10) };
     await server.ask('mutation ($rule: ResetRuleCreateInput!) { resetRuleCreate(input: $rule) { userErrors { message } } }', { rule });
   }
   const picture = (name: string) => page.screenshot({ path: `../docs/${name}.png` });
