@@ -31,7 +31,7 @@ fn main() {
     let made = if wanted { make(Path::new("../web"), &pages) } else { Err("not wanted".to_owned()) };
     if let Err(reason) = made {
         println!("cargo::warning=the server is built without its pages: {}", reason.replace('\n', " "));
-        // A folder must be there, though nothing be in it. It may not have been there, and the compiler will tell if it is not.
+        // An empty folder is what the binary then carries.
         let _ = fs::remove_dir_all(&pages);
         let _ = fs::create_dir_all(&pages);
     }

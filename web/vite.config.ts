@@ -4,7 +4,7 @@ import { defineConfig } from 'vite';
 const server = process.env.HEADCOUNT_URL ?? 'http://127.0.0.1:8000';
 
 export default defineConfig({
-  plugins: [svelte()],
+  plugins: [svelte({ configFile: false })],
   build: {
     // The Content-Security-Policy forbids `data:`.
     assetsInlineLimit: 0,
