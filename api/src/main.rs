@@ -13,6 +13,9 @@ use api::database::Database;
 use api::{graphql, server, telemetry, verify};
 use clap::{Args, Parser, Subcommand};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// How many people are in a space, now or at any instant of the past.
 #[derive(Debug, Parser)]
 #[command(version, about, args_conflicts_with_subcommands = true)]

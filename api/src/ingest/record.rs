@@ -183,18 +183,27 @@ async fn insert_on_sqlite(
 }
 
 /// Inserts those that are not there, and says how many those were.
+///
+/// The rows are written into the statement, since all of them are numbers: SQLite parses that in half the time that it
+/// takes to take them out of JSON.
 async fn insert_new(
     transaction: &impl ConnectionTrait,
     identities: &[Identity],
     now: Instant,
 ) -> Result<u64, DbErr> {
-    let sql = format!(
-        "INSERT INTO event (dpu_id, ts, direction, seq, created) SELECT {SENT}, $2 FROM json_each($1) WHERE TRUE \
-         ON CONFLICT DO NOTHING"
-    );
-    let statement =
-        Statement::from_sql_and_values(DatabaseBackend::Sqlite, sql, [sent(identities), now.into()]);
-    Ok(transaction.execute_raw(statement).await?.rows_affected())
+    let mut inserted = 0;
+    for rows in identities.chunks(STATEMENT_ROWS) {
+        let mut sql = String::with_capacity(100 + rows.len() * 48);
+        sql.push_str("INSERT INTO event (dpu_id, ts, direction, seq, created) VALUES ");
+        for (index, Identity { dpu_id, ts, direction, seq }) in rows.iter().enumerate() {
+            let comma = if index > 0 { "," } else { "" };
+            // Writing to a string cannot fail.
+            let _ = write!(sql, "{comma}({dpu_id},{},{},{seq},{})", ts.ms(), direction.sign(), now.ms());
+        }
+        sql.push_str(" ON CONFLICT DO NOTHING");
+        inserted += transaction.execute_unprepared(&sql).await?.rows_affected();
+    }
+    Ok(inserted)
 }
 
 /// Those that are there.
@@ -202,11 +211,11 @@ async fn stored(
     transaction: &impl ConnectionTrait,
     identities: &[Identity],
 ) -> Result<AHashSet<Identity>, DbErr> {
-    let sql = format!(
-        "SELECT dpu_id, ts, direction, seq FROM event \
-         WHERE (dpu_id, ts, direction, seq) IN (SELECT {SENT} FROM json_each($1))"
-    );
-    let statement = Statement::from_sql_and_values(DatabaseBackend::Sqlite, sql, [sent(identities)]);
+    let sql = "SELECT dpu_id, ts, direction, seq FROM event WHERE (dpu_id, ts, direction, seq) IN \
+        (SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each($1))";
+    let sent: Vec<_> = identities.iter().map(|i| (i.dpu_id, i.ts.ms(), i.direction.sign(), i.seq)).collect();
+    let values = [serde_json::json!(sent).to_string().into()];
+    let statement = Statement::from_sql_and_values(DatabaseBackend::Sqlite, sql, values);
     transaction.query_all_raw(statement).await?.iter().map(identity).collect()
 }
 
@@ -237,24 +246,11 @@ async fn add_to_tallies(
     transaction.query_all_raw(Statement::from_sql_and_values(DatabaseBackend::Sqlite, sql, values)).await
 }
 
+/// How many rows one statement inserts into SQLite.
+const STATEMENT_ROWS: usize = 1_000;
+
 const ADD_TO_TALLY: &str = "ON CONFLICT (dpu_id, resolution, bucket) \
     DO UPDATE SET toward = tally.toward + excluded.toward, away = tally.away + excluded.away";
-
-/// The columns of an event's identity, of what [`sent`] writes.
-const SENT: &str = "value ->> 0, value ->> 1, value ->> 2, value ->> 3";
-
-/// The events as SQLite's `json_each` reads them.
-fn sent(identities: &[Identity]) -> Value {
-    let mut json = String::with_capacity(identities.len() * 32 + 2);
-    json.push('[');
-    for Identity { dpu_id, ts, direction, seq } in identities {
-        let comma = if json.len() > 1 { "," } else { "" };
-        // Writing to a string cannot fail.
-        let _ = write!(json, "{comma}[{dpu_id},{},{},{seq}]", ts.ms(), direction.sign());
-    }
-    json.push(']');
-    json.into()
-}
 
 fn identity(row: &QueryResult) -> Result<Identity, DbErr> {
     Ok(Identity {

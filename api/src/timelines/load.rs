@@ -1,7 +1,6 @@
 //! Reads days and pages from the database: whatever their number, in one statement, and so as of one instant.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use entity::Instant;
 use entity::tally::Resolution;
@@ -15,7 +14,7 @@ use crate::counting::Crossings;
 pub(super) async fn load(connection: &impl ConnectionTrait, lacking: &Lacking) -> Result<Loaded, DbErr> {
     let mut totals: BTreeMap<i64, Vec<(Instant, Crossings)>> =
         lacking.days.iter().map(|dpu| (*dpu, Vec::new())).collect();
-    let mut pages: BTreeMap<PageKey, Arc<_>> = BTreeMap::new();
+    let mut pages: BTreeMap<PageKey, _> = BTreeMap::new();
     let backend = connection.get_database_backend();
     for row in connection.query_all_raw(statement(backend, lacking)).await? {
         let (dpu, day): (i64, Instant) = (row.try_get_by_index(0)?, row.try_get_by_index(1)?);
@@ -31,7 +30,7 @@ pub(super) async fn load(connection: &impl ConnectionTrait, lacking: &Lacking) -
                 serde_json::from_str(&steps).map_err(|error| DbErr::Type(error.to_string()))?
             };
             let page = steps.into_iter().map(Step::from_number).collect();
-            pages.insert(PageKey { dpu, day }, Arc::new(page));
+            pages.insert(PageKey { dpu, day }, page);
         }
     }
     let days = totals.into_iter().map(|(dpu, mut totals)| {

@@ -14,7 +14,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ahash::RandomState;
 use entity::Instant;
@@ -56,7 +56,7 @@ pub(super) struct PageKey {
 #[derive(Clone, Debug)]
 enum Entry {
     Days { era: u64, days: Days },
-    Page(Arc<Page>),
+    Page(Page),
 }
 
 /// What the memory lacks for some readings, to be read from the database all at once.
@@ -76,7 +76,7 @@ pub(super) struct Lacking {
 #[derive(Debug, Default)]
 pub(super) struct Loaded {
     pub(super) days: BTreeMap<i64, Days>,
-    pub(super) pages: BTreeMap<PageKey, Arc<Page>>,
+    pub(super) pages: BTreeMap<PageKey, Page>,
 }
 
 /// What one commit has added to one DPU's timeline.
@@ -100,7 +100,7 @@ impl Loaded {
         let key = PageKey::of(reading);
         let (before, during) = self.days.get(&key.dpu).map(|days| days.around(key.day)).unwrap_or_default();
         let page = self.pages.get(&key);
-        if page.map_or(0, |page| page.len()) != during.count() {
+        if page.map_or(0, Page::len) != during.count() {
             tracing::warn!(
                 dpu = key.dpu, day = %key.day,
                 "a day's tally differs from its events: run `headcount verify`"
@@ -114,7 +114,7 @@ impl Entry {
     fn bytes(&self) -> usize {
         let beside = match self {
             Self::Days { days, .. } => days.heap_bytes(),
-            Self::Page(page) => size_of::<Page>() + page.heap_bytes(),
+            Self::Page(page) => page.heap_bytes(),
         };
         ENTRY_BYTES + beside
     }
@@ -149,7 +149,7 @@ impl Memory {
             |page: &Page| (page.len() == during.count()).then(|| before + page.until(key.day, reading.at));
         match loaded.pages.get(&key) {
             Some(page) => until(page),
-            None => until(&*self.page(key)?),
+            None => until(&self.page(key)?),
         }
     }
 
@@ -200,7 +200,7 @@ impl Memory {
             }
             let all = PageKey { dpu: *dpu, day: Instant::MIN }..=PageKey { dpu: *dpu, day: Instant::MAX };
             for (key, page) in loaded.pages.range(all).filter(|(_, page)| page.len() > 0) {
-                self.entries.insert(Key::Page(*key), Entry::Page(Arc::clone(page)));
+                self.entries.insert(Key::Page(*key), Entry::Page(page.clone()));
             }
         }
     }
@@ -216,7 +216,7 @@ impl Memory {
             if let Some(page) = self.page(key)
                 && page.len() + count(steps.len()) == total
             {
-                self.entries.insert(Key::Page(key), Entry::Page(Arc::new(page.with(steps))));
+                self.entries.insert(Key::Page(key), Entry::Page(page.with(steps)));
             }
         }
         let era = self.era();
@@ -262,7 +262,7 @@ impl Memory {
         }
     }
 
-    fn page(&self, key: PageKey) -> Option<Arc<Page>> {
+    fn page(&self, key: PageKey) -> Option<Page> {
         match self.entries.get(&Key::Page(key)) {
             Some(Entry::Page(page)) => Some(page),
             _ => None,

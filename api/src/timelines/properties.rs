@@ -5,8 +5,8 @@
 //! between them in every order that can be.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::thread;
 
 use entity::Instant;
@@ -64,7 +64,7 @@ impl Model {
                 .iter()
                 .filter(|(dpu, ts, ..)| *dpu == key.dpu && Resolution::Day.bucket(*ts) == key.day);
             let steps = of_day.map(|(_, ts, direction, _)| Step::new(key.day, *ts, *direction));
-            (*key, Arc::new(steps.collect()))
+            (*key, steps.collect())
         });
         Loaded { days: days.collect(), pages: pages.collect() }
     }
