@@ -12,6 +12,8 @@ use api::floor_plan::{ChangeError, FloorPlan, changes};
 use api::ingest::csv::CsvRows;
 use api::ingest::{Batch, Outcome, Partitions, Summary, record};
 use sea_orm::DatabaseTransaction;
+use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
 
 use crate::plan::{Changes, Plan};
 use crate::repeats::Repeats;
@@ -58,28 +60,19 @@ impl<'a> Loader<'a> {
     }
 
     /// Loads every row that can be, and tells `rejected` of each that cannot: its line and the reason.
+    ///
+    /// The next rows are read while the last are written; that many are in memory at a time, and no more.
     pub(crate) async fn load(
         &mut self,
-        text: impl BufRead,
+        text: impl BufRead + Send + 'static,
         keep_repeats: bool,
         mut rejected: impl FnMut(u64, &str) -> io::Result<()>,
     ) -> anyhow::Result<Loaded> {
-        let mut rows = CsvRows::new(text)?;
+        let rows = CsvRows::new(text)?;
         let mut loaded = Loaded { ignored_columns: rows.ignored_columns().to_vec(), ..Loaded::default() };
-        let mut repeats = keep_repeats.then(Repeats::default);
-        loop {
-            let (mut lines, mut batch) = (Vec::new(), Batch::new());
-            for row in rows.by_ref().take(COMMIT_ROWS) {
-                let mut row = row?;
-                if let (Some(repeats), Ok(crossing)) = (&mut repeats, &mut row.crossing) {
-                    repeats.number(crossing);
-                }
-                lines.push(row.line);
-                batch.push(row.crossing);
-            }
-            if batch.is_empty() {
-                return Ok(loaded);
-            }
+        let (read, mut pieces) = mpsc::channel(1);
+        let reading = spawn_blocking(move || read_pieces(rows, keep_repeats, &read));
+        while let Some(Piece { lines, batch }) = pieces.recv().await {
             for (line, outcome) in lines.into_iter().zip(self.record(batch).await?) {
                 loaded.summary.add(&outcome);
                 if let Outcome::Rejected(reason) = outcome {
@@ -87,6 +80,8 @@ impl<'a> Loader<'a> {
                 }
             }
         }
+        reading.await??;
+        Ok(loaded)
     }
 
     /// Makes what was loaded last, and says what the floor plan is now.
@@ -124,6 +119,36 @@ impl<'a> Loader<'a> {
         transaction.commit().await.context("cannot commit")?;
         self.teller.recorded(std::mem::take(&mut self.uncommitted));
         Ok(())
+    }
+}
+
+/// The rows of one commit.
+struct Piece {
+    /// The numbers of their lines.
+    lines: Vec<u64>,
+    batch: Batch,
+}
+
+/// Reads all rows, as fast as they are taken. Ends early where nobody takes them any more.
+fn read_pieces(
+    mut rows: CsvRows<impl BufRead>,
+    keep_repeats: bool,
+    read: &mpsc::Sender<Piece>,
+) -> io::Result<()> {
+    let mut repeats = keep_repeats.then(Repeats::default);
+    loop {
+        let mut piece = Piece { lines: Vec::new(), batch: Batch::new() };
+        for row in rows.by_ref().take(COMMIT_ROWS) {
+            let mut row = row?;
+            if let (Some(repeats), Ok(crossing)) = (&mut repeats, &mut row.crossing) {
+                repeats.number(crossing);
+            }
+            piece.lines.push(row.line);
+            piece.batch.push(row.crossing);
+        }
+        if piece.batch.is_empty() || read.blocking_send(piece).is_err() {
+            return Ok(());
+        }
     }
 }
 

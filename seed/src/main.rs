@@ -17,6 +17,9 @@ use api::database::Database;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The sample that is loaded when no file is named, as `seed generate` writes it.
 const SAMPLE_PLAN: &str = include_str!("../sample/plan.toml");
 const SAMPLE_EVENTS: &str = include_str!("../sample/events.csv");
@@ -161,7 +164,7 @@ impl Source {
     }
 
     /// The text, with a bar on the terminal that shows how much of it is read and how long the rest will take.
-    fn with_progress(self) -> impl BufRead {
+    fn with_progress(self) -> impl BufRead + Send + 'static {
         let bar = if stderr().is_terminal() { ProgressBar::new(self.bytes) } else { ProgressBar::hidden() };
         let style = "{bar:40} {percent}% of {total_bytes}, {bytes_per_sec}, {eta} left";
         bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
