@@ -1,7 +1,5 @@
 //! One commit's work: check, insert by key, and tally what was really inserted.
 
-use std::fmt::Write;
-
 use ahash::AHashSet;
 use entity::tally::Resolution;
 use entity::{Instant, event};
@@ -152,58 +150,23 @@ async fn insert_on_postgres(
     Ok(done)
 }
 
-/// Inserts all; only if fewer went in than were sent, finds out which were there, and inserts the others.
-/// To have each inserted row returned instead would take as long again as to insert it.
+/// Looks which events are there, and inserts the others: nobody else writes to SQLite meanwhile. To have each
+/// inserted row returned instead would take as long again as to insert it.
 async fn insert_on_sqlite(
     transaction: &impl ConnectionTrait,
     identities: &[Identity],
     now: Instant,
 ) -> Result<Inserted, DbErr> {
-    transaction.execute_unprepared("SAVEPOINT all_new").await?;
-    let mut duplicates = AHashSet::new();
-    let mut inserted = identities;
-    let fresh: Vec<Identity>;
-    if insert_new(transaction, identities, now).await? < identities.len() as u64 {
-        transaction.execute_unprepared("ROLLBACK TO all_new").await?;
-        duplicates = stored(transaction, identities).await?;
-        fresh = identities.iter().filter(|identity| !duplicates.contains(*identity)).copied().collect();
-        insert_new(transaction, &fresh, now).await?;
-        inserted = &fresh;
-    }
-    transaction.execute_unprepared("RELEASE all_new").await?;
-    let totals =
-        add_to_tallies(transaction, inserted, Resolution::Day, "RETURNING dpu_id, bucket, toward, away")
-            .await?;
-    add_to_tallies(transaction, inserted, Resolution::Hour, "").await?;
-    let total = |row: &QueryResult| {
-        let total = Crossings { toward: row.try_get_by_index(2)?, away: row.try_get_by_index(3)? };
-        Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?, total))
+    let duplicates = stored(transaction, identities).await?;
+    let inserted: Vec<Identity> =
+        identities.iter().filter(|identity| !duplicates.contains(*identity)).copied().collect();
+    let row = |event: &Identity| {
+        [event.dpu_id, event.ts.ms(), event.direction.sign().into(), event.seq.into(), now.ms()]
     };
-    Ok(Inserted { duplicates, totals: totals.iter().map(total).collect::<Result<_, DbErr>>()? })
-}
-
-/// Inserts those that are not there, and says how many those were.
-///
-/// The rows are written into the statement, since all of them are numbers: SQLite parses that in half the time that it
-/// takes to take them out of JSON.
-async fn insert_new(
-    transaction: &impl ConnectionTrait,
-    identities: &[Identity],
-    now: Instant,
-) -> Result<u64, DbErr> {
-    let mut inserted = 0;
-    for rows in identities.chunks(STATEMENT_ROWS) {
-        let mut sql = String::with_capacity(100 + rows.len() * 48);
-        sql.push_str("INSERT INTO event (dpu_id, ts, direction, seq, created) VALUES ");
-        for (index, Identity { dpu_id, ts, direction, seq }) in rows.iter().enumerate() {
-            let comma = if index > 0 { "," } else { "" };
-            // Writing to a string cannot fail.
-            let _ = write!(sql, "{comma}({dpu_id},{},{},{seq},{})", ts.ms(), direction.sign(), now.ms());
-        }
-        sql.push_str(" ON CONFLICT DO NOTHING");
-        inserted += transaction.execute_unprepared(&sql).await?.rows_affected();
-    }
-    Ok(inserted)
+    write(transaction, EVENT, &inserted.iter().map(row).collect::<Vec<_>>(), "").await?;
+    write(transaction, TALLY, &tallies(&inserted, Resolution::Hour), ADD_TO_TALLY).await?;
+    let totals = add_to_days(transaction, &tallies(&inserted, Resolution::Day)).await?;
+    Ok(Inserted { duplicates, totals })
 }
 
 /// Those that are there.
@@ -211,44 +174,81 @@ async fn stored(
     transaction: &impl ConnectionTrait,
     identities: &[Identity],
 ) -> Result<AHashSet<Identity>, DbErr> {
-    let sql = "SELECT dpu_id, ts, direction, seq FROM event WHERE (dpu_id, ts, direction, seq) IN \
-        (SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each($1))";
-    let sent: Vec<_> = identities.iter().map(|i| (i.dpu_id, i.ts.ms(), i.direction.sign(), i.seq)).collect();
-    let values = [serde_json::json!(sent).to_string().into()];
-    let statement = Statement::from_sql_and_values(DatabaseBackend::Sqlite, sql, values);
-    transaction.query_all_raw(statement).await?.iter().map(identity).collect()
+    let mut stored = AHashSet::new();
+    for some in pieces(identities) {
+        let places = vec!["(?,?,?,?)"; some.len()].join(",");
+        let sql = format!(
+            "WITH sent (dpu_id, ts, direction, seq) AS (VALUES {places}) \
+             SELECT dpu_id, ts, direction, seq FROM sent CROSS JOIN event USING (dpu_id, ts, direction, seq)"
+        );
+        let key = |i: &Identity| [i.dpu_id, i.ts.ms(), i.direction.sign().into(), i.seq.into()];
+        let values = some.iter().flat_map(key).map(Value::from);
+        let statement = Statement::from_sql_and_values(DatabaseBackend::Sqlite, sql, values);
+        for row in transaction.query_all_raw(statement).await? {
+            stored.insert(identity(&row)?);
+        }
+    }
+    Ok(stored)
 }
 
-/// Adds the events to the tallies of their hours or days.
-async fn add_to_tallies(
+/// Writes the rows.
+async fn write(
     transaction: &impl ConnectionTrait,
-    inserted: &[Identity],
-    resolution: Resolution,
-    returning: &str,
-) -> Result<Vec<QueryResult>, DbErr> {
+    insert: &str,
+    rows: &[[i64; 5]],
+    on_conflict: &str,
+) -> Result<(), DbErr> {
+    for some in pieces(rows) {
+        let places = vec!["(?,?,?,?,?)"; some.len()].join(",");
+        let sql = format!("{insert} VALUES {places} {on_conflict}");
+        let values = some.iter().flatten().map(|value| Value::from(*value));
+        transaction.execute_raw(Statement::from_sql_and_values(DatabaseBackend::Sqlite, sql, values)).await?;
+    }
+    Ok(())
+}
+
+/// The rows in pieces of few sizes, so that each statement about one is prepared once and kept: to prepare one for each
+/// number of rows would take longer than to write them.
+fn pieces<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
+    [1024, 64, 8, 1].into_iter().flat_map(move |size| {
+        let (whole, rest) = rows.split_at(rows.len() - rows.len() % size);
+        rows = rest;
+        whole.chunks(size)
+    })
+}
+
+/// What the events add to the tallies of their hours or days, in the order of the columns.
+fn tallies(inserted: &[Identity], resolution: Resolution) -> Vec<[i64; 5]> {
     let bucket = |event: &Identity| (event.dpu_id, resolution.bucket(event.ts));
     // In the order of their keys, all events of one bucket stand together.
-    let tallies: Vec<_> = inserted
-        .chunk_by(|one, next| bucket(one) == bucket(next))
-        .map(|events| {
-            let (dpu_id, start) = bucket(&events[0]);
-            let Crossings { toward, away } = events.iter().map(|event| event.direction.into()).sum();
-            (dpu_id, start.ms(), toward, away)
-        })
-        .collect();
-    let sql = format!(
-        "INSERT INTO tally (dpu_id, resolution, bucket, toward, away) \
-         SELECT value ->> 0, {hours}, value ->> 1, value ->> 2, value ->> 3 FROM json_each($1) WHERE TRUE \
-         {ADD_TO_TALLY} {returning}",
-        hours = resolution.hours(),
-    );
-    let values = [serde_json::json!(tallies).to_string().into()];
-    transaction.query_all_raw(Statement::from_sql_and_values(DatabaseBackend::Sqlite, sql, values)).await
+    let tally = |events: &[Identity]| {
+        let (dpu_id, start) = bucket(&events[0]);
+        let Crossings { toward, away } = events.iter().map(|event| event.direction.into()).sum();
+        [dpu_id, resolution.hours().into(), start.ms(), toward, away]
+    };
+    inserted.chunk_by(|one, next| bucket(one) == bucket(next)).map(tally).collect()
 }
 
-/// How many rows one statement inserts into SQLite.
-const STATEMENT_ROWS: usize = 1_000;
+/// Adds to the tallies of days, and says what they are now.
+async fn add_to_days(
+    transaction: &impl ConnectionTrait,
+    tallies: &[[i64; 5]],
+) -> Result<Vec<(i64, Instant, Crossings)>, DbErr> {
+    let sql = format!(
+        "{TALLY} SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each($1) WHERE TRUE \
+         {ADD_TO_TALLY} RETURNING dpu_id, bucket, toward, away"
+    );
+    let values = [serde_json::json!(tallies).to_string().into()];
+    let statement = Statement::from_sql_and_values(DatabaseBackend::Sqlite, sql, values);
+    let total = |row: &QueryResult| {
+        let total = Crossings { toward: row.try_get_by_index(2)?, away: row.try_get_by_index(3)? };
+        Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?, total))
+    };
+    transaction.query_all_raw(statement).await?.iter().map(total).collect()
+}
 
+const EVENT: &str = "INSERT INTO event (dpu_id, ts, direction, seq, created)";
+const TALLY: &str = "INSERT INTO tally (dpu_id, resolution, bucket, toward, away)";
 const ADD_TO_TALLY: &str = "ON CONFLICT (dpu_id, resolution, bucket) \
     DO UPDATE SET toward = tally.toward + excluded.toward, away = tally.away + excluded.away";
 
