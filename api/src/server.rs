@@ -19,7 +19,6 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(pages::router())
         .merge(graphql::router(Arc::clone(&app)))
         .merge(rest::router(app))
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .layer(CatchPanicLayer::new())
-        .layer(TraceLayer::new_for_http())
+        // The outermost first, and all in one: each call of `layer` would put every route into one more box.
+        .layer((TraceLayer::new_for_http(), CatchPanicLayer::new(), DefaultBodyLimit::max(BODY_BYTES_MAX)))
 }

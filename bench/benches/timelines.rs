@@ -1,5 +1,7 @@
 //! What odometers in memory cost: `cargo bench -p bench`.
 
+#![expect(clippy::expect_used, reason = "a benchmark that cannot be set up has nothing to say")]
+
 use api::counting::{Crossings, Reading};
 use api::database::Database;
 use api::timelines::{Commit, Timelines};
