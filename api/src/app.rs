@@ -80,9 +80,16 @@ impl App {
         changes::take_turn(&transaction).await?;
         match work(&transaction, self.clock.now()).await {
             Ok(done) => {
-                transaction.commit().await?;
-                self.kept.floor_plans.forget();
-                self.kept.feed.changed();
+                let kept = self.kept.clone();
+                // A task of its own: whoever asked may go away, and the plan is forgotten all the same. So it is if
+                // the commit fails, which may have been done where the connection was lost.
+                let committing = tokio::spawn(async move {
+                    let committed = transaction.commit().await;
+                    kept.floor_plans.forget();
+                    kept.feed.changed();
+                    committed
+                });
+                committing.await.map_err(|error| DbErr::Custom(error.to_string()))??;
                 Ok(done)
             }
             Err(error) => {

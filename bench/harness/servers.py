@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import tempfile
 import urllib.request
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -112,7 +113,7 @@ class Peer:
     @staticmethod
     def load(scripts, data, say):
         """Loads the data into the peers' database, unless it is there."""
-        state = Path(os.environ.get("PEERS_STATE", "/tmp/peers"))
+        state = Path(os.environ.get("PEERS_STATE") or Path(tempfile.gettempdir(), "peers"))
         preset = f"headcount{data.events}"
         folder = state / "data" / preset
         if not (folder / "loaded").exists():

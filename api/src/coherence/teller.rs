@@ -76,12 +76,18 @@ async fn tell(pool: PgPool, node: Node, mut inbox: UnboundedReceiver<Vec<i64>>) 
         }
         let mut messages = Message::recorded(node, &untold);
         messages.push(if ends { Message::Ends(node) } else { Message::Alive(node) });
-        match notify(&pool, &messages).await {
-            Ok(()) => untold.clear(),
-            Err(error) => tracing::warn!(%error, "other processes could not be told of what was recorded"),
-        }
+        let rest = match notify(&pool, &messages).await {
+            Ok(()) => {
+                untold.clear();
+                REST
+            }
+            Err(error) => {
+                tracing::warn!(%error, "other processes could not be told of what was recorded");
+                HEARTBEAT
+            }
+        };
         if !ends {
-            tokio::time::sleep(REST).await;
+            tokio::time::sleep(rest).await;
         }
     }
 }

@@ -117,10 +117,14 @@ impl Writer {
         }
         let transaction = self.database.begin().await?;
         let recorded = record(&transaction, &self.partitions, &plan, self.clock.now(), batches).await?;
-        transaction.commit().await?;
+        let committed = transaction.commit().await;
         self.teller.recorded(recorded.commit.dpus());
-        timelines.patch(recorded.commit);
+        match &committed {
+            Ok(()) => timelines.patch(recorded.commit),
+            // It may have been done all the same: where the connection was lost, nobody can say.
+            Err(_) => timelines.forget(recorded.commit.dpus()),
+        }
         feed.changed();
-        Ok(recorded.outcomes)
+        committed.map(|()| recorded.outcomes)
     }
 }
