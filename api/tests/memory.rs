@@ -74,7 +74,6 @@ async fn it_takes_what_it_was_allowed() {
         for number in 0..DAYS {
             timelines = day(timelines, number).await;
         }
-        timelines.settle();
         let taken = (ALLOCATOR.allocated() - before) as f64 / bytes as f64;
         assert!(
             (0.8..=1.1).contains(&taken),

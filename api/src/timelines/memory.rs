@@ -16,25 +16,26 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use ahash::RandomState;
 use entity::Instant;
 use entity::tally::Resolution;
-use moka::sync::Cache;
 
 use super::days::Days;
 use super::page::{Page, Step, count};
+use super::shelf::Shelf;
 use crate::counting::{Crossings, Reading};
 
 /// How many locks there are for all DPUs; some share one, and then now and then read again in vain.
 const LOCKS: usize = 1024;
-/// What an entry takes beside its days or its crossings: its key, its place in the map and in the queues by
-/// which the least used is found. Measured by the test of the memory's bound.
-const ENTRY_BYTES: usize = 320;
+/// What an entry takes beside its days or its crossings: its key, its place in the map and in the queue by
+/// which it is let go. Measured by the test of the memory's bound.
+const ENTRY_BYTES: usize = 200;
+/// The era of days that are not true any more.
+const NO_ERA: u64 = u64::MAX;
 
 /// Days and pages, as many as fit into so many bytes.
 #[derive(Debug)]
 pub(super) struct Memory {
-    entries: Cache<Key, Entry, RandomState>,
+    shelf: Shelf<Key, Entry>,
     /// By a DPU's id, how often what is known of it was changed.
     generations: Box<[Mutex<u64>]>,
     era: AtomicU64,
@@ -53,10 +54,18 @@ pub(super) struct PageKey {
     pub(super) day: Instant,
 }
 
-#[derive(Clone, Debug)]
+/// Most entries are pages, so days stand apart and do not make them larger.
+#[derive(Debug)]
 enum Entry {
-    Days { era: u64, days: Days },
+    Days(Box<Known>),
     Page(Page),
+}
+
+/// Days, and the era in which they are true.
+#[derive(Debug)]
+struct Known {
+    era: u64,
+    days: Days,
 }
 
 /// What the memory lacks for some readings, to be read from the database all at once.
@@ -113,7 +122,7 @@ impl Loaded {
 impl Entry {
     fn bytes(&self) -> usize {
         let beside = match self {
-            Self::Days { days, .. } => days.heap_bytes(),
+            Self::Days(known) => size_of::<Known>() + known.days.heap_bytes(),
             Self::Page(page) => page.heap_bytes(),
         };
         ENTRY_BYTES + beside
@@ -122,12 +131,8 @@ impl Entry {
 
 impl Memory {
     pub(super) fn new(bytes: u64) -> Self {
-        let entries = Cache::builder()
-            .max_capacity(bytes)
-            .weigher(|_, entry: &Entry| u32::try_from(entry.bytes()).unwrap_or(u32::MAX))
-            .build_with_hasher(RandomState::new());
         let generations = (0..LOCKS).map(|_| Mutex::default()).collect();
-        Self { entries, generations, era: AtomicU64::default() }
+        Self { shelf: Shelf::new(bytes), generations, era: AtomicU64::default() }
     }
 
     /// What the odometer shows, if that is known.
@@ -140,7 +145,7 @@ impl Memory {
         let key = PageKey::of(reading);
         let (before, during) = match loaded.days.get(&key.dpu) {
             Some(days) => days.around(key.day),
-            None => self.days(key.dpu)?.around(key.day),
+            None => self.days(key.dpu, |days| days.around(key.day))?,
         };
         if during == Crossings::default() {
             return Some(before);
@@ -149,16 +154,16 @@ impl Memory {
             |page: &Page| (page.len() == during.count()).then(|| before + page.until(key.day, reading.at));
         match loaded.pages.get(&key) {
             Some(page) => until(page),
-            None => until(&self.page(key)?),
+            None => self.page(key, until)?,
         }
     }
 
     /// What is to be loaded for the readings. Those that turn out to be known by now need nothing.
     pub(super) fn lacking(&self, readings: &[Reading]) -> Lacking {
         self.lacking_by(readings, |reading| {
-            let days = self.days(reading.dpu).is_none();
+            let days = self.days(reading.dpu, |_| ()).is_none();
             // With the days known, and no answer, the page is not there or is too short.
-            let page = !days || self.page(PageKey::of(reading)).is_none();
+            let page = !days || self.page(PageKey::of(reading), |_| ()).is_none();
             self.show(reading).is_none().then_some((days, page))
         })
     }
@@ -200,7 +205,7 @@ impl Memory {
             }
             let all = PageKey { dpu: *dpu, day: Instant::MIN }..=PageKey { dpu: *dpu, day: Instant::MAX };
             for (key, page) in loaded.pages.range(all).filter(|(_, page)| page.len() > 0) {
-                self.entries.insert(Key::Page(*key), Entry::Page(page.clone()));
+                self.put(Key::Page(*key), Entry::Page(page.clone()));
             }
         }
     }
@@ -213,15 +218,15 @@ impl Memory {
             let key = PageKey { dpu, day };
             let total = added.totals.get(&day).map_or(0, |total| total.count());
             // One that has the commit already, or lacks another one too, is left as it is.
-            if let Some(page) = self.page(key)
-                && page.len() + count(steps.len()) == total
-            {
-                self.entries.insert(Key::Page(key), Entry::Page(page.with(steps)));
+            let before = total - count(steps.len());
+            let patched = self.page(key, |page| (page.len() == before).then(|| page.with(steps))).flatten();
+            if let Some(page) = patched {
+                self.put(Key::Page(key), Entry::Page(page));
             }
         }
         let era = self.era();
-        if let Some(days) = self.days(dpu) {
-            self.keep_days(dpu, era, days.raised(added.totals));
+        if let Some(days) = self.days(dpu, |days| days.raised(added.totals)) {
+            self.keep_days(dpu, era, days);
         }
     }
 
@@ -229,7 +234,9 @@ impl Memory {
     pub(super) fn forget(&self, dpu: i64) {
         let mut generation = self.generation(dpu);
         *generation += 1;
-        self.entries.invalidate(&Key::Days(dpu));
+        if self.days(dpu, |_| ()).is_some() {
+            self.keep_days(dpu, NO_ERA, Days::default());
+        }
     }
 
     /// Forgets how much each DPU has seen.
@@ -237,14 +244,15 @@ impl Memory {
         self.era.fetch_add(1, Ordering::SeqCst);
     }
 
-    pub(super) fn settle(&self) {
-        self.entries.run_pending_tasks();
+    /// How many bytes are kept.
+    pub(super) fn bytes(&self) -> u64 {
+        self.shelf.weight()
     }
 
     /// Lets everything go, as if there were no room for it.
     #[cfg(test)]
     pub(super) fn evict(&self) {
-        self.entries.invalidate_all();
+        self.shelf.clear();
     }
 
     fn era(&self) -> u64 {
@@ -252,21 +260,30 @@ impl Memory {
     }
 
     fn keep_days(&self, dpu: i64, era: u64, days: Days) {
-        self.entries.insert(Key::Days(dpu), Entry::Days { era, days });
+        self.put(Key::Days(dpu), Entry::Days(Box::new(Known { era, days })));
     }
 
-    fn days(&self, dpu: i64) -> Option<Days> {
-        match self.entries.get(&Key::Days(dpu)) {
-            Some(Entry::Days { era, days }) if era == self.era() => Some(days),
-            _ => None,
-        }
+    fn put(&self, key: Key, entry: Entry) {
+        let bytes = entry.bytes();
+        self.shelf.put(key, entry, bytes);
     }
 
-    fn page(&self, key: PageKey) -> Option<Page> {
-        match self.entries.get(&Key::Page(key)) {
-            Some(Entry::Page(page)) => Some(page),
-            _ => None,
-        }
+    /// What `look` finds in the DPU's days; `None` if they are not known, or not true any more.
+    fn days<R>(&self, dpu: i64, look: impl FnOnce(&Days) -> R) -> Option<R> {
+        let look = |entry: &Entry| match entry {
+            Entry::Days(known) => (known.era == self.era()).then(|| look(&known.days)),
+            Entry::Page(_) => None,
+        };
+        self.shelf.get(&Key::Days(dpu), look).flatten()
+    }
+
+    /// What `look` finds in the page; `None` if it is not kept.
+    fn page<R>(&self, key: PageKey, look: impl FnOnce(&Page) -> R) -> Option<R> {
+        let look = |entry: &Entry| match entry {
+            Entry::Page(page) => Some(look(page)),
+            Entry::Days(_) => None,
+        };
+        self.shelf.get(&Key::Page(key), look).flatten()
     }
 
     fn generation(&self, dpu: i64) -> MutexGuard<'_, u64> {

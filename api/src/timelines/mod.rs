@@ -11,6 +11,7 @@ mod memory;
 mod page;
 #[cfg(test)]
 mod properties;
+mod shelf;
 mod stretch;
 
 use std::collections::{BTreeMap, HashMap};
@@ -92,9 +93,9 @@ impl Timelines {
         }
     }
 
-    /// Lets go at once of what there is no room for, which else happens in passing.
-    pub fn settle(&self) {
-        self.memory.settle();
+    /// How many bytes of timelines are in memory.
+    pub fn bytes(&self) -> u64 {
+        self.memory.bytes()
     }
 
     /// Forgets how much these DPUs have seen: another process has recorded events of theirs.
