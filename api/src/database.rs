@@ -12,7 +12,7 @@ use sea_orm::{
 };
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, PgPool};
+use sqlx::{ConnectOptions, Connection, PgPool};
 
 /// How long a SQLite writer waits for another process to finish writing.
 const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_mins(1);
@@ -22,6 +22,9 @@ const SQLITE_BUSY_PAUSE: Duration = Duration::from_millis(10);
 const SQLITE_READERS_MAX: u32 = 4;
 /// Connections to a PostgreSQL server.
 const POSTGRES_CONNECTIONS_MAX: u32 = 16;
+/// A connection that nobody has used for as long is asked whether it is still there before it is used: to ask
+/// each time would double the time of a small statement.
+const POSTGRES_IDLE_MAX: Duration = Duration::from_secs(1);
 /// The advisory lock that one migrating process holds on PostgreSQL, an arbitrary number of our own.
 const MIGRATION_LOCK: i64 = 0x6865_6164_0001;
 
@@ -107,8 +110,15 @@ impl Database {
 
     async fn connect_postgres(options: PgConnectOptions) -> Result<Self, sqlx::Error> {
         let options = options.application_name("headcount").disable_statement_logging();
-        let pool =
-            PgPoolOptions::new().max_connections(POSTGRES_CONNECTIONS_MAX).connect_with(options).await?;
+        let pool = PgPoolOptions::new()
+            .max_connections(POSTGRES_CONNECTIONS_MAX)
+            .test_before_acquire(false)
+            .before_acquire(|connection, about| {
+                Box::pin(
+                    async move { Ok(about.idle_for < POSTGRES_IDLE_MAX || connection.ping().await.is_ok()) },
+                )
+            });
+        let pool = pool.connect_with(options).await?;
         let pool = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
         Ok(Self { reader: pool.clone(), writer: pool })
     }
@@ -141,6 +151,11 @@ impl Database {
     /// For single statements that read.
     pub fn reader(&self) -> &DatabaseConnection {
         &self.reader
+    }
+
+    /// For single statements that write, each done whole or not at all.
+    pub fn writer(&self) -> &DatabaseConnection {
+        &self.writer
     }
 
     /// A transaction that writes. On SQLite it takes the write lock at once: one that began by reading

@@ -9,6 +9,8 @@ use chrono::{DateTime, Datelike, Months, NaiveDate, NaiveTime};
 use entity::Instant;
 use sea_orm::{ConnectionTrait, DatabaseBackend, DbErr, Statement};
 
+use super::event::Batch;
+
 /// The advisory lock that whoever makes partitions holds, an arbitrary number of our own.
 const PARTITION_LOCK: i64 = 0x6865_6164_0002;
 
@@ -19,6 +21,13 @@ pub struct Partitions {
 }
 
 impl Partitions {
+    /// Whether this process knows of a place for every event.
+    pub(super) fn hold(&self, batches: &[Batch]) -> bool {
+        let known = self.known();
+        let mut crossings = batches.iter().flatten().flatten();
+        crossings.all(|crossing| Month::of(crossing.ts).is_some_and(|month| known.contains(&month)))
+    }
+
     /// Makes the partitions that events at these instants need and that are not there.
     ///
     /// If the transaction fails, whoever holds this calls [`forget`](Self::forget).

@@ -1,5 +1,7 @@
 //! One commit's work: check, insert by key, and tally what was really inserted.
 
+use std::borrow::Cow;
+
 use ahash::AHashSet;
 use entity::tally::Resolution;
 use entity::{Instant, event};
@@ -25,7 +27,8 @@ pub struct Recorded {
     pub commit: Commit,
 }
 
-/// Records the batches inside a transaction of the caller's, as received at `now`.
+/// Records the batches inside a transaction of the caller's, as received at `now`. On PostgreSQL it is one statement,
+/// once there are partitions for the events.
 ///
 /// Rows are written in the order of their keys, so that transactions which share some wait for each
 /// other and never deadlock.
@@ -46,7 +49,8 @@ pub async fn record(
     let Inserted { duplicates, totals } = if identities.is_empty() {
         Inserted::default()
     } else if transaction.get_database_backend() == DatabaseBackend::Postgres {
-        insert_on_postgres(transaction, partitions, &identities, now).await?
+        partitions.ensure(transaction, identities.iter().map(|identity| identity.ts)).await?;
+        insert_on_postgres(transaction, &identities, now).await?
     } else {
         insert_on_sqlite(transaction, &identities, now).await?
     };
@@ -95,36 +99,43 @@ fn check(plan: &FloorPlan, now: Instant, crossing: &Crossing) -> Result<Identity
     Ok(Identity { dpu_id, ts, direction, seq })
 }
 
-/// One statement, one answer: PostgreSQL inserts, tallies what it has inserted, and says what it has not.
+/// One statement, one answer: PostgreSQL inserts, tallies what it has inserted, and says what it has not. Where it has
+/// inserted all, as it nearly always has, the rows are not compared one by one.
 async fn insert_on_postgres(
-    transaction: &impl ConnectionTrait,
-    partitions: &Partitions,
+    connection: &impl ConnectionTrait,
     identities: &[Identity],
     now: Instant,
 ) -> Result<Inserted, DbErr> {
-    partitions.ensure(transaction, identities.iter().map(|identity| identity.ts)).await?;
     let sql = format!(
         "WITH sent AS (
             SELECT * FROM UNNEST($2::bigint[], $3::bigint[], $4::smallint[], $5::int[])
-            WITH ORDINALITY AS listed (dpu_id, ts, direction, seq, number)
+            AS listed (dpu_id, ts, direction, seq)
         ), inserted AS (
             INSERT INTO event (dpu_id, ts, direction, seq, created)
-            SELECT dpu_id, ts, direction, seq, $1 FROM sent ORDER BY number
+            SELECT dpu_id, ts, direction, seq, $1 FROM sent ORDER BY dpu_id, ts, direction, seq
             ON CONFLICT DO NOTHING RETURNING dpu_id, ts, direction, seq
+        ), lacking AS (
+            SELECT COUNT(*) < CARDINALITY($2) AS any_lack FROM inserted
+        ), hours AS (
+            SELECT dpu_id, ts - ts % {hour_ms} AS bucket,
+                COUNT(*) FILTER (WHERE direction > 0) AS toward, COUNT(*) FILTER (WHERE direction < 0) AS away
+            FROM inserted GROUP BY 1, 2
         ), tallied AS (
             INSERT INTO tally (dpu_id, resolution, bucket, toward, away)
-            SELECT dpu_id, hours, ts - ts % (hours * 3600000),
-                COUNT(*) FILTER (WHERE direction > 0), COUNT(*) FILTER (WHERE direction < 0)
-            FROM inserted CROSS JOIN (VALUES ({hour}::smallint), ({day}::smallint)) AS resolution (hours)
-            GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+            SELECT dpu_id, {hour}::smallint, bucket, toward, away FROM hours
+            UNION ALL
+            SELECT dpu_id, {day}::smallint, bucket - bucket % ({day} * {hour_ms}), SUM(toward), SUM(away)
+            FROM hours GROUP BY 1, 3
+            ORDER BY 1, 2, 3
             {ADD_TO_TALLY} RETURNING dpu_id, resolution, bucket, toward, away
         )
         SELECT dpu_id, bucket, NULL::smallint, NULL::int, toward, away FROM tallied WHERE resolution = {day}
         UNION ALL (
-            SELECT dpu_id, ts, direction, seq, NULL::bigint, NULL::bigint FROM sent
-            EXCEPT SELECT dpu_id, ts, direction, seq, NULL::bigint, NULL::bigint FROM inserted
+            SELECT sent.*, NULL::bigint, NULL::bigint FROM sent WHERE (SELECT any_lack FROM lacking)
+            EXCEPT SELECT inserted.*, NULL::bigint, NULL::bigint FROM inserted WHERE (SELECT any_lack FROM lacking)
         )",
         hour = Resolution::Hour.hours(),
+        hour_ms = i64::from(Resolution::Hour.hours()) * 3_600_000,
         day = Resolution::Day.hours(),
     );
     let values: [Value; 5] = [
@@ -136,7 +147,7 @@ async fn insert_on_postgres(
     ];
     let statement = Statement::from_sql_and_values(DatabaseBackend::Postgres, sql, values);
     let mut done = Inserted::default();
-    for row in transaction.query_all_raw(statement).await? {
+    for row in connection.query_all_raw(statement).await? {
         match row.try_get_by_index::<Option<i64>>(4)? {
             Some(toward) => {
                 let total = Crossings { toward, away: row.try_get_by_index(5)? };
@@ -163,9 +174,21 @@ async fn insert_on_sqlite(
     let row = |event: &Identity| {
         [event.dpu_id, event.ts.ms(), event.direction.sign().into(), event.seq.into(), now.ms()]
     };
-    write(transaction, EVENT, &inserted.iter().map(row).collect::<Vec<_>>(), "").await?;
-    write(transaction, TALLY, &tallies(&inserted, Resolution::Hour), ADD_TO_TALLY).await?;
-    let totals = add_to_days(transaction, &tallies(&inserted, Resolution::Day)).await?;
+    let events: Vec<_> = inserted.iter().map(row).collect();
+    for some in pieces(&events, again) {
+        transaction.execute_raw(with_rows(EVENT, &some, "ON CONFLICT DO NOTHING")).await?;
+    }
+    for some in pieces(&tallies(&inserted, Resolution::Hour), nothing) {
+        transaction.execute_raw(with_rows(TALLY, &some, ADD_TO_TALLY)).await?;
+    }
+    let mut totals = Vec::new();
+    let told = format!("{ADD_TO_TALLY} RETURNING dpu_id, bucket, toward, away");
+    for some in pieces(&tallies(&inserted, Resolution::Day), nothing) {
+        for row in transaction.query_all_raw(with_rows(TALLY, &some, &told)).await? {
+            let total = Crossings { toward: row.try_get_by_index(2)?, away: row.try_get_by_index(3)? };
+            totals.push((row.try_get_by_index(0)?, row.try_get_by_index(1)?, total));
+        }
+    }
     Ok(Inserted { duplicates, totals })
 }
 
@@ -175,46 +198,53 @@ async fn stored(
     identities: &[Identity],
 ) -> Result<AHashSet<Identity>, DbErr> {
     let mut stored = AHashSet::new();
-    for some in pieces(identities) {
-        let places = vec!["(?,?,?,?)"; some.len()].join(",");
-        let sql = format!(
-            "WITH sent (dpu_id, ts, direction, seq) AS (VALUES {places}) \
-             SELECT dpu_id, ts, direction, seq FROM sent CROSS JOIN event USING (dpu_id, ts, direction, seq)"
-        );
-        let key = |i: &Identity| [i.dpu_id, i.ts.ms(), i.direction.sign().into(), i.seq.into()];
-        let values = some.iter().flat_map(key).map(Value::from);
-        let statement = Statement::from_sql_and_values(DatabaseBackend::Sqlite, sql, values);
-        for row in transaction.query_all_raw(statement).await? {
+    let key = |i: &Identity| [i.dpu_id, i.ts.ms(), i.direction.sign().into(), i.seq.into()];
+    let keys: Vec<_> = identities.iter().map(key).collect();
+    let sent = "WITH sent (dpu_id, ts, direction, seq) AS (";
+    let found =
+        ") SELECT dpu_id, ts, direction, seq FROM sent CROSS JOIN event USING (dpu_id, ts, direction, seq)";
+    for some in pieces(&keys, again) {
+        for row in transaction.query_all_raw(with_rows(sent, &some, found)).await? {
             stored.insert(identity(&row)?);
         }
     }
     Ok(stored)
 }
 
-/// Writes the rows.
-async fn write(
-    transaction: &impl ConnectionTrait,
-    insert: &str,
-    rows: &[[i64; 5]],
-    on_conflict: &str,
-) -> Result<(), DbErr> {
-    for some in pieces(rows) {
-        let places = vec!["(?,?,?,?,?)"; some.len()].join(",");
-        let sql = format!("{insert} VALUES {places} {on_conflict}");
-        let values = some.iter().flatten().map(|value| Value::from(*value));
-        transaction.execute_raw(Statement::from_sql_and_values(DatabaseBackend::Sqlite, sql, values)).await?;
-    }
-    Ok(())
+/// The rows in pieces of few lengths, powers of two, so that each statement about one is prepared once and kept: to
+/// prepare one for each number of rows would take longer than to write them. The last piece is filled up with what
+/// `filler` makes of its last row, which must change nothing.
+fn pieces<const COLUMNS: usize>(
+    rows: &[[i64; COLUMNS]],
+    filler: fn([i64; COLUMNS]) -> [i64; COLUMNS],
+) -> impl Iterator<Item = Cow<'_, [[i64; COLUMNS]]>> {
+    rows.chunks(PIECE_ROWS_MAX).map(move |some| {
+        let (length, last) = (some.len().next_power_of_two(), some[some.len() - 1]);
+        if length == some.len() {
+            return Cow::Borrowed(some);
+        }
+        let mut filled = some.to_vec();
+        filled.resize(length, filler(last));
+        Cow::Owned(filled)
+    })
 }
 
-/// The rows in pieces of few sizes, so that each statement about one is prepared once and kept: to prepare one for each
-/// number of rows would take longer than to write them.
-fn pieces<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
-    [1024, 64, 8, 1].into_iter().flat_map(move |size| {
-        let (whole, rest) = rows.split_at(rows.len() - rows.len() % size);
-        rows = rest;
-        whole.chunks(size)
-    })
+/// The row again, which is there by then.
+fn again<const COLUMNS: usize>(row: [i64; COLUMNS]) -> [i64; COLUMNS] {
+    row
+}
+
+/// Nothing more for the row's tally.
+fn nothing([dpu_id, hours, bucket, ..]: [i64; 5]) -> [i64; 5] {
+    [dpu_id, hours, bucket, 0, 0]
+}
+
+/// A statement about the rows, which stand between `before` and `after`.
+fn with_rows<const COLUMNS: usize>(before: &str, rows: &[[i64; COLUMNS]], after: &str) -> Statement {
+    let row = format!("({})", vec!["?"; COLUMNS].join(","));
+    let sql = format!("{before} VALUES {} {after}", vec![row; rows.len()].join(","));
+    let values = rows.iter().flatten().map(|value| Value::from(*value));
+    Statement::from_sql_and_values(DatabaseBackend::Sqlite, sql, values)
 }
 
 /// What the events add to the tallies of their hours or days, in the order of the columns.
@@ -229,24 +259,8 @@ fn tallies(inserted: &[Identity], resolution: Resolution) -> Vec<[i64; 5]> {
     inserted.chunk_by(|one, next| bucket(one) == bucket(next)).map(tally).collect()
 }
 
-/// Adds to the tallies of days, and says what they are now.
-async fn add_to_days(
-    transaction: &impl ConnectionTrait,
-    tallies: &[[i64; 5]],
-) -> Result<Vec<(i64, Instant, Crossings)>, DbErr> {
-    let sql = format!(
-        "{TALLY} SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each($1) WHERE TRUE \
-         {ADD_TO_TALLY} RETURNING dpu_id, bucket, toward, away"
-    );
-    let values = [serde_json::json!(tallies).to_string().into()];
-    let statement = Statement::from_sql_and_values(DatabaseBackend::Sqlite, sql, values);
-    let total = |row: &QueryResult| {
-        let total = Crossings { toward: row.try_get_by_index(2)?, away: row.try_get_by_index(3)? };
-        Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?, total))
-    };
-    transaction.query_all_raw(statement).await?.iter().map(total).collect()
-}
-
+/// How many rows a piece has at most: SQLite takes 32,766 values a statement.
+const PIECE_ROWS_MAX: usize = 1024;
 const EVENT: &str = "INSERT INTO event (dpu_id, ts, direction, seq, created)";
 const TALLY: &str = "INSERT INTO tally (dpu_id, resolution, bucket, toward, away)";
 const ADD_TO_TALLY: &str = "ON CONFLICT (dpu_id, resolution, bucket) \

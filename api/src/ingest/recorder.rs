@@ -3,14 +3,16 @@
 //! It never waits for a batch to fill: whatever has come in while one commit was under way makes the
 //! next one. So a lone event costs one commit, and a crowd of senders shares them.
 
-use sea_orm::DbErr;
+use std::collections::BTreeSet;
 use std::sync::Arc;
+
+use sea_orm::{DatabaseBackend, DbErr};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::event::{Batch, Outcome};
 use super::partitions::Partitions;
-use super::record::record;
+use super::record::{Recorded, record};
 use crate::clock::Clock;
 use crate::coherence::{Kept, Teller};
 use crate::database::Database;
@@ -115,16 +117,36 @@ impl Writer {
             floor_plans.check(&self.database).await?;
             plan = floor_plans.newest(&self.database).await?;
         }
-        let transaction = self.database.begin().await?;
-        let recorded = record(&transaction, &self.partitions, &plan, self.clock.now(), batches).await?;
-        let committed = transaction.commit().await;
-        self.teller.recorded(recorded.commit.dpus());
-        match &committed {
-            Ok(()) => timelines.patch(recorded.commit),
-            // It may have been done all the same: where the connection was lost, nobody can say.
-            Err(_) => timelines.forget(recorded.commit.dpus()),
+        let attempt = self.attempt(&plan, batches).await;
+        match attempt {
+            Ok(Recorded { outcomes, commit }) => {
+                self.teller.recorded(commit.dpus());
+                timelines.patch(commit);
+                feed.changed();
+                Ok(outcomes)
+            }
+            Err(error) => {
+                // It may have been done all the same: where the connection was lost, nobody can say.
+                let serials = batches.iter().flatten().flatten().map(|crossing| &crossing.serial);
+                let dpus: BTreeSet<_> = serials.filter_map(|serial| plan.dpu_id(serial)).collect();
+                self.teller.recorded(dpus.iter().copied());
+                timelines.forget(dpus);
+                feed.changed();
+                Err(error)
+            }
         }
-        feed.changed();
-        committed.map(|()| recorded.outcomes)
+    }
+
+    /// Records and commits.
+    async fn attempt(&self, plan: &FloorPlan, batches: &[Batch]) -> Result<Recorded, DbErr> {
+        let now = self.clock.now();
+        // PostgreSQL records by one statement, which where there is a place for each event is a commit by itself.
+        if self.database.backend() == DatabaseBackend::Postgres && self.partitions.hold(batches) {
+            return record(self.database.writer(), &self.partitions, plan, now, batches).await;
+        }
+        let transaction = self.database.begin().await?;
+        let recorded = record(&transaction, &self.partitions, plan, now, batches).await?;
+        transaction.commit().await?;
+        Ok(recorded)
     }
 }
