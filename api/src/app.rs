@@ -66,7 +66,11 @@ impl App {
         if !self.coherence.hears() {
             self.kept.floor_plans.forget();
         }
-        self.kept.floor_plans.newest(&self.database).await
+        let plan = self.kept.floor_plans.newest(&self.database).await?;
+        if let Some(until) = plan.digested() {
+            self.kept.timelines.digested(until);
+        }
+        Ok(plan)
     }
 
     /// Changes the floor plan: what `work` does in its transaction is done whole, or not at all.

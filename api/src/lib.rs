@@ -8,6 +8,7 @@
 //! - [`feed`]: what the counts are now, told to whoever watches
 //! - [`graphql`]: the schema, one file a noun, and its HTTP handler
 //! - [`rest`]: the contract route and the routes beside it
+//! - [`retention`]: how long events are kept one by one, and what is left of them
 //! - [`pages`]: the dashboard and GraphiQL, carried in the binary
 //! - [`app`]: what every handler shares
 //! - [`server`]: every route in one router
@@ -26,6 +27,7 @@ pub mod graphql;
 pub mod ingest;
 pub mod pages;
 pub mod rest;
+pub mod retention;
 pub mod server;
 pub mod telemetry;
 pub mod timelines;

@@ -10,6 +10,7 @@ use api::clock::Clock;
 use api::coherence::Teller;
 use api::config::{DatabaseConfig, ServeConfig};
 use api::database::Database;
+use api::retention::{self, Age, Pruned, Schedule};
 use api::{graphql, server, telemetry, verify};
 use clap::{Args, Parser, Subcommand};
 
@@ -38,6 +39,10 @@ enum Command {
     ///
     /// Prints what is wrong, a line each. The exit code is 1 if something is wrong and was not mended.
     Verify(Verify),
+    /// Drop events that are older than an age, and keep how many crossed until the end of each hour
+    ///
+    /// Counts after that stay exact, those before are exact to the hour, and no event is accepted there any more.
+    Prune(Prune),
 }
 
 #[derive(Debug, Args)]
@@ -59,6 +64,15 @@ struct Verify {
     /// Mend the tallies that are wrong, in one transaction that keeps writers out
     #[arg(long)]
     repair: bool,
+}
+
+#[derive(Debug, Args)]
+struct Prune {
+    #[command(flatten)]
+    config: DatabaseConfig,
+    /// The age in whole days or weeks, such as 400d or 8w; the UTC day in which it ends is kept
+    #[arg(long, value_name = "AGE")]
+    older_than: Age,
 }
 
 #[tokio::main]
@@ -84,6 +98,15 @@ async fn main() -> anyhow::Result<ExitCode> {
             writeln!(stdout(), "{verdict}").context("cannot write the verdict")?;
             return Ok(if verdict.is_right() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
+        Command::Prune(arguments) => {
+            telemetry::start();
+            let database = open(&arguments.config).await?;
+            let until = arguments.older_than.before(Clock::system().now());
+            let pruned = retention::prune(&database, until).await?;
+            let Pruned { horizon, events } = pruned.context("another process is pruning this database")?;
+            writeln!(stdout(), "events before {horizon} are pruned: {events} of them just now")
+                .context("cannot say what was pruned")?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -101,11 +124,13 @@ async fn serve(config: ServeConfig) -> anyhow::Result<()> {
 
     let (app, recording) = App::start(database, Clock::system(), config.cache_bytes);
     let feed = Arc::clone(app.feed());
+    let schedule = Schedule::start(&app, config.prune_older_than);
     let stopping = async move {
         stop().await;
         feed.stop();
     };
     axum::serve(listener, server::router(app)).with_graceful_shutdown(stopping).await?;
+    drop(schedule);
     // The router is gone, open sockets are closing, and with them goes the last clone of the app: what was
     // handed over is recorded now.
     recording.await.context("the recorder failed")

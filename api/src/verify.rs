@@ -120,7 +120,10 @@ async fn begin_alone(database: &Database) -> Result<DatabaseTransaction, DbErr> 
 /// Every DPU that has events or tallies, or could have, with its serial if there is such a DPU.
 async fn dpus(transaction: &DatabaseTransaction) -> Result<Vec<(i64, Option<String>)>, DbErr> {
     let sql = "SELECT named.dpu_id, serial
-        FROM (SELECT id AS dpu_id FROM dpu UNION SELECT dpu_id FROM event UNION SELECT dpu_id FROM tally) AS named
+        FROM (
+            SELECT id AS dpu_id FROM dpu UNION SELECT dpu_id FROM event
+            UNION SELECT dpu_id FROM digest UNION SELECT dpu_id FROM tally
+        ) AS named
         LEFT JOIN dpu ON dpu.id = named.dpu_id ORDER BY named.dpu_id";
     let rows = transaction.query_all_raw(statement(transaction, sql)).await?;
     rows.iter().map(|row| Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?))).collect()
@@ -142,8 +145,11 @@ async fn differences(
         FROM (SELECT bucket, toward, away FROM tally WHERE dpu_id = {dpu_id} AND resolution = {hours}) AS found
         FULL JOIN (
             SELECT ts - (ts % {length_ms} + {length_ms}) % {length_ms} AS bucket,
-                SUM((1 + direction) / 2) AS toward, SUM((1 - direction) / 2) AS away
-            FROM event WHERE dpu_id = {dpu_id} GROUP BY 1
+                CAST(SUM(toward) AS BIGINT) AS toward, CAST(SUM(away) AS BIGINT) AS away
+            FROM (
+                SELECT ts, (1 + direction) / 2 AS toward, (1 - direction) / 2 AS away FROM event WHERE dpu_id = {dpu_id}
+                UNION ALL SELECT ts, toward, away FROM digest WHERE dpu_id = {dpu_id}
+            ) AS crossed GROUP BY 1
         ) AS expected ON found.bucket = expected.bucket
         WHERE found.toward IS DISTINCT FROM expected.toward OR found.away IS DISTINCT FROM expected.away
         ORDER BY 1"
@@ -227,6 +233,16 @@ const RULES: &[(&str, &str)] = &[
         "an event's direction is 1 or -1 and its seq is 0 or more",
         "SELECT 'DPU id ' || dpu_id || ', direction ' || direction || ', seq ' || seq, ts FROM event
         WHERE direction NOT IN (-1, 1) OR seq < 0",
+    ),
+    (
+        "no event is before the horizon that pruning has reached",
+        "SELECT 'DPU id ' || dpu_id, MIN(ts) FROM event WHERE ts < (SELECT digested FROM floor_plan) GROUP BY dpu_id",
+    ),
+    (
+        "a digest's DPU exists, and it is before the horizon",
+        "SELECT 'DPU id ' || dpu_id, MIN(ts) FROM digest
+        WHERE dpu_id NOT IN (SELECT id FROM dpu) OR ts >= COALESCE((SELECT horizon FROM floor_plan), ts)
+        GROUP BY dpu_id",
     ),
     ("no event is before 1970", "SELECT 'DPU id ' || dpu_id, ts FROM event WHERE ts < 0"),
     (

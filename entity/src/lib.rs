@@ -4,6 +4,7 @@
 //! rows may stand together, is `api`'s to say.
 
 pub mod assignment;
+pub mod digest;
 pub mod dpu;
 pub mod event;
 mod instant;

@@ -38,10 +38,21 @@ struct Rows {
 /// All spaces, DPUs, assignments, resets and reset rules as they were at one revision.
 #[derive(Debug, Default)]
 pub struct FloorPlan {
-    revision: i64,
+    edition: Edition,
     spaces: BTreeMap<i64, Arc<Space>>,
     dpus: BTreeMap<i64, Arc<Dpu>>,
     dpu_ids: HashMap<String, i64>,
+}
+
+/// Which of all floor plans there were it is.
+#[derive(Clone, Copy, Debug, Default)]
+struct Edition {
+    /// Every change makes it one more.
+    revision: i64,
+    /// Events before it are not recorded any more.
+    horizon: Option<Instant>,
+    /// Events before it are gone.
+    digested: Option<Instant>,
 }
 
 /// A space and what is needed to count the people in it.
@@ -70,7 +81,7 @@ pub struct Dpu {
 
 impl FloorPlan {
     /// Puts the rows in their places.
-    fn new(revision: i64, rows: Rows) -> Self {
+    fn new(edition: Edition, rows: Rows) -> Self {
         let Rows { spaces, dpus, assignments, resets, rules } = rows;
         let dpu_ids = dpus.iter().map(|dpu| (dpu.serial.clone(), dpu.id)).collect();
         let mut spaces: BTreeMap<_, _> = spaces.into_iter().map(|row| (row.id, Space::new(row))).collect();
@@ -94,7 +105,23 @@ impl FloorPlan {
                 space.rules.push(rule);
             }
         }
-        Self { revision, spaces: shared(spaces), dpus: shared(dpus), dpu_ids }
+        Self { edition, spaces: shared(spaces), dpus: shared(dpus), dpu_ids }
+    }
+
+    /// The first instant from which on events are kept one by one; before it, digests are. `None`: all are kept.
+    pub fn horizon(&self) -> Option<Instant> {
+        self.edition.horizon
+    }
+
+    /// The first instant that has its events still; those before are gone. `None`: all have. At most the horizon,
+    /// which it follows while events are pruned.
+    pub fn digested(&self) -> Option<Instant> {
+        self.edition.digested
+    }
+
+    /// Whether `at` is before the horizon, so that crossings are known by the hour.
+    pub fn is_digested(&self, at: Instant) -> bool {
+        self.edition.horizon.is_some_and(|horizon| at < horizon)
     }
 
     /// The space with this id.

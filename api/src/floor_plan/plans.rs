@@ -6,7 +6,7 @@ use arc_swap::ArcSwapOption;
 use entity::{assignment, dpu, reset, reset_rule, space};
 use sea_orm::{ConnectionTrait, DbErr, EntityTrait, QueryOrder, Statement};
 
-use super::{FloorPlan, Rows};
+use super::{Edition, FloorPlan, Rows};
 use crate::database::Database;
 
 /// Hands out the floor plan as it is now: from memory, until somebody says that it has changed.
@@ -50,7 +50,7 @@ impl FloorPlans {
         let forgotten = self.asked().forgotten;
         let plan = Arc::new(load(database).await?);
         let asked = self.asked();
-        if asked.forgotten == forgotten && asked.revision <= plan.revision {
+        if asked.forgotten == forgotten && asked.revision <= plan.edition.revision {
             self.newest.store(Some(Arc::clone(&plan)));
         }
         Ok(plan)
@@ -67,14 +67,14 @@ impl FloorPlans {
     pub fn forget_before(&self, revision: i64) {
         let mut asked = self.asked();
         asked.revision = asked.revision.max(revision);
-        if self.in_memory().is_some_and(|plan| plan.revision < revision) {
+        if self.in_memory().is_some_and(|plan| plan.edition.revision < revision) {
             self.newest.store(None);
         }
     }
 
     /// Forgets the floor plan if the database has a newer one, of which no news has come yet.
     pub async fn check(&self, database: &Database) -> Result<(), DbErr> {
-        self.forget_before(revision(database.reader()).await?);
+        self.forget_before(edition(database.reader()).await?.revision);
         Ok(())
     }
 
@@ -83,15 +83,21 @@ impl FloorPlans {
     }
 }
 
-async fn revision(connection: &impl ConnectionTrait) -> Result<i64, DbErr> {
-    let sql = Statement::from_string(connection.get_database_backend(), "SELECT revision FROM floor_plan");
-    let row = connection.query_one_raw(sql).await?;
-    row.ok_or_else(|| DbErr::RecordNotFound("the revision of the floor plan".to_owned()))?.try_get_by_index(0)
+pub(super) async fn edition(connection: &impl ConnectionTrait) -> Result<Edition, DbErr> {
+    let sql = "SELECT revision, horizon, digested FROM floor_plan";
+    let row =
+        connection.query_one_raw(Statement::from_string(connection.get_database_backend(), sql)).await?;
+    let row = row.ok_or_else(|| DbErr::RecordNotFound("the revision of the floor plan".to_owned()))?;
+    Ok(Edition {
+        revision: row.try_get_by_index(0)?,
+        horizon: row.try_get_by_index(1)?,
+        digested: row.try_get_by_index(2)?,
+    })
 }
 
 /// The floor plan as one transaction sees it.
 pub(super) async fn load_in(connection: &impl ConnectionTrait) -> Result<FloorPlan, DbErr> {
-    let revision = revision(connection).await?;
+    let edition = edition(connection).await?;
     let rows = Rows {
         spaces: space::Entity::find().all(connection).await?,
         dpus: dpu::Entity::find().all(connection).await?,
@@ -99,7 +105,7 @@ pub(super) async fn load_in(connection: &impl ConnectionTrait) -> Result<FloorPl
         resets: reset::Entity::find().order_by_asc(reset::Column::Ts).all(connection).await?,
         rules: reset_rule::Entity::find().order_by_asc(reset_rule::Column::Id).all(connection).await?,
     };
-    Ok(FloorPlan::new(revision, rows))
+    Ok(FloorPlan::new(edition, rows))
 }
 
 async fn load(database: &Database) -> Result<FloorPlan, DbErr> {

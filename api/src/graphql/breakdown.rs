@@ -7,6 +7,7 @@ use entity::Instant;
 
 use super::assignment::Assignment;
 use super::dpu::Dpu;
+use super::enums::Resolution;
 use super::reset::{Reset, ResetRule};
 use super::scalars::DateTime;
 use super::space::Space;
@@ -18,6 +19,8 @@ use crate::floor_plan::FloorPlan;
 pub(super) struct CountBreakdown {
     /// The instant of the count.
     ts: DateTime,
+    /// How finely the count is known in time.
+    resolution: Resolution,
     /// The count, answered as the space's `negativeCounts` says.
     count: i64,
     /// The signed figure that all of this adds up to.
@@ -72,6 +75,7 @@ impl CountBreakdown {
         let net_count = account.net(odometer);
         Self {
             ts: at.into(),
+            resolution: Resolution::at(plan, at),
             count: space.answer(net_count),
             net_count,
             start: account.start().map(|start| start.ts.into()),

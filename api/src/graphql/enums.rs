@@ -1,6 +1,9 @@
 //! Enumerations of the schema: what the domain's own are called here, and how they are described.
 
 use async_graphql::Enum;
+use entity::Instant;
+
+use crate::floor_plan::FloorPlan;
 
 /// Which way a person walked under a DPU.
 #[derive(Clone, Copy, PartialEq, Eq, Enum)]
@@ -54,6 +57,22 @@ pub(super) enum Interval {
     Month,
 }
 
+/// How finely a count is known in time.
+#[derive(Clone, Copy, PartialEq, Eq, Enum)]
+pub(super) enum Resolution {
+    /// To the millisecond.
+    Millisecond,
+    /// To the hour: it is exact at the end of each hour of UTC, and what happened within the hour is counted then. So it
+    /// is for instants whose events are pruned.
+    Hour,
+}
+
+impl Resolution {
+    pub(super) fn at(plan: &FloorPlan, at: Instant) -> Self {
+        if plan.is_digested(at) { Self::Hour } else { Self::Millisecond }
+    }
+}
+
 /// Why an event is not stored.
 #[derive(Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "crate::ingest::RejectionCode")]
@@ -64,6 +83,8 @@ pub(super) enum RejectionCode {
     TimestampInFuture,
     /// It would have happened before 1970.
     TimestampOutOfRange,
+    /// It happened before the horizon, where events are pruned.
+    TimestampPruned,
     /// The timestamp cannot be read.
     BadTimestamp,
     /// The direction is none.

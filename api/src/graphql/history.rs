@@ -2,8 +2,10 @@
 
 use async_graphql::SimpleObject;
 
+use super::enums::Resolution;
 use super::scalars::DateTime;
 use crate::counting::Bucket;
+use crate::floor_plan::FloorPlan;
 
 /// What a space's count was in a stretch of time.
 #[derive(SimpleObject)]
@@ -12,6 +14,8 @@ pub(super) struct HistoryBucket {
     start: DateTime,
     /// The first instant after it.
     end: DateTime,
+    /// How finely the counts in it are known in time.
+    resolution: Resolution,
     /// The count at its end, that is one millisecond before `end`.
     count: i64,
     /// The lowest count in it.
@@ -29,9 +33,20 @@ pub(super) struct HistoryBucket {
 }
 
 impl HistoryBucket {
-    pub(super) fn new(bucket: Bucket, capacity: Option<i32>) -> Self {
+    pub(super) fn new(bucket: Bucket, capacity: Option<i32>, plan: &FloorPlan) -> Self {
         let Bucket { start, end, count, min, max, average, entrances, exits } = bucket;
         let utilization = bucket.utilization(capacity);
-        Self { start: start.into(), end: end.into(), count, min, max, average, entrances, exits, utilization }
+        Self {
+            start: start.into(),
+            end: end.into(),
+            resolution: Resolution::at(plan, start),
+            count,
+            min,
+            max,
+            average,
+            entrances,
+            exits,
+            utilization,
+        }
     }
 }

@@ -9,7 +9,7 @@ use futures::future::try_join_all;
 use super::assignment::Assignment;
 use super::breakdown::CountBreakdown;
 use super::dpu::Dpu;
-use super::enums::{Interval, NegativeCounts};
+use super::enums::{Interval, NegativeCounts, Resolution};
 use super::error::{Fault, Result};
 use super::event::Event;
 use super::history::HistoryBucket;
@@ -101,6 +101,15 @@ impl Space {
         scope.net(self.space.account(scope.instant(ts)?)).await
     }
 
+    /// How finely the count is known in time: to the millisecond, or to the hour where events are pruned.
+    async fn resolution(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "At this instant; without it, now.")] ts: Option<DateTime>,
+    ) -> Result<Resolution> {
+        Ok(Resolution::at(&self.plan, Scope::of(context)?.instant(ts)?))
+    }
+
     /// What the count is made of: where it starts, and what each assignment adds.
     async fn count_breakdown(
         &self,
@@ -133,7 +142,7 @@ impl Space {
             .map_err(|error| Fault::BadInput(format!("{}: {error}", error.argument("timeZone"))))?;
         let buckets = Scope::of(context)?.buckets(&self.space, &self.space.history(edges)).await?;
         let capacity = self.space.row.capacity;
-        Ok(buckets.into_iter().map(|bucket| HistoryBucket::new(bucket, capacity)).collect())
+        Ok(buckets.into_iter().map(|bucket| HistoryBucket::new(bucket, capacity, &self.plan)).collect())
     }
 
     /// The event that happened last at its doorways, while their DPUs counted for it: it tells an empty room from dead

@@ -64,6 +64,8 @@ pub enum RejectionCode {
     TimestampInFuture,
     /// It would have happened before 1970.
     TimestampOutOfRange,
+    /// It happened before the horizon, where events are pruned.
+    TimestampPruned,
     /// The timestamp cannot be read.
     BadTimestamp,
     /// The direction is neither 1 nor -1.

@@ -14,6 +14,6 @@ mod record;
 mod recorder;
 
 pub use event::{Batch, Crossing, Identity, Outcome, Rejection, RejectionCode, Summary};
-pub use partitions::Partitions;
-pub use record::{CLOCK_SKEW_MS, EARLIEST, Recorded, record};
+pub use partitions::{Partition, Partitions};
+pub use record::{CLOCK_SKEW_MS, EARLIEST, Recorded, Unrecorded, record};
 pub use recorder::{RecordError, Recorder, Writer};

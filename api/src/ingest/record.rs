@@ -27,6 +27,26 @@ pub struct Recorded {
     pub commit: Commit,
 }
 
+/// Why nothing was recorded.
+#[derive(Debug, thiserror::Error)]
+pub enum Unrecorded {
+    /// The database failed.
+    #[error(transparent)]
+    Database(#[from] DbErr),
+    /// Events were pruned since the floor plan was read: by it, some might be recorded that are before the horizon.
+    #[error("events were pruned meanwhile")]
+    OldPlan,
+}
+
+impl From<Unrecorded> for DbErr {
+    fn from(unrecorded: Unrecorded) -> Self {
+        match unrecorded {
+            Unrecorded::Database(error) => error,
+            Unrecorded::OldPlan => Self::Custom(unrecorded.to_string()),
+        }
+    }
+}
+
 /// Records the batches inside a transaction of the caller's, as received at `now`. On PostgreSQL it is one statement,
 /// once there are partitions for the events.
 ///
@@ -38,7 +58,7 @@ pub async fn record(
     plan: &FloorPlan,
     now: Instant,
     batches: &[Batch],
-) -> Result<Recorded, DbErr> {
+) -> Result<Recorded, Unrecorded> {
     let checked =
         |row: &Result<_, Rejection>| row.as_ref().map_err(Clone::clone).and_then(|row| check(plan, now, row));
     let checked: Vec<_> = batches.iter().flatten().map(checked).collect();
@@ -46,13 +66,14 @@ pub async fn record(
     identities.sort_unstable();
     identities.dedup();
 
+    let horizon = plan.horizon();
     let Inserted { duplicates, totals } = if identities.is_empty() {
         Inserted::default()
     } else if transaction.get_database_backend() == DatabaseBackend::Postgres {
         partitions.ensure(transaction, identities.iter().map(|identity| identity.ts)).await?;
-        insert_on_postgres(transaction, &identities, now).await?
+        insert_on_postgres(transaction, &identities, now, horizon).await?
     } else {
-        insert_on_sqlite(transaction, &identities, now).await?
+        insert_on_sqlite(transaction, &identities, now, horizon).await?
     };
     let inserted = identities.iter().filter(|identity| !duplicates.contains(*identity));
     let commit = Commit::new(inserted.map(|event| (event.dpu_id, event.ts, event.direction)), totals);
@@ -86,6 +107,12 @@ fn check(plan: &FloorPlan, now: Instant, crossing: &Crossing) -> Result<Identity
         let message = format!("{ts} is too early: events are accepted from {EARLIEST} on");
         return Err(Rejection::new(RejectionCode::TimestampOutOfRange, message));
     }
+    if let Some(horizon) = plan.horizon().filter(|horizon| ts < *horizon) {
+        let message = format!(
+            "{ts} is too late: events before {horizon} are pruned, and what happened then cannot be added to any more"
+        );
+        return Err(Rejection::new(RejectionCode::TimestampPruned, message));
+    }
     if ts > now.plus_ms(CLOCK_SKEW_MS) {
         let message = format!(
             "{ts} lies in the future: it is {now}, and a DPU's clock may be at most {} minutes ahead",
@@ -100,16 +127,19 @@ fn check(plan: &FloorPlan, now: Instant, crossing: &Crossing) -> Result<Identity
 }
 
 /// One statement, one answer: PostgreSQL inserts, tallies what it has inserted, and says what it has not. Where it has
-/// inserted all, as it nearly always has, the rows are not compared one by one.
+/// inserted all, as it nearly always has, the rows are not compared one by one. It does nothing, and says so, where the
+/// horizon is another one by now: whoever moves it waits for those who insert, and lets none in meanwhile.
 async fn insert_on_postgres(
     connection: &impl ConnectionTrait,
     identities: &[Identity],
     now: Instant,
-) -> Result<Inserted, DbErr> {
+    horizon: Option<Instant>,
+) -> Result<Inserted, Unrecorded> {
     let sql = format!(
         "WITH sent AS (
-            SELECT * FROM UNNEST($2::bigint[], $3::bigint[], $4::smallint[], $5::int[])
+            SELECT listed.* FROM floor_plan, UNNEST($2::bigint[], $3::bigint[], $4::smallint[], $5::int[])
             AS listed (dpu_id, ts, direction, seq)
+            WHERE horizon IS NOT DISTINCT FROM $6
         ), inserted AS (
             INSERT INTO event (dpu_id, ts, direction, seq, created)
             SELECT dpu_id, ts, direction, seq, $1 FROM sent ORDER BY dpu_id, ts, direction, seq
@@ -133,21 +163,27 @@ async fn insert_on_postgres(
         UNION ALL (
             SELECT sent.*, NULL::bigint, NULL::bigint FROM sent WHERE (SELECT any_lack FROM lacking)
             EXCEPT SELECT inserted.*, NULL::bigint, NULL::bigint FROM inserted WHERE (SELECT any_lack FROM lacking)
-        )",
+        ) UNION ALL
+        SELECT NULL::bigint, NULL::bigint, NULL::smallint, NULL::int, NULL::bigint, NULL::bigint FROM floor_plan
+        WHERE horizon IS DISTINCT FROM $6",
         hour = Resolution::Hour.hours(),
         hour_ms = i64::from(Resolution::Hour.hours()) * 3_600_000,
         day = Resolution::Day.hours(),
     );
-    let values: [Value; 5] = [
+    let values: [Value; 6] = [
         now.into(),
         identities.iter().map(|identity| identity.dpu_id).collect::<Vec<_>>().into(),
         identities.iter().map(|identity| identity.ts.ms()).collect::<Vec<_>>().into(),
         identities.iter().map(|identity| identity.direction.sign()).collect::<Vec<_>>().into(),
         identities.iter().map(|identity| identity.seq).collect::<Vec<_>>().into(),
+        horizon.into(),
     ];
     let statement = Statement::from_sql_and_values(DatabaseBackend::Postgres, sql, values);
     let mut done = Inserted::default();
     for row in connection.query_all_raw(statement).await? {
+        if row.try_get_by_index::<Option<i64>>(0)?.is_none() {
+            return Err(Unrecorded::OldPlan);
+        }
         match row.try_get_by_index::<Option<i64>>(4)? {
             Some(toward) => {
                 let total = Crossings { toward, away: row.try_get_by_index(5)? };
@@ -167,8 +203,9 @@ async fn insert_on_sqlite(
     transaction: &impl ConnectionTrait,
     identities: &[Identity],
     now: Instant,
-) -> Result<Inserted, DbErr> {
-    let duplicates = stored(transaction, identities).await?;
+    horizon: Option<Instant>,
+) -> Result<Inserted, Unrecorded> {
+    let duplicates = stored(transaction, identities, horizon).await?;
     let inserted: Vec<Identity> =
         identities.iter().filter(|identity| !duplicates.contains(*identity)).copied().collect();
     let row = |event: &Identity| {
@@ -192,20 +229,25 @@ async fn insert_on_sqlite(
     Ok(Inserted { duplicates, totals })
 }
 
-/// Those that are there.
+/// Those that are there, if the horizon is still the same.
 async fn stored(
     transaction: &impl ConnectionTrait,
     identities: &[Identity],
-) -> Result<AHashSet<Identity>, DbErr> {
+    horizon: Option<Instant>,
+) -> Result<AHashSet<Identity>, Unrecorded> {
     let mut stored = AHashSet::new();
     let key = |i: &Identity| [i.dpu_id, i.ts.ms(), i.direction.sign().into(), i.seq.into()];
     let keys: Vec<_> = identities.iter().map(key).collect();
     let sent = "WITH sent (dpu_id, ts, direction, seq) AS (";
-    let found =
-        ") SELECT dpu_id, ts, direction, seq FROM sent CROSS JOIN event USING (dpu_id, ts, direction, seq)";
+    let found = ") SELECT dpu_id, ts, direction, seq FROM sent CROSS JOIN event USING (dpu_id, ts, direction, seq) \
+                 UNION ALL SELECT NULL, horizon, NULL, NULL FROM floor_plan";
     for some in pieces(&keys, again) {
         for row in transaction.query_all_raw(with_rows(sent, &some, found)).await? {
-            stored.insert(identity(&row)?);
+            if row.try_get_by_index::<Option<i64>>(0)?.is_some() {
+                stored.insert(identity(&row)?);
+            } else if row.try_get_by_index::<Option<Instant>>(1)? != horizon {
+                return Err(Unrecorded::OldPlan);
+            }
         }
     }
     Ok(stored)

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 use super::event::{Batch, Outcome};
 use super::partitions::Partitions;
-use super::record::{Recorded, record};
+use super::record::{Recorded, Unrecorded, record};
 use crate::clock::Clock;
 use crate::coherence::{Kept, Teller};
 use crate::database::Database;
@@ -117,7 +117,12 @@ impl Writer {
             floor_plans.check(&self.database).await?;
             plan = floor_plans.newest(&self.database).await?;
         }
-        let attempt = self.attempt(&plan, batches).await;
+        let mut attempt = self.attempt(&plan, batches).await;
+        if matches!(attempt, Err(Unrecorded::OldPlan)) {
+            floor_plans.check(&self.database).await?;
+            plan = floor_plans.newest(&self.database).await?;
+            attempt = self.attempt(&plan, batches).await;
+        }
         match attempt {
             Ok(Recorded { outcomes, commit }) => {
                 self.teller.recorded(commit.dpus());
@@ -132,13 +137,13 @@ impl Writer {
                 self.teller.recorded(dpus.iter().copied());
                 timelines.forget(dpus);
                 feed.changed();
-                Err(error)
+                Err(error.into())
             }
         }
     }
 
     /// Records and commits.
-    async fn attempt(&self, plan: &FloorPlan, batches: &[Batch]) -> Result<Recorded, DbErr> {
+    async fn attempt(&self, plan: &FloorPlan, batches: &[Batch]) -> Result<Recorded, Unrecorded> {
         let now = self.clock.now();
         // PostgreSQL records by one statement, which where there is a place for each event is a commit by itself.
         if self.database.backend() == DatabaseBackend::Postgres && self.partitions.hold(batches) {

@@ -13,7 +13,7 @@
 //! Who reads takes no lock. Who changes what is kept holds the lock of the DPU, and never while waiting.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use entity::Instant;
@@ -39,6 +39,8 @@ pub(super) struct Memory {
     /// By a DPU's id, how often what is known of it was changed.
     generations: Box<[Mutex<u64>]>,
     era: AtomicU64,
+    /// Days before it have digests instead of events, in milliseconds.
+    digested_ms: AtomicI64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -59,6 +61,8 @@ pub(super) struct PageKey {
 enum Entry {
     Days(Box<Known>),
     Page(Page),
+    /// A page that was, until its events were pruned.
+    Gone,
 }
 
 /// Days, and the era in which they are true.
@@ -79,6 +83,8 @@ pub(super) struct Lacking {
     generations: BTreeMap<i64, u64>,
     /// The era, from before the database was asked.
     era: u64,
+    /// Which days were digested before the database was asked.
+    digested_ms: i64,
 }
 
 /// What the database held when it was asked, all at one instant.
@@ -124,6 +130,7 @@ impl Entry {
         let beside = match self {
             Self::Days(known) => size_of::<Known>() + known.days.heap_bytes(),
             Self::Page(page) => page.heap_bytes(),
+            Self::Gone => 0,
         };
         ENTRY_BYTES + beside
     }
@@ -132,7 +139,8 @@ impl Entry {
 impl Memory {
     pub(super) fn new(bytes: u64) -> Self {
         let generations = (0..LOCKS).map(|_| Mutex::default()).collect();
-        Self { shelf: Shelf::new(bytes), generations, era: AtomicU64::default() }
+        let digested_ms = AtomicI64::new(i64::MIN);
+        Self { shelf: Shelf::new(bytes), generations, era: AtomicU64::default(), digested_ms }
     }
 
     /// What the odometer shows, if that is known.
@@ -175,7 +183,8 @@ impl Memory {
 
     /// `lacks` says whether days, and whether a page, are to be loaded for a reading; `None` if it needs nothing.
     fn lacking_by(&self, readings: &[Reading], lacks: impl Fn(Reading) -> Option<(bool, bool)>) -> Lacking {
-        let mut lacking = Lacking { era: self.era(), ..Lacking::default() };
+        let digested_ms = self.digested_ms.load(Ordering::SeqCst);
+        let mut lacking = Lacking { era: self.era(), digested_ms, ..Lacking::default() };
         for reading in readings {
             let key = PageKey::of(*reading);
             // Whoever patches the DPU just now is waited for: what it has half done would look as if it lacked.
@@ -206,6 +215,10 @@ impl Memory {
             let all = PageKey { dpu: *dpu, day: Instant::MIN }..=PageKey { dpu: *dpu, day: Instant::MAX };
             for (key, page) in loaded.pages.range(all).filter(|(_, page)| page.len() > 0) {
                 self.put(Key::Page(*key), Entry::Page(page.clone()));
+                // It may be of events that are gone by now, and be as long as its digest.
+                if self.digested_ms.load(Ordering::SeqCst) != lacking.digested_ms {
+                    self.put(Key::Page(*key), Entry::Gone);
+                }
             }
         }
     }
@@ -244,6 +257,19 @@ impl Memory {
         self.era.fetch_add(1, Ordering::SeqCst);
     }
 
+    /// Lets go of the pages of days before `until`: their events are gone, and digests stand for them.
+    pub(super) fn digested(&self, until: Instant) {
+        if self.digested_ms.load(Ordering::Relaxed) < until.ms()
+            && self.digested_ms.fetch_max(until.ms(), Ordering::SeqCst) < until.ms()
+        {
+            for key in self.shelf.keys() {
+                if matches!(key, Key::Page(PageKey { day, .. }) if day < until) {
+                    self.put(key, Entry::Gone);
+                }
+            }
+        }
+    }
+
     /// How many bytes are kept.
     pub(super) fn bytes(&self) -> u64 {
         self.shelf.weight()
@@ -272,7 +298,7 @@ impl Memory {
     fn days<R>(&self, dpu: i64, look: impl FnOnce(&Days) -> R) -> Option<R> {
         let look = |entry: &Entry| match entry {
             Entry::Days(known) => (known.era == self.era()).then(|| look(&known.days)),
-            Entry::Page(_) => None,
+            Entry::Page(_) | Entry::Gone => None,
         };
         self.shelf.get(&Key::Days(dpu), look).flatten()
     }
@@ -281,7 +307,7 @@ impl Memory {
     fn page<R>(&self, key: PageKey, look: impl FnOnce(&Page) -> R) -> Option<R> {
         let look = |entry: &Entry| match entry {
             Entry::Page(page) => Some(look(page)),
-            Entry::Days(_) => None,
+            Entry::Days(_) | Entry::Gone => None,
         };
         self.shelf.get(&Key::Page(key), look).flatten()
     }

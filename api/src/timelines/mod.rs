@@ -93,6 +93,11 @@ impl Timelines {
         }
     }
 
+    /// Says that events before `until` are gone, and that digests stand for them.
+    pub fn digested(&self, until: Instant) {
+        self.memory.digested(until);
+    }
+
     /// How many bytes of timelines are in memory.
     pub fn bytes(&self) -> u64 {
         self.memory.bytes()

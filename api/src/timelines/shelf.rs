@@ -69,6 +69,11 @@ impl<K: Copy + Hash + Eq, V> Shelf<K, V> {
         }
     }
 
+    /// The keys of all entries there were at some moment.
+    pub(super) fn keys(&self) -> Vec<K> {
+        self.queue().iter().copied().collect()
+    }
+
     /// The weight of all entries.
     pub(super) fn weight(&self) -> u64 {
         u64::try_from(self.weight.load(Ordering::Relaxed)).unwrap_or_default()

@@ -18,15 +18,22 @@ pub async fn crossings(
     if listed.is_empty() {
         return Ok(found);
     }
-    let select = "SELECT number, ts, direction FROM stretch
-        JOIN event ON event.dpu_id = stretch.dpu_id AND ts > after AND ts <= until ORDER BY number, ts";
+    // Of pruned events there are digests.
+    let select = "SELECT number, ts, direction, CAST(1 AS BIGINT) AS people FROM stretch
+        JOIN event ON event.dpu_id = stretch.dpu_id AND ts > after AND ts <= until
+        UNION ALL SELECT number, ts, CAST(1 AS SMALLINT), toward FROM stretch
+        JOIN digest ON digest.dpu_id = stretch.dpu_id AND ts > after AND ts <= until
+        UNION ALL SELECT number, ts, CAST(-1 AS SMALLINT), away FROM stretch
+        JOIN digest ON digest.dpu_id = stretch.dpu_id AND ts > after AND ts <= until
+        ORDER BY number, ts";
     for row in connection.query_all_raw(statement(connection.get_database_backend(), &listed, select)).await?
     {
         let direction = Direction::try_from_value(&row.try_get_by_index(2)?)?;
         if let Some(crossings) =
             place(&listed, row.try_get_by_index(0)?).and_then(|stretch| found.get_mut(stretch))
         {
-            crossings.push((row.try_get_by_index(1)?, direction));
+            let (ts, people): (Instant, i64) = (row.try_get_by_index(1)?, row.try_get_by_index(3)?);
+            crossings.extend((0..people).map(|_| (ts, direction)));
         }
     }
     Ok(found)

@@ -18,7 +18,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use entity::assignment::Placement;
 use entity::tally::Resolution;
-use entity::{Instant, event, reset, tally};
+use entity::{Instant, digest, event, reset, tally};
 use futures::{FutureExt, SinkExt, StreamExt};
 use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::{ActiveModelTrait, ConnectionTrait, DatabaseBackend, EntityTrait, Statement};
@@ -168,7 +168,7 @@ impl Service {
         Self { app, url, router, recording, now_ms, statements, storage }
     }
 
-    /// Checks that the tallies equal the events, stops the service and removes the database.
+    /// Checks that the tallies equal the events and digests, stops the service and removes the database.
     pub(crate) async fn finish(self) {
         self.assert_tallies_equal_events().await;
         let Self { app, router, recording, storage, url, .. } = self;
@@ -306,6 +306,13 @@ impl Service {
                 let key = (event.dpu_id, resolution, resolution.bucket(event.ts));
                 let (toward, away) = expected.entry(key).or_insert((0, 0));
                 *(if event.direction == event::Direction::Toward { toward } else { away }) += 1;
+            }
+        }
+        for digest in digest::Entity::find().all(self.app.database.reader()).await.unwrap() {
+            for resolution in Resolution::ALL {
+                let key = (digest.dpu_id, resolution, resolution.bucket(digest.ts));
+                let (toward, away) = expected.entry(key).or_insert((0, 0));
+                (*toward, *away) = (*toward + digest.toward, *away + digest.away);
             }
         }
         let tallies = tally::Entity::find().all(self.app.database.reader()).await.unwrap();

@@ -17,6 +17,7 @@ mod migrations;
 mod openapi;
 mod pages;
 mod past;
+mod retention;
 mod schema;
 mod sequences;
 mod verify;

@@ -5,7 +5,7 @@ use entity::assignment::{self, Placement};
 use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter};
 
-use super::{dpu, space, values};
+use super::{dpu, kept, space, values};
 use crate::floor_plan::{ChangeError, Refusal};
 
 /// An assignment to be.
@@ -83,6 +83,8 @@ pub async fn create(
 ) -> Result<assignment::Model, ChangeError> {
     dpu::find(transaction, "dpu", new.dpu_id).await?;
     space::find(transaction, "space", new.space_id).await?;
+    kept::whole_hour(transaction, "startsAt", new.starts_at).await?;
+    kept::whole_hour(transaction, "endsAt", new.ends_at).await?;
     let row = assignment::ActiveModel {
         id: NotSet,
         dpu_id: Set(new.dpu_id),
@@ -118,9 +120,11 @@ pub async fn update(
         row.doorway = Set(values::optional_name("doorway", doorway.as_deref())?);
     }
     if let Some(starts_at) = update.starts_at {
+        kept::whole_hour(transaction, "startsAt", starts_at).await?;
         row.starts_at = Set(starts_at);
     }
     if let Some(ends_at) = update.ends_at {
+        kept::whole_hour(transaction, "endsAt", ends_at).await?;
         row.ends_at = Set(ends_at);
     }
     row.modified = Set(now);

@@ -8,7 +8,7 @@ use sea_orm::{
 };
 
 use super::assignment::NewAssignment;
-use super::{space, values};
+use super::{kept, space, values};
 use crate::floor_plan::{ChangeError, Refusal, RefusalCode};
 
 /// A DPU to be.
@@ -96,6 +96,7 @@ pub async fn relocate(
     now: Instant,
 ) -> Result<Vec<i64>, ChangeError> {
     find(transaction, "dpu", id).await?;
+    kept::whole_hour(transaction, "at", Some(at)).await?;
     if destinations.is_empty() || destinations.len() > 2 {
         let message = format!("a doorway joins one space or two, not {}", destinations.len());
         return Err(Refusal::new(RefusalCode::OutOfRange, "to", message).into());

@@ -5,6 +5,7 @@
 
 pub mod assignment;
 pub mod dpu;
+mod kept;
 pub mod reset;
 pub mod reset_rule;
 pub mod space;

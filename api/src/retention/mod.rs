@@ -1,0 +1,137 @@
+//! Retention: how long events are kept one by one.
+//!
+//! To prune is to put digests in the place of events, each in the transaction in which its events go: how many people
+//! crossed until the end of an hour. So an odometer shows the same as ever at the end of each hour, and whoever reads
+//! one need not know that anything was pruned. Within an hour there is a digest also at each instant from which some
+//! count goes on (a reset, the start or the end of an assignment), so that counts after the horizon stay exact.
+//! Tallies stay as they are.
+//!
+//! First the horizon is raised: from then on no event before it is recorded, and the floor plan changes there only at
+//! whole hours. Then the events go, piece by piece. Whoever prunes again goes on where another one was stopped.
+
+mod digest;
+mod schedule;
+
+use entity::Instant;
+use sea_orm::{ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr, Statement, TransactionTrait};
+
+pub use self::schedule::{Age, ParseAgeError, Schedule};
+use crate::database::Database;
+use crate::floor_plan::{ChangeError, changes};
+use crate::ingest::Partition;
+
+/// A horizon is the beginning of a UTC day.
+const DAY_MS: i64 = 24 * 3_600_000;
+/// The advisory lock of whoever prunes on PostgreSQL, an arbitrary number of our own.
+const PRUNE_LOCK: i64 = 0x6865_6164_0003;
+
+/// What was pruned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pruned {
+    /// Events before it are gone.
+    pub horizon: Instant,
+    /// How many went.
+    pub events: u64,
+}
+
+/// Prunes the events before the UTC day that `until` is in; `None` if another process is at it.
+///
+/// An earlier horizon than the one that there is changes nothing, since what is gone stays gone.
+pub async fn prune(database: &Database, until: Instant) -> Result<Option<Pruned>, ChangeError> {
+    let Some(_turn) = take_turn(database).await? else { return Ok(None) };
+    let horizon = raise_horizon(database, until.floor_to(DAY_MS)).await?;
+    let mut pruned = Pruned { horizon, events: 0 };
+    while let Some(first) = first_event(database.reader()).await?.filter(|first| *first < horizon) {
+        pruned.events += prune_piece(database, first, horizon).await?;
+    }
+    finish(database, horizon).await?;
+    Ok(Some(pruned))
+}
+
+/// One process prunes at a time. The turn ends with what is returned.
+async fn take_turn(database: &Database) -> Result<Option<Option<DatabaseTransaction>>, DbErr> {
+    if database.backend() != DatabaseBackend::Postgres {
+        // Two that prune one file take turns by each piece, and neither does what the other has done.
+        return Ok(Some(None));
+    }
+    let turn = database.writer().begin().await?;
+    let sql = format!("SELECT pg_try_advisory_xact_lock({PRUNE_LOCK})");
+    let row = turn.query_one_raw(Statement::from_string(DatabaseBackend::Postgres, sql)).await?;
+    let is_ours = row.map(|row| row.try_get_by_index::<bool>(0)).transpose()?.unwrap_or_default();
+    Ok(is_ours.then_some(Some(turn)))
+}
+
+/// Raises the horizon, after all who record events by the old one are done. Says what it is then.
+async fn raise_horizon(database: &Database, horizon: Instant) -> Result<Instant, ChangeError> {
+    let transaction = database.begin().await?;
+    changes::take_turn(&transaction).await?;
+    if database.backend() == DatabaseBackend::Postgres {
+        // Who inserts holds a lock that this one waits for, and looks at the horizon after having got it.
+        transaction.execute_unprepared("LOCK TABLE event IN SHARE ROW EXCLUSIVE MODE").await?;
+    }
+    let raised = format!(
+        "UPDATE floor_plan SET horizon = {ms}, revision = revision + 1 WHERE horizon IS NULL OR horizon < {ms}",
+        ms = horizon.ms()
+    );
+    transaction.execute_unprepared(&raised).await?;
+    let plan = changes::current(&transaction).await?;
+    transaction.commit().await?;
+    Ok(plan.horizon().unwrap_or(horizon))
+}
+
+/// When the first event of all happened.
+async fn first_event(connection: &impl ConnectionTrait) -> Result<Option<Instant>, DbErr> {
+    // One step into the key for each DPU.
+    let sql = "SELECT MIN(first) FROM (
+        SELECT (SELECT ts FROM event WHERE dpu_id = dpu.id ORDER BY ts LIMIT 1) AS first FROM dpu
+    ) AS firsts";
+    let row =
+        connection.query_one_raw(Statement::from_string(connection.get_database_backend(), sql)).await?;
+    row.map_or(Ok(None), |row| row.try_get_by_index(0))
+}
+
+/// Prunes the month in which `first` is, where a partition holds it and all of it is before the horizon; else the day.
+async fn prune_piece(database: &Database, first: Instant, horizon: Instant) -> Result<u64, ChangeError> {
+    let transaction = database.begin().await?;
+    let partition = match database.backend() {
+        DatabaseBackend::Postgres => Partition::of(first).filter(|partition| partition.end() <= horizon),
+        _ => None,
+    };
+    let day = first.floor_to(DAY_MS);
+    let (start, end) =
+        partition.map_or((day, day.plus_ms(DAY_MS)), |partition| (partition.start(), partition.end()));
+    let plan = changes::current(&transaction).await?;
+    let events = digest::put(&transaction, &plan, start, end).await?;
+    match partition {
+        Some(partition) => partition.drop(&transaction).await?,
+        None => digest::delete_events(&transaction, start, end).await?,
+    }
+    set_digested(&transaction, end.min(horizon)).await?;
+    transaction.commit().await?;
+    tracing::info!(%start, %end, events, "pruned");
+    Ok(events)
+}
+
+/// Drops what partitions are left before the horizon, with nothing in them.
+async fn finish(database: &Database, horizon: Instant) -> Result<(), ChangeError> {
+    let transaction = database.begin().await?;
+    if database.backend() == DatabaseBackend::Postgres {
+        for partition in Partition::all(&transaction).await? {
+            if partition.end() <= horizon {
+                partition.drop(&transaction).await?;
+            }
+        }
+    }
+    set_digested(&transaction, horizon).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// Says that events before `until` are gone.
+async fn set_digested(transaction: &impl ConnectionTrait, until: Instant) -> Result<(), DbErr> {
+    let sql = format!(
+        "UPDATE floor_plan SET digested = {ms}, revision = revision + 1 WHERE digested IS NULL OR digested < {ms}",
+        ms = until.ms()
+    );
+    transaction.execute_unprepared(&sql).await.map(drop)
+}

@@ -1,0 +1,118 @@
+//! Pruning as a habit of a server, and what goes with it: partitions made ahead.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use entity::Instant;
+use tokio::task::JoinHandle;
+
+use super::prune;
+use crate::app::App;
+use crate::ingest::Partitions;
+
+/// How often the habit is followed.
+const REST: Duration = Duration::from_hours(1);
+
+/// How old something is, in whole milliseconds: a day or more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Age(Duration);
+
+/// A text that is no age.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{given:.40?} is no age: give a number of days or weeks, such as 400d or 8w; 1d is the least")]
+pub struct ParseAgeError {
+    given: String,
+}
+
+impl Age {
+    /// The instant that is so old at `now`.
+    pub fn before(self, now: Instant) -> Instant {
+        now.plus_ms(-i64::try_from(self.0.as_millis()).unwrap_or(i64::MAX))
+    }
+}
+
+impl FromStr for Age {
+    type Err = ParseAgeError;
+
+    fn from_str(text: &str) -> Result<Self, ParseAgeError> {
+        let refused = || ParseAgeError { given: text.to_owned() };
+        let unit = text.char_indices().last().ok_or_else(refused)?;
+        let days = match unit.1 {
+            'd' => 1,
+            'w' => 7,
+            _ => return Err(refused()),
+        };
+        let number: u32 = text[..unit.0].trim().parse().map_err(|_| refused())?;
+        let days =
+            (number.checked_mul(days)).filter(|days| (1..=36_500).contains(days)).ok_or_else(refused)?;
+        Ok(Self(Duration::from_hours(u64::from(days) * 24)))
+    }
+}
+
+impl fmt::Display for Age {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}d", self.0.as_secs() / 86_400)
+    }
+}
+
+/// What a server does each hour, until it is dropped.
+#[derive(Debug)]
+pub struct Schedule(JoinHandle<()>);
+
+impl Schedule {
+    /// Prunes what is older than `older_than`, if that is given, and makes the partitions of the months to come.
+    pub fn start(app: &Arc<App>, older_than: Option<Age>) -> Self {
+        let app = Arc::downgrade(app);
+        Self(tokio::spawn(async move {
+            while let Some(app) = app.upgrade() {
+                keep_house(&app, older_than).await;
+                drop(app);
+                tokio::time::sleep(REST).await;
+            }
+        }))
+    }
+}
+
+impl Drop for Schedule {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+async fn keep_house(app: &App, older_than: Option<Age>) {
+    let now = app.clock.now();
+    if let Err(error) = Partitions::make_ahead(&app.database, now).await {
+        tracing::warn!(%error, "the partitions of the months to come could not be made");
+    }
+    let Some(older_than) = older_than else { return };
+    match prune(&app.database, older_than.before(now)).await {
+        Ok(Some(pruned)) if pruned.events > 0 => {
+            tracing::info!(horizon = %pruned.horizon, events = pruned.events, "events were pruned");
+        }
+        Ok(_) => {}
+        Err(error) => tracing::error!(%error, "events could not be pruned"),
+    }
+    app.kept.floor_plans.forget();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_are_days_or_weeks() {
+        let before = |text: &str| {
+            let age: Age = text.parse().unwrap();
+            age.before("2026-03-01T12:00:00Z".parse().unwrap()).to_string()
+        };
+        assert_eq!(before("1d"), "2026-02-28T12:00:00Z");
+        assert_eq!(before("2w"), "2026-02-15T12:00:00Z");
+        assert_eq!(before("400d"), "2025-01-25T12:00:00Z");
+        for wrong in ["", "d", "0d", "-1d", "12", "12h", "1.5d", "99999d", "4294967295w", "1 month", "1ü"] {
+            let error = wrong.parse::<Age>().unwrap_err().to_string();
+            assert!(error.contains("400d"), "{wrong}: {error}");
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Pruning: counts after the horizon stay what they were, those before it are exact to the hour.
+
+use std::collections::BTreeSet;
+
+use api::database::Database;
+use api::retention::{Pruned, prune};
+use api::verify::verify;
+use entity::assignment::Placement;
+use entity::{Instant, digest};
+use proptest::test_runner::TestRunner;
+use sea_orm::EntityTrait;
+use serde_json::{Value, json};
+
+use crate::harness::{Service, at, on_both};
+use crate::worlds;
+
+const HOUR_MS: i64 = 3_600_000;
+
+/// What another process does, which this one hears of when it hears of it.
+async fn pruned_elsewhere(service: &Service, until: &str) -> Pruned {
+    let database = Database::connect(&service.url).await.unwrap();
+    prune(&database, at(until)).await.unwrap().unwrap()
+}
+
+/// Prunes, and waits until the service knows.
+async fn pruned(service: &Service, until: &str) -> Pruned {
+    let done = pruned_elsewhere(service, until).await;
+    service.app.kept.floor_plans.forget();
+    done
+}
+
+async fn assert_right(service: &Service) {
+    let mut findings = Vec::new();
+    let verdict = verify(&service.app.database, false, |finding| {
+        findings.push(finding.to_string());
+        Ok(())
+    });
+    assert!(verdict.await.unwrap().is_right(), "{findings:?}");
+}
+
+fn event(ts: &str) -> Value {
+    json!({ "dpu": "283", "ts": ts, "direction": "TOWARD" })
+}
+
+async fn hall(service: &Service) -> i64 {
+    let (space, dpu) = (service.space("Hall").await, service.dpu("283").await);
+    service.assign(dpu, space, Placement::Inside, None, None).await;
+    space
+}
+
+async fn user_error(service: &Service, mutation: &str) -> Value {
+    let query = format!("mutation {{ done: {mutation} {{ userErrors {{ code field message }} }} }}");
+    service.data(&query, json!({})).await["done"]["userErrors"][0].take()
+}
+
+on_both! {
+    async fn counts_are_exact_after_the_horizon_and_by_the_hour_before_it(service: &Service) {
+        let mut runner = TestRunner::deterministic();
+        let world = worlds::world(&mut runner);
+        let spaces = worlds::build(service, &world).await;
+        service.ingest(world.events.iter().map(worlds::input).collect()).await;
+        // In memory as it was before, too.
+        worlds::assert_counts(service, &world, &spaces).await;
+        let distinct: BTreeSet<_> = world.events.iter().map(|e| (e.dpu, e.ts, e.direction, e.seq)).collect();
+        let mut gone = 0;
+        // Within a month, and at its end, where PostgreSQL drops a partition.
+        for until in ["2026-01-31T15:00:00Z", "2026-02-01T00:00:00Z"] {
+            let horizon = at(until).floor_to(24 * HOUR_MS);
+            let done = pruned(service, until).await;
+            let before = distinct.iter().filter(|event| event.1 < horizon.ms()).count() as u64;
+            assert_eq!(done, Pruned { horizon, events: before - gone });
+            assert!(before > gone, "nothing was there to be pruned");
+            gone = before;
+            assert_eq!(service.stored_events().await.len() as u64, distinct.len() as u64 - gone);
+            let hours = (0..60).map(|hour| at("2026-01-30T20:00:00Z").ms() + hour * HOUR_MS - 1);
+            let exact = worlds::instants(&world).into_iter().filter(|ts| *ts >= horizon.ms()).chain(hours);
+            for ts in exact {
+                for (number, id) in (0_i64..).zip(&spaces) {
+                    let text = Instant::from_ms(ts).to_string();
+                    assert_eq!(service.count(*id, &text).await, world.count(number, ts), "space {number} at {text}");
+                }
+            }
+            assert_right(service).await;
+        }
+        // Again there is nothing to do, and the horizon does not go back.
+        let done = pruned(service, "2026-01-01").await;
+        assert_eq!(done, Pruned { horizon: at("2026-02-01"), events: 0 });
+    }
+
+    async fn what_comes_too_late_is_rejected_even_by_a_process_that_has_not_heard(service: &Service) {
+        let space = hall(service).await;
+        service.ingest(json!([event("2026-02-01T10:20:00Z"), event("2026-02-03T10:20:00Z")])).await;
+        pruned_elsewhere(service, "2026-02-02").await;
+        // One that is counted in a digest already, a new one, and one from after the horizon.
+        let payload = service.ingest(json!([
+            event("2026-02-01T10:20:00Z"), event("2026-02-01T23:59:59.999Z"), event("2026-02-02T00:00:00Z"),
+        ])).await;
+        assert_eq!((&payload["accepted"], &payload["duplicates"]), (&json!(1), &json!(0)), "{payload}");
+        for (place, ts) in ["2026-02-01T10:20:00Z", "2026-02-01T23:59:59.999Z"].into_iter().enumerate() {
+            let rejected = &payload["rejected"][place];
+            assert_eq!((&rejected["index"], &rejected["code"]), (&json!(place), &json!("TIMESTAMP_PRUNED")));
+            let message = rejected["message"].as_str().unwrap();
+            assert!(message.contains(ts) && message.contains("2026-02-02T00:00:00Z"), "{message}");
+        }
+        assert_eq!(service.count(space, "2026-02-02T00:00:00Z").await, 2);
+        assert_right(service).await;
+    }
+
+    async fn an_answer_says_how_finely_it_is_known(service: &Service) {
+        let space = hall(service).await;
+        service.ingest(json!([event("2026-02-01T10:20:00Z"), event("2026-02-03T10:20:00Z")])).await;
+        let query = r#"query ($id: ID!) { space(id: $id) {
+            before: resolution(ts: "2026-02-01T23:59:59.999Z") after: resolution(ts: "2026-02-02") now: resolution
+            countBreakdown(ts: "2026-02-01T10:30:00Z") { resolution count }
+            history(start: "2026-02-01", end: "2026-02-04", interval: DAY) { resolution count entrances max }
+        } }"#;
+        let all = |before: &str, count: i64| json!({ "space": {
+            "before": before, "after": "MILLISECOND", "now": "MILLISECOND",
+            "countBreakdown": { "resolution": before, "count": count },
+            "history": [
+                { "resolution": before, "count": 1, "entrances": 1, "max": 1 },
+                { "resolution": "MILLISECOND", "count": 1, "entrances": 0, "max": 1 },
+                { "resolution": "MILLISECOND", "count": 2, "entrances": 1, "max": 2 },
+            ],
+        } });
+        assert_eq!(service.data(query, json!({ "id": space.to_string() })).await, all("MILLISECOND", 1));
+        pruned(service, "2026-02-02").await;
+        // What happened within the hour is counted at its end, by whatever is asked.
+        assert_eq!(service.data(query, json!({ "id": space.to_string() })).await, all("HOUR", 0));
+        for (ts, count) in [("10:59:59.998Z", 0), ("10:59:59.999Z", 1)] {
+            assert_eq!(service.count(space, &format!("2026-02-01T{ts}")).await, count);
+        }
+    }
+
+    async fn before_the_horizon_the_floor_plan_changes_at_whole_hours(service: &Service) {
+        let space = hall(service).await;
+        service.ingest(json!([event("2026-02-01T10:20:00Z")])).await;
+        service.reset(space, at("2026-02-03T10:30:00Z"), 7).await;
+        pruned(service, "2026-02-02").await;
+        let refused = [
+            (format!(r#"dpuMove(input: {{dpu: 1, at: "2026-02-01T10:30:00Z", to: [{{space: {space}, placement: OUTSIDE}}]}})"#), "at"),
+            (r#"assignmentEnd(input: {id: 1, at: "2026-02-01T10:30:00Z"})"#.to_owned(), "at"),
+            (format!(r#"assignmentCreate(input: {{dpu: 1, space: {space}, placement: INSIDE, startsAt: "2026-02-01T10:30:00Z"}})"#), "startsAt"),
+            (format!(r#"resetCreate(input: {{space: {space}, ts: "2026-02-01T10:00:00Z", count: 3}})"#), "ts"),
+            (r#"resetUpdate(input: {id: 1, ts: "2026-02-01T10:00:00Z"})"#.to_owned(), "ts"),
+            (format!(r#"resetRuleCreate(input: {{space: {space}, timeOfDay: "04:00", count: 0, firstDay: "2026-02-01"}})"#), "firstDay"),
+        ];
+        for (mutation, field) in refused {
+            let error = user_error(service, &mutation).await;
+            assert_eq!((&error["code"], &error["field"]), (&json!("OUT_OF_RANGE"), &json!(["input", field])), "{mutation}: {error}");
+            assert!(error["message"].as_str().unwrap().contains("from 2026-02-02T00:00:00Z on"), "{error}");
+        }
+        let done = user_error(service, r#"assignmentEnd(input: {id: 1, at: "2026-02-01T11:00:00Z"})"#).await;
+        assert_eq!(done, Value::Null);
+        assert_eq!(service.count(space, "2026-02-02").await, 1);
+    }
+
+    async fn it_can_be_done_while_events_come_in(service: &Service) {
+        let space = hall(service).await;
+        let old: Vec<_> = (0..400).map(|hour| event(&at("2026-01-10").plus_ms(hour * HOUR_MS + 1).to_string())).collect();
+        service.ingest(json!(old)).await;
+        let coming = async {
+            for minute in 0..40 {
+                let ts = at("2026-02-20").plus_ms(minute * 60_000).to_string();
+                assert_eq!(service.ingest(json!([event(&ts)])).await["accepted"], 1);
+                // What a count after the horizon is does not depend on how far pruning has come.
+                assert_eq!(service.count(space, &ts).await, 401 + minute);
+            }
+        };
+        let (done, ()) = tokio::join!(pruned_elsewhere(service, "2026-02-01"), coming);
+        assert_eq!(done.events, 400);
+        service.app.kept.floor_plans.forget();
+        assert_eq!(service.count(space, "2026-02-28").await, 440);
+        assert_eq!(digest::Entity::find().all(service.app.database.reader()).await.unwrap().len(), 400);
+        assert_right(service).await;
+    }
+}
