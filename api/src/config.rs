@@ -2,6 +2,10 @@
 
 use std::net::SocketAddr;
 
+use crate::database::PoolConfig;
+use crate::ids::IdsConfig;
+use crate::telemetry::TelemetryConfig;
+
 /// How many bytes of timelines are kept in memory unless somebody says otherwise: 256 MiB.
 pub const CACHE_BYTES: u64 = 256 << 20;
 
@@ -25,4 +29,13 @@ pub struct ServeConfig {
     /// How many bytes of timelines to keep in memory: a DPU's day takes 4 bytes a crossing and some 400 more
     #[arg(long, env = "CACHE_BYTES", value_name = "BYTES", default_value_t = CACHE_BYTES)]
     pub cache_bytes: u64,
+    /// How long to wait for the database.
+    #[command(flatten)]
+    pub pool: PoolConfig,
+    /// What rows are called outside.
+    #[command(flatten)]
+    pub ids: IdsConfig,
+    /// How operators are told.
+    #[command(flatten)]
+    pub telemetry: TelemetryConfig,
 }

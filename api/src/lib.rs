@@ -9,6 +9,8 @@
 //! - [`graphql`]: the schema, one file a noun, and its HTTP handler
 //! - [`rest`]: the contract route and the routes beside it
 //! - [`pages`]: the dashboard and GraphiQL, carried in the binary
+//! - [`ids`]: what rows are called outside
+//! - [`readiness`]: whether the service can do its work
 //! - [`app`]: what every handler shares
 //! - [`server`]: every route in one router
 //! - [`verify`]: whether the database is what it must be
@@ -23,8 +25,10 @@ pub mod database;
 pub mod feed;
 pub mod floor_plan;
 pub mod graphql;
+pub mod ids;
 pub mod ingest;
 pub mod pages;
+pub mod readiness;
 pub mod rest;
 pub mod server;
 pub mod telemetry;

@@ -9,8 +9,10 @@ use api::app::App;
 use api::clock::Clock;
 use api::coherence::Teller;
 use api::config::{DatabaseConfig, ServeConfig};
-use api::database::Database;
-use api::{graphql, server, telemetry, verify};
+use api::database::{Database, PoolConfig};
+use api::ids::PublicIds;
+use api::telemetry::{self, TelemetryConfig};
+use api::{graphql, server, verify};
 use clap::{Args, Parser, Subcommand};
 
 #[global_allocator]
@@ -67,9 +69,10 @@ async fn main() -> anyhow::Result<ExitCode> {
     match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(serve) => self::serve(serve.config).await?,
         Command::Migrate(migrate) => {
-            telemetry::start();
-            open(&migrate.config).await?;
+            let telemetry = telemetry::start(&TelemetryConfig::default())?;
+            open(&migrate.config, PoolConfig::default()).await?;
             tracing::info!("the database's schema is up to date");
+            telemetry.finish().await;
         }
         Command::Schema => {
             stdout().write_all(graphql::sdl().as_bytes()).context("cannot write the schema")?;
@@ -89,8 +92,9 @@ async fn main() -> anyhow::Result<ExitCode> {
 }
 
 async fn serve(config: ServeConfig) -> anyhow::Result<()> {
-    telemetry::start();
-    let database = open(&config.database).await?;
+    let telemetry = telemetry::start(&config.telemetry)?;
+    let ids = PublicIds::new(&config.ids)?;
+    let database = open(&config.database, config.pool).await?;
     let listener = tokio::net::TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("cannot listen on {}", config.listen))?;
@@ -99,7 +103,7 @@ async fn serve(config: ServeConfig) -> anyhow::Result<()> {
         "serving from {database} on http://{address}: /graphiql to explore, /graphql, /space/ID/count"
     );
 
-    let (app, recording) = App::start(database, Clock::system(), config.cache_bytes);
+    let (app, recording) = App::start_with_ids(database, Clock::system(), config.cache_bytes, ids);
     let feed = Arc::clone(app.feed());
     let stopping = async move {
         stop().await;
@@ -108,11 +112,13 @@ async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     axum::serve(listener, server::router(app)).with_graceful_shutdown(stopping).await?;
     // The router is gone, open sockets are closing, and with them goes the last clone of the app: what was
     // handed over is recorded now.
-    recording.await.context("the recorder failed")
+    recording.await.context("the recorder failed")?;
+    telemetry.finish().await;
+    Ok(())
 }
 
-async fn open(config: &DatabaseConfig) -> anyhow::Result<Database> {
-    let database = Database::connect(&config.database_url).await?;
+async fn open(config: &DatabaseConfig, pool: PoolConfig) -> anyhow::Result<Database> {
+    let database = Database::connect_with(&config.database_url, pool).await?;
     database.migrate().await.context("cannot bring the database's schema up to date")?;
     Ok(database)
 }

@@ -3,10 +3,13 @@
 //! It never waits for a batch to fill: whatever has come in while one commit was under way makes the
 //! next one. So a lone event costs one commit, and a crowd of senders shares them.
 
-use sea_orm::DbErr;
 use std::sync::Arc;
+use std::time::Instant as Tick;
+
+use sea_orm::DbErr;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
+use tracing::{Instrument, Span};
 
 use super::event::{Batch, Outcome};
 use super::partitions::Partitions;
@@ -15,6 +18,7 @@ use crate::clock::Clock;
 use crate::coherence::{Kept, Teller};
 use crate::database::Database;
 use crate::floor_plan::FloorPlan;
+use crate::telemetry::{SPANS, metrics};
 
 /// How many batches may wait; further senders wait to hand theirs over.
 const WAITING_BATCHES_MAX: usize = 1024;
@@ -31,6 +35,8 @@ pub struct Recorder {
 struct Submission {
     batch: Batch,
     answer: oneshot::Sender<Result<Vec<Outcome>, RecordError>>,
+    /// On whose behalf it is recorded, for traces.
+    cause: Span,
 }
 
 /// Why a batch was not recorded. Nothing of it is stored; it may be sent again.
@@ -54,7 +60,10 @@ impl Recorder {
     /// Records a batch and says what became of each event, in the batch's order, after the commit.
     pub async fn record(&self, batch: Batch) -> Result<Vec<Outcome>, RecordError> {
         let (answer, outcomes) = oneshot::channel();
-        self.waiting.send(Submission { batch, answer }).await.map_err(|_| RecordError::Stopping)?;
+        self.waiting
+            .send(Submission { batch, answer, cause: Span::current() })
+            .await
+            .map_err(|_| RecordError::Stopping)?;
         outcomes.await.map_err(|_| RecordError::Stopping)?
     }
 }
@@ -78,21 +87,25 @@ impl Writer {
     async fn run(self, mut submissions: mpsc::Receiver<Submission>) {
         while let Some(first) = submissions.recv().await {
             let (mut batches, mut answers) = (vec![first.batch], vec![first.answer]);
+            // In the trace of the first of those who share it; the others' traces point to it.
+            let span = tracing::info_span!(target: SPANS, parent: &first.cause, "commit");
             let mut events = batches[0].len();
             while events < COMMIT_EVENTS_MAX
                 && let Ok(next) = submissions.try_recv()
             {
                 events += next.batch.len();
+                span.follows_from(&next.cause);
                 batches.push(next.batch);
                 answers.push(next.answer);
             }
-            match self.commit(&batches).await {
+            match self.commit(&batches).instrument(span).await {
                 // A sender that has gone away hears nothing; its events are stored all the same.
                 Ok(outcomes) => answers.into_iter().zip(outcomes).for_each(|(answer, outcomes)| {
                     answer.send(Ok(outcomes)).ok();
                 }),
                 Err(error) => {
                     self.partitions.forget();
+                    metrics::commit_failed();
                     let error = Arc::new(error);
                     tracing::error!(%error, events, "a commit of events failed");
                     for answer in answers {
@@ -115,12 +128,18 @@ impl Writer {
             floor_plans.check(&self.database).await?;
             plan = floor_plans.newest(&self.database).await?;
         }
+        let begun = Tick::now();
+        let now = self.clock.now();
         let transaction = self.database.begin().await?;
-        let recorded = record(&transaction, &self.partitions, &plan, self.clock.now(), batches).await?;
-        let committed = transaction.commit().await;
+        let recording = record(&transaction, &self.partitions, &plan, now, batches);
+        let recorded = self.database.in_time(recording).await?;
+        let committed = self.database.in_time(transaction.commit()).await;
         self.teller.recorded(recorded.commit.dpus());
         match &committed {
-            Ok(()) => timelines.patch(recorded.commit),
+            Ok(()) => {
+                metrics::committed(now, batches, &recorded.outcomes, begun.elapsed());
+                timelines.patch(recorded.commit);
+            }
             // It may have been done all the same: where the connection was lost, nobody can say.
             Err(_) => timelines.forget(recorded.commit.dpus()),
         }

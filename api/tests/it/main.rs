@@ -11,6 +11,7 @@ mod database;
 mod events;
 mod graphql;
 mod harness;
+mod ids;
 mod ingest;
 mod live;
 mod migrations;
@@ -19,6 +20,8 @@ mod pages;
 mod past;
 mod schema;
 mod sequences;
+mod telemetry;
+mod unreachable;
 mod verify;
 mod worlds;
 
