@@ -1,7 +1,7 @@
 //! Tells other processes of what this one has recorded.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::PgPool;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 
 use super::news::{CHANNEL, Message, Node};
 use crate::database::Database;
+use crate::telemetry::metrics;
 
 /// How long it rests after telling: `NOTIFY` takes a lock over all commits of the server.
 const REST: Duration = Duration::from_millis(100);
@@ -22,8 +23,15 @@ pub struct Teller(Option<Telling>);
 
 #[derive(Debug)]
 struct Telling {
-    recorded: UnboundedSender<Vec<i64>>,
+    recorded: UnboundedSender<Recorded>,
     task: JoinHandle<()>,
+}
+
+/// What a commit was about, and when it was made.
+#[derive(Debug)]
+struct Recorded {
+    dpus: Vec<i64>,
+    at: Instant,
 }
 
 impl Teller {
@@ -39,7 +47,8 @@ impl Teller {
     pub fn recorded(&self, dpus: impl IntoIterator<Item = i64>) {
         if let Some(telling) = &self.0 {
             // Ended early, it has failed to tell, and said so.
-            telling.recorded.send(dpus.into_iter().collect()).ok();
+            let recorded = Recorded { dpus: dpus.into_iter().collect(), at: Instant::now() };
+            telling.recorded.send(recorded).ok();
         }
     }
 
@@ -60,25 +69,32 @@ impl Teller {
     }
 }
 
-async fn tell(pool: PgPool, node: Node, mut inbox: UnboundedReceiver<Vec<i64>>) {
+async fn tell(pool: PgPool, node: Node, mut inbox: UnboundedReceiver<Recorded>) {
     let mut untold = BTreeSet::new();
+    let mut since = None;
     let mut ends = false;
     while !ends {
         if untold.is_empty() {
             match tokio::time::timeout(HEARTBEAT, inbox.recv()).await {
-                Ok(Some(dpus)) => untold.extend(dpus),
+                Ok(Some(recorded)) => {
+                    untold.extend(recorded.dpus);
+                    since = Some(recorded.at);
+                }
                 Ok(None) => ends = true,
                 Err(_) => {}
             }
         }
-        while let Ok(dpus) = inbox.try_recv() {
-            untold.extend(dpus);
+        while let Ok(recorded) = inbox.try_recv() {
+            untold.extend(recorded.dpus);
         }
         let mut messages = Message::recorded(node, &untold);
         messages.push(if ends { Message::Ends(node) } else { Message::Alive(node) });
         let rest = match notify(&pool, &messages).await {
             Ok(()) => {
                 untold.clear();
+                if let Some(since) = since.take() {
+                    metrics::told(since.elapsed());
+                }
                 REST
             }
             Err(error) => {

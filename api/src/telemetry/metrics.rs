@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use ::metrics::{describe_counter, describe_gauge, gauge};
@@ -91,21 +91,33 @@ pub(super) struct Route {
     latency: Histogram,
 }
 
-static ROUTES: Mutex<BTreeMap<String, Arc<Route>>> = Mutex::new(BTreeMap::new());
+/// Kept for ever, so that a request need not say that it holds one: there are as many as the router has.
+static ROUTES: Mutex<BTreeMap<String, &'static Route>> = Mutex::new(BTreeMap::new());
 
 impl Route {
-    /// The route with this pattern, with a slash at its end or without. There are as many as the router has.
-    pub(super) fn of(pattern: &str) -> Arc<Self> {
+    /// The route with this pattern, with a slash at its end or without.
+    pub(super) fn of(pattern: &str) -> &'static Self {
         let pattern = if pattern.len() > 1 { pattern.trim_end_matches('/') } else { pattern };
         let mut routes = ROUTES.lock().unwrap_or_else(PoisonError::into_inner);
         let route = routes.entry(pattern.to_owned()).or_insert_with(|| {
-            Arc::new(Self {
+            Box::leak(Box::new(Self {
                 pattern: pattern.to_owned(),
                 outcomes: [const { Counter::new() }; OUTCOMES.len()],
                 latency: Histogram::new(LATENCIES_US, MICROSECONDS),
-            })
+            }))
         });
-        Arc::clone(route)
+        route
+    }
+
+    /// How many requests ended so.
+    #[cfg(test)]
+    pub(super) fn count(&self, outcome: &str) -> u64 {
+        OUTCOMES
+            .iter()
+            .zip(&self.outcomes)
+            .filter(|(name, _)| **name == outcome)
+            .map(|(_, count)| count.get())
+            .sum()
     }
 
     /// A request was answered, or the client went away before.
@@ -293,7 +305,7 @@ pub fn text(app: &App) -> Result<String, fmt::Error> {
 }
 
 fn write_requests(text: &mut String) -> fmt::Result {
-    let routes: Vec<_> = ROUTES.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+    let routes: Vec<_> = ROUTES.lock().unwrap_or_else(PoisonError::into_inner).values().copied().collect();
     let name = "headcount_http_requests_total";
     head(text, name, "counter", "Requests by route and outcome.")?;
     for route in &routes {

@@ -99,15 +99,15 @@ impl<S> Layer<S> for Observe {
 pub struct Observed<S> {
     inner: S,
     /// The route, once a request has come by it: looked up once for all requests that come the same way.
-    route: Arc<OnceLock<(Option<MatchedPath>, Arc<Route>)>>,
+    route: Arc<OnceLock<(Option<MatchedPath>, &'static Route)>>,
 }
 
 impl<S> Observed<S> {
-    fn route(&self, matched: Option<&MatchedPath>) -> Arc<Route> {
+    fn route(&self, matched: Option<&MatchedPath>) -> &'static Route {
         let pattern = |path: Option<&MatchedPath>| path.map_or(UNMATCHED, |path| path.as_str()).to_owned();
         let (known, route) = self.route.get_or_init(|| (matched.cloned(), Route::of(&pattern(matched))));
         if known.as_ref().map(MatchedPath::as_str) == matched.map(MatchedPath::as_str) {
-            return Arc::clone(route);
+            return route;
         }
         Route::of(&pattern(matched))
     }
@@ -190,7 +190,7 @@ where
 /// What the log and the metrics say of a request.
 struct Line {
     method: Method,
-    route: Arc<Route>,
+    route: &'static Route,
     begun: Instant,
 }
 
@@ -232,4 +232,54 @@ fn panicked(panic: &(dyn Any + Send)) -> Response {
     let detail =
         serde_json::json!({ "detail": "Something went wrong inside the server; its log says what." });
     (StatusCode::INTERNAL_SERVER_ERROR, axum::Json(detail)).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::body::{Body, to_bytes};
+    use axum::routing::get;
+    use futures::FutureExt;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    fn request(path: &str) -> Request {
+        Request::get(path).header(HEADER, "mine").body(Body::empty()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_request_that_panics_is_answered() {
+        let router = Router::new().route("/panics", get(async || -> Response { panic!("on purpose") }));
+        let answer = router.layer(Observe).oneshot(request("/panics")).await.unwrap();
+        assert_eq!(
+            (answer.status(), &answer.headers()[HEADER]),
+            (StatusCode::INTERNAL_SERVER_ERROR, &"mine".parse().unwrap())
+        );
+        let body = to_bytes(answer.into_body(), usize::MAX).await.unwrap();
+        assert!(
+            body.starts_with(b"{\"detail\":") && !body.windows(10).any(|part| part == b"on purpose"),
+            "{body:?}"
+        );
+        assert_eq!(Route::of("/panics").count("5xx"), 1);
+    }
+
+    #[tokio::test]
+    async fn who_answers_knows_the_id_and_so_does_what_goes_on_after() {
+        let handler = get(async || {
+            let later = tokio::spawn(this_request().goes_on(async { request_id() }));
+            format!("{:?} {:?}", request_id(), later.await.unwrap())
+        });
+        let answer = Router::new().route("/", handler).layer(Observe).oneshot(request("/")).await.unwrap();
+        let body = to_bytes(answer.into_body(), usize::MAX).await.unwrap();
+        assert_eq!(body, "Some(\"mine\") Some(\"mine\")");
+        assert_eq!(request_id(), None);
+    }
+
+    #[test]
+    fn a_client_that_goes_away_is_counted() {
+        let router = Router::new().route("/waits/{id}", get(std::future::pending::<()>)).layer(Observe);
+        assert!(router.oneshot(request("/waits/7")).now_or_never().is_none());
+        assert_eq!(Route::of("/waits/{id}").count("aborted"), 1);
+    }
 }

@@ -56,7 +56,7 @@ impl Default for Counter {
 }
 
 /// How often which values were seen. Values are whole numbers of a small unit, such as microseconds.
-pub struct Histogram {
+pub(super) struct Histogram {
     /// The greatest value of each bucket, ascending; at most [`BUCKETS_MAX`] - 1 of them.
     bounds: &'static [u64],
     /// How many of the small unit one of the unit is that the text is in: 1,000,000 of microseconds and seconds.
@@ -67,13 +67,13 @@ pub struct Histogram {
 
 impl Histogram {
     /// Nothing seen.
-    pub const fn new(bounds: &'static [u64], scale: f64) -> Self {
+    pub(super) const fn new(bounds: &'static [u64], scale: f64) -> Self {
         assert!(bounds.len() < BUCKETS_MAX, "there are too many buckets");
         Self { bounds, scale, stripes: [const { Stripe::new() }; STRIPES] }
     }
 
     /// A value was seen.
-    pub fn observe(&self, value: u64) {
+    pub(super) fn observe(&self, value: u64) {
         let counts = &self.stripes[stripe()].0;
         let bucket = self.bounds.partition_point(|bound| *bound < value);
         counts[bucket].fetch_add(1, Ordering::Relaxed);

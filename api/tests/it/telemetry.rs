@@ -275,7 +275,7 @@ fn a_wrong_option_stops_the_start_with_a_sentence() {
         (("RUST_LOG", "loud=="), "RUST_LOG is not usable"),
         (("ID_KEY", key), "ID_KEY is not usable: it is 64 hexadecimal digits"),
         (endpoint, "begins with http://"),
-        (("DATABASE_WAIT_MS", "0"), "DATABASE_WAIT_MS"),
+        (("DATABASE_WAIT_MS", "0"), "--database-wait-ms"),
         (("LOG_FORMAT", "xml"), "pretty, json"),
     ] {
         let folder = tempfile::tempdir().unwrap();

@@ -136,7 +136,7 @@ async fn is_away_and_comes_back(way: Way) {
         ("1", r#"{"detail":"The service cannot answer now, try again."}"#)
     );
     assert!(!away.header("x-request-id").is_empty());
-    let ask = service.ask("{ spaces { totalCount } }", Value::Null);
+    let ask = service.ask(r#"{ dpu(serial: "1") { lastEvent { ts } } }"#, Value::Null);
     let refused = tokio::time::timeout(PATIENCE, ask).await.expect("an answer");
     assert_eq!(refused["errors"][0]["extensions"]["code"], "UNAVAILABLE", "{refused}");
     let sent = post(&service, event(1)).await;
