@@ -105,20 +105,21 @@ impl App {
         };
         match self.database.in_time(changing).await {
             Ok(done) => {
-                let (kept, database) = (self.kept.clone(), self.database.clone());
+                let kept = self.kept.clone();
                 // A task of its own: whoever asked may go away, and the plan is forgotten all the same. So it is if
                 // the commit fails, which may have been done where the connection was lost.
                 let committing = tokio::spawn(async move {
-                    let committed = database.in_time(transaction.commit()).await;
+                    let committed = transaction.commit().await;
                     kept.floor_plans.forget();
                     kept.feed.changed();
                     committed
                 });
-                committing.await.map_err(|error| DbErr::Custom(error.to_string()))??;
+                let committed = self.database.answered(committing).await?;
+                committed.map_err(|error| DbErr::Custom(error.to_string()))??;
                 Ok(done)
             }
             Err(error) => {
-                transaction.rollback().await?;
+                self.database.in_turn(transaction.rollback()).await??;
                 Err(error)
             }
         }

@@ -189,7 +189,12 @@ impl Database {
         &self,
         work: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
-        tokio::time::timeout(self.answer, work).await.unwrap_or_else(|_| Err(too_late(self.answer).into()))
+        self.answered(work).await.unwrap_or_else(|error| Err(error.into()))
+    }
+
+    /// The same where what was begun has to be gone on with all the same.
+    pub(crate) async fn answered<T>(&self, work: impl Future<Output = T>) -> Result<T, DbErr> {
+        tokio::time::timeout(self.answer, work).await.map_err(|_| too_late(self.answer))
     }
 
     /// How many connections there are.

@@ -105,7 +105,7 @@ impl PublicIds {
     pub fn public(&self, kind: Kind, id: i64) -> i64 {
         let Some(cipher) = &self.0 else { return id };
         remembered(&cipher.public, (kind, id), || {
-            cipher.turn(id, |number| cipher.ff1.encrypt(kind.name().as_bytes(), number).ok())
+            Cipher::turn(id, |number| cipher.ff1.encrypt(kind.name().as_bytes(), number).ok())
         })
     }
 
@@ -113,7 +113,7 @@ impl PublicIds {
     pub fn row(&self, kind: Kind, public: i64) -> i64 {
         let Some(cipher) = &self.0 else { return public };
         remembered(&cipher.rows, (kind, public), || {
-            cipher.turn(public, |number| cipher.ff1.decrypt(kind.name().as_bytes(), number).ok())
+            Cipher::turn(public, |number| cipher.ff1.decrypt(kind.name().as_bytes(), number).ok())
         })
     }
 }
@@ -121,7 +121,7 @@ impl PublicIds {
 impl Cipher {
     /// What the id is turned into. Ids of more bits than are encrypted, of which no database has any by itself, are left
     /// as they are: so no two become one.
-    fn turn(&self, id: i64, turn: impl FnOnce(&BinaryNumeralString) -> Option<BinaryNumeralString>) -> i64 {
+    fn turn(id: i64, turn: impl FnOnce(&BinaryNumeralString) -> Option<BinaryNumeralString>) -> i64 {
         if !(0..1 << BITS).contains(&id) {
             return id;
         }

@@ -73,8 +73,8 @@ impl Coherence {
     pub fn add_check(&self, readiness: &Readiness) {
         let hears = Arc::clone(&self.hears);
         readiness.add("coherence", move || {
-            let heard = hears.load(Ordering::SeqCst);
-            ready(if heard { Ok(()) } else { Err("news of other processes do not come".to_owned()) })
+            let news_come = hears.load(Ordering::SeqCst);
+            ready(if news_come { Ok(()) } else { Err("news of other processes do not come".to_owned()) })
         });
     }
 

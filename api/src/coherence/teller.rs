@@ -19,13 +19,14 @@ pub(super) const HEARTBEAT: Duration = Duration::from_secs(1);
 
 /// Tells of commits: soon after them, many together, never within them. On SQLite there is nothing to tell.
 #[derive(Debug)]
-pub struct Teller(Option<Telling>);
-
-#[derive(Debug)]
-struct Telling {
-    recorded: UnboundedSender<Recorded>,
-    task: JoinHandle<()>,
+pub struct Teller {
+    tells: Tells,
+    task: Option<JoinHandle<()>>,
 }
+
+/// Where a teller is told, for those who outlast a call.
+#[derive(Clone, Debug)]
+pub struct Tells(Option<UnboundedSender<Recorded>>);
 
 /// What a commit was about, and when it was made.
 #[derive(Debug)]
@@ -37,25 +38,26 @@ struct Recorded {
 impl Teller {
     /// Tells other processes over this database, in the name of `node`.
     pub fn start(database: &Database, node: Node) -> Self {
-        Self(database.postgres().map(|pool| {
-            let (recorded, inbox) = mpsc::unbounded_channel();
-            Telling { recorded, task: tokio::spawn(tell(pool.clone(), node, inbox)) }
-        }))
+        let Some(pool) = database.postgres() else { return Self { tells: Tells(None), task: None } };
+        let (recorded, inbox) = mpsc::unbounded_channel();
+        let task = tokio::spawn(tell(pool.clone(), node, inbox));
+        Self { tells: Tells(Some(recorded)), task: Some(task) }
     }
 
     /// Tells that events of these DPUs were recorded. Does not wait.
     pub fn recorded(&self, dpus: impl IntoIterator<Item = i64>) {
-        if let Some(telling) = &self.0 {
-            // Ended early, it has failed to tell, and said so.
-            let recorded = Recorded { dpus: dpus.into_iter().collect(), at: Instant::now() };
-            telling.recorded.send(recorded).ok();
-        }
+        self.tells.recorded(dpus);
+    }
+
+    /// The same for those who outlast the call.
+    pub fn tells(&self) -> Tells {
+        self.tells.clone()
     }
 
     /// Resolves when everything was told.
     pub async fn finish(self) {
-        if let Some(Telling { recorded, task }) = self.0 {
-            drop(recorded);
+        drop(self.tells);
+        if let Some(task) = self.task {
             task.await.ok();
         }
     }
@@ -65,6 +67,16 @@ impl Teller {
         match database.postgres() {
             Some(pool) => notify(pool, &[Message::Mended(Node::new())]).await,
             None => Ok(()),
+        }
+    }
+}
+
+impl Tells {
+    /// Tells that events of these DPUs were recorded. Does not wait.
+    pub fn recorded(&self, dpus: impl IntoIterator<Item = i64>) {
+        if let Some(tells) = &self.0 {
+            // Ended early, it has failed to tell, and said so.
+            tells.send(Recorded { dpus: dpus.into_iter().collect(), at: Instant::now() }).ok();
         }
     }
 }

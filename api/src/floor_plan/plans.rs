@@ -77,7 +77,7 @@ impl FloorPlans {
 
     /// Forgets the floor plan if the database has a newer one, of which no news has come yet.
     pub async fn check(&self, database: &Database) -> Result<(), DbErr> {
-        self.forget_before(revision(database.reader()).await?);
+        self.forget_before(database.in_time(revision(database.reader())).await?);
         Ok(())
     }
 

@@ -1,12 +1,12 @@
 //! Runs operations: gives each its scope, drives its loads, and shapes its answer.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use async_graphql::parser::types::OperationType;
-use async_graphql::{Data, Request, Response, parser};
+use async_graphql::{Data, Name, Request, Response, parser};
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use std::time::Instant;
 use tracing::Instrument;
 
 use super::documents::{Document, Documents};
@@ -39,8 +39,9 @@ impl Executor {
         &self.app
     }
 
-    /// What shapes the answers to a request, and what operation it asks for, if that can be told. The first is told whether the resolvers ran without a pause: then they
-    /// finished in the order of the query, and what none of them failed to answer has its shape already.
+    /// What shapes the answers to a request, and what operation it asks for, if that can be told. The first is told
+    /// whether the resolvers ran without a pause: then they finished in the order of the query, and what none of them
+    /// failed to answer has its shape already.
     fn finisher(
         &self,
         request: &mut Request,
@@ -79,7 +80,7 @@ fn asked(document: &Document, name: Option<&str>) -> Option<Operation> {
         OperationType::Mutation => OperationKind::Mutation,
         OperationType::Subscription => OperationKind::Subscription,
     };
-    Some(Operation::new(kind, name.map(|name| name.as_str())))
+    Some(Operation::new(kind, name.map(Name::as_str)))
 }
 
 fn span(operation: Option<&Operation>) -> tracing::Span {

@@ -133,17 +133,38 @@ impl Writer {
         let transaction = self.database.begin().await?;
         let recording = record(&transaction, &self.partitions, &plan, now, batches);
         let recorded = self.database.in_time(recording).await?;
-        let committed = self.database.in_time(transaction.commit()).await;
+        let mut committing = Box::pin(transaction.commit());
+        let committed = match self.database.answered(&mut committing).await {
+            Ok(committed) => committed,
+            Err(late) => {
+                self.forget_after(committing, recorded.commit.dpus().collect());
+                Err(late)
+            }
+        };
         self.teller.recorded(recorded.commit.dpus());
         match &committed {
-            Ok(()) => {
-                metrics::committed(now, batches, &recorded.outcomes, begun.elapsed());
-                timelines.patch(recorded.commit);
-            }
+            Ok(()) => timelines.patch(recorded.commit),
             // It may have been done all the same: where the connection was lost, nobody can say.
             Err(_) => timelines.forget(recorded.commit.dpus()),
         }
         feed.changed();
-        committed.map(|()| recorded.outcomes)
+        committed?;
+        metrics::committed(now, batches, &recorded.outcomes, begun.elapsed());
+        Ok(recorded.outcomes)
+    }
+
+    /// Lets a commit come to its end for which nobody waits any more, and forgets then what it may have changed.
+    fn forget_after(
+        &self,
+        committing: impl Future<Output = Result<(), DbErr>> + Send + 'static,
+        dpus: Vec<i64>,
+    ) {
+        let (kept, tells) = (self.kept.clone(), self.teller.tells());
+        tokio::spawn(async move {
+            committing.await.ok();
+            kept.timelines.forget(dpus.iter().copied());
+            tells.recorded(dpus);
+            kept.feed.changed();
+        });
     }
 }

@@ -125,7 +125,7 @@ impl IntoResponse for RestError {
         match &self {
             Self::Database(cause) => tracing::error!(%cause, request_id = request_id(), "a request failed"),
             Self::Csv(cause) => {
-                tracing::error!(%cause, request_id = request_id(), "an answer could not be written")
+                tracing::error!(%cause, request_id = request_id(), "an answer could not be written");
             }
             _ => {}
         }

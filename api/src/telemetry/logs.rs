@@ -35,7 +35,7 @@ pub(super) fn layer(format: LogFormat) -> Result<(Boxed, WorkerGuard), Telemetry
     let wanted = if wanted.trim().is_empty() { "info" } else { &wanted };
     let filter = EnvFilter::try_new(wanted).map_err(|error| TelemetryError::Level(error.to_string()))?;
     // Spans are not for the log: were they of interest here, each would cost something without any traces.
-    let filter = FilterExt::<Registry>::and(filter, filter_fn(|metadata| metadata.is_event()));
+    let filter = FilterExt::<Registry>::and(filter, filter_fn(|metadata| !metadata.is_span()));
     let builder = NonBlockingBuilder::default().buffered_lines_limit(WAITING_LINES_MAX).lossy(true);
     let (writer, guard) = builder.thread_name("log").finish(BufWriter::new(stderr()));
     LOST.get_or_init(|| writer.error_counter());

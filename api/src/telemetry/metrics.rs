@@ -99,14 +99,13 @@ impl Route {
     pub(super) fn of(pattern: &str) -> &'static Self {
         let pattern = if pattern.len() > 1 { pattern.trim_end_matches('/') } else { pattern };
         let mut routes = ROUTES.lock().unwrap_or_else(PoisonError::into_inner);
-        let route = routes.entry(pattern.to_owned()).or_insert_with(|| {
+        routes.entry(pattern.to_owned()).or_insert_with(|| {
             Box::leak(Box::new(Self {
                 pattern: pattern.to_owned(),
                 outcomes: [const { Counter::new() }; OUTCOMES.len()],
                 latency: Histogram::new(LATENCIES_US, MICROSECONDS),
             }))
-        });
-        route
+        })
     }
 
     /// How many requests ended so.
@@ -209,7 +208,7 @@ const FLOOR_PLAN_READS: &str = "headcount_floor_plan_reads_total";
 
 /// What the facade keeps. `None` where somebody else has it, who then shows what it holds.
 static FACADE: LazyLock<Option<PrometheusHandle>> = LazyLock::new(|| {
-    // What a colleague of this module times in seconds is a histogram too.
+    // What others time in seconds, through the facade, is a histogram too.
     let buckets = LATENCIES_US.iter().map(|bound| Duration::from_micros(*bound).as_secs_f64());
     let buckets: Vec<f64> = buckets.collect();
     let builder = PrometheusBuilder::new();

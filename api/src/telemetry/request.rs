@@ -129,8 +129,8 @@ where
         let begun = Instant::now();
         let id = RequestId::of(request.headers());
         let route = self.route(request.extensions().get());
-        let method = request.method().clone();
-        let span = traces::request(&request, &route.pattern, id.as_str());
+        let method = name(request.method());
+        let span = traces::request(request.headers(), method, &route.pattern, id.as_str());
         let current = Current { id, operation: RefCell::default() };
         let answering = CURRENT.scope(current, self.inner.call(request));
         Answering { answering, span, line: Some(Line { method, route, begun }) }
@@ -168,14 +168,15 @@ where
         let entered = this.span.enter();
         let polled = catch_unwind(AssertUnwindSafe(|| this.answering.as_mut().poll(context)));
         drop(entered);
-        let mut response = match polled {
-            Ok(polled) => {
-                let Ok(response) = ready!(polled);
-                response
-            }
-            Err(panic) => panicked(&*panic),
+        let answered = match polled {
+            Ok(polled) => Ok(ready!(polled)),
+            Err(panic) => Err(panic),
         };
         let current = this.answering.take_value();
+        let mut response = match answered {
+            Ok(Ok(response)) => response,
+            Err(panic) => panicked(&*panic, current.as_ref().map(|current| &current.id)),
+        };
         if let Some(id) = current.as_ref().and_then(|current| current.id.header()) {
             response.headers_mut().insert(HEADER, id);
         }
@@ -189,7 +190,7 @@ where
 
 /// What the log and the metrics say of a request.
 struct Line {
-    method: Method,
+    method: &'static str,
     route: &'static Route,
     begun: Instant,
 }
@@ -212,7 +213,7 @@ impl Line {
         let duration_ms = took.as_secs_f64() * 1_000.0;
         tracing::info!(
             target: REQUESTS,
-            method = self.method.as_str(),
+            method = self.method,
             route = self.route.pattern,
             status = status.map(|status| status.as_u16()),
             aborted = status.is_none().then_some(true),
@@ -224,11 +225,27 @@ impl Line {
     }
 }
 
+/// A method's name. One that a client has made up is not repeated.
+fn name(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        Method::PATCH => "PATCH",
+        Method::CONNECT => "CONNECT",
+        Method::TRACE => "TRACE",
+        _ => "OTHER",
+    }
+}
+
 /// The answer of a request that panicked.
-fn panicked(panic: &(dyn Any + Send)) -> Response {
+fn panicked(panic: &(dyn Any + Send), id: Option<&RequestId>) -> Response {
     let said = panic.downcast_ref::<&str>().copied();
     let said = said.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    tracing::error!(panic = said, "a request panicked");
+    tracing::error!(panic = said, request_id = id.map(RequestId::as_str), "a request panicked");
     let detail =
         serde_json::json!({ "detail": "Something went wrong inside the server; its log says what." });
     (StatusCode::INTERNAL_SERVER_ERROR, axum::Json(detail)).into_response()

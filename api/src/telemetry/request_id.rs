@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use ahash::RandomState;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use data_encoding::HEXLOWER;
 
 /// The header that carries it, both ways.
 pub(super) const HEADER: HeaderName = HeaderName::from_static("x-request-id");
@@ -33,8 +34,9 @@ impl RequestId {
         // Hashed with a key that each process draws: two processes hardly ever name a request alike.
         static NAMES: LazyLock<RandomState> = LazyLock::new(RandomState::new);
         let number = NAMES.hash_one(NEXT.fetch_add(1, Ordering::Relaxed));
-        let digit = |place: usize| b"0123456789abcdef"[(number >> (4 * place)) as usize & 0xf];
-        Self::Made(std::array::from_fn(digit))
+        let mut digits = [0; 16];
+        HEXLOWER.encode_mut(&number.to_be_bytes(), &mut digits);
+        Self::Made(digits)
     }
 
     /// As a header's value; `None` cannot be.

@@ -5,9 +5,10 @@
 //! A statement's span says what kind it is of. Its text and what a database says of it stay here: either may hold what
 //! somebody sent.
 
+use std::time::Duration;
+
 use axum::body::Bytes;
-use axum::extract::Request;
-use axum::http::{self, StatusCode};
+use axum::http::{self, HeaderMap, StatusCode};
 use futures::future::BoxFuture;
 use opentelemetry::propagation::TextMapPropagator;
 use opentelemetry::trace::{TraceContextExt, TracerProvider};
@@ -18,7 +19,6 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{self, SdkTracerProvider, SpanData};
-use std::time::Duration;
 use tokio::runtime::Handle;
 use tracing::{Level, Metadata, Span, Subscriber};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
@@ -93,20 +93,20 @@ where
 }
 
 /// The span of a request, beneath the one that the client names in `traceparent`.
-pub(super) fn request(request: &Request, route: &str, id: &str) -> Span {
+pub(super) fn request(headers: &HeaderMap, method: &str, route: &str, id: &str) -> Span {
     let span = tracing::info_span!(
         target: SPANS,
         "request",
-        otel.name = format!("{} {route}", request.method()),
+        otel.name = format!("{method} {route}"),
         otel.kind = "server",
         otel.status_code = tracing::field::Empty,
-        http.request.method = request.method().as_str(),
+        http.request.method = method,
         http.route = route,
         http.response.status_code = tracing::field::Empty,
         request_id = id,
     );
     if !span.is_disabled() {
-        let parent = TraceContextPropagator::new().extract(&HeaderExtractor(request.headers()));
+        let parent = TraceContextPropagator::new().extract(&HeaderExtractor(headers));
         if parent.has_active_span() {
             // It fails only where the span was begun or is none, and neither is so.
             span.set_parent(parent).ok();
