@@ -15,7 +15,10 @@ use crate::counting::{Bucket, Crossings, Reading, Stretch};
 use crate::database::Database;
 use crate::feed::Feed;
 use crate::floor_plan::{ChangeError, FloorPlan, FloorPlans, Space, changes};
-use crate::ingest::{Partitions, Recorder, Writer};
+use crate::ids::PublicIds;
+use crate::ingest::{Recorder, Writer};
+use crate::readiness::Readiness;
+use crate::telemetry::metrics;
 use crate::timelines::{self, EventPage, EventRange, Timelines};
 
 /// The running service, without any interface to it.
@@ -31,13 +34,29 @@ pub struct App {
     pub coherence: Coherence,
     /// What time it is.
     pub clock: Clock,
+    /// What rows are called outside.
+    pub ids: PublicIds,
+    /// What must hold for the service to be ready.
+    pub readiness: Readiness,
 }
 
 impl App {
-    /// Starts the service over a database whose schema is up to date, with so many bytes of timelines in memory.
+    /// Starts the service over a database whose schema is up to date, with so many bytes of timelines in memory and
+    /// rows called by their own ids.
     ///
     /// The handle ends once the last clone of the app is gone and everything handed over is recorded.
     pub fn start(database: Database, clock: Clock, memory_bytes: u64) -> (Arc<Self>, JoinHandle<()>) {
+        Self::start_with_ids(database, clock, memory_bytes, PublicIds::plain())
+    }
+
+    /// The same, with rows called by these ids.
+    pub fn start_with_ids(
+        database: Database,
+        clock: Clock,
+        memory_bytes: u64,
+        ids: PublicIds,
+    ) -> (Arc<Self>, JoinHandle<()>) {
+        metrics::start();
         let kept = Kept {
             floor_plans: Arc::new(FloorPlans::new()),
             timelines: Arc::new(Timelines::new(memory_bytes)),
@@ -49,11 +68,14 @@ impl App {
             kept: kept.clone(),
             clock: clock.clone(),
             teller: Teller::start(&database, node),
-            partitions: Partitions::default(),
+            partitions: Arc::default(),
         };
         let coherence = Coherence::start(&database, kept.clone(), node);
         let (recorder, recording) = Recorder::start(writer);
-        (Arc::new(Self { database, kept, recorder, coherence, clock }), recording)
+        let readiness = Readiness::default();
+        database.add_checks(&readiness);
+        coherence.add_check(&readiness);
+        (Arc::new(Self { database, kept, recorder, coherence, clock, ids, readiness }), recording)
     }
 
     /// Who watches the counts.
@@ -81,8 +103,11 @@ impl App {
         work: impl for<'t> FnOnce(&'t DatabaseTransaction, Instant) -> BoxFuture<'t, Result<T, ChangeError>>,
     ) -> Result<T, ChangeError> {
         let transaction = self.database.begin().await?;
-        changes::take_turn(&transaction).await?;
-        match work(&transaction, self.clock.now()).await {
+        let changing = async {
+            changes::take_turn(&transaction).await?;
+            work(&transaction, self.clock.now()).await
+        };
+        match self.database.in_time(changing).await {
             Ok(done) => {
                 let kept = self.kept.clone();
                 // A task of its own: whoever asked may go away, and the plan is forgotten all the same. So it is if
@@ -93,11 +118,12 @@ impl App {
                     kept.feed.changed();
                     committed
                 });
-                committing.await.map_err(|error| DbErr::Custom(error.to_string()))??;
+                let committed = self.database.answered(committing).await?;
+                committed.map_err(|error| DbErr::Custom(error.to_string()))??;
                 Ok(done)
             }
             Err(error) => {
-                transaction.rollback().await?;
+                self.database.in_turn(transaction.rollback()).await??;
                 Err(error)
             }
         }
@@ -113,7 +139,7 @@ impl App {
         if !self.coherence.hears() {
             self.kept.timelines.forget_all();
         }
-        self.kept.timelines.read(self.database.reader(), readings).await
+        self.database.in_time(self.kept.timelines.read(self.database.reader(), readings)).await
     }
 
     /// Reads the crossings of stretches of odometers, in ascending order of their instants.
@@ -121,22 +147,22 @@ impl App {
         &self,
         stretches: &[Stretch],
     ) -> Result<HashMap<Stretch, Vec<(Instant, Direction)>>, DbErr> {
-        timelines::crossings(self.database.reader(), stretches).await
+        self.database.in_time(timelines::crossings(self.database.reader(), stretches)).await
     }
 
     /// Reads the last event of stretches of odometers, where there is one.
     pub async fn last_events(&self, stretches: &[Stretch]) -> Result<HashMap<Stretch, event::Model>, DbErr> {
-        timelines::last_events(self.database.reader(), stretches).await
+        self.database.in_time(timelines::last_events(self.database.reader(), stretches)).await
     }
 
     /// Reads pages of events.
     pub async fn events(&self, pages: &[EventPage]) -> Result<HashMap<EventPage, Vec<event::Model>>, DbErr> {
-        timelines::event_pages(self.database.reader(), pages).await
+        self.database.in_time(timelines::event_pages(self.database.reader(), pages)).await
     }
 
     /// Counts events.
     pub async fn event_counts(&self, ranges: &[EventRange]) -> Result<HashMap<EventRange, i64>, DbErr> {
-        timelines::event_counts(self.database.reader(), ranges).await
+        self.database.in_time(timelines::event_counts(self.database.reader(), ranges)).await
     }
 
     /// The history of a space in the buckets between the edges, as the space wants counts answered.

@@ -3,6 +3,9 @@
 use std::net::SocketAddr;
 
 use crate::retention::Age;
+use crate::database::PoolConfig;
+use crate::ids::IdsConfig;
+use crate::telemetry::TelemetryConfig;
 
 /// How many bytes of timelines are kept in memory unless somebody says otherwise: 256 MiB.
 pub const CACHE_BYTES: u64 = 256 << 20;
@@ -30,4 +33,13 @@ pub struct ServeConfig {
     /// Prune events that are older, each hour: an age in whole days or weeks, such as 400d or 8w
     #[arg(long, env = "PRUNE_OLDER_THAN", value_name = "AGE")]
     pub prune_older_than: Option<Age>,
+    /// How long to wait for the database.
+    #[command(flatten)]
+    pub pool: PoolConfig,
+    /// What rows are called outside.
+    #[command(flatten)]
+    pub ids: IdsConfig,
+    /// How operators are told.
+    #[command(flatten)]
+    pub telemetry: TelemetryConfig,
 }

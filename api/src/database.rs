@@ -7,12 +7,14 @@ use std::time::Duration;
 use migration::{Migrator, MigratorTrait};
 use sea_orm::{
     AccessMode, ConnectionTrait, DatabaseBackend, DatabaseConnection, DatabaseTransaction, DbErr,
-    IsolationLevel, SqliteTransactionMode, SqlxPostgresConnector, SqlxSqliteConnector, TransactionOptions,
-    TransactionTrait,
+    IsolationLevel, RuntimeErr, SqliteTransactionMode, SqlxPostgresConnector, SqlxSqliteConnector, Statement,
+    TransactionOptions, TransactionTrait,
 };
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, PgPool};
+
+use crate::readiness::Readiness;
 
 /// How long a SQLite writer waits for another process to finish writing.
 const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_mins(1);
@@ -28,11 +30,41 @@ const POSTGRES_IDLE_MAX: Duration = Duration::from_secs(1);
 /// The advisory lock that one migrating process holds on PostgreSQL, an arbitrary number of our own.
 const MIGRATION_LOCK: i64 = 0x6865_6164_0001;
 
+/// How long to wait for the database, so that no request hangs while it is away.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct PoolConfig {
+    /// How many milliseconds a request waits for a connection to the database before it is answered with 503
+    #[arg(long, env = "DATABASE_WAIT_MS", value_name = "MS", default_value_t = 5_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub database_wait_ms: u64,
+    /// How many milliseconds the database may take to answer a request, which is then answered with 503
+    #[arg(long, env = "DATABASE_ANSWER_MS", value_name = "MS", default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub database_answer_ms: u64,
+}
+
+impl Default for PoolConfig {
+    fn default() -> Self {
+        Self { database_wait_ms: 5_000, database_answer_ms: 20_000 }
+    }
+}
+
 /// The connections of this process: on SQLite one that writes and some that read, on PostgreSQL one pool.
 #[derive(Clone, Debug)]
 pub struct Database {
     reader: DatabaseConnection,
     writer: DatabaseConnection,
+    wait: Duration,
+    answer: Duration,
+}
+
+/// How many connections there are.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolUse {
+    /// What they are for.
+    pub name: &'static str,
+    /// How many have nothing to do.
+    pub idle: u32,
+    /// How many are in use.
+    pub used: u32,
 }
 
 /// Why there is no database to work with.
@@ -61,6 +93,11 @@ pub enum ConnectError {
 impl Database {
     /// Opens the database at `url`, which begins with `sqlite:` or `postgres:`. Runs no migration.
     pub async fn connect(url: &str) -> Result<Self, ConnectError> {
+        Self::connect_with(url, PoolConfig::default()).await
+    }
+
+    /// The same, waiting for it as long as the configuration says.
+    pub async fn connect_with(url: &str, config: PoolConfig) -> Result<Self, ConnectError> {
         let bad_url = |reason: String| ConnectError::Url { given: without_password(url), reason };
         let open = |source| ConnectError::Open { given: without_password(url), source };
         if url.starts_with("sqlite:") {
@@ -70,16 +107,16 @@ impl Database {
                 ));
             }
             let options = SqliteConnectOptions::from_str(url).map_err(|error| bad_url(error.to_string()))?;
-            Self::connect_sqlite(options).await.map_err(open)
+            Self::connect_sqlite(options, config).await.map_err(open)
         } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
             let options = PgConnectOptions::from_str(url).map_err(|error| bad_url(error.to_string()))?;
-            Self::connect_postgres(options).await.map_err(open)
+            Self::connect_postgres(options, config).await.map_err(open)
         } else {
             Err(bad_url("it names neither SQLite nor PostgreSQL".to_owned()))
         }
     }
 
-    async fn connect_sqlite(options: SqliteConnectOptions) -> Result<Self, sqlx::Error> {
+    async fn connect_sqlite(options: SqliteConnectOptions, config: PoolConfig) -> Result<Self, sqlx::Error> {
         let options = options
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
@@ -100,18 +137,23 @@ impl Database {
                 connected => break connected?,
             }
         };
+        // Whoever writes waits in line for the one that writes, as long as another process may take.
         let readers = SqlitePoolOptions::new().max_connections(SQLITE_READERS_MAX).test_before_acquire(false);
+        let readers = readers.acquire_timeout(config.wait());
         let readers = readers.connect_with(options.pragma("query_only", "ON")).await?;
         Ok(Self {
             reader: SqlxSqliteConnector::from_sqlx_sqlite_pool(readers),
             writer: SqlxSqliteConnector::from_sqlx_sqlite_pool(writer),
+            wait: config.wait(),
+            answer: config.answer(),
         })
     }
 
-    async fn connect_postgres(options: PgConnectOptions) -> Result<Self, sqlx::Error> {
+    async fn connect_postgres(options: PgConnectOptions, config: PoolConfig) -> Result<Self, sqlx::Error> {
         let options = options.application_name("headcount").disable_statement_logging();
         let pool = PgPoolOptions::new()
             .max_connections(POSTGRES_CONNECTIONS_MAX)
+            .acquire_timeout(config.wait())
             .test_before_acquire(false)
             .before_acquire(|connection, about| {
                 Box::pin(
@@ -120,7 +162,7 @@ impl Database {
             });
         let pool = pool.connect_with(options).await?;
         let pool = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
-        Ok(Self { reader: pool.clone(), writer: pool })
+        Ok(Self { reader: pool.clone(), writer: pool, wait: config.wait(), answer: config.answer() })
     }
 
     /// Calls `callback` after each statement.
@@ -146,6 +188,73 @@ impl Database {
     pub(crate) async fn sqlite_data_version(&self) -> Result<i64, sqlx::Error> {
         let pool = self.writer.get_sqlite_connection_pool();
         sqlx::query_scalar("PRAGMA data_version").fetch_one(pool).await
+    }
+
+    /// What comes of work that waits for its turn at the database, or an error that says that it waited too long.
+    pub(crate) async fn in_turn<T>(&self, work: impl Future<Output = T>) -> Result<T, DbErr> {
+        tokio::time::timeout(self.wait, work).await.map_err(|_| too_late(self.wait))
+    }
+
+    /// What comes of work with the database, or an error that says that it did not answer in time.
+    pub(crate) async fn in_time<T, E: From<DbErr>>(
+        &self,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        self.answered(work).await.unwrap_or_else(|error| Err(error.into()))
+    }
+
+    /// The same where what was begun has to be gone on with all the same.
+    pub(crate) async fn answered<T>(&self, work: impl Future<Output = T>) -> Result<T, DbErr> {
+        tokio::time::timeout(self.answer, work).await.map_err(|_| too_late(self.answer))
+    }
+
+    /// How many connections there are.
+    pub fn pools(&self) -> Vec<PoolUse> {
+        let of = |name, size: u32, idle: usize| {
+            let idle = u32::try_from(idle).unwrap_or(u32::MAX).min(size);
+            PoolUse { name, idle, used: size - idle }
+        };
+        if let Some(pool) = self.postgres() {
+            return vec![of("all", pool.size(), pool.num_idle())];
+        }
+        let pools = [("readers", &self.reader), ("writer", &self.writer)];
+        let pools = pools.map(|(name, pool)| (name, pool.get_sqlite_connection_pool()));
+        pools.into_iter().map(|(name, pool)| of(name, pool.size(), pool.num_idle())).collect()
+    }
+
+    /// Adds the checks whether the database answers and has the schema that it must have.
+    pub(crate) fn add_checks(&self, readiness: &Readiness) {
+        let database = self.clone();
+        readiness.add("database", move || {
+            let reader = database.reader.clone();
+            async move {
+                let asked = reader.execute_unprepared("SELECT 1").await;
+                asked.map(drop).map_err(|_| "the database does not answer".to_owned())
+            }
+        });
+        let database = self.clone();
+        readiness.add("migrations", move || {
+            let database = database.clone();
+            async move {
+                let pending = database.pending_migrations().await;
+                let pending = pending.map_err(|_| "the database does not say".to_owned())?;
+                if pending.is_empty() {
+                    return Ok(());
+                }
+                Err(format!("not applied: {}; run `headcount migrate`", pending.join(", ")))
+            }
+        });
+    }
+
+    /// The migrations that the database lacks. It may have later ones, of a newer version of this program.
+    async fn pending_migrations(&self) -> Result<Vec<String>, DbErr> {
+        let sql = Statement::from_string(self.backend(), "SELECT version FROM seaql_migrations");
+        let rows = self.reader.query_all_raw(sql).await?;
+        let applied = rows.iter().map(|row| row.try_get_by_index(0)).collect::<Result<Vec<String>, _>>()?;
+        let mut wanted: Vec<_> =
+            Migrator::migrations().iter().map(|migration| migration.name().to_owned()).collect();
+        wanted.retain(|name| !applied.contains(name));
+        Ok(wanted)
     }
 
     /// For single statements that read.
@@ -201,6 +310,45 @@ impl fmt::Display for Database {
             DatabaseBackend::Sqlite => "SQLite",
             _ => "PostgreSQL",
         })
+    }
+}
+
+impl PoolConfig {
+    fn wait(self) -> Duration {
+        Duration::from_millis(self.database_wait_ms)
+    }
+
+    fn answer(self) -> Duration {
+        Duration::from_millis(self.database_answer_ms)
+    }
+}
+
+fn too_late(after: Duration) -> DbErr {
+    DbErr::Conn(RuntimeErr::Internal(format!("no answer within {} ms", after.as_millis())))
+}
+
+/// Whether it is the database that is away, or has no room just now: the same may succeed a little later.
+pub fn is_unreachable(error: &DbErr) -> bool {
+    match error {
+        DbErr::Conn(_) | DbErr::ConnectionAcquire(_) => true,
+        DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error)) => {
+            match &**error {
+                sqlx::Error::Io(_)
+                | sqlx::Error::Tls(_)
+                | sqlx::Error::Protocol(_)
+                | sqlx::Error::PoolTimedOut
+                | sqlx::Error::PoolClosed
+                | sqlx::Error::WorkerCrashed => true,
+                sqlx::Error::Database(refused) => {
+                    // PostgreSQL's classes of lost connections and of a server that stops or starts, and its code for one
+                    // that has no connection left.
+                    let code = refused.code().unwrap_or_default();
+                    code.starts_with("08") || code.starts_with("57P") || code == "53300" || is_busy(error)
+                }
+                _ => false,
+            }
+        }
+        _ => false,
     }
 }
 

@@ -10,6 +10,8 @@
 //! - [`rest`]: the contract route and the routes beside it
 //! - [`retention`]: how long events are kept one by one, and what is left of them
 //! - [`pages`]: the dashboard and GraphiQL, carried in the binary
+//! - [`ids`]: what rows are called outside
+//! - [`readiness`]: whether the service can do its work
 //! - [`app`]: what every handler shares
 //! - [`server`]: every route in one router
 //! - [`verify`]: whether the database is what it must be
@@ -24,8 +26,10 @@ pub mod database;
 pub mod feed;
 pub mod floor_plan;
 pub mod graphql;
+pub mod ids;
 pub mod ingest;
 pub mod pages;
+pub mod readiness;
 pub mod rest;
 pub mod retention;
 pub mod server;

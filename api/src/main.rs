@@ -9,9 +9,11 @@ use api::app::App;
 use api::clock::Clock;
 use api::coherence::Teller;
 use api::config::{DatabaseConfig, ServeConfig};
-use api::database::Database;
+use api::database::{Database, PoolConfig};
+use api::ids::PublicIds;
 use api::retention::{self, Age, Pruned, Schedule};
-use api::{graphql, server, telemetry, verify};
+use api::telemetry::{self, TelemetryConfig};
+use api::{graphql, server, verify};
 use clap::{Args, Parser, Subcommand};
 
 #[global_allocator]
@@ -81,9 +83,10 @@ async fn main() -> anyhow::Result<ExitCode> {
     match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(serve) => self::serve(serve.config).await?,
         Command::Migrate(migrate) => {
-            telemetry::start();
-            open(&migrate.config).await?;
+            let telemetry = telemetry::start(&TelemetryConfig::default())?;
+            open(&migrate.config, PoolConfig::default()).await?;
             tracing::info!("the database's schema is up to date");
+            telemetry.finish().await;
         }
         Command::Schema => {
             stdout().write_all(graphql::sdl().as_bytes()).context("cannot write the schema")?;
@@ -99,21 +102,23 @@ async fn main() -> anyhow::Result<ExitCode> {
             return Ok(if verdict.is_right() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
         Command::Prune(arguments) => {
-            telemetry::start();
-            let database = open(&arguments.config).await?;
+            let telemetry = telemetry::start(&TelemetryConfig::default())?;
+            let database = open(&arguments.config, PoolConfig::default()).await?;
             let until = arguments.older_than.before(Clock::system().now());
             let pruned = retention::prune(&database, until).await?;
             let Pruned { horizon, events } = pruned.context("another process is pruning this database")?;
             writeln!(stdout(), "events before {horizon} are pruned: {events} of them just now")
                 .context("cannot say what was pruned")?;
+            telemetry.finish().await;
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
 async fn serve(config: ServeConfig) -> anyhow::Result<()> {
-    telemetry::start();
-    let database = open(&config.database).await?;
+    let telemetry = telemetry::start(&config.telemetry)?;
+    let ids = PublicIds::new(&config.ids)?;
+    let database = open(&config.database, config.pool).await?;
     let listener = tokio::net::TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("cannot listen on {}", config.listen))?;
@@ -122,7 +127,7 @@ async fn serve(config: ServeConfig) -> anyhow::Result<()> {
         "serving from {database} on http://{address}: /graphiql to explore, /graphql, /space/ID/count"
     );
 
-    let (app, recording) = App::start(database, Clock::system(), config.cache_bytes);
+    let (app, recording) = App::start_with_ids(database, Clock::system(), config.cache_bytes, ids);
     let feed = Arc::clone(app.feed());
     let schedule = Schedule::start(&app, config.prune_older_than);
     let stopping = async move {
@@ -133,11 +138,13 @@ async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     drop(schedule);
     // The router is gone, open sockets are closing, and with them goes the last clone of the app: what was
     // handed over is recorded now.
-    recording.await.context("the recorder failed")
+    recording.await.context("the recorder failed")?;
+    telemetry.finish().await;
+    Ok(())
 }
 
-async fn open(config: &DatabaseConfig) -> anyhow::Result<Database> {
-    let database = Database::connect(&config.database_url).await?;
+async fn open(config: &DatabaseConfig, pool: PoolConfig) -> anyhow::Result<Database> {
+    let database = Database::connect_with(&config.database_url, pool).await?;
     database.migrate().await.context("cannot bring the database's schema up to date")?;
     Ok(database)
 }

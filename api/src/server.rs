@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::trace::TraceLayer;
 
 use crate::app::App;
+use crate::telemetry::Observe;
 use crate::{graphql, pages, rest};
 
 /// The largest request body that is read, in bytes.
@@ -20,5 +19,5 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(graphql::router(Arc::clone(&app)))
         .merge(rest::router(app))
         // The outermost first, and all in one: each call of `layer` would put every route into one more box.
-        .layer((TraceLayer::new_for_http(), CatchPanicLayer::new(), DefaultBodyLimit::max(BODY_BYTES_MAX)))
+        .layer((Observe, DefaultBodyLimit::max(BODY_BYTES_MAX)))
 }

@@ -12,6 +12,7 @@ use api::app::App;
 use api::clock::Clock;
 use api::config::CACHE_BYTES;
 use api::database::Database;
+use api::ids::{IdsConfig, Kind, PublicIds};
 use api::server;
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
@@ -41,12 +42,14 @@ async fn main() -> anyhow::Result<()> {
     if path == "timestamp-parse" {
         return parse(times);
     }
-    let world = World::new().await?;
+    let world = World::new(ids(&path)?).await?;
     for number in 0..times {
         let at = instant(number * 7_919_017 % (DAYS * DAY_MS));
         let space = number % SPACES + 1;
         match path.as_str() {
-            "rest-now" => world.get(&format!("/space/{space}/count")).await?,
+            "rest-now" | "rest-now-keyed" => {
+                world.get(&format!("/space/{}/count", world.public(Kind::Space, space))).await?;
+            }
             "rest-past" => world.get(&format!("/space/{space}/count?ts={at}")).await?,
             "graphql-space" => {
                 world.graphql(SPACE, json!({ "id": space, "ts": at.to_string() })).await.map(drop)?;
@@ -67,6 +70,12 @@ fn parse(times: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What rows are called: by their own ids, but in the path that is about a key.
+fn ids(path: &str) -> anyhow::Result<PublicIds> {
+    let id_key = path.ends_with("-keyed").then(|| "0123456789abcdef".repeat(4).into());
+    Ok(PublicIds::new(&IdsConfig { id_key })?)
+}
+
 /// So many milliseconds after the start.
 fn instant(ms: usize) -> Instant {
     START.plus_ms(i64::try_from(ms).unwrap_or_default())
@@ -75,19 +84,21 @@ fn instant(ms: usize) -> Instant {
 /// The service over a database with two doors a space and events at all of them.
 struct World {
     router: Router,
+    ids: PublicIds,
     _folder: TempDir,
 }
 
 impl World {
-    async fn new() -> anyhow::Result<Self> {
+    async fn new(ids: PublicIds) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let url = format!("sqlite://{}?mode=rwc", folder.path().join("bench.db").display());
         let database = Database::connect(&url).await?;
         database.migrate().await?;
         let now = instant(2 * DAYS * DAY_MS);
-        let (app, _recording) = App::start(database, Clock::from_fn(move || now), CACHE_BYTES);
+        let clock = Clock::from_fn(move || now);
+        let (app, _recording) = App::start_with_ids(database, clock, CACHE_BYTES, ids.clone());
         app.coherence.begins().await;
-        let world = Self { router: server::router(Arc::clone(&app)), _folder: folder };
+        let world = Self { router: server::router(Arc::clone(&app)), ids, _folder: folder };
         for space in 1..=SPACES {
             let create = "mutation ($name: String!) { spaceCreate(input: { name: $name }) { space { id } } }";
             world.change(create, json!({ "name": format!("Room {space}") })).await?;
@@ -100,17 +111,24 @@ impl World {
                 .await?;
             let assign = "mutation ($dpu: ID!, $space: ID!) {
                 assignmentCreate(input: { dpu: $dpu, space: $space, placement: INSIDE }) { assignment { id } } }";
-            world.change(assign, json!({ "dpu": dpu, "space": dpu % SPACES + 1 })).await?;
+            let (dpu, space) = (world.public(Kind::Dpu, dpu), world.public(Kind::Space, dpu % SPACES + 1));
+            world.change(assign, json!({ "dpu": dpu, "space": space })).await?;
         }
         for first in (0..EVENTS).step_by(BATCH) {
             world.ingest(first, BATCH).await?;
         }
         // Whatever is kept from one request to the next is there when counting begins.
         for space in 1..=SPACES {
+            let space = world.public(Kind::Space, space);
             world.get(&format!("/space/{space}/count?ts={START}")).await?;
         }
         world.graphql(SPACES_NOW, Value::Null).await?;
         Ok(world)
+    }
+
+    /// What the row that was made as the so manieth is called.
+    fn public(&self, kind: Kind, id: usize) -> i64 {
+        self.ids.public(kind, i64::try_from(id).unwrap_or_default())
     }
 
     async fn get(&self, uri: &str) -> anyhow::Result<()> {

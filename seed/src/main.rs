@@ -14,6 +14,7 @@ use anyhow::{Context, bail};
 use api::clock::Clock;
 use api::config::DatabaseConfig;
 use api::database::Database;
+use api::ids::{IdsConfig, Kind, PublicIds};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -47,6 +48,8 @@ enum Command {
 struct LoadArguments {
     #[command(flatten)]
     database: DatabaseConfig,
+    #[command(flatten)]
+    ids: IdsConfig,
     /// A floor plan in TOML: `[[space]]`, `[[dpu]]` and `[[assignment]]` tables
     #[arg(long, value_name = "FILE")]
     plan: Option<PathBuf>,
@@ -100,6 +103,7 @@ fn write_generated(arguments: &generate::Arguments) -> anyhow::Result<ExitCode> 
 }
 
 async fn load(arguments: LoadArguments) -> anyhow::Result<ExitCode> {
+    let ids = PublicIds::new(&arguments.ids)?;
     // Both files are opened, and the plan is read, before the database is touched.
     let sample = arguments.plan.is_none() && arguments.csv.is_none();
     let plan = match &arguments.plan {
@@ -145,7 +149,7 @@ async fn load(arguments: LoadArguments) -> anyhow::Result<ExitCode> {
     }
     let plan = loader.finish().await?;
     for space in plan.spaces().values() {
-        writeln!(stdout(), "space {}: {}", space.row.id, space.row.name)?;
+        writeln!(stdout(), "space {}: {}", ids.public(Kind::Space, space.row.id), space.row.name)?;
     }
     Ok(if rejected == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -15,6 +15,7 @@ mod postgres;
 mod sqlite;
 mod teller;
 
+use std::future::ready;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -26,6 +27,7 @@ use tokio::task::AbortHandle;
 use crate::database::Database;
 use crate::feed::Feed;
 use crate::floor_plan::FloorPlans;
+use crate::readiness::Readiness;
 use crate::timelines::Timelines;
 
 /// What is kept in memory of the database.
@@ -65,6 +67,15 @@ impl Coherence {
     pub async fn begins(&self) {
         // The sender lives as long as this, so waiting for it cannot fail.
         self.opened.clone().wait_for(|opened| *opened).await.ok();
+    }
+
+    /// Adds the check whether news come.
+    pub fn add_check(&self, readiness: &Readiness) {
+        let hears = Arc::clone(&self.hears);
+        readiness.add("coherence", move || {
+            let news_come = hears.load(Ordering::SeqCst);
+            ready(if news_come { Ok(()) } else { Err("news of other processes do not come".to_owned()) })
+        });
     }
 
     /// Whether news come. While they do not, nothing in memory may be trusted.

@@ -1,7 +1,7 @@
 //! Tells other processes of what this one has recorded.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::PgPool;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 
 use super::news::{CHANNEL, Message, Node};
 use crate::database::Database;
+use crate::telemetry::metrics;
 
 /// How long it rests after telling: `NOTIFY` takes a lock over all commits of the server.
 const REST: Duration = Duration::from_millis(100);
@@ -18,35 +19,45 @@ pub(super) const HEARTBEAT: Duration = Duration::from_secs(1);
 
 /// Tells of commits: soon after them, many together, never within them. On SQLite there is nothing to tell.
 #[derive(Debug)]
-pub struct Teller(Option<Telling>);
+pub struct Teller {
+    tells: Tells,
+    task: Option<JoinHandle<()>>,
+}
 
+/// Where a teller is told, for those who outlast a call.
+#[derive(Clone, Debug)]
+pub struct Tells(Option<UnboundedSender<Recorded>>);
+
+/// What a commit was about, and when it was made.
 #[derive(Debug)]
-struct Telling {
-    recorded: UnboundedSender<Vec<i64>>,
-    task: JoinHandle<()>,
+struct Recorded {
+    dpus: Vec<i64>,
+    at: Instant,
 }
 
 impl Teller {
     /// Tells other processes over this database, in the name of `node`.
     pub fn start(database: &Database, node: Node) -> Self {
-        Self(database.postgres().map(|pool| {
-            let (recorded, inbox) = mpsc::unbounded_channel();
-            Telling { recorded, task: tokio::spawn(tell(pool.clone(), node, inbox)) }
-        }))
+        let Some(pool) = database.postgres() else { return Self { tells: Tells(None), task: None } };
+        let (recorded, inbox) = mpsc::unbounded_channel();
+        let task = tokio::spawn(tell(pool.clone(), node, inbox));
+        Self { tells: Tells(Some(recorded)), task: Some(task) }
     }
 
     /// Tells that events of these DPUs were recorded. Does not wait.
     pub fn recorded(&self, dpus: impl IntoIterator<Item = i64>) {
-        if let Some(telling) = &self.0 {
-            // Ended early, it has failed to tell, and said so.
-            telling.recorded.send(dpus.into_iter().collect()).ok();
-        }
+        self.tells.recorded(dpus);
+    }
+
+    /// The same for those who outlast the call.
+    pub fn tells(&self) -> Tells {
+        self.tells.clone()
     }
 
     /// Resolves when everything was told.
     pub async fn finish(self) {
-        if let Some(Telling { recorded, task }) = self.0 {
-            drop(recorded);
+        drop(self.tells);
+        if let Some(task) = self.task {
             task.await.ok();
         }
     }
@@ -60,25 +71,42 @@ impl Teller {
     }
 }
 
-async fn tell(pool: PgPool, node: Node, mut inbox: UnboundedReceiver<Vec<i64>>) {
+impl Tells {
+    /// Tells that events of these DPUs were recorded. Does not wait.
+    pub fn recorded(&self, dpus: impl IntoIterator<Item = i64>) {
+        if let Some(tells) = &self.0 {
+            // Ended early, it has failed to tell, and said so.
+            tells.send(Recorded { dpus: dpus.into_iter().collect(), at: Instant::now() }).ok();
+        }
+    }
+}
+
+async fn tell(pool: PgPool, node: Node, mut inbox: UnboundedReceiver<Recorded>) {
     let mut untold = BTreeSet::new();
+    let mut since = None;
     let mut ends = false;
     while !ends {
         if untold.is_empty() {
             match tokio::time::timeout(HEARTBEAT, inbox.recv()).await {
-                Ok(Some(dpus)) => untold.extend(dpus),
+                Ok(Some(recorded)) => {
+                    untold.extend(recorded.dpus);
+                    since = Some(recorded.at);
+                }
                 Ok(None) => ends = true,
                 Err(_) => {}
             }
         }
-        while let Ok(dpus) = inbox.try_recv() {
-            untold.extend(dpus);
+        while let Ok(recorded) = inbox.try_recv() {
+            untold.extend(recorded.dpus);
         }
         let mut messages = Message::recorded(node, &untold);
         messages.push(if ends { Message::Ends(node) } else { Message::Alive(node) });
         let rest = match notify(&pool, &messages).await {
             Ok(()) => {
                 untold.clear();
+                if let Some(since) = since.take() {
+                    metrics::told(since.elapsed());
+                }
                 REST
             }
             Err(error) => {

@@ -8,6 +8,7 @@ use sea_orm::{ConnectionTrait, DbErr, EntityTrait, QueryOrder, Statement};
 
 use super::{Edition, FloorPlan, Rows};
 use crate::database::Database;
+use crate::telemetry::metrics;
 
 /// Hands out the floor plan as it is now: from memory, until somebody says that it has changed.
 #[derive(Debug, Default)]
@@ -43,12 +44,14 @@ impl FloorPlans {
         if let Some(plan) = self.in_memory() {
             return Ok(plan);
         }
-        let _reading = self.reading.lock().await;
+        // While the database is away each that waits here would wait for the failures of all before it.
+        let _reading = database.in_turn(self.reading.lock()).await?;
         if let Some(plan) = self.in_memory() {
             return Ok(plan);
         }
         let forgotten = self.asked().forgotten;
         let plan = Arc::new(load(database).await?);
+        metrics::floor_plan_read();
         let asked = self.asked();
         if asked.forgotten == forgotten && asked.revision <= plan.edition.revision {
             self.newest.store(Some(Arc::clone(&plan)));
@@ -74,7 +77,7 @@ impl FloorPlans {
 
     /// Forgets the floor plan if the database has a newer one, of which no news has come yet.
     pub async fn check(&self, database: &Database) -> Result<(), DbErr> {
-        self.forget_before(edition(database.reader()).await?.revision);
+        self.forget_before(database.in_time(edition(database.reader())).await?.revision);
         Ok(())
     }
 
@@ -109,8 +112,11 @@ pub(super) async fn load_in(connection: &impl ConnectionTrait) -> Result<FloorPl
 }
 
 async fn load(database: &Database) -> Result<FloorPlan, DbErr> {
-    let transaction = database.begin_reading().await?;
-    let plan = load_in(&transaction).await?;
-    transaction.commit().await?;
-    Ok(plan)
+    let loading = async {
+        let transaction = database.begin_reading().await?;
+        let plan = load_in(&transaction).await?;
+        transaction.commit().await?;
+        Ok(plan)
+    };
+    database.in_time(loading).await
 }

@@ -2,27 +2,45 @@
 
 use sea_orm::DbErr;
 
+use crate::ids::{Kind, PublicIds, Row};
+
 /// A change that the rules do not allow: what was wrong, where, and what is accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
+#[error("{}", self.told(&PublicIds::plain()))]
 pub struct Refusal {
     /// What kind of thing was wrong.
     pub code: RefusalCode,
     /// The input's field that was wrong: its path, with a dot between the steps.
     pub field: String,
-    /// What was wrong and what is accepted, for people.
+    /// What was wrong and what is accepted, for people; the row that it is about is named after it.
     pub message: String,
+    /// The row that it is about, if it is about one.
+    pub row: Option<Row>,
 }
 
 impl Refusal {
     /// A refusal.
     pub fn new(code: RefusalCode, field: &str, message: impl Into<String>) -> Self {
-        Self { code, field: field.to_owned(), message: message.into() }
+        Self { code, field: field.to_owned(), message: message.into(), row: None }
     }
 
-    /// There is no `thing` with the id that `field` names.
-    pub fn not_found(field: &str, thing: &str, id: i64) -> Self {
-        Self::new(RefusalCode::NotFound, field, format!("there is no {thing} {id}"))
+    /// There is no row of this kind with the id that `field` names.
+    pub fn not_found(field: &str, kind: Kind, id: i64) -> Self {
+        Self::new(RefusalCode::NotFound, field, format!("there is no {}", kind.name())).about(kind, id)
+    }
+
+    /// The same, about this row.
+    #[must_use]
+    pub fn about(self, kind: Kind, id: i64) -> Self {
+        Self { row: Some(Row { kind, id }), ..self }
+    }
+
+    /// The message with the row's public id.
+    pub fn told(&self, ids: &PublicIds) -> String {
+        match self.row {
+            Some(Row { kind, id }) => format!("{} {}", self.message, ids.public(kind, id)),
+            None => self.message.clone(),
+        }
     }
 }
 

@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
-use async_graphql::{ID, Object};
+use async_graphql::{Context, ID, Object};
 use entity::assignment;
 
 use super::dpu::Dpu;
 use super::enums::Placement;
+use super::error::Result;
+use super::id;
 use super::scalars::DateTime;
 use super::space::Space;
 use crate::floor_plan::{self, FloorPlan};
+use crate::ids::Kind;
 
 /// For a stretch of time, a DPU counted for a space.
 #[derive(Clone)]
@@ -38,8 +41,8 @@ impl Assignment {
 #[Object]
 impl Assignment {
     /// The id.
-    async fn id(&self) -> ID {
-        self.row.id.into()
+    async fn id(&self, context: &Context<'_>) -> Result<ID> {
+        id::public(context, Kind::Assignment, self.row.id)
     }
 
     /// The DPU that counted.

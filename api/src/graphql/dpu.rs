@@ -9,11 +9,13 @@ use super::assignment::Assignment;
 use super::enums::Direction;
 use super::error::Result;
 use super::event::{Event, EventConnection};
-use super::page::{Page, PageArguments};
+use super::id;
+use super::page::{Page, PageArguments, RowKey};
 use super::scalars::DateTime;
 use super::scope::Scope;
 use crate::counting::Stretch;
 use crate::floor_plan::{self, FloorPlan};
+use crate::ids::Kind;
 use crate::timelines::EventRange;
 
 /// In what order DPUs are listed.
@@ -48,8 +50,8 @@ impl Dpu {
 #[Object]
 impl Dpu {
     /// The id.
-    async fn id(&self) -> ID {
-        self.dpu.row.id.into()
+    async fn id(&self, context: &Context<'_>) -> Result<ID> {
+        id::public(context, Kind::Dpu, self.dpu.row.id)
     }
 
     /// The hardware id, by which devices and files name it. No two DPUs share a serial.
@@ -65,12 +67,14 @@ impl Dpu {
     /// Which spaces it has counted for and when, past assignments included, oldest entry first.
     async fn assignments(
         &self,
+        context: &Context<'_>,
         #[graphql(desc = "At most this many, from 0 to 500; 100 unless given.")] first: Option<i32>,
         #[graphql(desc = "Those after the one with this cursor.")] after: Option<String>,
     ) -> Result<Page<Assignment>> {
         let assignments = self.dpu.assignments.iter();
-        let assignments = assignments.filter_map(|row| Some((row.id, Assignment::new(&self.plan, row)?)));
-        PageArguments { first, after }.page("assignments", assignments.collect())
+        let assignments =
+            assignments.filter_map(|row| Some((RowKey(row.id), Assignment::new(&self.plan, row)?)));
+        PageArguments { first, after }.page(context, "assignments", assignments.collect())
     }
 
     /// The crossings that it saw, oldest first.

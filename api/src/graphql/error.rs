@@ -5,7 +5,9 @@ use std::sync::Arc;
 use async_graphql::{Error, ErrorExtensionValues, ServerError};
 use sea_orm::DbErr;
 
+use crate::database::is_unreachable;
 use crate::ingest::RecordError;
+use crate::telemetry::request_id;
 
 /// What went wrong. On purpose nothing converts into it by itself but what is listed here, so that no
 /// internals reach a client by way of `?`.
@@ -29,12 +31,11 @@ impl From<DbErr> for Fault {
 
 impl From<Arc<DbErr>> for Fault {
     fn from(error: Arc<DbErr>) -> Self {
-        match &*error {
-            DbErr::Conn(_) | DbErr::ConnectionAcquire(_) => {
-                tracing::error!(%error, "the database is not reachable");
-                Self::Unavailable("the database is not reachable: try again".to_owned())
-            }
-            other => Self::Internal(other.to_string()),
+        if is_unreachable(&error) {
+            tracing::error!(%error, request_id = request_id(), "the database is not reachable");
+            Self::Unavailable("the database is not reachable: try again".to_owned())
+        } else {
+            Self::Internal(error.to_string())
         }
     }
 }
@@ -53,16 +54,22 @@ impl From<RecordError> for Fault {
 
 impl From<Fault> for Error {
     fn from(fault: Fault) -> Self {
+        let mut named = None;
         let (code, message) = match fault {
             Fault::BadInput(message) => (BAD_USER_INPUT, message),
             Fault::Unavailable(message) => ("UNAVAILABLE", message),
             Fault::Internal(cause) => {
-                tracing::error!(cause, "a resolver failed");
+                named = request_id();
+                tracing::error!(cause, request_id = named, "a resolver failed");
                 ("INTERNAL", "something went wrong inside the server; its log says what".to_owned())
             }
         };
         let mut error = Error::new(message);
-        error.extensions.get_or_insert_default().set("code", code);
+        let extensions = error.extensions.get_or_insert_default();
+        extensions.set("code", code);
+        if let Some(id) = named {
+            extensions.set("requestId", id);
+        }
         error
     }
 }

@@ -1,16 +1,18 @@
 //! Pages of lists that can grow, as Relay connections.
 
 use async_graphql::connection::PageInfo;
-use async_graphql::{OutputType, SimpleObject};
-use serde::Serialize;
+use async_graphql::{Context, OutputType, SimpleObject};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use super::assignment::Assignment;
 use super::dpu::Dpu;
 use super::error::{Fault, Result};
 use super::event::Event;
 use super::reset::Reset;
+use super::scope::Scope;
 use super::space::Space;
+use crate::ids::{Kind, PublicIds};
 
 /// How many entries a page has unless `first` says otherwise.
 const PAGE_DEFAULT: usize = 100;
@@ -51,6 +53,35 @@ pub(super) struct Edge<T: OutputType> {
     pub(super) cursor: String,
 }
 
+/// A row's id as a part of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct RowKey(pub(super) i64);
+
+/// By what the entries of a list are sorted. Cursors hold it, rows by their public ids.
+pub(super) trait Key: Ord + Serialize + DeserializeOwned {
+    /// The key with the ids in it turned.
+    fn turned(self, turn: impl Fn(i64) -> i64) -> Self;
+}
+
+impl Key for i64 {
+    fn turned(self, _: impl Fn(i64) -> i64) -> Self {
+        self
+    }
+}
+
+impl Key for RowKey {
+    fn turned(self, turn: impl Fn(i64) -> i64) -> Self {
+        Self(turn(self.0))
+    }
+}
+
+impl Key for (String, RowKey) {
+    fn turned(self, turn: impl Fn(i64) -> i64) -> Self {
+        (self.0, self.1.turned(turn))
+    }
+}
+
 /// Which page is asked for.
 #[derive(Clone, Debug)]
 pub(super) struct PageArguments {
@@ -86,19 +117,31 @@ impl PageArguments {
 
     /// The page of entries that are in memory, in the order of their keys. A cursor holds its key, and so
     /// stays good when entries come and go.
-    pub(super) fn page<K, T>(&self, list: &str, mut entries: Vec<(K, T)>) -> Result<Page<T>>
+    pub(super) fn page<K, T>(
+        &self,
+        context: &Context<'_>,
+        list: &str,
+        mut entries: Vec<(K, T)>,
+    ) -> Result<Page<T>>
     where
-        K: Ord + Serialize + DeserializeOwned,
+        K: Key,
         T: OutputType + Clone,
         Edge<T>: OutputType,
     {
+        let ids: &PublicIds = &Scope::of(context)?.app().ids;
         let (size, after) = (self.size()?, self.after::<K>(list)?);
+        let after = after.map(|after| after.turned(|public| ids.row(Kind::Cursor, public)));
         entries.sort_unstable_by(|one, other| one.0.cmp(&other.0));
         let total_count = entries.len();
         let skipped = after.map_or(0, |after| entries.partition_point(|(key, _)| *key <= after));
         let more = total_count - skipped > size;
         let edges = entries.into_iter().skip(skipped).take(size);
-        let edges: Vec<_> = edges.map(|(key, node)| Edge { node, cursor: cursor(list, &key) }).collect();
+        let edges: Vec<_> = edges
+            .map(|(key, node)| {
+                let key = key.turned(|row| ids.public(Kind::Cursor, row));
+                Edge { node, cursor: cursor(list, &key) }
+            })
+            .collect();
         let nodes = edges.iter().map(|edge| edge.node.clone()).collect();
         Ok(Page { page_info: page_info(&edges, skipped > 0, more), edges, nodes, total_count })
     }

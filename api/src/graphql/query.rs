@@ -6,11 +6,12 @@ use async_graphql::{Context, ID, Object};
 
 use super::dpu::{Dpu, DpuOrder};
 use super::error::Result;
-use super::id::row_id;
-use super::page::{Page, PageArguments};
+use super::id;
+use super::page::{Page, PageArguments, RowKey};
 use super::scope::Scope;
 use super::space::{Space, SpaceOrder};
 use crate::floor_plan;
+use crate::ids::Kind;
 
 /// What can be asked.
 pub(super) struct Query;
@@ -25,7 +26,8 @@ impl Query {
         #[graphql(desc = "The space's id, the same as in REST.")] id: ID,
     ) -> Result<Option<Space>> {
         let plan = Scope::of(context)?.plan().await?;
-        Ok(row_id(&id).and_then(|id| plan.space(id)).map(|space| Space::new(plan, space)))
+        let row = id::row(context, Kind::Space, &id)?;
+        Ok(row.and_then(|row| plan.space(row)).map(|space| Space::new(plan, space)))
     }
 
     /// All spaces, or those that the filter leaves.
@@ -46,9 +48,10 @@ impl Query {
                 SpaceOrder::Id => String::new(),
                 SpaceOrder::Name => space.row.name.clone(),
             };
-            ((name, space.row.id), Space::new(plan, space))
+            ((name, RowKey(space.row.id)), Space::new(plan, space))
         });
-        PageArguments { first, after }.page(&format!("spaces by {order_by:?}"), spaces.collect())
+        let list = format!("spaces by {order_by:?}");
+        PageArguments { first, after }.page(context, &list, spaces.collect())
     }
 
     /// The DPU with this serial, or null.
@@ -89,8 +92,8 @@ impl Query {
                 DpuOrder::Serial => dpu.row.serial.clone(),
                 DpuOrder::Name => dpu.row.name.clone().unwrap_or_default(),
             };
-            ((name, dpu.row.id), Dpu::new(plan, dpu))
+            ((name, RowKey(dpu.row.id)), Dpu::new(plan, dpu))
         });
-        PageArguments { first, after }.page(&format!("DPUs by {order_by:?}"), dpus.collect())
+        PageArguments { first, after }.page(context, &format!("DPUs by {order_by:?}"), dpus.collect())
     }
 }

@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
-use async_graphql::{ID, Object, SimpleObject};
+use async_graphql::{Context, ID, Object, SimpleObject};
 use entity::{reset, reset_rule};
 
+use super::error::Result;
+use super::id;
 use super::scalars::{DateTime, LocalDate, LocalTime};
 use super::space::Space;
 use crate::floor_plan::FloorPlan;
+use crate::ids::Kind;
 
 /// The true count of a space at an instant, which ends drift: later counts go on from it.
 #[derive(Clone)]
@@ -33,8 +36,8 @@ impl Reset {
 #[Object]
 impl Reset {
     /// The id.
-    async fn id(&self) -> ID {
-        self.row.id.into()
+    async fn id(&self, context: &Context<'_>) -> Result<ID> {
+        id::public(context, Kind::Reset, self.row.id)
     }
 
     /// The space.
@@ -92,8 +95,8 @@ impl ResetRule {
 #[Object]
 impl ResetRule {
     /// The id.
-    async fn id(&self) -> ID {
-        self.row.id.into()
+    async fn id(&self, context: &Context<'_>) -> Result<ID> {
+        id::public(context, Kind::ResetRule, self.row.id)
     }
 
     /// The space.

@@ -19,12 +19,14 @@ use futures::stream::{self, BoxStream, Stream, StreamExt};
 use futures::task::AtomicWaker;
 use sea_orm::DbErr;
 use tokio::sync::OnceCell;
+use tracing::Instrument;
 
 use super::error::{Fault, Result};
 use super::scalars::DateTime;
 use crate::app::App;
 use crate::counting::{Account, Bucket, Crossings, History, Reading, Stretch};
 use crate::floor_plan::{FloorPlan, Space};
+use crate::telemetry::{self, metrics};
 use crate::timelines::{EventPage, EventRange};
 
 /// One request's view: one floor plan, one "now", and odometers that are read together.
@@ -61,8 +63,9 @@ impl Scope {
     fn database(&self) -> &DataLoader<Reads> {
         self.database.get_or_init(|| {
             let loads = self.loads.clone();
-            let spawn = move |load| {
-                loads.unbounded_send(load).ok();
+            let spawn = move |load: BoxFuture<'static, ()>| {
+                let load = load.instrument(tracing::info_span!(target: telemetry::SPANS, "load"));
+                loads.unbounded_send(load.boxed()).ok();
             };
             DataLoader::new(Reads(Arc::clone(&self.app)), spawn)
                 .delay(Duration::ZERO)
@@ -91,6 +94,14 @@ impl Scope {
             Some(ts) => ts.argument("ts"),
             None => Ok(self.now.unwrap_or_else(|| self.app.clock.now())),
         }
+    }
+
+    /// The instant that is counted at, by an argument `ts`.
+    pub(super) fn counted_at(&self, ts: Option<DateTime>) -> Result<Instant> {
+        let now = self.instant(None)?;
+        let at = ts.map_or(Ok(now), |ts| ts.argument("ts"))?;
+        metrics::counted(now, at);
+        Ok(at)
     }
 
     /// What an account adds up to: from memory, or with its odometers read together with those of every other

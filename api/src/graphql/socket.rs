@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
 
 use super::executor::Executor;
+use crate::telemetry::this_request;
 
 /// The only protocol that is spoken. The older one, `graphql-ws`, has had no maintainer since 2020.
 const PROTOCOL: &str = "graphql-transport-ws";
@@ -51,11 +52,14 @@ impl Socket {
             Ok(opened) => opened,
             Err(refused) => return refused,
         };
-        upgrade.protocols([PROTOCOL]).on_upgrade(move |socket| async move {
-            let app = executor.app().clone();
-            let (sink, messages) = socket.split();
-            let until_stopped = messages.take_until(Box::pin(async move { app.feed().stopped().await }));
-            GraphQLWebSocket::new_with_pair(sink, until_stopped, executor, protocol).serve().await;
+        let request = this_request();
+        upgrade.protocols([PROTOCOL]).on_upgrade(move |socket| {
+            request.goes_on(async move {
+                let app = executor.app().clone();
+                let (sink, messages) = socket.split();
+                let until_stopped = messages.take_until(Box::pin(async move { app.feed().stopped().await }));
+                GraphQLWebSocket::new_with_pair(sink, until_stopped, executor, protocol).serve().await;
+            })
         })
     }
 }

@@ -13,6 +13,7 @@ use super::enums::{Interval, NegativeCounts, Resolution};
 use super::error::{Fault, Result};
 use super::event::Event;
 use super::history::HistoryBucket;
+use super::id;
 use super::page::{Page, PageArguments};
 use super::reset::{Reset, ResetRule, ResetRuleChange};
 use super::scalars::{DateTime, LocalDate, LocalTime};
@@ -20,6 +21,7 @@ use super::scope::Scope;
 use crate::counting::Account;
 use crate::floor_plan::changes::reset_rule::NewResetRule;
 use crate::floor_plan::{self, FloorPlan, history_edges};
+use crate::ids::Kind;
 
 /// In what order spaces are listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
@@ -56,8 +58,8 @@ impl Space {
 #[Object]
 impl Space {
     /// The id, the same as in REST.
-    async fn id(&self) -> ID {
-        self.space.row.id.into()
+    async fn id(&self, context: &Context<'_>) -> Result<ID> {
+        id::public(context, Kind::Space, self.space.row.id)
     }
 
     /// What people call it. No two spaces share a name.
@@ -87,7 +89,7 @@ impl Space {
         #[graphql(desc = "At this instant, crossings at it included; without it, now.")] ts: Option<DateTime>,
     ) -> Result<i64> {
         let scope = Scope::of(context)?;
-        let net = scope.net(self.space.account(scope.instant(ts)?)).await?;
+        let net = scope.net(self.space.account(scope.counted_at(ts)?)).await?;
         Ok(self.space.answer(net))
     }
 
@@ -98,7 +100,7 @@ impl Space {
         #[graphql(desc = "At this instant, crossings at it included; without it, now.")] ts: Option<DateTime>,
     ) -> Result<i64> {
         let scope = Scope::of(context)?;
-        scope.net(self.space.account(scope.instant(ts)?)).await
+        scope.net(self.space.account(scope.counted_at(ts)?)).await
     }
 
     /// How finely the count is known in time: to the millisecond, or to the hour where events are pruned.
@@ -117,7 +119,7 @@ impl Space {
         #[graphql(desc = "At this instant, crossings at it included; without it, now.")] ts: Option<DateTime>,
     ) -> Result<CountBreakdown> {
         let scope = Scope::of(context)?;
-        let at = scope.instant(ts)?;
+        let at = scope.counted_at(ts)?;
         let account = self.space.account(at);
         let odometers = scope.odometers(account.readings()).await?;
         Ok(CountBreakdown::new(self, &self.plan, at, account, |reading| odometers[&reading]))
@@ -156,11 +158,12 @@ impl Space {
     /// The counts that were stated for the space, earliest first.
     async fn resets(
         &self,
+        context: &Context<'_>,
         #[graphql(desc = "At most this many, from 0 to 500; 100 unless given.")] first: Option<i32>,
         #[graphql(desc = "Those after the one with this cursor.")] after: Option<String>,
     ) -> Result<Page<Reset>> {
         let resets = self.space.resets.iter().map(|row| (row.ts.ms(), Reset::new(self, row)));
-        PageArguments { first, after }.page("resets", resets.collect())
+        PageArguments { first, after }.page(context, "resets", resets.collect())
     }
 
     /// The counts that hold for the space every day, oldest rule first.

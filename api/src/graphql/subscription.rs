@@ -5,11 +5,12 @@ use futures::Stream;
 use futures::stream::unfold;
 
 use super::error::{Fault, Result};
-use super::id::row_id;
+use super::id;
 use super::scalars::DateTime;
 use super::scope::Scope;
 use super::space::Space;
 use crate::feed::Feed;
+use crate::ids::Kind;
 
 /// What can be watched.
 pub(super) struct Subscription;
@@ -41,7 +42,7 @@ impl Subscription {
         let scope = Scope::of(context)?;
         let plan = scope.plan().await?;
         let known = |id: ID| {
-            let row = row_id(&id).filter(|row| plan.space(*row).is_some());
+            let row = id::row(context, Kind::Space, &id)?.filter(|row| plan.space(*row).is_some());
             row.ok_or_else(|| Fault::BadInput(format!("spaceIds: there is no space {:.40?}", id.as_str())))
         };
         let spaces = space_ids.map(|ids| ids.into_iter().map(known).collect::<Result<_>>()).transpose()?;

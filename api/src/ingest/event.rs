@@ -76,6 +76,34 @@ pub enum RejectionCode {
     Malformed,
 }
 
+impl RejectionCode {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::UnknownDpu,
+        Self::TimestampInFuture,
+        Self::TimestampOutOfRange,
+        Self::TimestampPruned,
+        Self::BadTimestamp,
+        Self::BadDirection,
+        Self::BadSeq,
+        Self::Malformed,
+    ];
+
+    /// Its name in every interface.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::UnknownDpu => "UNKNOWN_DPU",
+            Self::TimestampInFuture => "TIMESTAMP_IN_FUTURE",
+            Self::TimestampOutOfRange => "TIMESTAMP_OUT_OF_RANGE",
+            Self::TimestampPruned => "TIMESTAMP_PRUNED",
+            Self::BadTimestamp => "BAD_TIMESTAMP",
+            Self::BadDirection => "BAD_DIRECTION",
+            Self::BadSeq => "BAD_SEQ",
+            Self::Malformed => "MALFORMED",
+        }
+    }
+}
+
 /// How many events of some batches were accepted, duplicates and rejected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Summary {

@@ -5,10 +5,13 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Instant as Tick;
 
+use entity::Instant;
 use sea_orm::{DatabaseBackend, DbErr};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
+use tracing::{Instrument, Span};
 
 use super::event::{Batch, Outcome};
 use super::partitions::Partitions;
@@ -17,6 +20,7 @@ use crate::clock::Clock;
 use crate::coherence::{Kept, Teller};
 use crate::database::Database;
 use crate::floor_plan::FloorPlan;
+use crate::telemetry::{SPANS, metrics};
 
 /// How many batches may wait; further senders wait to hand theirs over.
 const WAITING_BATCHES_MAX: usize = 1024;
@@ -33,6 +37,8 @@ pub struct Recorder {
 struct Submission {
     batch: Batch,
     answer: oneshot::Sender<Result<Vec<Outcome>, RecordError>>,
+    /// On whose behalf it is recorded, for traces.
+    cause: Span,
 }
 
 /// Why a batch was not recorded. Nothing of it is stored; it may be sent again.
@@ -56,7 +62,10 @@ impl Recorder {
     /// Records a batch and says what became of each event, in the batch's order, after the commit.
     pub async fn record(&self, batch: Batch) -> Result<Vec<Outcome>, RecordError> {
         let (answer, outcomes) = oneshot::channel();
-        self.waiting.send(Submission { batch, answer }).await.map_err(|_| RecordError::Stopping)?;
+        self.waiting
+            .send(Submission { batch, answer, cause: Span::current() })
+            .await
+            .map_err(|_| RecordError::Stopping)?;
         outcomes.await.map_err(|_| RecordError::Stopping)?
     }
 }
@@ -73,28 +82,32 @@ pub struct Writer {
     /// Who tells other processes.
     pub teller: Teller,
     /// Where events can go.
-    pub partitions: Partitions,
+    pub partitions: Arc<Partitions>,
 }
 
 impl Writer {
     async fn run(self, mut submissions: mpsc::Receiver<Submission>) {
         while let Some(first) = submissions.recv().await {
             let (mut batches, mut answers) = (vec![first.batch], vec![first.answer]);
+            // In the trace of the first of those who share it; the others' traces point to it.
+            let span = tracing::info_span!(target: SPANS, parent: &first.cause, "commit");
             let mut events = batches[0].len();
             while events < COMMIT_EVENTS_MAX
                 && let Ok(next) = submissions.try_recv()
             {
                 events += next.batch.len();
+                span.follows_from(&next.cause);
                 batches.push(next.batch);
                 answers.push(next.answer);
             }
-            match self.commit(&batches).await {
+            match self.commit(&Arc::new(batches)).instrument(span).await {
                 // A sender that has gone away hears nothing; its events are stored all the same.
                 Ok(outcomes) => answers.into_iter().zip(outcomes).for_each(|(answer, outcomes)| {
                     answer.send(Ok(outcomes)).ok();
                 }),
                 Err(error) => {
                     self.partitions.forget();
+                    metrics::commit_failed();
                     let error = Arc::new(error);
                     tracing::error!(%error, events, "a commit of events failed");
                     for answer in answers {
@@ -106,7 +119,7 @@ impl Writer {
         self.teller.finish().await;
     }
 
-    async fn commit(&self, batches: &[Batch]) -> Result<Vec<Vec<Outcome>>, DbErr> {
+    async fn commit(&self, batches: &Arc<Vec<Batch>>) -> Result<Vec<Vec<Outcome>>, DbErr> {
         let Kept { floor_plans, timelines, feed } = &self.kept;
         let mut plan = floor_plans.newest(&self.database).await?;
         let unknown = |plan: &FloorPlan| {
@@ -117,23 +130,25 @@ impl Writer {
             floor_plans.check(&self.database).await?;
             plan = floor_plans.newest(&self.database).await?;
         }
-        let mut attempt = self.attempt(&plan, batches).await;
+        let begun = Tick::now();
+        let now = self.clock.now();
+        let mut attempt = self.attempt(&plan, batches, now).await;
         if matches!(attempt, Err(Unrecorded::OldPlan)) {
             floor_plans.check(&self.database).await?;
             plan = floor_plans.newest(&self.database).await?;
-            attempt = self.attempt(&plan, batches).await;
+            attempt = self.attempt(&plan, batches, now).await;
         }
         match attempt {
             Ok(Recorded { outcomes, commit }) => {
                 self.teller.recorded(commit.dpus());
                 timelines.patch(commit);
                 feed.changed();
+                metrics::committed(now, batches, &outcomes, begun.elapsed());
                 Ok(outcomes)
             }
             Err(error) => {
                 // It may have been done all the same: where the connection was lost, nobody can say.
-                let serials = batches.iter().flatten().flatten().map(|crossing| &crossing.serial);
-                let dpus: BTreeSet<_> = serials.filter_map(|serial| plan.dpu_id(serial)).collect();
+                let dpus = dpus_of(&plan, batches);
                 self.teller.recorded(dpus.iter().copied());
                 timelines.forget(dpus);
                 feed.changed();
@@ -142,16 +157,52 @@ impl Writer {
         }
     }
 
-    /// Records and commits.
-    async fn attempt(&self, plan: &FloorPlan, batches: &[Batch]) -> Result<Recorded, Unrecorded> {
-        let now = self.clock.now();
-        // PostgreSQL records by one statement, which where there is a place for each event is a commit by itself.
-        if self.database.backend() == DatabaseBackend::Postgres && self.partitions.hold(batches) {
-            return record(self.database.writer(), &self.partitions, plan, now, batches).await;
+    /// Records and commits. Where the database does not answer in time, that comes to its end all the same, and what it
+    /// may have changed is forgotten then.
+    async fn attempt(
+        &self,
+        plan: &Arc<FloorPlan>,
+        batches: &Arc<Vec<Batch>>,
+        now: Instant,
+    ) -> Result<Recorded, Unrecorded> {
+        let (database, partitions) = (self.database.clone(), Arc::clone(&self.partitions));
+        let mut commit = Box::pin(commit(database, partitions, Arc::clone(plan), Arc::clone(batches), now));
+        match self.database.answered(&mut commit).await {
+            Ok(recorded) => recorded,
+            Err(late) => {
+                let (kept, tells) = (self.kept.clone(), self.teller.tells());
+                let dpus = dpus_of(plan, batches);
+                tokio::spawn(async move {
+                    commit.await.ok();
+                    kept.timelines.forget(dpus.iter().copied());
+                    tells.recorded(dpus);
+                    kept.feed.changed();
+                });
+                Err(late.into())
+            }
         }
-        let transaction = self.database.begin().await?;
-        let recorded = record(&transaction, &self.partitions, plan, now, batches).await?;
-        transaction.commit().await?;
-        Ok(recorded)
     }
+}
+
+async fn commit(
+    database: Database,
+    partitions: Arc<Partitions>,
+    plan: Arc<FloorPlan>,
+    batches: Arc<Vec<Batch>>,
+    now: Instant,
+) -> Result<Recorded, Unrecorded> {
+    // PostgreSQL records by one statement, which where there is a place for each event is a commit by itself.
+    if database.backend() == DatabaseBackend::Postgres && partitions.hold(&batches) {
+        return record(database.writer(), &partitions, &plan, now, &batches).await;
+    }
+    let transaction = database.begin().await?;
+    let recorded = record(&transaction, &partitions, &plan, now, &batches).await?;
+    transaction.commit().await?;
+    Ok(recorded)
+}
+
+/// The DPUs that events are of, as far as they are known.
+fn dpus_of(plan: &FloorPlan, batches: &[Batch]) -> BTreeSet<i64> {
+    let serials = batches.iter().flatten().flatten().map(|crossing| &crossing.serial);
+    serials.filter_map(|serial| plan.dpu_id(serial)).collect()
 }

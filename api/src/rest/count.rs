@@ -17,6 +17,8 @@ use super::openapi::{Unavailable, failures};
 use super::query::Query;
 use super::space_id;
 use crate::app::App;
+use crate::ids::Kind;
+use crate::telemetry::metrics;
 
 /// A space's count; its fields are written in this order.
 #[derive(Serialize, ToSchema)]
@@ -52,8 +54,10 @@ pub(super) async fn count(
 ) -> Result<Json<Count>, RestError> {
     let plan = app.floor_plan().await?;
     let space_id = space_id(&id)?;
-    let space = plan.space(space_id).ok_or(RestError::NotFound)?;
-    let at = Query::new(query).instant("ts")?.unwrap_or_else(|| app.clock.now());
+    let space = plan.space(app.ids.row(Kind::Space, space_id)).ok_or(RestError::NotFound)?;
+    let now = app.clock.now();
+    let at = Query::new(query).instant("ts")?.unwrap_or(now);
+    metrics::counted(now, at);
     Ok(Json(Count { space_id, ts: at.to_string(), count: app.count(space, at).await? }))
 }
 

@@ -19,6 +19,7 @@ use crate::app::App;
 use crate::counting::Bucket;
 use crate::counting::calendar::Interval;
 use crate::floor_plan::history_edges;
+use crate::ids::Kind;
 
 /// A space's history; its fields are written in this order.
 #[derive(Serialize, ToSchema)]
@@ -92,7 +93,7 @@ pub(super) async fn counts(
 ) -> Result<Response, RestError> {
     let plan = app.floor_plan().await?;
     let space_id = space_id(&id)?;
-    let space = plan.space(space_id).ok_or(RestError::NotFound)?;
+    let space = plan.space(app.ids.row(Kind::Space, space_id)).ok_or(RestError::NotFound)?;
     let query = Query::new(query);
     let (start, end) = (query.required_instant("start")?, query.required_instant("end")?);
     let interval = interval(query.get("interval").as_deref().unwrap_or("hour"))?;

@@ -11,9 +11,10 @@ use sea_orm::DbErr;
 use crate::floor_plan::HistoryError;
 use crate::ingest::decoder::DecodeError;
 use crate::ingest::{RecordError, Summary};
+use crate::telemetry::request_id;
 
 /// After how many seconds a client may try again what the service could not do.
-const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("1");
+pub(super) const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("1");
 
 /// What went wrong.
 #[derive(Debug, thiserror::Error)]
@@ -122,8 +123,10 @@ impl IntoResponse for RestError {
     fn into_response(self) -> Response {
         // What makes the recorder fail it has logged itself.
         match &self {
-            Self::Database(cause) => tracing::error!(%cause, "a request failed"),
-            Self::Csv(cause) => tracing::error!(%cause, "an answer could not be written"),
+            Self::Database(cause) => tracing::error!(%cause, request_id = request_id(), "a request failed"),
+            Self::Csv(cause) => {
+                tracing::error!(%cause, request_id = request_id(), "an answer could not be written");
+            }
             _ => {}
         }
         let mut response = detail(self.status(), &self.to_string());

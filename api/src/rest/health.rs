@@ -1,8 +1,17 @@
-//! Whether the process is alive.
+//! Whether the process is alive, and whether it can do its work.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
+
+use super::error::RETRY_AFTER_S;
+use crate::app::App;
 
 /// The process is alive.
 #[derive(Serialize, ToSchema)]
@@ -16,4 +25,35 @@ pub(super) struct Health {
 #[utoipa::path(get, path = "/healthz", responses((status = 200, body = Health, description = "It does.")))]
 pub(super) async fn healthz() -> Json<Health> {
     Json(Health { status: "ok" })
+}
+
+/// What the service needs, and how it is.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({ "status": "ready", "checks": { "database": "ok", "migrations": "ok", "coherence": "ok" } }))]
+pub(super) struct Ready {
+    /// `ready`, or `not ready`.
+    status: &'static str,
+    /// By its name, `ok` or what is wrong.
+    checks: BTreeMap<&'static str, String>,
+}
+
+/// Whether the service can do its work: whether the database answers and has its schema, and news of other processes
+/// come.
+#[utoipa::path(get, path = "/readyz", responses(
+    (status = 200, body = Ready, description = "It can."),
+    (status = 503, body = Ready, description = "It cannot; `checks` says why.",
+        headers(("retry-after" = i64, description = "After how many seconds to try again."))),
+))]
+pub(super) async fn readyz(State(app): State<Arc<App>>) -> Response {
+    let mut ready = Ready { status: "ready", checks: BTreeMap::new() };
+    for (name, found) in app.readiness.look().await {
+        if found.is_err() {
+            ready.status = "not ready";
+        }
+        ready.checks.insert(name, found.err().unwrap_or_else(|| "ok".to_owned()));
+    }
+    if ready.status == "ready" {
+        return Json(ready).into_response();
+    }
+    (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, RETRY_AFTER_S)], Json(ready)).into_response()
 }

@@ -5,6 +5,7 @@ mod counts;
 mod error;
 mod events;
 mod health;
+mod metrics;
 mod openapi;
 mod query;
 
@@ -23,6 +24,8 @@ pub fn router(app: Arc<App>) -> Router {
         .add(routes!(counts::counts))
         .add(routes!(events::record))
         .add(routes!(health::healthz))
+        .add(routes!(health::readyz))
+        .add(routes!(metrics::text))
         .add(routes!(openapi::document))
         .into_router()
         .fallback(error::not_found)

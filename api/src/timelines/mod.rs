@@ -26,6 +26,7 @@ use sea_orm::{ConnectionTrait, DbErr};
 pub use stretch::{crossings, last_events};
 
 use crate::counting::{Crossings, Reading};
+use crate::telemetry::metrics::{CACHE_HITS, CACHE_MISSES};
 
 /// The timelines of all DPUs.
 #[derive(Debug)]
@@ -45,7 +46,7 @@ impl Timelines {
 
     /// What the odometer shows, if that is in memory. Takes no lock and does not wait.
     pub fn show(&self, reading: Reading) -> Option<Crossings> {
-        self.memory.show(reading)
+        self.memory.show(reading).inspect(|_| CACHE_HITS.add(1))
     }
 
     /// Reads the odometers. Every reading has an entry in the answer; two that are equal have one.
@@ -65,7 +66,8 @@ impl Timelines {
                 found.is_none()
             });
         };
-        settle(&mut missing, &|reading| self.memory.show(reading));
+        settle(&mut missing, &|reading| self.show(reading));
+        CACHE_MISSES.add(missing.len() as u64);
         if !missing.is_empty() {
             let lacking = self.memory.lacking(&missing);
             let loaded = self.load(connection, &lacking).await?;

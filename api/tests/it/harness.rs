@@ -8,10 +8,11 @@ use std::time::Duration;
 use api::app::App;
 use api::clock::Clock;
 use api::config::CACHE_BYTES;
-use api::database::Database;
+use api::database::{Database, PoolConfig};
 use api::floor_plan::changes::assignment::{self, NewAssignment};
 use api::floor_plan::changes::dpu::{self, NewDpu};
 use api::floor_plan::changes::space::{self, NewSpace};
+use api::ids::PublicIds;
 use api::server;
 use axum::Router;
 use axum::body::Body;
@@ -151,8 +152,13 @@ impl Service {
         Some(Self::start(Empty::on_postgres().await?).await)
     }
 
-    async fn start(Empty { url, storage }: Empty) -> Self {
-        let mut database = Database::connect(&url).await.unwrap();
+    async fn start(empty: Empty) -> Self {
+        Self::start_with(empty, PublicIds::plain(), PoolConfig::default()).await
+    }
+
+    /// The same, with rows called by these ids, and a pool that waits for so long.
+    pub(crate) async fn start_with(Empty { url, storage }: Empty, ids: PublicIds, pool: PoolConfig) -> Self {
+        let mut database = Database::connect_with(&url, pool).await.unwrap();
         database.migrate().await.unwrap();
         let statements = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&statements);
@@ -162,7 +168,7 @@ impl Service {
         let now_ms = Arc::new(AtomicI64::new(at(NOW).ms()));
         let shown = Arc::clone(&now_ms);
         let clock = Clock::from_fn(move || Instant::from_ms(shown.load(Ordering::SeqCst)));
-        let (app, recording) = App::start(database, clock, CACHE_BYTES);
+        let (app, recording) = App::start_with_ids(database, clock, CACHE_BYTES, ids);
         app.coherence.begins().await;
         let router = server::router(Arc::clone(&app));
         Self { app, url, router, recording, now_ms, statements, storage }

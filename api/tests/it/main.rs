@@ -11,6 +11,7 @@ mod database;
 mod events;
 mod graphql;
 mod harness;
+mod ids;
 mod ingest;
 mod live;
 mod migrations;
@@ -20,6 +21,8 @@ mod past;
 mod retention;
 mod schema;
 mod sequences;
+mod telemetry;
+mod unreachable;
 mod verify;
 mod worlds;
 

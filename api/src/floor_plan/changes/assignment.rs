@@ -7,6 +7,7 @@ use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, IntoA
 
 use super::{dpu, kept, space, values};
 use crate::floor_plan::{ChangeError, Refusal};
+use crate::ids::Kind;
 
 /// An assignment to be.
 #[derive(Clone, Debug)]
@@ -55,7 +56,7 @@ impl NewAssignment {
 /// The assignment's row, or a refusal that names `id`.
 pub async fn find(transaction: &impl ConnectionTrait, id: i64) -> Result<assignment::Model, ChangeError> {
     let row = assignment::Entity::find_by_id(id).one(transaction).await?;
-    Ok(row.ok_or_else(|| Refusal::not_found("id", "assignment", id))?)
+    Ok(row.ok_or_else(|| Refusal::not_found("id", Kind::Assignment, id))?)
 }
 
 /// The assignment of this DPU to this space that starts at this instant.

@@ -10,6 +10,7 @@ use sea_orm::{
 use super::assignment::NewAssignment;
 use super::{kept, space, values};
 use crate::floor_plan::{ChangeError, Refusal, RefusalCode};
+use crate::ids::Kind;
 
 /// A DPU to be.
 #[derive(Clone, Debug)]
@@ -47,7 +48,7 @@ pub async fn find(
     id: i64,
 ) -> Result<dpu::Model, ChangeError> {
     let row = dpu::Entity::find_by_id(id).one(transaction).await?;
-    Ok(row.ok_or_else(|| Refusal::not_found(field, "DPU", id))?)
+    Ok(row.ok_or_else(|| Refusal::not_found(field, Kind::Dpu, id))?)
 }
 
 /// Adds a DPU.
@@ -112,11 +113,10 @@ pub async fn relocate(
             continue;
         }
         if row.starts_at == Some(at) {
-            let message = format!(
-                "assignment {} of this DPU starts at this very instant: correct or delete that one",
-                row.id
-            );
-            return Err(Refusal::new(RefusalCode::Overlap, "at", message).into());
+            let message =
+                "an assignment of this DPU starts at this very instant: correct or delete assignment";
+            let refusal = Refusal::new(RefusalCode::Overlap, "at", message);
+            return Err(refusal.about(Kind::Assignment, row.id).into());
         }
         let mut row = row.into_active_model();
         row.ends_at = Set(Some(at));

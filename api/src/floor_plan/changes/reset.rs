@@ -6,6 +6,7 @@ use sea_orm::{ActiveModelTrait, ConnectionTrait, EntityTrait, IntoActiveModel};
 
 use super::{kept, space, values};
 use crate::floor_plan::{ChangeError, Refusal};
+use crate::ids::Kind;
 
 /// A reset to be.
 #[derive(Clone, Debug)]
@@ -34,7 +35,7 @@ pub struct ResetUpdate {
 /// The reset's row, or a refusal that names `id`.
 pub async fn find(transaction: &impl ConnectionTrait, id: i64) -> Result<reset::Model, ChangeError> {
     let row = reset::Entity::find_by_id(id).one(transaction).await?;
-    Ok(row.ok_or_else(|| Refusal::not_found("id", "reset", id))?)
+    Ok(row.ok_or_else(|| Refusal::not_found("id", Kind::Reset, id))?)
 }
 
 /// States how many people were in a space.

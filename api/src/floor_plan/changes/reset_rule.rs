@@ -7,6 +7,7 @@ use sea_orm::{ActiveModelTrait, ConnectionTrait, EntityTrait, IntoActiveModel};
 
 use super::{kept, space, values};
 use crate::floor_plan::{ChangeError, Refusal};
+use crate::ids::Kind;
 
 /// A rule to be.
 #[derive(Clone, Debug)]
@@ -39,7 +40,7 @@ pub struct ResetRuleUpdate {
 /// The rule's row, or a refusal that names `id`.
 pub async fn find(transaction: &impl ConnectionTrait, id: i64) -> Result<reset_rule::Model, ChangeError> {
     let row = reset_rule::Entity::find_by_id(id).one(transaction).await?;
-    Ok(row.ok_or_else(|| Refusal::not_found("id", "reset rule", id))?)
+    Ok(row.ok_or_else(|| Refusal::not_found("id", Kind::ResetRule, id))?)
 }
 
 /// Lets a space's count be known at the same time of every day.

@@ -9,6 +9,7 @@ use sea_orm::{
 
 use super::values;
 use crate::floor_plan::{ChangeError, Refusal, RefusalCode};
+use crate::ids::Kind;
 
 /// A space to be.
 #[derive(Clone, Debug, Default)]
@@ -43,7 +44,7 @@ pub async fn find(
     id: i64,
 ) -> Result<space::Model, ChangeError> {
     let row = space::Entity::find_by_id(id).one(transaction).await?;
-    Ok(row.ok_or_else(|| Refusal::not_found(field, "space", id))?)
+    Ok(row.ok_or_else(|| Refusal::not_found(field, Kind::Space, id))?)
 }
 
 /// Adds a space.

@@ -10,6 +10,7 @@ use crate::graphql::enums::Placement;
 use crate::graphql::error::Result;
 use crate::graphql::scalars::DateTime;
 use crate::graphql::scope::Scope;
+use crate::ids::Kind;
 
 #[derive(Default)]
 pub(super) struct AssignmentMutation;
@@ -66,7 +67,8 @@ impl AssignmentMutation {
         #[graphql(desc = "The assignment to be.")] input: AssignmentCreateInput,
     ) -> Result<AssignmentPayload> {
         let outcome =
-            change(context, input.read(), |t, new, now| Box::pin(assignment::create(t, new, now))).await?;
+            change(context, input.read(context), |t, new, now| Box::pin(assignment::create(t, new, now)))
+                .await?;
         AssignmentPayload::of(outcome.map(|(row, plan)| Assignment::find(&plan, row.id)))
     }
 
@@ -78,7 +80,8 @@ impl AssignmentMutation {
         #[graphql(name = "id", desc = "The assignment.")] assignment: ID,
         #[graphql(desc = "What to correct.")] input: AssignmentUpdateInput,
     ) -> Result<AssignmentPayload> {
-        let update = id("id", "assignment", &assignment).and_then(|id| Ok((id, input.read()?)));
+        let update =
+            id(context, "id", Kind::Assignment, &assignment).and_then(|id| Ok((id, input.read(context)?)));
         let outcome =
             change(context, update, |t, (id, update), now| Box::pin(assignment::update(t, id, update, now)));
         AssignmentPayload::of(outcome.await?.map(|(row, plan)| Assignment::find(&plan, row.id)))
@@ -91,7 +94,8 @@ impl AssignmentMutation {
         #[graphql(name = "id", desc = "The assignment.")] assignment: ID,
         #[graphql(desc = "The first instant that no longer counts.")] at: DateTime,
     ) -> Result<AssignmentPayload> {
-        let end = id("id", "assignment", &assignment).and_then(|id| Ok((id, readable("at", at.parsed())?)));
+        let end = id(context, "id", Kind::Assignment, &assignment)
+            .and_then(|id| Ok((id, readable("at", at.parsed())?)));
         let outcome =
             change(context, end, |t, (id, at), now| Box::pin(assignment::end(t, id, at, now))).await?;
         AssignmentPayload::of(outcome.map(|(row, plan)| Assignment::find(&plan, row.id)))
@@ -103,7 +107,7 @@ impl AssignmentMutation {
         context: &Context<'_>,
         #[graphql(name = "id", desc = "The assignment.")] assignment: ID,
     ) -> Result<AssignmentPayload> {
-        let assignment_id = id("id", "assignment", &assignment);
+        let assignment_id = id(context, "id", Kind::Assignment, &assignment);
         let before = Scope::of(context)?.app().floor_plan().await?;
         let deleted = assignment_id.as_ref().ok().and_then(|id| Assignment::find(&before, *id));
         let outcome = change(context, assignment_id, |t, id, _| Box::pin(assignment::delete(t, id))).await?;
@@ -112,10 +116,10 @@ impl AssignmentMutation {
 }
 
 impl AssignmentCreateInput {
-    fn read(self) -> std::result::Result<NewAssignment, Refusal> {
+    fn read(self, context: &Context<'_>) -> std::result::Result<NewAssignment, Refusal> {
         Ok(NewAssignment {
-            dpu_id: id("dpu", "DPU", &self.dpu)?,
-            space_id: id("space", "space", &self.space)?,
+            dpu_id: id(context, "dpu", Kind::Dpu, &self.dpu)?,
+            space_id: id(context, "space", Kind::Space, &self.space)?,
             placement: self.placement.into(),
             doorway: self.doorway,
             starts_at: optional_instant("startsAt", self.starts_at)?,
@@ -125,10 +129,10 @@ impl AssignmentCreateInput {
 }
 
 impl AssignmentUpdateInput {
-    fn read(self) -> std::result::Result<AssignmentUpdate, Refusal> {
+    fn read(self, context: &Context<'_>) -> std::result::Result<AssignmentUpdate, Refusal> {
         Ok(AssignmentUpdate {
-            dpu_id: self.dpu.map(|dpu| id("dpu", "DPU", &dpu)).transpose()?,
-            space_id: self.space.map(|space| id("space", "space", &space)).transpose()?,
+            dpu_id: self.dpu.map(|dpu| id(context, "dpu", Kind::Dpu, &dpu)).transpose()?,
+            space_id: self.space.map(|space| id(context, "space", Kind::Space, &space)).transpose()?,
             placement: self.placement.map(Into::into),
             doorway: changed(self.doorway, Ok)?,
             starts_at: changed(self.starts_at, |ts| readable("startsAt", ts.parsed()))?,

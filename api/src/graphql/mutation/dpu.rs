@@ -10,6 +10,7 @@ use crate::graphql::dpu::Dpu;
 use crate::graphql::enums::Placement;
 use crate::graphql::error::Result;
 use crate::graphql::scalars::DateTime;
+use crate::ids::Kind;
 
 #[derive(Default)]
 pub(super) struct DpuMutation;
@@ -95,8 +96,8 @@ impl DpuMutation {
         #[graphql(desc = "What to change.")] input: DpuUpdateInput,
     ) -> Result<DpuPayload> {
         let DpuUpdateInput { serial, name } = input;
-        let update =
-            id("id", "DPU", &dpu).and_then(|id| Ok((id, DpuUpdate { serial, name: changed(name, Ok)? })));
+        let update = id(context, "id", Kind::Dpu, &dpu)
+            .and_then(|id| Ok((id, DpuUpdate { serial, name: changed(name, Ok)? })));
         let outcome =
             change(context, update, |t, (id, update), now| Box::pin(dpu::update(t, id, update, now))).await?;
         DpuPayload::of(outcome.map(|(row, plan)| Dpu::find(&plan, row.id)))
@@ -109,7 +110,7 @@ impl DpuMutation {
         context: &Context<'_>,
         #[graphql(desc = "The move.")] input: DpuMoveInput,
     ) -> Result<DpuMovePayload> {
-        let outcome = change(context, input.read(), |t, (id, at, to), now| {
+        let outcome = change(context, input.read(context), |t, (id, at, to), now| {
             Box::pin(async move { Ok((id, dpu::relocate(t, id, at, to, now).await?)) })
         });
         let (dpu, assignments) = match outcome.await? {
@@ -127,14 +128,17 @@ impl DpuMutation {
 }
 
 impl DpuMoveInput {
-    fn read(self) -> std::result::Result<(i64, entity::Instant, Vec<Destination>), Refusal> {
+    fn read(
+        self,
+        context: &Context<'_>,
+    ) -> std::result::Result<(i64, entity::Instant, Vec<Destination>), Refusal> {
         let target = |(index, to): (usize, DpuMoveTarget)| {
-            let space_id = id(&format!("to.{index}.space"), "space", &to.space)?;
+            let space_id = id(context, &format!("to.{index}.space"), Kind::Space, &to.space)?;
             Ok(Destination { space_id, placement: to.placement.into(), doorway: to.doorway })
         };
         let targets =
             self.to.into_iter().enumerate().map(target).collect::<std::result::Result<_, Refusal>>()?;
-        Ok((id("dpu", "DPU", &self.dpu)?, readable("at", self.at.parsed())?, targets))
+        Ok((id(context, "dpu", Kind::Dpu, &self.dpu)?, readable("at", self.at.parsed())?, targets))
     }
 }
 

@@ -20,10 +20,11 @@ use sea_orm::DatabaseTransaction;
 
 use super::enums::UserErrorCode;
 use super::error::{Fault, Result};
-use super::id::row_id;
+use super::id::row;
 use super::scalars::DateTime;
 use super::scope::Scope;
 use crate::floor_plan::{ChangeError, FloorPlan, Refusal, RefusalCode};
+use crate::ids::{Kind, PublicIds};
 
 /// What can be changed.
 #[derive(Default, MergedObject)]
@@ -68,21 +69,20 @@ async fn change<I: Send, T: Send>(
     };
     match changed {
         Ok(done) => Ok(Ok((done, app.floor_plan().await?))),
-        Err(ChangeError::Refused(refusal)) => Ok(Err(vec![refusal.into()])),
+        Err(ChangeError::Refused(refusal)) => Ok(Err(vec![UserError::of(&refusal, &app.ids)])),
         Err(ChangeError::Database(error)) => Err(error.into()),
     }
 }
 
-impl From<Refusal> for UserError {
-    fn from(Refusal { code, field, message }: Refusal) -> Self {
-        // `id` and `at` are arguments of their own; all others are fields of `input`.
-        let input = if ["id", "at"].contains(&field.as_str()) { None } else { Some("input") };
-        let path = input.into_iter().chain(field.split('.'));
-        Self { code: code.into(), field: path.map(str::to_owned).collect(), message }
-    }
-}
-
 impl UserError {
+    fn of(refusal: &Refusal, ids: &PublicIds) -> Self {
+        // `id` and `at` are arguments of their own; all others are fields of `input`.
+        let input = if ["id", "at"].contains(&refusal.field.as_str()) { None } else { Some("input") };
+        let path = input.into_iter().chain(refusal.field.split('.'));
+        let field = path.map(str::to_owned).collect();
+        Self { code: refusal.code.into(), field, message: refusal.told(ids) }
+    }
+
     /// The same error where all arguments are fields of `input`.
     fn beneath_input(mut self) -> Self {
         if self.field.first().is_some_and(|first| first != "input") {
@@ -93,10 +93,12 @@ impl UserError {
 }
 
 /// The row that an id names; one that is no id names nothing.
-fn id(field: &str, thing: &str, id: &ID) -> std::result::Result<i64, Refusal> {
-    let refusal =
-        || Refusal::new(RefusalCode::NotFound, field, format!("there is no {thing} {:.40}", id.as_str()));
-    row_id(id).ok_or_else(refusal)
+fn id(context: &Context<'_>, field: &str, kind: Kind, id: &ID) -> std::result::Result<i64, Refusal> {
+    let refusal = || {
+        let message = format!("there is no {} {:.40}", kind.name(), id.as_str());
+        Refusal::new(RefusalCode::NotFound, field, message)
+    };
+    row(context, kind, id).ok().flatten().ok_or_else(refusal)
 }
 
 /// What an argument that came as text says.

@@ -9,6 +9,7 @@ use crate::graphql::error::Result;
 use crate::graphql::reset::Reset;
 use crate::graphql::scalars::DateTime;
 use crate::graphql::scope::Scope;
+use crate::ids::Kind;
 
 #[derive(Default)]
 pub(super) struct ResetMutation;
@@ -55,7 +56,7 @@ impl ResetMutation {
         #[graphql(desc = "The reset to be.")] input: ResetCreateInput,
     ) -> Result<ResetPayload> {
         let outcome =
-            change(context, input.read(), |t, new, now| Box::pin(reset::create(t, new, now))).await?;
+            change(context, input.read(context), |t, new, now| Box::pin(reset::create(t, new, now))).await?;
         ResetPayload::of(outcome.map(|(row, plan)| Reset::find(&plan, row.id)))
     }
 
@@ -66,7 +67,7 @@ impl ResetMutation {
         #[graphql(name = "id", desc = "The reset.")] reset: ID,
         #[graphql(desc = "What to correct.")] input: ResetUpdateInput,
     ) -> Result<ResetPayload> {
-        let update = id("id", "reset", &reset).and_then(|id| {
+        let update = id(context, "id", Kind::Reset, &reset).and_then(|id| {
             let note = changed(input.note, Ok)?;
             Ok((id, ResetUpdate { ts: optional_instant("ts", input.ts)?, count: input.count, note }))
         });
@@ -82,7 +83,7 @@ impl ResetMutation {
         context: &Context<'_>,
         #[graphql(name = "id", desc = "The reset.")] reset: ID,
     ) -> Result<ResetPayload> {
-        let reset_id = id("id", "reset", &reset);
+        let reset_id = id(context, "id", Kind::Reset, &reset);
         let before = Scope::of(context)?.app().floor_plan().await?;
         let deleted = reset_id.as_ref().ok().and_then(|id| Reset::find(&before, *id));
         let outcome = change(context, reset_id, |t, id, _| Box::pin(reset::delete(t, id))).await?;
@@ -91,10 +92,10 @@ impl ResetMutation {
 }
 
 impl ResetCreateInput {
-    fn read(self) -> std::result::Result<NewReset, Refusal> {
+    fn read(self, context: &Context<'_>) -> std::result::Result<NewReset, Refusal> {
         let Self { space, ts, count, note } = self;
         Ok(NewReset {
-            space_id: id("space", "space", &space)?,
+            space_id: id(context, "space", Kind::Space, &space)?,
             ts: readable("ts", ts.parsed())?,
             count,
             note,

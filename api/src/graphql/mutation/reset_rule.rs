@@ -9,6 +9,7 @@ use crate::graphql::error::Result;
 use crate::graphql::reset::ResetRule;
 use crate::graphql::scalars::{LocalDate, LocalTime};
 use crate::graphql::scope::Scope;
+use crate::ids::Kind;
 
 #[derive(Default)]
 pub(super) struct ResetRuleMutation;
@@ -62,7 +63,8 @@ impl ResetRuleMutation {
         #[graphql(desc = "The rule to be.")] input: ResetRuleCreateInput,
     ) -> Result<ResetRulePayload> {
         let outcome =
-            change(context, input.read(), |t, new, now| Box::pin(reset_rule::create(t, new, now))).await?;
+            change(context, input.read(context), |t, new, now| Box::pin(reset_rule::create(t, new, now)))
+                .await?;
         ResetRulePayload::of(outcome.map(|(row, plan)| ResetRule::find(&plan, row.id)))
     }
 
@@ -73,7 +75,7 @@ impl ResetRuleMutation {
         #[graphql(name = "id", desc = "The rule.")] rule: ID,
         #[graphql(desc = "What to change.")] input: ResetRuleUpdateInput,
     ) -> Result<ResetRulePayload> {
-        let update = id("id", "reset rule", &rule).and_then(|id| Ok((id, input.read()?)));
+        let update = id(context, "id", Kind::ResetRule, &rule).and_then(|id| Ok((id, input.read()?)));
         let outcome =
             change(context, update, |t, (id, update), now| Box::pin(reset_rule::update(t, id, update, now)));
         ResetRulePayload::of(outcome.await?.map(|(row, plan)| ResetRule::find(&plan, row.id)))
@@ -85,7 +87,7 @@ impl ResetRuleMutation {
         context: &Context<'_>,
         #[graphql(name = "id", desc = "The rule.")] rule: ID,
     ) -> Result<ResetRulePayload> {
-        let rule_id = id("id", "reset rule", &rule);
+        let rule_id = id(context, "id", Kind::ResetRule, &rule);
         let before = Scope::of(context)?.app().floor_plan().await?;
         let deleted = rule_id.as_ref().ok().and_then(|id| ResetRule::find(&before, *id));
         let outcome = change(context, rule_id, |t, id, _| Box::pin(reset_rule::delete(t, id))).await?;
@@ -94,9 +96,9 @@ impl ResetRuleMutation {
 }
 
 impl ResetRuleCreateInput {
-    fn read(self) -> std::result::Result<NewResetRule, Refusal> {
+    fn read(self, context: &Context<'_>) -> std::result::Result<NewResetRule, Refusal> {
         Ok(NewResetRule {
-            space_id: id("space", "space", &self.space)?,
+            space_id: id(context, "space", Kind::Space, &self.space)?,
             time_of_day: readable("timeOfDay", self.time_of_day.parsed())?,
             count: self.count,
             first_day: readable("firstDay", self.first_day.parsed())?,

@@ -8,6 +8,7 @@ use crate::graphql::enums::NegativeCounts;
 use crate::graphql::error::Result;
 use crate::graphql::scope::Scope;
 use crate::graphql::space::Space;
+use crate::ids::Kind;
 
 #[derive(Default)]
 pub(super) struct SpaceMutation;
@@ -70,7 +71,7 @@ impl SpaceMutation {
         #[graphql(desc = "What to change.")] input: SpaceUpdateInput,
     ) -> Result<SpacePayload> {
         let SpaceUpdateInput { name, capacity, time_zone, negative_counts } = input;
-        let update = id("id", "space", &space).and_then(|id| {
+        let update = id(context, "id", Kind::Space, &space).and_then(|id| {
             let capacity = changed(capacity, Ok)?;
             let negative_counts = negative_counts.map(Into::into);
             Ok((id, SpaceUpdate { name, capacity, time_zone, negative_counts }))
@@ -89,7 +90,7 @@ impl SpaceMutation {
         #[graphql(name = "id", desc = "The space.")] space: ID,
         #[graphql(desc = "Delete its assignments, resets and reset rules too.", default)] cascade: bool,
     ) -> Result<SpacePayload> {
-        let space_id = id("id", "space", &space);
+        let space_id = id(context, "id", Kind::Space, &space);
         let before = Scope::of(context)?.app().floor_plan().await?;
         let deleted = space_id.as_ref().ok().and_then(|id| Space::find(&before, *id));
         let outcome = change(context, space_id, |t, id, _| Box::pin(space::delete(t, id, cascade))).await?;

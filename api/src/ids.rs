@@ -1,0 +1,209 @@
+//! Public ids: what rows are called outside. Without a key they are the rows' own ids, which tell whoever sees two of
+//! them how many rows there are and how fast they come; with a key they are encrypted, each to another integer of the
+//! same kind. It happens at the edge alone: nothing behind REST, GraphQL and the seed binary's output knows of it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use aes::Aes256;
+use ahash::RandomState;
+use data_encoding::HEXLOWER_PERMISSIVE;
+use fpe::ff1::{BinaryNumeralString, FF1};
+use moka::sync::Cache;
+use secrecy::{ExposeSecret, SecretString};
+
+/// How many bits an encrypted id has. Whatever reads JSON keeps integers of 53.
+const BITS: u32 = 48;
+const BYTES: usize = BITS as usize / 8;
+/// How many ids are remembered each way: encrypting one takes longer than answering a count.
+const REMEMBERED_MAX: u64 = 65_536;
+
+/// The key of the public ids.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct IdsConfig {
+    /// A secret key that hides rows' ids: 64 hexadecimal digits. Who changes it changes every id; unset, the ids are
+    /// the rows' own
+    #[arg(long, env = "ID_KEY", value_name = "KEY", hide_env_values = true)]
+    pub id_key: Option<SecretString>,
+}
+
+/// The key is none.
+#[derive(Debug, thiserror::Error)]
+#[error("ID_KEY is not usable: it is 64 hexadecimal digits, as `openssl rand -hex 32` prints them")]
+pub struct BadKey;
+
+/// Of what kind a row is. Rows of two kinds with the same id have two public ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// A space.
+    Space,
+    /// A DPU.
+    Dpu,
+    /// An assignment.
+    Assignment,
+    /// A reset.
+    Reset,
+    /// A reset rule.
+    ResetRule,
+    /// A place in a list, in a cursor.
+    Cursor,
+}
+
+impl Kind {
+    /// What people call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Space => "space",
+            Self::Dpu => "DPU",
+            Self::Assignment => "assignment",
+            Self::Reset => "reset",
+            Self::ResetRule => "reset rule",
+            Self::Cursor => "cursor",
+        }
+    }
+}
+
+/// A row, by its own id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Of what kind it is.
+    pub kind: Kind,
+    /// Its own id.
+    pub id: i64,
+}
+
+/// Turns rows' ids into public ones, and back.
+#[derive(Clone, Default)]
+pub struct PublicIds(Option<Arc<Cipher>>);
+
+struct Cipher {
+    ff1: FF1<Aes256>,
+    public: Cache<(Kind, i64), i64, RandomState>,
+    rows: Cache<(Kind, i64), i64, RandomState>,
+}
+
+impl PublicIds {
+    /// Public ids by the key, or the rows' own where there is none.
+    pub fn new(config: &IdsConfig) -> Result<Self, BadKey> {
+        let Some(key) = &config.id_key else { return Ok(Self::plain()) };
+        let key = HEXLOWER_PERMISSIVE.decode(key.expose_secret().trim().as_bytes()).map_err(|_| BadKey)?;
+        if key.len() != 32 {
+            return Err(BadKey);
+        }
+        let remembered =
+            || Cache::builder().max_capacity(REMEMBERED_MAX).build_with_hasher(RandomState::new());
+        let ff1 = FF1::new(&key, 2).map_err(|_| BadKey)?;
+        Ok(Self(Some(Arc::new(Cipher { ff1, public: remembered(), rows: remembered() }))))
+    }
+
+    /// The rows' own ids.
+    pub fn plain() -> Self {
+        Self(None)
+    }
+
+    /// What the row is called outside.
+    pub fn public(&self, kind: Kind, id: i64) -> i64 {
+        let Some(cipher) = &self.0 else { return id };
+        remembered(&cipher.public, (kind, id), || {
+            Cipher::turn(id, |number| cipher.ff1.encrypt(kind.name().as_bytes(), number).ok())
+        })
+    }
+
+    /// The id of the row that is called so outside. There need not be one.
+    pub fn row(&self, kind: Kind, public: i64) -> i64 {
+        let Some(cipher) = &self.0 else { return public };
+        remembered(&cipher.rows, (kind, public), || {
+            Cipher::turn(public, |number| cipher.ff1.decrypt(kind.name().as_bytes(), number).ok())
+        })
+    }
+}
+
+impl Cipher {
+    /// What the id is turned into. Ids of more bits than are encrypted, of which no database has any by itself, are left
+    /// as they are: so no two become one.
+    fn turn(id: i64, turn: impl FnOnce(&BinaryNumeralString) -> Option<BinaryNumeralString>) -> i64 {
+        if !(0..1 << BITS).contains(&id) {
+            return id;
+        }
+        let turned = turn(&BinaryNumeralString::from_bytes_le(&id.to_le_bytes()[..BYTES]));
+        let mut bytes = [0; size_of::<i64>()];
+        // It fails only for a number of another length than this one's.
+        if let Some(turned) = turned.map(|turned| turned.to_bytes_le()) {
+            bytes[..BYTES].copy_from_slice(&turned[..BYTES]);
+        }
+        i64::from_le_bytes(bytes)
+    }
+}
+
+fn remembered(
+    known: &Cache<(Kind, i64), i64, RandomState>,
+    key: (Kind, i64),
+    turn: impl FnOnce() -> i64,
+) -> i64 {
+    known.get(&key).unwrap_or_else(|| {
+        let turned = turn();
+        known.insert(key, turned);
+        turned
+    })
+}
+
+impl fmt::Debug for PublicIds {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(if self.0.is_some() { "PublicIds(by a key)" } else { "PublicIds(plain)" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn ids(key: &str) -> Result<PublicIds, BadKey> {
+        PublicIds::new(&IdsConfig { id_key: Some(key.into()) })
+    }
+
+    fn keyed() -> PublicIds {
+        ids(&"0123456789abcdef".repeat(4)).unwrap()
+    }
+
+    #[test]
+    fn ids_do_not_change_from_one_version_to_the_next() {
+        let public = [Kind::Space, Kind::Dpu].map(|kind| keyed().public(kind, 1));
+        assert_eq!(public, [15_032_557_579_260, 268_377_984_867_459]);
+    }
+
+    #[test]
+    fn no_two_rows_share_a_public_id() {
+        let ids = keyed();
+        let public: HashSet<_> = (0..2_000).map(|id| ids.public(Kind::Reset, id)).collect();
+        assert_eq!(public.len(), 2_000);
+    }
+
+    #[test]
+    fn a_key_that_is_none_is_refused_and_not_repeated() {
+        for key in ["", "secret", &"0".repeat(63), &"0".repeat(66), &"g".repeat(64)] {
+            let refused = ids(key).unwrap_err().to_string();
+            assert!(refused.starts_with("ID_KEY is not usable") && !refused.contains("secret"), "{refused}");
+        }
+        let config = IdsConfig { id_key: Some("secret".into()) };
+        assert!(!format!("{config:?} {:?}", keyed()).contains("secret"));
+    }
+
+    proptest! {
+        #[test]
+        fn every_id_comes_back(id: i64, small in 0_i64..1 << BITS) {
+            let ids = keyed();
+            for kind in [Kind::Space, Kind::Cursor] {
+                for id in [id, small] {
+                    let public = ids.public(kind, id);
+                    prop_assert_eq!(ids.row(kind, public), id);
+                    prop_assert_eq!((0..1 << BITS).contains(&public), (0..1 << BITS).contains(&id));
+                    prop_assert_eq!(PublicIds::plain().public(kind, id), id);
+                }
+            }
+        }
+    }
+}

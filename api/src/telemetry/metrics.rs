@@ -1,0 +1,332 @@
+//! What is counted, by its name, and all of it as Prometheus text.
+//!
+//! What the hot paths touch is counted in [`tally`](super::tally)'s statics, here. What happens once a commit or more
+//! seldom goes through the [`metrics`](::metrics) facade, where it happens. What can be asked for at any time, such as
+//! the use of the pools, is asked for when the text is written.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{LazyLock, Mutex, PoisonError};
+use std::time::Duration;
+
+use ::metrics::{describe_counter, describe_gauge, gauge};
+use axum::http::StatusCode;
+use entity::Instant;
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+
+use super::logs;
+use super::tally::{Counter, Histogram};
+use crate::app::App;
+use crate::ingest::{Batch, Outcome};
+
+/// Readings of odometers that were answered from memory.
+pub static CACHE_HITS: Counter = Counter::new();
+/// Readings of odometers for which the database was asked.
+pub static CACHE_MISSES: Counter = Counter::new();
+/// How many bytes the timelines in memory take. Whoever keeps them sets it.
+pub static CACHE_BYTES: AtomicU64 = AtomicU64::new(0);
+
+/// How far back counts look, in seconds.
+static LOOKBACK: Histogram = Histogram::new(
+    &[
+        60,
+        900,
+        3_600,
+        21_600,
+        86_400,
+        7 * 86_400,
+        30 * 86_400,
+        90 * 86_400,
+        180 * 86_400,
+        365 * 86_400,
+        2 * 365 * 86_400,
+        5 * 365 * 86_400,
+        10 * 365 * 86_400,
+    ],
+    1.0,
+);
+/// How long after they happened events are received, in milliseconds.
+static INGEST_LAG: Histogram = Histogram::new(
+    &[
+        100,
+        500,
+        1_000,
+        5_000,
+        15_000,
+        60_000,
+        300_000,
+        900_000,
+        3_600_000,
+        6 * 3_600_000,
+        86_400_000,
+        7 * 86_400_000,
+        30 * 86_400_000,
+    ],
+    1_000.0,
+);
+static COMMIT_EVENTS: Histogram =
+    Histogram::new(&[1, 2, 5, 10, 50, 100, 500, 1_000, 5_000, 10_000, 20_000], 1.0);
+static COMMIT_TIME: Histogram = Histogram::new(LATENCIES_US, MICROSECONDS);
+/// How long other processes are told of commits after them.
+static NEWS_DELAY: Histogram = Histogram::new(LATENCIES_US, MICROSECONDS);
+static OPERATIONS: [[Histogram; 2]; 3] =
+    [const { [const { Histogram::new(LATENCIES_US, MICROSECONDS) }; 2] }; 3];
+
+/// The bounds of latencies, in microseconds.
+const LATENCIES_US: &[u64] = &[
+    50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000, 5_000_000,
+    15_000_000,
+];
+const MICROSECONDS: f64 = 1_000_000.0;
+
+/// How a request ended: by the class of its status, or because the client went away.
+const OUTCOMES: [&str; 6] = ["aborted", "1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// The requests to one route.
+pub(super) struct Route {
+    /// Its pattern, such as `/space/{id}/count`.
+    pub(super) pattern: String,
+    outcomes: [Counter; OUTCOMES.len()],
+    latency: Histogram,
+}
+
+/// Kept for ever, so that a request need not say that it holds one: there are as many as the router has.
+static ROUTES: Mutex<BTreeMap<String, &'static Route>> = Mutex::new(BTreeMap::new());
+
+impl Route {
+    /// The route with this pattern, with a slash at its end or without.
+    pub(super) fn of(pattern: &str) -> &'static Self {
+        let pattern = if pattern.len() > 1 { pattern.trim_end_matches('/') } else { pattern };
+        let mut routes = ROUTES.lock().unwrap_or_else(PoisonError::into_inner);
+        routes.entry(pattern.to_owned()).or_insert_with(|| {
+            Box::leak(Box::new(Self {
+                pattern: pattern.to_owned(),
+                outcomes: [const { Counter::new() }; OUTCOMES.len()],
+                latency: Histogram::new(LATENCIES_US, MICROSECONDS),
+            }))
+        })
+    }
+
+    /// How many requests ended so.
+    #[cfg(test)]
+    pub(super) fn count(&self, outcome: &str) -> u64 {
+        OUTCOMES
+            .iter()
+            .zip(&self.outcomes)
+            .filter(|(name, _)| **name == outcome)
+            .map(|(_, count)| count.get())
+            .sum()
+    }
+
+    /// A request was answered, or the client went away before.
+    pub(super) fn answered(&self, status: Option<StatusCode>, took: Duration) {
+        let outcome = status.map_or(0, |status| usize::from(status.as_u16() / 100));
+        self.outcomes[outcome.min(OUTCOMES.len() - 1)].add(1);
+        self.latency.observe(us(took));
+    }
+}
+
+/// The kinds of GraphQL operations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OperationKind {
+    /// A query.
+    Query,
+    /// A mutation.
+    Mutation,
+    /// A subscription; it has taken as long as until its first answer.
+    Subscription,
+}
+
+impl OperationKind {
+    const ALL: [Self; 3] = [Self::Query, Self::Mutation, Self::Subscription];
+
+    /// Its name in GraphQL.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Query => "query",
+            Self::Mutation => "mutation",
+            Self::Subscription => "subscription",
+        }
+    }
+}
+
+/// A GraphQL operation was executed, and had errors or not.
+pub fn executed(kind: OperationKind, has_errors: bool, took: Duration) {
+    OPERATIONS[kind as usize][usize::from(has_errors)].observe(us(took));
+}
+
+/// A count was asked for, at this instant.
+pub fn counted(now: Instant, at: Instant) {
+    let back_ms = now.ms().saturating_sub(at.ms());
+    LOOKBACK.observe(u64::try_from(back_ms / 1_000).unwrap_or_default());
+}
+
+/// Batches of events were received and committed.
+pub fn committed(now: Instant, batches: &[Batch], outcomes: &[Vec<Outcome>], took: Duration) {
+    let (mut accepted, mut duplicates, mut events) = (0, 0, 0);
+    for (sent, outcome) in batches.iter().flatten().zip(outcomes.iter().flatten()) {
+        events += 1;
+        match (sent, outcome) {
+            (Ok(crossing), Outcome::Accepted) => {
+                accepted += 1;
+                let lag_ms = now.ms().saturating_sub(crossing.ts.ms());
+                INGEST_LAG.observe(u64::try_from(lag_ms).unwrap_or_default());
+            }
+            (_, Outcome::Rejected(rejection)) => {
+                ::metrics::counter!(EVENTS_REJECTED, "code" => rejection.code.name()).increment(1);
+            }
+            _ => duplicates += 1,
+        }
+    }
+    ::metrics::counter!(EVENTS_ACCEPTED).increment(accepted);
+    ::metrics::counter!(EVENTS_DUPLICATE).increment(duplicates);
+    COMMIT_EVENTS.observe(events);
+    COMMIT_TIME.observe(us(took));
+}
+
+/// A commit of events failed.
+pub fn commit_failed() {
+    ::metrics::counter!(COMMITS_FAILED).increment(1);
+}
+
+/// The floor plan was read from the database.
+pub fn floor_plan_read() {
+    ::metrics::counter!(FLOOR_PLAN_READS).increment(1);
+}
+
+/// Other processes were told of a commit, so long after it.
+pub fn told(after: Duration) {
+    NEWS_DELAY.observe(us(after));
+}
+
+const EVENTS_ACCEPTED: &str = "headcount_events_accepted_total";
+const EVENTS_DUPLICATE: &str = "headcount_events_duplicate_total";
+const EVENTS_REJECTED: &str = "headcount_events_rejected_total";
+const COMMITS_FAILED: &str = "headcount_commits_failed_total";
+const FLOOR_PLAN_READS: &str = "headcount_floor_plan_reads_total";
+
+/// What the facade keeps. `None` where somebody else has it, who then shows what it holds.
+static FACADE: LazyLock<Option<PrometheusHandle>> = LazyLock::new(|| {
+    // What others time in seconds, through the facade, is a histogram too.
+    let buckets = LATENCIES_US.iter().map(|bound| Duration::from_micros(*bound).as_secs_f64());
+    let buckets: Vec<f64> = buckets.collect();
+    let builder = PrometheusBuilder::new();
+    let builder = builder.set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &buckets).ok()?;
+    let handle = builder.install_recorder().ok()?;
+    describe_counter!(EVENTS_ACCEPTED, "Events that were stored.");
+    describe_counter!(EVENTS_DUPLICATE, "Events that were stored already.");
+    describe_counter!(EVENTS_REJECTED, "Events that were not stored, by the reason's code.");
+    describe_counter!(COMMITS_FAILED, "Commits of events that failed.");
+    describe_counter!(FLOOR_PLAN_READS, "How often the floor plan was read from the database.");
+    describe_gauge!("headcount_subscribers", "Subscriptions that are open.");
+    describe_gauge!(
+        "headcount_coherence_hears",
+        "1: news of other processes come; 0: nothing in memory is trusted."
+    );
+    describe_gauge!("headcount_database_connections", "Connections to the database, by pool and state.");
+    for code in crate::ingest::RejectionCode::ALL {
+        ::metrics::counter!(EVENTS_REJECTED, "code" => code.name()).absolute(0);
+    }
+    for name in [EVENTS_ACCEPTED, EVENTS_DUPLICATE, COMMITS_FAILED, FLOOR_PLAN_READS] {
+        ::metrics::counter!(name).absolute(0);
+    }
+    Some(handle)
+});
+
+/// Lets counting by the facade begin, if it has not.
+pub fn start() {
+    LazyLock::force(&FACADE);
+}
+
+/// Puts together what the facade was told since the last time, which it keeps one by one until then.
+pub(super) fn tidy() {
+    if let Some(facade) = &*FACADE {
+        facade.run_upkeep();
+    }
+}
+
+/// Everything, as Prometheus text.
+pub fn text(app: &App) -> Result<String, fmt::Error> {
+    #[expect(clippy::cast_precision_loss, reason = "nobody watches with so many subscriptions")]
+    gauge!("headcount_subscribers").set(app.feed().watchers() as f64);
+    gauge!("headcount_coherence_hears").set(if app.coherence.hears() { 1.0 } else { 0.0 });
+    for pool in app.database.pools() {
+        gauge!("headcount_database_connections", "pool" => pool.name, "state" => "idle").set(pool.idle);
+        gauge!("headcount_database_connections", "pool" => pool.name, "state" => "used").set(pool.used);
+    }
+    let mut text = FACADE.as_ref().map(PrometheusHandle::render).unwrap_or_default();
+    write_requests(&mut text)?;
+    let name = "headcount_graphql_operation_duration_seconds";
+    head(&mut text, name, "histogram", "How long GraphQL operations take.")?;
+    for (kind, outcomes) in OperationKind::ALL.into_iter().zip(&OPERATIONS) {
+        for (outcome, latency) in ["ok", "error"].into_iter().zip(outcomes) {
+            latency.write(&mut text, name, &format!("type=\"{}\",outcome=\"{outcome}\"", kind.name()))?;
+        }
+    }
+    let histograms = [
+        (
+            "headcount_count_lookback_seconds",
+            "How far back counts look: now less the instant asked for.",
+            &LOOKBACK,
+        ),
+        (
+            "headcount_ingest_lag_seconds",
+            "How long after they happened accepted events are received.",
+            &INGEST_LAG,
+        ),
+        ("headcount_commit_events", "How many events are committed together.", &COMMIT_EVENTS),
+        ("headcount_commit_duration_seconds", "How long commits of events take.", &COMMIT_TIME),
+        ("headcount_news_delay_seconds", "How long after a commit other processes are told.", &NEWS_DELAY),
+    ];
+    for (name, help, histogram) in histograms {
+        head(&mut text, name, "histogram", help)?;
+        histogram.write(&mut text, name, "")?;
+    }
+    let numbers = [
+        ("headcount_cache_hits_total", "counter", "Odometers read from memory.", CACHE_HITS.get()),
+        ("headcount_cache_misses_total", "counter", "Odometers read from the database.", CACHE_MISSES.get()),
+        (
+            "headcount_cache_bytes",
+            "gauge",
+            "Bytes of timelines in memory.",
+            CACHE_BYTES.load(Ordering::Relaxed),
+        ),
+        ("headcount_log_lines_lost_total", "counter", "Lines of the log that found no room.", logs::lost()),
+    ];
+    for (name, kind, help, number) in numbers {
+        head(&mut text, name, kind, help)?;
+        writeln!(text, "{name} {number}")?;
+    }
+    head(&mut text, "headcount_build_info", "gauge", "1, with the version in a label.")?;
+    writeln!(text, "headcount_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION"))?;
+    Ok(text)
+}
+
+fn write_requests(text: &mut String) -> fmt::Result {
+    let routes: Vec<_> = ROUTES.lock().unwrap_or_else(PoisonError::into_inner).values().copied().collect();
+    let name = "headcount_http_requests_total";
+    head(text, name, "counter", "Requests by route and outcome.")?;
+    for route in &routes {
+        for (outcome, counter) in OUTCOMES.into_iter().zip(&route.outcomes) {
+            let count = counter.get();
+            if count > 0 {
+                writeln!(text, "{name}{{route=\"{}\",outcome=\"{outcome}\"}} {count}", route.pattern)?;
+            }
+        }
+    }
+    let name = "headcount_http_request_duration_seconds";
+    head(text, name, "histogram", "How long requests take until their answer begins.")?;
+    for route in &routes {
+        route.latency.write(text, name, &format!("route=\"{}\"", route.pattern))?;
+    }
+    Ok(())
+}
+
+fn head(text: &mut String, name: &str, kind: &str, help: &str) -> fmt::Result {
+    writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}")
+}
+
+fn us(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,91 @@
+//! What operators see: logs, metrics, and traces where a collector is configured. None of them holds a token, a query
+//! string or what a client sent; the one thing of a client's own making is a well-formed request id.
+//!
+//! The hot path pays for what somebody looks at: the line of a request is put together if its target is logged, a
+//! span is made if traces are exported, and counting takes a few additions.
+
+mod logs;
+pub mod metrics;
+mod request;
+mod request_id;
+mod tally;
+mod traces;
+
+use std::time::Duration;
+
+pub use logs::LogFormat;
+use opentelemetry_sdk::trace::SdkTracerProvider;
+pub use request::{Observe, Operation, ThisRequest, request_id, this_request};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+
+/// The target of the one line a request.
+pub const REQUESTS: &str = "request";
+/// The target of spans. They are for traces alone: the log has none.
+pub const SPANS: &str = "headcount::span";
+/// How often the facade's samples are put together.
+const TIDY: Duration = Duration::from_secs(5);
+
+/// How operators are told.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct TelemetryConfig {
+    /// How lines of the log are written
+    #[arg(long, env = "LOG_FORMAT", value_enum, value_name = "FORMAT", default_value_t)]
+    pub log_format: LogFormat,
+    /// Where to send traces, by OTLP over HTTP: the collector's base URL, such as `http://127.0.0.1:4318`; unset, none
+    /// are made
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
+    pub otlp_endpoint: Option<String>,
+}
+
+/// Why telemetry cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// `RUST_LOG` cannot be read.
+    #[error(
+        "RUST_LOG is not usable: {0}. Accepted is a level, or levels by target, such as info,request=warn"
+    )]
+    Level(String),
+    /// Traces cannot be sent to where they shall go.
+    #[error("traces cannot be exported: {0}")]
+    Traces(String),
+    /// Something else logs already.
+    #[error("the log has begun already: {0}")]
+    Begun(#[from] TryInitError),
+}
+
+/// What has to be written out before the process ends. Dropped, it writes out the log.
+#[must_use = "what is not written out is lost"]
+pub struct Telemetry {
+    traces: Option<SdkTracerProvider>,
+    _log: tracing_appender::non_blocking::WorkerGuard,
+}
+
+/// Begins to log, to count and, where that is configured, to trace. Called once, on a runtime.
+pub fn start(config: &TelemetryConfig) -> Result<Telemetry, TelemetryError> {
+    let (log, guard) = logs::layer(config.log_format)?;
+    let traces = traces::provider(config).map_err(TelemetryError::Traces)?;
+    let spans = traces.as_ref().map(traces::layer);
+    tracing_subscriber::registry().with(log).with(spans).try_init()?;
+    metrics::start();
+    tokio::spawn(async {
+        loop {
+            tokio::time::sleep(TIDY).await;
+            metrics::tidy();
+        }
+    });
+    Ok(Telemetry { traces, _log: guard })
+}
+
+impl Telemetry {
+    /// Writes out what is left, within a bounded time.
+    pub async fn finish(self) {
+        if let Some(traces) = self.traces {
+            // It blocks until its own thread has sent the rest, by this runtime.
+            let sent = tokio::task::spawn_blocking(move || traces.shutdown()).await;
+            if let Ok(Err(error)) = sent {
+                tracing::warn!(%error, "the last traces could not be exported");
+            }
+        }
+    }
+}

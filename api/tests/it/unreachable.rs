@@ -1,0 +1,220 @@
+//! A database that goes away: requests are told so in a bounded time, and all is well again by itself once it is back.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use api::database::PoolConfig;
+use api::ids::PublicIds;
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use entity::assignment::Placement;
+use sea_orm::ConnectionTrait;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+use crate::harness::{Answer, Empty, Service, on_both};
+
+/// After this a test has waited in vain.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What the way to the database does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Open,
+    /// Nobody is there: connections end, and new ones too.
+    Closed,
+    /// Nothing comes through, and nobody says so.
+    Silent,
+}
+
+/// A way to a PostgreSQL server that can be cut.
+struct Proxy {
+    way: watch::Sender<Way>,
+    port: u16,
+}
+
+impl Proxy {
+    async fn to(server: String) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let way = watch::Sender::new(Way::Open);
+        let watched = way.subscribe();
+        tokio::spawn(async move {
+            loop {
+                let (near, _) = listener.accept().await.unwrap();
+                tokio::spawn(carry(near, server.clone(), watched.clone()));
+            }
+        });
+        Self { way, port }
+    }
+
+    fn turn(&self, way: Way) {
+        self.way.send_replace(way);
+    }
+}
+
+/// Carries bytes both ways for as long as the way is open.
+async fn carry(mut near: TcpStream, server: String, mut way: watch::Receiver<Way>) {
+    if *way.borrow() == Way::Closed {
+        return;
+    }
+    let Ok(mut far) = TcpStream::connect(server).await else { return };
+    let (mut there, mut back) = ([0; 16_384], [0; 16_384]);
+    loop {
+        let now = *way.borrow_and_update();
+        tokio::select! {
+            changed = way.changed() => if changed.is_err() { return },
+            read = near.read(&mut there), if now == Way::Open => match read {
+                Ok(1..) => far.write_all(&there[..read.unwrap()]).await.unwrap(),
+                _ => return,
+            },
+            read = far.read(&mut back), if now == Way::Open => match read {
+                Ok(1..) => near.write_all(&back[..read.unwrap()]).await.unwrap(),
+                _ => return,
+            },
+        }
+        if *way.borrow() == Way::Closed {
+            return;
+        }
+    }
+}
+
+/// A service with one space, behind a proxy. `None` where there is no server.
+async fn behind_a_proxy() -> Option<(Service, Proxy, i64)> {
+    let mut empty = Empty::on_postgres().await?;
+    let (scheme_and_user, rest) = empty.url.rsplit_once('@').expect("a URL with a user");
+    let (server, name) = rest.split_once('/').unwrap();
+    let server = if server.contains(':') { server.to_owned() } else { format!("{server}:5432") };
+    let proxy = Proxy::to(server).await;
+    empty.url = format!("{scheme_and_user}@127.0.0.1:{}/{name}", proxy.port);
+    let pool = PoolConfig { database_wait_ms: 500, database_answer_ms: 500 };
+    let service = Service::start_with(empty, PublicIds::plain(), pool).await;
+    let space = service.space("Hall").await;
+    let dpu = service.dpu("1").await;
+    service.assign(dpu, space, Placement::Inside, None, None).await;
+    service.ingest(json!([{ "dpu": "1", "ts": "2026-03-01T11:00:00Z", "direction": "TOWARD" }])).await;
+    Some((service, proxy, space))
+}
+
+/// Asks again and again until the answer has this status. Each answer must come in a bounded time.
+async fn until(service: &Service, path: &str, status: StatusCode) -> Answer {
+    let asking = async {
+        loop {
+            let answer = service.get(path).await;
+            if answer.status == status {
+                return answer;
+            }
+            // So as not to keep the machine busy with asking.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, asking)
+        .await
+        .unwrap_or_else(|_| panic!("{path} was never answered with {status}"))
+}
+
+async fn post(service: &Service, body: Value) -> Answer {
+    let request = Request::post("/events").header("content-type", "application/json");
+    let sending = service.send(request.body(Body::from(body.to_string())).unwrap());
+    tokio::time::timeout(PATIENCE, sending).await.expect("an answer")
+}
+
+async fn is_away_and_comes_back(way: Way) {
+    let Some((service, proxy, space)) = behind_a_proxy().await else { return };
+    let count = format!("/space/{space}/count");
+    let event =
+        |minute| json!({ "ts": format!("2026-03-01T11:{minute:02}:00Z"), "direction": 1, "dpu": "1" });
+    assert_eq!(until(&service, "/readyz", StatusCode::OK).await.json()["status"], "ready");
+
+    proxy.turn(way);
+    let away = until(&service, &count, StatusCode::SERVICE_UNAVAILABLE).await;
+    assert_eq!(
+        (away.header("retry-after"), away.body.as_str()),
+        ("1", r#"{"detail":"The service cannot answer now, try again."}"#)
+    );
+    assert!(!away.header("x-request-id").is_empty());
+    let ask = service.ask(r#"{ dpu(serial: "1") { lastEvent { ts } } }"#, Value::Null);
+    let refused = tokio::time::timeout(PATIENCE, ask).await.expect("an answer");
+    assert_eq!(refused["errors"][0]["extensions"]["code"], "UNAVAILABLE", "{refused}");
+    let sent = post(&service, event(1)).await;
+    assert_eq!(
+        (sent.status, sent.header("retry-after")),
+        (StatusCode::SERVICE_UNAVAILABLE, "1"),
+        "{}",
+        sent.body
+    );
+    let ready = until(&service, "/readyz", StatusCode::SERVICE_UNAVAILABLE).await;
+    assert_eq!(ready.json()["status"], "not ready");
+    assert_ne!(ready.json()["checks"]["database"], "ok", "{}", ready.body);
+    assert_ne!(ready.json()["checks"]["coherence"], "ok", "{}", ready.body);
+    assert_eq!(service.get("/healthz").await.status, StatusCode::OK);
+
+    proxy.turn(Way::Open);
+    until(&service, "/readyz", StatusCode::OK).await;
+    assert_eq!(until(&service, &count, StatusCode::OK).await.json()["count"], 1);
+    // It may be sent again, whatever became of it.
+    let sent = post(&service, json!([event(1), event(2)])).await;
+    assert_eq!(sent.status, StatusCode::OK, "{}", sent.body);
+    assert_eq!(service.get(&count).await.json()["count"], 3);
+    service.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_gone_gives_503_until_it_is_back() {
+    is_away_and_comes_back(Way::Closed).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_falls_silent_gives_503_until_it_speaks() {
+    is_away_and_comes_back(Way::Silent).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_were_ended_are_made_again() {
+    let Some(service) = Service::on_postgres().await else { return };
+    let space = service.space("Hall").await;
+    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+        WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    let ended = service.app.database.reader().execute_unprepared(end).await;
+    assert!(ended.is_ok(), "{ended:?}");
+    until(&service, &format!("/space/{space}/count"), StatusCode::OK).await;
+    until(&service, "/readyz", StatusCode::OK).await;
+    service.finish().await;
+}
+
+on_both! {
+    async fn a_migration_that_is_missing_makes_the_service_unready(service: &Service) {
+        assert_eq!(
+            service.get("/readyz").await.body,
+            r#"{"status":"ready","checks":{"coherence":"ok","database":"ok","migrations":"ok"}}"#
+        );
+        let run = async |sql: &str| {
+            let transaction = service.app.database.begin().await.unwrap();
+            transaction.execute_unprepared(sql).await.unwrap();
+            transaction.commit().await.unwrap();
+        };
+        run("UPDATE seaql_migrations SET version = 'later' WHERE version LIKE '%m0001%'").await;
+        let answer = service.get("/readyz").await;
+        assert_eq!((answer.status, answer.header("retry-after")), (StatusCode::SERVICE_UNAVAILABLE, "1"));
+        let said = answer.json()["checks"]["migrations"].as_str().unwrap().to_owned();
+        assert!(said.starts_with("not applied: m0001") && said.ends_with("run `headcount migrate`"), "{said}");
+        run("UPDATE seaql_migrations SET version = 'm0001_counting' WHERE version = 'later'").await;
+    }
+}
+
+on_both! {
+    async fn a_check_of_somebody_else_is_asked_too(service: &Service) {
+        let well = Arc::new(AtomicU8::new(0));
+        let seen = Arc::clone(&well);
+        service.app.readiness.add("broker", move || {
+            let well = seen.load(Ordering::SeqCst);
+            async move { if well > 0 { Ok(()) } else { Err("it is not connected".to_owned()) } }
+        });
+        assert_eq!(service.get("/readyz").await.json()["checks"]["broker"], "it is not connected");
+        well.store(1, Ordering::SeqCst);
+        assert_eq!(service.get("/readyz").await.json()["checks"]["broker"], "ok");
+    }
+}
