@@ -70,7 +70,7 @@ on_both! {
         let described: Vec<_> = document["paths"].as_object().unwrap().iter()
             .flat_map(|(path, item)| item.as_object().unwrap().keys().map(move |method| format!("{method} {path}")))
             .collect();
-        assert_eq!(described, ["post /events", "get /healthz", "get /openapi.json", "get /space/{id}/count", "get /space/{id}/counts"]);
+        assert_eq!(described, ["post /events", "get /healthz", "get /metrics", "get /openapi.json", "get /readyz", "get /space/{id}/count", "get /space/{id}/counts"]);
         let space = service.space("Hall").await.to_string();
         for route in &described {
             let (method, path) = route.split_once(' ').unwrap();
