@@ -1,14 +1,16 @@
 //! What every handler shares.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use entity::Instant;
 use entity::event::{self, Direction};
 use futures::future::BoxFuture;
 use sea_orm::{DatabaseTransaction, DbErr};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::broker;
 use crate::clock::Clock;
 use crate::coherence::{Coherence, Kept, Node, Teller};
 use crate::counting::{Bucket, Crossings, Reading, Stretch};
@@ -31,6 +33,8 @@ pub struct App {
     pub coherence: Coherence,
     /// What time it is.
     pub clock: Clock,
+    /// How consuming goes, once this process consumes.
+    pub broker: OnceLock<watch::Receiver<broker::Status>>,
 }
 
 impl App {
@@ -53,7 +57,7 @@ impl App {
         };
         let coherence = Coherence::start(&database, kept.clone(), node);
         let (recorder, recording) = Recorder::start(writer);
-        (Arc::new(Self { database, kept, recorder, coherence, clock }), recording)
+        (Arc::new(Self { database, kept, recorder, coherence, clock, broker: OnceLock::new() }), recording)
     }
 
     /// Who watches the counts.
