@@ -201,6 +201,7 @@ impl Taker {
         let worker = Arc::new(self.worker(limits.ack_wait));
         let mut status = self.status.subscribe();
         let connections = status.borrow_and_update().connections;
+        // Without heartbeats: the client's batches are not woken again after one. Who has lost the connection hears so.
         let pull = consumer
             .batch()
             .max_messages(most.min(worth))

@@ -144,6 +144,7 @@ impl Running {
 
     /// Why it has ended by itself.
     pub(crate) async fn refusal(self) -> String {
-        self.consuming.done.await.unwrap().unwrap_err().to_string()
+        let ended = tokio::time::timeout(Duration::from_secs(20), self.consuming.done).await;
+        ended.expect("it is not refused").unwrap().unwrap_err().to_string()
     }
 }
