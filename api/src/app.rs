@@ -1,14 +1,16 @@
 //! What every handler shares.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use entity::Instant;
 use entity::event::{self, Direction};
 use futures::future::BoxFuture;
 use sea_orm::{DatabaseTransaction, DbErr};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::broker;
 use crate::clock::Clock;
 use crate::coherence::{Coherence, Kept, Node, Teller};
 use crate::counting::{Bucket, Crossings, Reading, Stretch};
@@ -38,6 +40,8 @@ pub struct App {
     pub ids: PublicIds,
     /// What must hold for the service to be ready.
     pub readiness: Readiness,
+    /// How consuming goes, once this process consumes.
+    pub broker: OnceLock<watch::Receiver<broker::Status>>,
 }
 
 impl App {
@@ -75,7 +79,8 @@ impl App {
         let readiness = Readiness::default();
         database.add_checks(&readiness);
         coherence.add_check(&readiness);
-        (Arc::new(Self { database, kept, recorder, coherence, clock, ids, readiness }), recording)
+        let broker = OnceLock::new();
+        (Arc::new(Self { database, kept, recorder, coherence, clock, ids, readiness, broker }), recording)
     }
 
     /// Who watches the counts.

@@ -6,6 +6,7 @@ use crate::retention::Age;
 use crate::database::PoolConfig;
 use crate::ids::IdsConfig;
 use crate::telemetry::TelemetryConfig;
+use crate::broker::ServeBrokerConfig;
 
 /// How many bytes of timelines are kept in memory unless somebody says otherwise: 256 MiB.
 pub const CACHE_BYTES: u64 = 256 << 20;
@@ -42,4 +43,7 @@ pub struct ServeConfig {
     /// How operators are told.
     #[command(flatten)]
     pub telemetry: TelemetryConfig,
+    /// Whether to consume as well.
+    #[command(flatten)]
+    pub broker: ServeBrokerConfig,
 }

@@ -4,6 +4,7 @@
 //! - [`floor_plan`]: spaces, DPUs, assignments, resets: rules, snapshot, changes
 //! - [`timelines`]: what odometers show at any instant, from memory or the database
 //! - [`coherence`]: how memory stays true while other processes write
+//! - [`broker`]: events that come through NATS JetStream
 //! - [`ingest`]: the recorder, the only writer of events and tallies
 //! - [`feed`]: what the counts are now, told to whoever watches
 //! - [`graphql`]: the schema, one file a noun, and its HTTP handler
@@ -18,6 +19,7 @@
 //! - [`database`], [`clock`], [`config`], [`telemetry`]: what the app stands on
 
 pub mod app;
+pub mod broker;
 pub mod clock;
 pub mod coherence;
 pub mod config;

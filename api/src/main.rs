@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use api::app::App;
+use api::broker::{self, ConsumeConfig, DeadLetterArgs};
 use api::clock::Clock;
 use api::coherence::Teller;
 use api::config::{DatabaseConfig, ServeConfig};
@@ -15,6 +16,7 @@ use api::retention::{self, Age, Pruned, Schedule};
 use api::telemetry::{self, TelemetryConfig};
 use api::{graphql, server, verify};
 use clap::{Args, Parser, Subcommand};
+use tokio_util::sync::CancellationToken;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -33,6 +35,13 @@ struct Cli {
 enum Command {
     /// Serve GraphQL and REST (the default); migrates the database first
     Serve(Serve),
+    /// Record what devices publish to NATS JetStream; migrates the database first
+    ///
+    /// Any number of processes may do it at once. `serve --consume` serves as well.
+    Consume(Consume),
+    /// List messages that could not be recorded, and put them back
+    #[command(name = "deadletter")]
+    DeadLetter(DeadLetterArgs),
     /// Bring the database's schema up to date and leave
     Migrate(Migrate),
     /// Print the GraphQL schema
@@ -51,6 +60,12 @@ enum Command {
 struct Serve {
     #[command(flatten)]
     config: ServeConfig,
+}
+
+#[derive(Debug, Args)]
+struct Consume {
+    #[command(flatten)]
+    config: ConsumeConfig,
 }
 
 #[derive(Debug, Args)]
@@ -82,6 +97,14 @@ async fn main() -> anyhow::Result<ExitCode> {
     let cli = Cli::parse();
     match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(serve) => self::serve(serve.config).await?,
+        Command::Consume(consume) => self::consume(consume.config).await?,
+        Command::DeadLetter(arguments) => {
+            return Ok(if arguments.run(&mut stdout()).await? {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            });
+        }
         Command::Migrate(migrate) => {
             let telemetry = telemetry::start(&TelemetryConfig::default())?;
             open(&migrate.config, PoolConfig::default()).await?;
@@ -130,17 +153,36 @@ async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     let (app, recording) = App::start_with_ids(database, Clock::system(), config.cache_bytes, ids);
     let feed = Arc::clone(app.feed());
     let schedule = Schedule::start(&app, config.prune_older_than);
+    let stopped = stop();
+    let consuming =
+        config.broker.consume.then(|| broker::consume(config.broker.broker, &app, stopped.clone()));
     let stopping = async move {
-        stop().await;
+        stopped.cancelled().await;
         feed.stop();
     };
     axum::serve(listener, server::router(app)).with_graceful_shutdown(stopping).await?;
     drop(schedule);
+    if let Some(consuming) = consuming {
+        consuming.done.await.context("the consumer failed")??;
+    }
     // The router is gone, open sockets are closing, and with them goes the last clone of the app: what was
     // handed over is recorded now.
     recording.await.context("the recorder failed")?;
     telemetry.finish().await;
     Ok(())
+}
+
+async fn consume(config: ConsumeConfig) -> anyhow::Result<()> {
+    let telemetry = telemetry::start(&TelemetryConfig::default())?;
+    let database = open(&config.database, PoolConfig::default()).await?;
+    tracing::info!("recording into {database}");
+    let (app, recording) = App::start(database, Clock::system(), config.cache_bytes);
+    let consuming = broker::consume(config.broker, &app, stop());
+    let ended = consuming.done.await.context("the consumer failed")?;
+    drop(app);
+    recording.await.context("the recorder failed")?;
+    telemetry.finish().await;
+    Ok(ended?)
 }
 
 async fn open(config: &DatabaseConfig, pool: PoolConfig) -> anyhow::Result<Database> {
@@ -149,8 +191,8 @@ async fn open(config: &DatabaseConfig, pool: PoolConfig) -> anyhow::Result<Datab
     Ok(database)
 }
 
-/// Resolves when somebody asks the process to stop.
-async fn stop() {
+/// Cancelled when somebody asks the process to stop.
+fn stop() -> CancellationToken {
     let interrupted = tokio::signal::ctrl_c();
     #[cfg(unix)]
     let terminated = async {
@@ -161,9 +203,15 @@ async fn stop() {
     };
     #[cfg(not(unix))]
     let terminated = std::future::pending::<Option<()>>();
-    tokio::select! {
-        _ = interrupted => {}
-        _ = terminated => {}
-    }
-    tracing::info!("stopping");
+    let stopped = CancellationToken::new();
+    let token = stopped.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = interrupted => {}
+            _ = terminated => {}
+        }
+        tracing::info!("stopping");
+        token.cancel();
+    });
+    stopped
 }

@@ -145,29 +145,47 @@ impl Header {
     /// The crossing that a line reports, or what is wrong with it.
     pub(super) fn crossing(&mut self, line: &[u8]) -> Result<Crossing, Rejection> {
         let columns = self.columns;
-        let mut found = 0;
-        let mut fields = [""; COLUMNS_MAX];
-        for field in self.parser.fields(line)? {
-            let field = field?;
-            if let Some(place) = fields.get_mut(found) {
-                *place = field;
-            }
-            found += 1;
-        }
+        let (fields, found) = self.parser.row(line)?;
         if found != columns.count {
             let message =
                 format!("the row has {found} values where the header names {} columns", columns.count);
             return Err(Rejection::new(RejectionCode::Malformed, message));
         }
-        let seq = columns.seq.map_or("0", |place| fields[place]);
+        columns.crossing(&fields)
+    }
+}
+
+impl Columns {
+    fn crossing(self, fields: &[&str; COLUMNS_MAX]) -> Result<Crossing, Rejection> {
+        let seq = self.seq.map_or("0", |place| fields[place]);
         Ok(Crossing {
-            serial: fields[columns.dpu_id].to_owned(),
-            ts: fields[columns.timestamp].parse()?,
-            direction: fields[columns.direction]
+            serial: fields[self.dpu_id].to_owned(),
+            ts: fields[self.timestamp].parse()?,
+            direction: fields[self.direction]
                 .parse::<Direction>()
-                .map_err(|_| Rejection::bad_direction(fields[columns.direction]))?,
+                .map_err(|_| Rejection::bad_direction(fields[self.direction]))?,
             seq: parse_seq(seq)?,
         })
+    }
+}
+
+/// Reads lines that no header comes before: `timestamp,direction,dpu_id`, or with `seq` as a fourth value.
+#[derive(Debug, Default)]
+pub(crate) struct BareRows {
+    parser: Parser,
+}
+
+impl BareRows {
+    /// The crossing that a line reports, or what is wrong with it.
+    pub(crate) fn crossing(&mut self, line: &[u8]) -> Result<Crossing, Rejection> {
+        let (fields, count) = self.parser.row(line)?;
+        if !(3..=4).contains(&count) {
+            let message = format!("the line has {count} values: it must be timestamp,direction,dpu_id[,seq]");
+            return Err(Rejection::new(RejectionCode::Malformed, message));
+        }
+        let columns =
+            Columns { count, timestamp: 0, direction: 1, dpu_id: 2, seq: (count == 4).then_some(3) };
+        columns.crossing(&fields)
     }
 }
 
@@ -186,6 +204,19 @@ impl Default for Parser {
 }
 
 impl Parser {
+    /// The values of a line, as many of them as can be columns, and how many there are.
+    fn row(&mut self, line: &[u8]) -> Result<([&str; COLUMNS_MAX], usize), Rejection> {
+        let (mut row, mut found) = ([""; COLUMNS_MAX], 0);
+        for field in self.fields(line)? {
+            let field = field?;
+            if let Some(place) = row.get_mut(found) {
+                *place = field;
+            }
+            found += 1;
+        }
+        Ok((row, found))
+    }
+
     /// The values of a line, without blanks around them.
     fn fields(&mut self, line: &[u8]) -> Result<impl Iterator<Item = Result<&str, Rejection>>, Rejection> {
         let malformed = |message: &str| Rejection::new(RejectionCode::Malformed, message);

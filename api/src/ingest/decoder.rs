@@ -64,7 +64,11 @@ pub enum DecodeError {
 
 /// Decodes one body.
 #[derive(Debug)]
-pub struct Decoder(Body);
+pub struct Decoder {
+    body: Body,
+    /// Whose the events are that name no DPU.
+    serial: Option<String>,
+}
 
 #[derive(Debug)]
 enum Body {
@@ -76,21 +80,29 @@ enum Body {
 impl Decoder {
     /// A decoder for a body in this format.
     pub fn new(format: Format) -> Self {
-        Self(match format {
+        let body = match format {
             Format::Json => Body::Json(Json::default()),
             Format::Ndjson => Body::Ndjson(Lines::default()),
             Format::Csv => Body::Csv(Lines::default(), None),
-        })
+        };
+        Self { body, serial: None }
+    }
+
+    /// The same for a body whose JSON objects are this DPU's where they name none.
+    #[must_use]
+    pub fn of_dpu(self, serial: &str) -> Self {
+        Self { serial: Some(serial.to_owned()), ..self }
     }
 
     /// The next event that is there as a whole.
     fn next(&mut self, source: &mut BytesMut, at_end: bool) -> Result<Option<Entry>, DecodeError> {
-        match &mut self.0 {
-            Body::Json(json) => json.next(source, at_end),
+        let serial = self.serial.as_deref();
+        match &mut self.body {
+            Body::Json(json) => json.next(source, at_end, serial),
             Body::Ndjson(lines) => match lines.next(source, at_end) {
                 Some(line) => {
                     let line = if lines.number == 1 { without_mark(&line) } else { &line };
-                    Ok(Some(Entry { line: Some(lines.number), crossing: json::crossing(line) }))
+                    Ok(Some(Entry { line: Some(lines.number), crossing: json::crossing(line, serial) }))
                 }
                 None if at_end && lines.only_blank => Err(DecodeError::Empty),
                 None => Ok(None),
@@ -210,7 +222,12 @@ enum Place {
 }
 
 impl Json {
-    fn next(&mut self, source: &mut BytesMut, at_end: bool) -> Result<Option<Entry>, DecodeError> {
+    fn next(
+        &mut self,
+        source: &mut BytesMut,
+        at_end: bool,
+        serial: Option<&str>,
+    ) -> Result<Option<Entry>, DecodeError> {
         loop {
             let blanks = source.len() - source.trim_ascii_start().len();
             source.advance(blanks);
@@ -241,7 +258,7 @@ impl Json {
                 (Place::Only | Place::Element, _) => {
                     let Some(value) = self.value(source, at_end)? else { return Ok(None) };
                     self.place = if self.place == Place::Only { Place::Done } else { Place::After };
-                    return Ok(Some(Entry { line: None, crossing: json::crossing(&value) }));
+                    return Ok(Some(Entry { line: None, crossing: json::crossing(&value, serial) }));
                 }
             };
             self.place = place;

@@ -29,8 +29,8 @@ struct Event {
     seq: Value,
 }
 
-/// The crossing that the JSON reports, or what is wrong with it.
-pub fn crossing(json: &[u8]) -> Result<Crossing, Rejection> {
+/// The crossing that the JSON reports, or what is wrong with it. Where it names no DPU it is `serial`'s.
+pub fn crossing(json: &[u8], serial: Option<&str>) -> Result<Crossing, Rejection> {
     if json.len() > EVENT_BYTES_MAX {
         return Err(malformed(format!("the event is longer than {EVENT_BYTES_MAX} bytes")));
     }
@@ -55,7 +55,7 @@ pub fn crossing(json: &[u8]) -> Result<Crossing, Rejection> {
         serial: match event.dpu_id {
             Value::String(serial) => serial,
             Value::Number(serial) if serial.is_i64() || serial.is_u64() => serial.to_string(),
-            Value::Null => return Err(lacks(RejectionCode::Malformed, "dpu_id")),
+            Value::Null => serial.ok_or_else(|| lacks(RejectionCode::Malformed, "dpu_id"))?.to_owned(),
             _ => return Err(malformed("dpu_id is a DPU's serial: a string or a whole number")),
         },
         seq: text(&event.seq).map_or(Ok(0), |seq| parse_seq(&seq))?,
@@ -96,25 +96,25 @@ mod tests {
     use super::*;
 
     fn rejection(json: &str) -> (RejectionCode, String) {
-        let rejection = crossing(json.as_bytes()).expect_err(json);
+        let rejection = crossing(json.as_bytes(), None).expect_err(json);
         (rejection.code, rejection.message)
     }
 
     #[test]
     fn every_accepted_form_is_the_same_crossing() {
         let expected =
-            crossing(br#"{"timestamp":"2018-05-01T08:46:00Z","direction":-1,"dpu_id":"283","seq":0}"#);
+            crossing(br#"{"timestamp":"2018-05-01T08:46:00Z","direction":-1,"dpu_id":"283","seq":0}"#, None);
         assert!(expected.is_ok());
         for json in [
             r#"{"ts":"2018-05-01T10:46:00+02:00","direction":"-1","dpu":283}"#,
             r#" { "seq" : "0", "dpu_id" : 283, "direction" : "AWAY", "timestamp" : "2018-05-01 08:46" } "#,
             r#"{"timestamp":"2018-05-01T08:46:00Z","direction":-1,"dpu_id":"283","seq":null,"door":{"a":[1]}}"#,
         ] {
-            assert_eq!(crossing(json.as_bytes()), expected, "{json}");
+            assert_eq!(crossing(json.as_bytes(), None), expected, "{json}");
         }
         for toward in ["1", r#""1""#, r#""+1""#, r#""TOWARD""#] {
             let json = format!(r#"{{"ts":"2018-05-01","direction":{toward},"dpu":"283"}}"#);
-            assert_eq!(crossing(json.as_bytes()).unwrap().direction, Direction::Toward, "{json}");
+            assert_eq!(crossing(json.as_bytes(), None).unwrap().direction, Direction::Toward, "{json}");
         }
     }
 

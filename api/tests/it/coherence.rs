@@ -1,7 +1,6 @@
 //! Several processes over one database: each sees what the others write, and none what is not so.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use api::app::App;
 use api::config::CACHE_BYTES;
@@ -11,7 +10,7 @@ use entity::assignment::Placement;
 use entity::event::Direction;
 use sea_orm::ConnectionTrait;
 
-use crate::harness::{NOW, Service, at, on_both};
+use crate::harness::{NOW, Service, at, on_both, until};
 
 /// Another process over the same database, as far as the two can tell.
 async fn other(service: &Service) -> Arc<App> {
@@ -30,18 +29,6 @@ async fn crosses(app: &App, serial: &str, ts: &str) {
 async fn count(app: &App, space: i64, ts: &str) -> i64 {
     let plan = app.floor_plan().await.unwrap();
     app.count(plan.space(space).unwrap(), at(ts)).await.unwrap()
-}
-
-/// Waits until it is so; a test that waits in vain fails.
-async fn until(what: &str, mut so: impl AsyncFnMut() -> bool) {
-    let waiting = async {
-        while !so().await {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), waiting)
-        .await
-        .unwrap_or_else(|_| panic!("in vain: {what}"));
 }
 
 async fn hall(service: &Service) -> i64 {

@@ -138,7 +138,7 @@ impl Empty {
 }
 
 /// Past the test runner, which keeps what passing tests print to itself.
-fn say_once(line: &str) {
+pub(crate) fn say_once(line: &str) {
     static SAID: std::sync::Once = std::sync::Once::new();
     SAID.call_once(|| std::io::stderr().write_all(format!("\n*** {line} ***\n").as_bytes()).unwrap());
 }
@@ -395,6 +395,18 @@ impl Answer {
 /// The instant that the text says.
 pub(crate) fn at(text: &str) -> Instant {
     text.parse().unwrap()
+}
+
+/// Waits until it is so; a test that waits in vain fails.
+pub(crate) async fn until(what: &str, mut so: impl AsyncFnMut() -> bool) {
+    let waiting = async {
+        while !so().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), waiting)
+        .await
+        .unwrap_or_else(|_| panic!("in vain: {what}"));
 }
 
 /// Runs one statement, and returns what the database says if it refuses.

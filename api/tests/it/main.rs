@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod broker;
 mod changes;
 mod coherence;
 mod contract;
@@ -15,6 +16,8 @@ mod ids;
 mod ingest;
 mod live;
 mod migrations;
+mod mqtt;
+mod nats;
 mod openapi;
 mod pages;
 mod past;

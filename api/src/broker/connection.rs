@@ -1,0 +1,127 @@
+//! The connection to NATS: made, kept, and watched.
+//!
+//! The client connects again by itself, for as long as it takes; here is only what it is told first, and who hears of
+//! it. Passwords never reach a log.
+
+use std::time::Duration;
+
+use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr};
+use percent_encoding::percent_decode_str;
+
+use super::status::Watched;
+use super::{BrokerConfig, BrokerError};
+
+/// A connection over which nothing has come for so long is asked whether it is there.
+const PING_EVERY: Duration = Duration::from_secs(10);
+/// The first version that does not lose a stream when it is killed.
+const SAFE: [u32; 3] = [2, 10, 23];
+
+/// Connects, once.
+pub(super) async fn connect(config: &BrokerConfig, status: &Watched) -> Result<Client, BrokerError> {
+    let watched = status.clone();
+    let mut options =
+        ConnectOptions::new().name("headcount").ping_interval(PING_EVERY).event_callback(move |event| {
+            tell(&watched, &event);
+            std::future::ready(())
+        });
+    if let Some(file) = &config.nats_creds {
+        options = options.credentials_file(file).await.map_err(|error| {
+            BrokerError::Unusable(format!("the credentials in {} cannot be read: {error}", file.display()))
+        })?;
+    }
+    if let Some(file) = &config.nats_ca {
+        options = options.add_root_certificates(file.clone());
+    }
+    let mut servers = Vec::new();
+    for server in &config.nats_url {
+        // The client would take what stands in the URL as it is; there it is percent-encoded.
+        if let (Some(user), Some(password)) = (server.username(), server.password()) {
+            let decoded = |text| percent_decode_str(text).decode_utf8_lossy().into_owned();
+            options = options.user_and_password(decoded(user), decoded(password));
+            servers.push(bare(server)?);
+        } else {
+            servers.push(server.clone());
+        }
+    }
+    let names =
+        servers.iter().map(|server| format!("{}:{}", server.host(), server.port())).collect::<Vec<_>>();
+    let names = names.join(", ");
+    let client = options.connect(servers).await.map_err(|error| match error.kind() {
+        ConnectErrorKind::Dns
+        | ConnectErrorKind::TimedOut
+        | ConnectErrorKind::Io
+        | ConnectErrorKind::MaxReconnects => {
+            BrokerError::Failed { doing: "answer", cause: format!("{error} ({names})").into() }
+        }
+        _ => BrokerError::Unusable(format!("the NATS server at {names} refuses: {error}")),
+    })?;
+    let version = client.server_info().version;
+    tracing::info!("connected to NATS {version} at {names}");
+    Ok(client)
+}
+
+/// The address without a user and a password.
+fn bare(server: &ServerAddr) -> Result<ServerAddr, BrokerError> {
+    let address = format!(
+        "{}://{}",
+        server.scheme(),
+        match server.host() {
+            host if host.contains(':') => format!("[{host}]:{}", server.port()),
+            host => format!("{host}:{}", server.port()),
+        }
+    );
+    address.parse().map_err(|error| BrokerError::Unusable(format!("{address} is no address: {error}")))
+}
+
+fn tell(status: &Watched, event: &Event) {
+    match event {
+        Event::Connected => status.connected(true),
+        Event::Disconnected => {
+            status.connected(false);
+            tracing::warn!("the connection to NATS is lost");
+        }
+        Event::Closed => status.connected(false),
+        Event::ServerError(error) => tracing::warn!(%error, "NATS refuses something"),
+        Event::SlowConsumer(_) => tracing::warn!("messages of NATS were dropped here: they will come again"),
+        Event::ClientError(error) => tracing::debug!(%error, "NATS cannot be reached"),
+        Event::LameDuckMode | Event::Draining => tracing::info!("NATS: {event}"),
+    }
+}
+
+/// What is to be said about the version of the server, if anything is.
+pub(super) fn misgivings(version: &str) -> Option<String> {
+    let numbers = version.split(['.', '-', '+']).map(str::parse).map_while(Result::ok);
+    let numbers: Vec<u32> = numbers.take(3).collect();
+    (numbers.as_slice() < SAFE.as_slice()).then(|| {
+        format!(
+            "NATS {version} can lose a whole stream, events that it has acknowledged included, when it is killed or \
+             loses power: run 2.10.23 or newer"
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_that_lose_data_are_told() {
+        for version in ["2.9.10", "2.10.22", "2.10.9-RC.1", "1.99.99", "2.10", ""] {
+            assert!(misgivings(version).is_some(), "{version}");
+        }
+        for version in ["2.10.23", "2.10.24-RC.1", "2.11.0", "3.0.0"] {
+            assert_eq!(misgivings(version), None, "{version}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_told_without_its_password() {
+        for (server, expected) in [
+            ("nats://u:p%40@example.org", "nats://example.org:4222"),
+            ("tls://u:p@[::1]:4333", "tls://[::1]:4333"),
+        ] {
+            let bare = bare(&server.parse().unwrap()).unwrap();
+            assert_eq!(bare.as_url_str().trim_end_matches('/'), expected);
+        }
+    }
+}

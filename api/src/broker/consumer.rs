@@ -1,0 +1,333 @@
+//! Takes messages from the durable consumer and has them worked on, in batches as large as the database makes them.
+//!
+//! It never waits for a batch to fill: a message that comes alone is recorded alone, and what comes while commits are
+//! under way makes the next batch. No more is in memory than one pull and the batches in work, so a slow database
+//! leaves the backlog where it is, in the stream.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::Client;
+use async_nats::jetstream::Context;
+use async_nats::jetstream::consumer::PullConsumer;
+use futures::StreamExt;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::status::{self, Status, Watched};
+use super::topology::{self, Prepared};
+use super::work::{Taken, Worker};
+use super::{BrokerConfig, BrokerError, connection};
+use crate::app::App;
+use crate::ingest::Recorder;
+
+/// The most messages that are asked for at a time.
+const PULL_MESSAGES_MAX: usize = 5_000;
+/// The most bytes that are asked for at a time: more than any one message may have.
+const PULL_BYTES_MAX: usize = 68 << 20;
+/// How long the server keeps a request for messages where there are none.
+const PULL_TIME: Duration = Duration::from_secs(10);
+/// A batch that has so many events takes no further message, and no more messages are asked for than have about as many.
+const BATCH_EVENTS_MAX: usize = 10_000;
+/// How many events a message has before anybody has seen one: few are asked for at first.
+const EVENTS_PER_MESSAGE: usize = 50;
+/// How many batches are in work: one is being committed, one waits to be the next, one is being acknowledged.
+const WORKING_MAX: usize = 3;
+/// How long to wait after a failure; twice as long each time.
+const RETRY_FIRST: Duration = Duration::from_millis(250);
+/// The longest such wait.
+const RETRY_MAX: Duration = Duration::from_secs(10);
+/// When a process stops, messages that follow each other within this time are still taken.
+const LAST_CALL: Duration = Duration::from_millis(50);
+/// How long a process that stops waits for what is in work.
+const STOP_MAX: Duration = Duration::from_secs(20);
+
+/// A consumer that runs.
+#[derive(Debug)]
+pub struct Consuming {
+    /// How it goes.
+    pub status: watch::Receiver<Status>,
+    /// Ends when it was stopped and has finished what it had taken, or could not start.
+    pub done: JoinHandle<Result<(), BrokerError>>,
+}
+
+/// Starts to record what comes through the broker, until `stop`.
+///
+/// Where that can never work it ends with the reason, and cancels `stop`; an outage of the broker or of the database
+/// is waited for.
+pub fn consume(config: BrokerConfig, app: &App, stop: CancellationToken) -> Consuming {
+    let status = Watched::new(app.clock.clone());
+    let watching = status.subscribe();
+    // A second consumer in one process, as in tests, leaves the first to be reported on.
+    app.broker.set(watching.clone()).ok();
+    let recorder = app.recorder.clone();
+    let done = tokio::spawn(async move {
+        let ended = Box::pin(run(config, recorder, status, stop.clone())).await;
+        if let Err(error) = &ended {
+            tracing::error!("nothing is consumed: {error}");
+            stop.cancel();
+        }
+        ended
+    });
+    Consuming { status: watching, done }
+}
+
+async fn run(
+    config: BrokerConfig,
+    recorder: Recorder,
+    status: Watched,
+    stop: CancellationToken,
+) -> Result<(), BrokerError> {
+    let mut patience = Patience::new(&status);
+    let client = loop {
+        match connection::connect(&config, &status).await {
+            Ok(client) => {
+                status.problem(None);
+                break client;
+            }
+            Err(error) => patience.fail_or_wait(error, &stop).await?,
+        }
+        if stop.is_cancelled() {
+            return Ok(());
+        }
+    };
+    let mut taker = Taker {
+        config,
+        client: client.clone(),
+        jetstream: async_nats::jetstream::new(client),
+        recorder,
+        status: status.clone(),
+        stop,
+        working: JoinSet::new(),
+        slots: Arc::new(Semaphore::new(WORKING_MAX)),
+        told: Vec::new(),
+        events_per_message: EVENTS_PER_MESSAGE,
+    };
+    let (jetstream, config) = (taker.jetstream.clone(), taker.config.clone());
+    tokio::select! {
+        ended = taker.run() => ended?,
+        never = status::observe(&status, &jetstream, &config) => match never {},
+    }
+    taker.end().await;
+    Ok(())
+}
+
+/// Who takes messages.
+struct Taker {
+    config: BrokerConfig,
+    client: Client,
+    jetstream: Context,
+    recorder: Recorder,
+    status: Watched,
+    stop: CancellationToken,
+    working: JoinSet<()>,
+    slots: Arc<Semaphore>,
+    /// What was said about the streams and the server already.
+    told: Vec<String>,
+    /// How many events the messages had that came last.
+    events_per_message: usize,
+}
+
+impl Taker {
+    async fn run(&mut self) -> Result<(), BrokerError> {
+        let status = self.status.clone();
+        let mut patience = Patience::new(&status);
+        let mut started = false;
+        while self.online().await {
+            let consumer = match topology::prepare(&self.jetstream, &self.config).await {
+                Ok(prepared) => self.tell(prepared),
+                // What somebody breaks while events are being consumed, somebody may mend.
+                Err(BrokerError::Unusable(cause)) if started => {
+                    let error = BrokerError::Failed { doing: "go on", cause: cause.into() };
+                    patience.fail_or_wait(error, &self.stop).await?;
+                    continue;
+                }
+                Err(error) => {
+                    patience.fail_or_wait(error, &self.stop).await?;
+                    continue;
+                }
+            };
+            if !std::mem::replace(&mut started, true) {
+                let BrokerConfig { nats_stream, nats_consumer, nats_prefix, .. } = &self.config;
+                tracing::info!(
+                    "consuming {} from the stream {nats_stream} as {nats_consumer}",
+                    nats_prefix.events()
+                );
+            }
+            while self.online().await {
+                match self.pull(&consumer).await {
+                    Ok(()) => patience.calm(),
+                    Err(error) => {
+                        patience.fail_or_wait(error, &self.stop).await?;
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for a connection, since what is asked of a server without one heaps up. The answer is whether to go on.
+    async fn online(&self) -> bool {
+        let mut status = self.status.subscribe();
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => false,
+            connected = status.wait_for(|status| status.connected) => connected.is_ok(),
+        }
+    }
+
+    /// Says what an operator should know, once.
+    fn tell(&mut self, prepared: Prepared) -> PullConsumer {
+        let version = connection::misgivings(&self.client.server_info().version);
+        for warning in prepared.warnings.into_iter().chain(version) {
+            if !self.told.contains(&warning) {
+                tracing::warn!("{warning}");
+                self.told.push(warning);
+            }
+        }
+        prepared.consumer
+    }
+
+    /// Asks for messages once, and has those worked on that come.
+    async fn pull(&mut self, consumer: &PullConsumer) -> Result<(), BrokerError> {
+        let limits = &consumer.cached_info().config;
+        let most =
+            usize::try_from(limits.max_batch).ok().filter(|most| *most > 0).unwrap_or(PULL_MESSAGES_MAX);
+        let worth = (BATCH_EVENTS_MAX / self.events_per_message).clamp(1, PULL_MESSAGES_MAX);
+        let time = Some(limits.max_expires).filter(|time| !time.is_zero());
+        let bytes = usize::try_from(limits.max_bytes).ok().filter(|bytes| *bytes > 0);
+        let worker = Arc::new(self.worker(limits.ack_wait));
+        let mut status = self.status.subscribe();
+        let connections = status.borrow_and_update().connections;
+        // Without heartbeats: the client's batches are not woken again after one. Who has lost the connection hears so.
+        let pull = consumer
+            .batch()
+            .max_messages(most.min(worth))
+            .max_bytes(bytes.unwrap_or(PULL_BYTES_MAX).min(PULL_BYTES_MAX))
+            .expires(time.unwrap_or(PULL_TIME).min(PULL_TIME));
+        let mut pull = pull.messages().await.map_err(BrokerError::failed("hand out messages"))?;
+
+        let (mut taken, mut messages, mut events) = (Taken::default(), 0, 0);
+        let ended = loop {
+            tokio::select! {
+                biased;
+                next = pull.next(), if taken.events() < BATCH_EVENTS_MAX => match next {
+                    Some(Ok(message)) => {
+                        messages += 1;
+                        events += taken.add(&self.config.nats_prefix, message);
+                    }
+                    Some(Err(error)) => break Err(error),
+                    None => break Ok(()),
+                },
+                slot = Arc::clone(&self.slots).acquire_owned(), if !taken.is_empty() => {
+                    if let Ok(slot) = slot {
+                        self.start(&worker, std::mem::take(&mut taken), slot);
+                    }
+                }
+                () = self.stop.cancelled() => {
+                    while let Ok(Some(Ok(message))) = tokio::time::timeout(LAST_CALL, pull.next()).await {
+                        taken.add(&self.config.nats_prefix, message);
+                    }
+                    break Ok(());
+                }
+                // The server has forgotten what was asked of it over another connection.
+                () = connected_again(&mut status, connections) => break Ok(()),
+            }
+        };
+        if !taken.is_empty()
+            && let Ok(slot) = Arc::clone(&self.slots).acquire_owned().await
+        {
+            self.start(&worker, taken, slot);
+        }
+        if messages > 0 {
+            self.events_per_message = events.div_ceil(messages).max(1);
+        }
+        match ended {
+            // A request that has brought messages may end for a reason of its own, such as the number of their bytes.
+            Err(error) if messages == 0 => Err(BrokerError::failed("hand out messages")(error)),
+            _ => Ok(()),
+        }
+    }
+
+    fn worker(&self, ack_wait: Duration) -> Worker {
+        Worker {
+            recorder: self.recorder.clone(),
+            jetstream: self.jetstream.clone(),
+            subjects: self.config.nats_prefix.clone(),
+            status: self.status.clone(),
+            stop: self.stop.clone(),
+            ack_wait,
+        }
+    }
+
+    fn start(&mut self, worker: &Arc<Worker>, taken: Taken, slot: OwnedSemaphorePermit) {
+        while self.working.try_join_next().is_some() {}
+        let worker = Arc::clone(worker);
+        self.working.spawn(async move {
+            worker.work(&taken).await;
+            drop(slot);
+        });
+    }
+
+    /// Finishes what is in work, and sees to it that the acknowledgements arrive.
+    async fn end(self) {
+        let Self { config, jetstream, mut working, .. } = self;
+        let ending = async move {
+            while working.join_next().await.is_some() {}
+            // An answer proves that the server has what was sent to it before.
+            if let Ok(stream) = jetstream.get_stream_no_info(config.nats_stream).await {
+                stream.consumer_info(config.nats_consumer).await.ok();
+            }
+        };
+        if tokio::time::timeout(STOP_MAX, ending).await.is_err() {
+            tracing::warn!("stopping without the acknowledgement of some messages: they will come again");
+        }
+    }
+}
+
+/// Ends when there is another connection than the one of this number.
+async fn connected_again(status: &mut watch::Receiver<Status>, connections: u64) {
+    if status.wait_for(|status| status.connections != connections).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Waits after failures, longer each time, and tells of them.
+struct Patience<'s> {
+    status: &'s Watched,
+    wait: Duration,
+}
+
+impl<'s> Patience<'s> {
+    fn new(status: &'s Watched) -> Self {
+        Self { status, wait: RETRY_FIRST }
+    }
+
+    fn calm(&mut self) {
+        if self.wait != RETRY_FIRST {
+            self.wait = RETRY_FIRST;
+            self.status.problem(None);
+        }
+    }
+
+    /// Waits, unless waiting is of no use.
+    async fn fail_or_wait(
+        &mut self,
+        error: BrokerError,
+        stop: &CancellationToken,
+    ) -> Result<(), BrokerError> {
+        self.status.problem(Some(error.to_string()));
+        if matches!(error, BrokerError::Unusable(_)) {
+            return Err(error);
+        }
+        tracing::warn!("{error}; once more in {:?}", self.wait);
+        tokio::select! {
+            () = tokio::time::sleep(self.wait) => {}
+            () = stop.cancelled() => {}
+        }
+        self.wait = (self.wait * 2).min(RETRY_MAX);
+        Ok(())
+    }
+}

@@ -1,0 +1,144 @@
+//! What a message holds: events of the one DPU whose subject it came under.
+//!
+//! A payload is a JSON object, an array of them, or CSV lines `timestamp,direction,dpu_id` without a header, with `seq`
+//! as a fourth value if there is one. It never reports another DPU's events, whoever published it.
+
+use tokio_util::bytes::BytesMut;
+use tokio_util::codec::Decoder as _;
+
+use crate::ingest::csv::BareRows;
+use crate::ingest::decoder::{Decoder, Format};
+use crate::ingest::{Batch, Crossing, Rejection, RejectionCode, json};
+
+/// The events of a payload, in their order.
+#[derive(Debug)]
+pub(super) struct Contents {
+    /// Each event, or what is wrong with it.
+    pub(super) events: Batch,
+    /// Why nothing after them can be read.
+    pub(super) broken: Option<String>,
+}
+
+/// Reads the payload of a message of the DPU with this serial.
+pub(super) fn read(serial: &str, payload: &[u8]) -> Contents {
+    let text = payload.strip_prefix(b"\xef\xbb\xbf").unwrap_or(payload);
+    let (events, broken) = match text.trim_ascii_start().first() {
+        None => (vec![], Some("the payload is empty: it holds one event or more".to_owned())),
+        Some(b'{') => (vec![json::crossing(text, Some(serial))], None),
+        Some(b'[') => array(serial, text),
+        Some(_) => (lines(text), None),
+    };
+    let events = events.into_iter().map(|event| event.and_then(|event| own(serial, event))).collect();
+    Contents { events, broken }
+}
+
+fn array(serial: &str, text: &[u8]) -> (Batch, Option<String>) {
+    let (mut decoder, mut source) = (Decoder::new(Format::Json).of_dpu(serial), BytesMut::from(text));
+    let mut events = Vec::new();
+    loop {
+        match decoder.decode_eof(&mut source) {
+            Ok(Some(entry)) => events.push(entry.crossing),
+            Ok(None) => return (events, None),
+            Err(error) => return (events, Some(error.to_string())),
+        }
+    }
+}
+
+fn lines(text: &[u8]) -> Batch {
+    let mut rows = BareRows::default();
+    let lines = text.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    lines.filter(|line| !line.trim_ascii().is_empty()).map(|line| rows.crossing(line)).collect()
+}
+
+/// The event, if it is the DPU's own.
+fn own(serial: &str, event: Crossing) -> Result<Crossing, Rejection> {
+    if event.serial == serial {
+        return Ok(event);
+    }
+    let message = format!(
+        "the event is of the DPU {:?}, and came under the subject of {serial:?}: a DPU publishes its own events only",
+        event.serial
+    );
+    Err(Rejection::new(RejectionCode::Malformed, message))
+}
+
+#[cfg(test)]
+mod tests {
+    use entity::event::Direction;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What is read of the payload of DPU 283: of each event whether it is good, and why the rest cannot be read.
+    fn good(payload: &str) -> (Vec<bool>, Option<String>) {
+        let Contents { events, broken } = read("283", payload.as_bytes());
+        (events.iter().map(Result::is_ok).collect(), broken)
+    }
+
+    #[test]
+    fn every_form_is_the_same_event() {
+        let expected = Crossing {
+            serial: "283".to_owned(),
+            ts: "2018-05-01T08:46:00Z".parse().unwrap(),
+            direction: Direction::Away,
+            seq: 2,
+        };
+        for payload in [
+            r#"{"timestamp":"2018-05-01T08:46:00Z","direction":-1,"dpu_id":"283","seq":2}"#,
+            "\u{feff} {\"ts\":\"2018-05-01T08:46:00Z\",\"direction\":\"AWAY\",\"dpu\":283,\"seq\":2}\n",
+            r#"{"ts":"2018-05-01T08:46:00Z","direction":-1,"seq":2}"#,
+            r#" [ {"ts":"2018-05-01T08:46:00Z","direction":-1,"dpu_id":null,"seq":2} ] "#,
+            "2018-05-01T08:46:00Z,-1,283,2",
+            "\r\n\"2018-05-01T08:46:00Z\", -1 ,\"283\",2\r\n\r\n",
+        ] {
+            let Contents { events, broken } = read("283", payload.as_bytes());
+            assert_eq!((events, broken), (vec![Ok(expected.clone())], None), "{payload}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_spoils_no_more_than_it_must() {
+        let event = r#"{"ts":"2018-05-01","direction":1}"#;
+        for (payload, events, broken) in [
+            (String::new(), vec![], Some("the payload is empty")),
+            (" \n".to_owned(), vec![], Some("the payload is empty")),
+            ("[]".to_owned(), vec![], None),
+            (format!("[{event},{{}},7,{event}]"), vec![true, false, false, true], None),
+            (format!("[{event},"), vec![true], Some("breaks off")),
+            (format!("[{event}] x"), vec![true], Some("something follows its end")),
+            (format!("{event}{event}"), vec![false], None),
+            ("hello".to_owned(), vec![false], None),
+            (
+                "2018-05-01,1,283\n2018-05-02,0,283\n2018-05-03,-1,283,1".to_owned(),
+                vec![true, false, true],
+                None,
+            ),
+            ("2018-05-01,1".to_owned(), vec![false], None),
+            ("2018-05-01,1,283,0,0".to_owned(), vec![false], None),
+        ] {
+            let (found, reason) = good(&payload);
+            assert_eq!(found, events, "{payload}");
+            assert_eq!(reason.is_some(), broken.is_some(), "{payload}");
+            assert!(reason.unwrap_or_default().contains(broken.unwrap_or_default()), "{payload}");
+        }
+    }
+
+    #[test]
+    fn anothers_event_is_refused() {
+        for payload in [
+            r#"{"ts":"2018-05-01","direction":1,"dpu":"284"}"#,
+            r#"[{"ts":"2018-05-01","direction":1,"dpu":284}]"#,
+            "2018-05-01,1,284",
+        ] {
+            let rejection = read("283", payload.as_bytes()).events.remove(0).unwrap_err();
+            assert!(rejection.message.starts_with(r#"the event is of the DPU "284""#), "{rejection}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(payload in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = read("283", &payload);
+        }
+    }
+}

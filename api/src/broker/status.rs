@@ -1,0 +1,183 @@
+//! How consuming goes: what is waiting, how old it is, and whether the broker can be reached.
+//!
+//! [`Status`] is for whoever reports on the process; the same figures go to the `metrics` facade, as
+//! `headcount_broker_*`. The figures of the streams are asked for every two seconds, by [`observe`]; nothing here is
+//! on the way of an event.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use async_nats::jetstream::Context;
+use entity::Instant;
+use metrics::{counter, describe_counter, describe_gauge, gauge};
+use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
+
+use super::{BrokerConfig, BrokerError};
+use crate::clock::Clock;
+use crate::ingest::Summary;
+
+/// How often the streams are asked.
+const EVERY: Duration = Duration::from_secs(2);
+
+/// How consuming goes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    /// Whether there is a connection to a NATS server now.
+    pub connected: bool,
+    /// How often a connection was made since the process started.
+    pub connections: u64,
+    /// How many messages nobody has taken yet.
+    pub waiting: u64,
+    /// How many messages somebody has taken and not acknowledged yet.
+    pub unacknowledged: u64,
+    /// How many dead letters there are.
+    pub dead_letters: u64,
+    /// When the oldest message that is not acknowledged came into the stream, by the server's clock.
+    pub oldest: Option<Instant>,
+    /// When the message that this process recorded last came into the stream, by the server's clock.
+    pub last_recorded: Option<Instant>,
+    /// When the figures of the streams were asked for; `None`: they have not been known yet.
+    pub observed: Option<Instant>,
+    /// What keeps events from being recorded, if something does.
+    pub problem: Option<String>,
+}
+
+impl Status {
+    /// How many messages are not acknowledged, taken or not.
+    pub fn backlog(&self) -> u64 {
+        self.waiting + self.unacknowledged
+    }
+
+    /// For how long the oldest message has waited, in milliseconds; 0 where none waits.
+    pub fn lag_ms(&self, now: Instant) -> i64 {
+        self.oldest.map_or(0, |oldest| (now.ms() - oldest.ms()).max(0))
+    }
+}
+
+/// A status that others can watch, and its figures for the metrics.
+#[derive(Clone, Debug)]
+pub(super) struct Watched {
+    status: watch::Sender<Status>,
+    clock: Clock,
+}
+
+impl Watched {
+    pub(super) fn new(clock: Clock) -> Self {
+        describe();
+        Self { status: watch::Sender::default(), clock }
+    }
+
+    pub(super) fn subscribe(&self) -> watch::Receiver<Status> {
+        self.status.subscribe()
+    }
+
+    pub(super) fn connected(&self, connected: bool) {
+        if connected {
+            counter!("headcount_broker_connections_total").increment(1);
+        }
+        gauge!("headcount_broker_connected").set(f64::from(u8::from(connected)));
+        self.status.send_modify(|status| {
+            status.connected = connected;
+            status.connections += u64::from(connected);
+        });
+    }
+
+    /// What keeps events from being recorded now, if something does.
+    pub(super) fn problem(&self, problem: Option<String>) {
+        self.status.send_if_modified(|status| {
+            let differs = status.problem != problem;
+            status.problem = problem;
+            differs
+        });
+    }
+
+    /// Events were recorded, of messages of which the newest came at this time.
+    pub(super) fn recorded(&self, messages: usize, events: Summary, newest: Option<Instant>) {
+        counter!("headcount_broker_messages_total").increment(messages as u64);
+        for (outcome, number) in
+            [("accepted", events.accepted), ("duplicate", events.duplicates), ("rejected", events.rejected)]
+        {
+            counter!("headcount_broker_events_total", "outcome" => outcome).increment(number);
+        }
+        self.status.send_modify(|status| {
+            status.problem = None;
+            status.last_recorded = newest.max(status.last_recorded);
+        });
+    }
+
+    fn observed(&self, figures: &Figures) {
+        let now = self.clock.now();
+        self.status.send_modify(|status| {
+            status.waiting = figures.waiting;
+            status.unacknowledged = figures.unacknowledged;
+            status.dead_letters = figures.dead_letters;
+            status.oldest = figures.oldest;
+            status.observed = Some(now);
+        });
+        #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+        let set = |name, value: u64| gauge!(name).set(value as f64);
+        set("headcount_broker_waiting_messages", figures.waiting);
+        set("headcount_broker_unacknowledged_messages", figures.unacknowledged);
+        set("headcount_broker_dead_letters", figures.dead_letters);
+        let lag_ms = self.status.borrow().lag_ms(now);
+        #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+        gauge!("headcount_broker_lag_seconds").set(lag_ms as f64 / 1000.0);
+    }
+}
+
+/// What the streams are asked for.
+struct Figures {
+    waiting: u64,
+    unacknowledged: u64,
+    dead_letters: u64,
+    oldest: Option<Instant>,
+}
+
+/// Keeps the status true for as long as it is polled.
+pub(super) async fn observe(status: &Watched, jetstream: &Context, config: &BrokerConfig) -> Infallible {
+    let mut ticks = tokio::time::interval(EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        match figures(jetstream, config).await {
+            Ok(figures) => status.observed(&figures),
+            // Whoever takes messages says what is the matter.
+            Err(error) => tracing::debug!(%error, "the broker's figures are not known"),
+        }
+    }
+}
+
+async fn figures(jetstream: &Context, config: &BrokerConfig) -> Result<Figures, BrokerError> {
+    let failed = "tell how much is waiting";
+    let events =
+        jetstream.get_stream_no_info(&config.nats_stream).await.map_err(BrokerError::failed(failed))?;
+    let consumer = events.consumer_info(&config.nats_consumer).await.map_err(BrokerError::failed(failed))?;
+    let dead = jetstream.get_stream(&config.nats_dead_letters).await.map_err(BrokerError::failed(failed))?;
+    let (waiting, unacknowledged) = (consumer.num_pending, consumer.num_ack_pending as u64);
+    let oldest = if waiting + unacknowledged == 0 {
+        None
+    } else {
+        let next = events
+            .raw_message_builder()
+            .sequence(consumer.ack_floor.stream_sequence + 1)
+            .next_by_subject(config.nats_prefix.events());
+        // It may have been acknowledged, and removed, meanwhile.
+        next.send().await.ok().map(|message| message.time.into())
+    };
+    Ok(Figures { waiting, unacknowledged, dead_letters: dead.cached_info().state.messages, oldest })
+}
+
+/// What the metrics mean.
+fn describe() {
+    describe_gauge!("headcount_broker_connected", "Whether there is a connection to a NATS server: 1 or 0.");
+    describe_gauge!("headcount_broker_waiting_messages", "Messages that nobody has taken yet.");
+    describe_gauge!("headcount_broker_unacknowledged_messages", "Messages taken and not acknowledged yet.");
+    describe_gauge!("headcount_broker_dead_letters", "Messages in the stream of dead letters.");
+    describe_gauge!("headcount_broker_lag_seconds", "Age of the oldest message that is not acknowledged.");
+    describe_counter!("headcount_broker_connections_total", "Connections made to a NATS server.");
+    describe_counter!("headcount_broker_messages_total", "Messages taken whose events were recorded.");
+    describe_counter!("headcount_broker_events_total", "Events of those messages, by outcome.");
+    describe_counter!("headcount_broker_dead_letters_total", "Dead letters written.");
+    describe_counter!("headcount_broker_retries_total", "Attempts to record that the database failed.");
+}

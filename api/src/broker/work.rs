@@ -1,0 +1,183 @@
+//! What was taken, and what becomes of it: recorded, and acknowledged after that.
+//!
+//! A database that fails is waited for, however long; meanwhile the server is told that work on the messages goes on.
+//! A message that can never be recorded is acknowledged once JetStream has its dead letter, and never before.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use async_nats::jetstream::{AckKind, Context, Message};
+use futures::StreamExt;
+use metrics::counter;
+use tokio_util::sync::CancellationToken;
+
+use super::dead_letter::{self, Faults};
+use super::payload::{self, Contents};
+use super::status::Watched;
+use super::subject::Subjects;
+use crate::ingest::{Batch, Outcome, RecordError, Recorder, Summary};
+
+/// How long to wait before a batch is recorded again that the database has failed; twice as long each time.
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+/// The longest such wait.
+const RETRY_MAX: Duration = Duration::from_secs(10);
+/// When a message comes again of which no dead letter could be written.
+const LATER: Duration = Duration::from_secs(30);
+/// How many dead letters are under way at a time.
+const DEAD_LETTERS_AT_ONCE: usize = 64;
+
+/// Messages that were taken, and their events, which are recorded together.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    messages: Vec<Parcel>,
+    events: Batch,
+}
+
+/// A message and how many of the events are its.
+#[derive(Debug)]
+struct Parcel {
+    message: Message,
+    events: usize,
+    broken: Option<String>,
+}
+
+impl Taken {
+    pub(super) fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    /// How many events were read of the messages.
+    pub(super) fn events(&self) -> usize {
+        self.events.len()
+    }
+
+    /// Adds a message, and says how many events it has.
+    pub(super) fn add(&mut self, subjects: &Subjects, message: Message) -> usize {
+        let Contents { events, broken } = match subjects.serial(&message.subject) {
+            Ok(serial) => payload::read(&serial, &message.payload),
+            Err(reason) => Contents { events: vec![], broken: Some(reason) },
+        };
+        let count = events.len();
+        self.messages.push(Parcel { message, events: count, broken });
+        self.events.extend(events);
+        count
+    }
+}
+
+/// Who works on what was taken.
+#[derive(Clone, Debug)]
+pub(super) struct Worker {
+    pub(super) recorder: Recorder,
+    pub(super) jetstream: Context,
+    pub(super) subjects: Subjects,
+    pub(super) status: Watched,
+    pub(super) stop: CancellationToken,
+    /// After how long without a word of it the server gives a message to somebody else.
+    pub(super) ack_wait: Duration,
+}
+
+impl Worker {
+    /// Works until every message is recorded or a dead letter, or is given back to the server.
+    pub(super) async fn work(&self, taken: &Taken) {
+        tokio::select! {
+            () = self.finish(taken) => {}
+            never = self.go_on(taken) => match never {},
+        }
+    }
+
+    async fn finish(&self, taken: &Taken) {
+        let Some(outcomes) = self.record(&taken.events).await else {
+            // The process stops: somebody else may have them at once.
+            for parcel in &taken.messages {
+                self.answer(&parcel.message, AckKind::Nak(None)).await;
+            }
+            return;
+        };
+        let mut rest = outcomes.as_slice();
+        let mut dead = Vec::new();
+        for parcel in &taken.messages {
+            let (own, others) = rest.split_at(parcel.events.min(rest.len()));
+            rest = others;
+            match Faults::of(own, parcel.broken.clone()) {
+                None => self.answer(&parcel.message, AckKind::Ack).await,
+                Some(faults) => dead.push((&parcel.message, faults)),
+            }
+        }
+        let mut summary = Summary::default();
+        for outcome in &outcomes {
+            summary.add(outcome);
+        }
+        let newest =
+            taken.messages.last().and_then(|parcel| Some(parcel.message.info().ok()?.published.into()));
+        self.status.recorded(taken.messages.len(), summary, newest);
+        let dead = futures::stream::iter(dead);
+        dead.for_each_concurrent(DEAD_LETTERS_AT_ONCE, async |(message, faults)| {
+            self.bury(message, &faults).await;
+        })
+        .await;
+    }
+
+    /// What became of each event; nothing, if the process stops before anything has.
+    async fn record(&self, events: &Batch) -> Option<Vec<Outcome>> {
+        if events.is_empty() {
+            return Some(vec![]);
+        }
+        let mut wait = RETRY_FIRST;
+        loop {
+            match self.recorder.record(events.clone()).await {
+                Ok(outcomes) => return Some(outcomes),
+                Err(RecordError::Stopping) => return None,
+                Err(error @ RecordError::Database(_)) => {
+                    counter!("headcount_broker_retries_total").increment(1);
+                    self.status.problem(Some(error.to_string()));
+                    tracing::warn!(
+                        "{} events of the broker will be recorded again in {wait:?}",
+                        events.len()
+                    );
+                }
+            }
+            tokio::select! {
+                () = tokio::time::sleep(wait) => wait = (wait * 2).min(RETRY_MAX),
+                () = self.stop.cancelled() => return None,
+            }
+        }
+    }
+
+    /// Writes the message's dead letter and then acknowledges the message; where that fails it comes again later.
+    async fn bury(&self, message: &Message, faults: &Faults) {
+        let letter = dead_letter::of_message(message, faults);
+        let published =
+            async { self.jetstream.send_publish(self.subjects.dead_letters(), letter).await?.await };
+        match published.await {
+            Ok(_) => {
+                counter!("headcount_broker_dead_letters_total").increment(1);
+                tracing::warn!(subject = %message.subject, "a message is a dead letter now: {faults}");
+                self.answer(message, AckKind::Ack).await;
+            }
+            Err(error) => {
+                tracing::error!(
+                    %error, subject = %message.subject,
+                    "a message cannot be recorded ({faults}), and its dead letter cannot be written: it comes again"
+                );
+                self.answer(message, AckKind::Nak(Some(LATER))).await;
+            }
+        }
+    }
+
+    /// Tells the server now and then that the messages are not forgotten.
+    async fn go_on(&self, taken: &Taken) -> Infallible {
+        loop {
+            tokio::time::sleep(self.ack_wait / 2).await;
+            for parcel in &taken.messages {
+                self.answer(&parcel.message, AckKind::Progress).await;
+            }
+        }
+    }
+
+    async fn answer(&self, message: &Message, kind: AckKind) {
+        // An answer that is lost makes the message come again, which is harmless.
+        if let Err(error) = message.ack_with(kind).await {
+            tracing::debug!(%error, "an acknowledgement was not sent");
+        }
+    }
+}
