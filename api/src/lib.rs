@@ -9,8 +9,9 @@
 //! - [`graphql`]: the schema, one file a noun, and its HTTP handler
 //! - [`rest`]: the contract route and the routes beside it
 //! - [`pages`]: the dashboard and GraphiQL, carried in the binary
+//! - [`limits`]: how much a client may ask for, and how long it may take
 //! - [`app`]: what every handler shares
-//! - [`server`]: every route in one router
+//! - [`server`]: every route in one router, and the connections they are served over
 //! - [`verify`]: whether the database is what it must be
 //! - [`database`], [`clock`], [`config`], [`telemetry`]: what the app stands on
 
@@ -24,6 +25,7 @@ pub mod feed;
 pub mod floor_plan;
 pub mod graphql;
 pub mod ingest;
+pub mod limits;
 pub mod pages;
 pub mod rest;
 pub mod server;

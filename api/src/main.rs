@@ -2,7 +2,6 @@
 
 use std::io::{Write, stdout};
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use anyhow::Context;
 use api::app::App;
@@ -10,6 +9,7 @@ use api::clock::Clock;
 use api::coherence::Teller;
 use api::config::{DatabaseConfig, ServeConfig};
 use api::database::Database;
+use api::server::Stopped;
 use api::{graphql, server, telemetry, verify};
 use clap::{Args, Parser, Subcommand};
 
@@ -100,15 +100,14 @@ async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     );
 
     let (app, recording) = App::start(database, Clock::system(), config.cache_bytes);
-    let feed = Arc::clone(app.feed());
-    let stopping = async move {
-        stop().await;
-        feed.stop();
-    };
-    axum::serve(listener, server::router(app)).with_graceful_shutdown(stopping).await?;
-    // The router is gone, open sockets are closing, and with them goes the last clone of the app: what was
-    // handed over is recorded now.
-    recording.await.context("the recorder failed")
+    match server::serve(listener, app, recording, &config.limits, stop()).await {
+        Stopped::Finished => tracing::info!("stopped; everything that was accepted is finished"),
+        Stopped::Dropped => tracing::info!("stopped; every event that was handed over is recorded"),
+        Stopped::Unrecorded => anyhow::bail!(
+            "the database did not take in time what was handed over: its senders were not told that it is stored, and will send it again"
+        ),
+    }
+    Ok(())
 }
 
 async fn open(config: &DatabaseConfig) -> anyhow::Result<Database> {

@@ -12,6 +12,7 @@ use api::app::App;
 use api::clock::Clock;
 use api::config::CACHE_BYTES;
 use api::database::Database;
+use api::limits::Limits;
 use api::server;
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
@@ -87,7 +88,7 @@ impl World {
         let now = instant(2 * DAYS * DAY_MS);
         let (app, _recording) = App::start(database, Clock::from_fn(move || now), CACHE_BYTES);
         app.coherence.begins().await;
-        let world = Self { router: server::router(Arc::clone(&app)), _folder: folder };
+        let world = Self { router: server::router(Arc::clone(&app), &Limits::default()), _folder: folder };
         for space in 1..=SPACES {
             let create = "mutation ($name: String!) { spaceCreate(input: { name: $name }) { space { id } } }";
             world.change(create, json!({ "name": format!("Room {space}") })).await?;

@@ -12,6 +12,7 @@ mod events;
 mod graphql;
 mod harness;
 mod ingest;
+mod limits;
 mod live;
 mod migrations;
 mod openapi;
