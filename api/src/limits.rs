@@ -140,3 +140,45 @@ impl Default for Limits {
 pub fn seconds(number: u32) -> Duration {
     Duration::from_secs(number.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args, Command, FromArgMatches};
+
+    use super::*;
+
+    fn parsed(arguments: &[&str]) -> Result<Limits, String> {
+        let command = Limits::augment_args(Command::new("headcount").no_binary_name(true));
+        let matches = command.try_get_matches_from(arguments).map_err(|error| error.to_string())?;
+        Limits::from_arg_matches(&matches).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_is_not_said_is_the_default() {
+        let said = parsed(&["--graphql-depth", "9", "--stop-timeout=3"]);
+        assert_eq!(said, Ok(Limits { graphql_depth: 9, stop_timeout_s: 3, ..Limits::default() }));
+    }
+
+    #[test]
+    fn a_value_that_is_not_accepted_is_refused_with_the_name_of_its_flag() {
+        for argument in Limits::augment_args(Command::new("")).get_arguments() {
+            let flag = format!("--{}", argument.get_long().unwrap());
+            for value in ["0", "-1", "1.5", "many", "", "99999999999"] {
+                let refused = parsed(&[&format!("{flag}={value}")]).unwrap_err();
+                assert!(refused.contains(&flag) && refused.contains(value), "{refused}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_operators_page_lists_each_with_its_default() {
+        let page = include_str!("../../docs/operations.md");
+        for argument in Limits::augment_args(Command::new("")).get_arguments() {
+            let (flag, variable) =
+                (argument.get_long().unwrap(), argument.get_env().unwrap().to_str().unwrap());
+            let default = argument.get_default_values()[0].to_str().unwrap();
+            let row = format!("| `--{flag}` | `{variable}` | {default} |");
+            assert!(page.contains(&row), "{row} is missing");
+        }
+    }
+}

@@ -104,7 +104,8 @@ async fn serve(config: ServeConfig) -> anyhow::Result<()> {
         Stopped::Finished => tracing::info!("stopped; everything that was accepted is finished"),
         Stopped::Dropped => tracing::info!("stopped; every event that was handed over is recorded"),
         Stopped::Unrecorded => anyhow::bail!(
-            "the database did not take in time what was handed over: its senders were not told that it is stored, and will send it again"
+            "not everything that was handed over could be recorded in time: its senders were not told that it is stored, \
+             and will send it again"
         ),
     }
     Ok(())

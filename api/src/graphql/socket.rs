@@ -185,8 +185,8 @@ impl Session {
 
     async fn run(mut self, mut socket: WebSocket) {
         if let End::Close(code, mut reason) = self.serve(&mut socket).await {
-            // No operation goes on, and none keeps anything, while the client says goodbye.
-            drop(self);
+            // No operation goes on while the client says goodbye. The app does: the server has not stopped before that.
+            self.answers.clear();
             let length = reason.floor_char_boundary(REASON_BYTES_MAX);
             reason.to_mut().truncate(length);
             let goodbye = async {

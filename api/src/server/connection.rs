@@ -75,7 +75,7 @@ impl Pulse {
     }
 
     fn block(&self, blocked: bool) {
-        if blocked || self.blocked.load(Relaxed) {
+        if self.blocked.load(Relaxed) != blocked {
             self.blocked.store(blocked, Relaxed);
             self.moved();
         }

@@ -41,8 +41,8 @@ pub async fn serve(
     connections.finish();
     // With the last request the last clone of the app goes, and then what was handed over is recorded.
     let stop_timeout = seconds(limits.stop_timeout_s);
-    if timeout(stop_timeout, &mut recording).await.is_ok() {
-        return Stopped::Finished;
+    if let Ok(recorded) = timeout(stop_timeout, &mut recording).await {
+        return if recorded.is_ok() { Stopped::Finished } else { Stopped::Unrecorded };
     }
     let dropped = connections.cut();
     tracing::warn!(
@@ -52,8 +52,8 @@ pub async fn serve(
     );
     // What the requests had handed over is still recorded.
     match timeout(stop_timeout, recording).await {
-        Ok(_) => Stopped::Dropped,
-        Err(_) => Stopped::Unrecorded,
+        Ok(Ok(())) => Stopped::Dropped,
+        Ok(Err(_)) | Err(_) => Stopped::Unrecorded,
     }
 }
 
@@ -65,7 +65,7 @@ pub enum Stopped {
     Finished,
     /// Connections were dropped that did not end in time. Everything that was handed over is recorded.
     Dropped,
-    /// The database did not take in time what was handed over; nobody was told that it did.
+    /// What was handed over was not recorded, or not in time; nobody was told that it was.
     Unrecorded,
 }
 
