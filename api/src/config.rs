@@ -2,11 +2,12 @@
 
 use std::net::SocketAddr;
 
-use crate::retention::Age;
+use crate::broker::ServeBrokerConfig;
 use crate::database::PoolConfig;
 use crate::ids::IdsConfig;
+use crate::limits::Limits;
+use crate::retention::Age;
 use crate::telemetry::TelemetryConfig;
-use crate::broker::ServeBrokerConfig;
 
 /// How many bytes of timelines are kept in memory unless somebody says otherwise: 256 MiB.
 pub const CACHE_BYTES: u64 = 256 << 20;
@@ -46,4 +47,7 @@ pub struct ServeConfig {
     /// Whether to consume as well.
     #[command(flatten)]
     pub broker: ServeBrokerConfig,
+    /// What clients may ask for.
+    #[command(flatten)]
+    pub limits: Limits,
 }

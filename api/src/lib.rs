@@ -13,8 +13,9 @@
 //! - [`pages`]: the dashboard and GraphiQL, carried in the binary
 //! - [`ids`]: what rows are called outside
 //! - [`readiness`]: whether the service can do its work
+//! - [`limits`]: how much a client may ask for, and how long it may take
 //! - [`app`]: what every handler shares
-//! - [`server`]: every route in one router
+//! - [`server`]: every route in one router, and the connections they are served over
 //! - [`verify`]: whether the database is what it must be
 //! - [`database`], [`clock`], [`config`], [`telemetry`]: what the app stands on
 
@@ -30,6 +31,7 @@ pub mod floor_plan;
 pub mod graphql;
 pub mod ids;
 pub mod ingest;
+pub mod limits;
 pub mod pages;
 pub mod readiness;
 pub mod rest;

@@ -2,7 +2,6 @@
 
 use std::io::{Write, stdout};
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use anyhow::Context;
 use api::app::App;
@@ -13,6 +12,7 @@ use api::config::{DatabaseConfig, ServeConfig};
 use api::database::{Database, PoolConfig};
 use api::ids::PublicIds;
 use api::retention::{self, Age, Pruned, Schedule};
+use api::server::Stopped;
 use api::telemetry::{self, TelemetryConfig};
 use api::{graphql, server, verify};
 use clap::{Args, Parser, Subcommand};
@@ -151,23 +151,23 @@ async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     );
 
     let (app, recording) = App::start_with_ids(database, Clock::system(), config.cache_bytes, ids);
-    let feed = Arc::clone(app.feed());
     let schedule = Schedule::start(&app, config.prune_older_than);
     let stopped = stop();
     let consuming =
         config.broker.consume.then(|| broker::consume(config.broker.broker, &app, stopped.clone()));
-    let stopping = async move {
-        stopped.cancelled().await;
-        feed.stop();
-    };
-    axum::serve(listener, server::router(app)).with_graceful_shutdown(stopping).await?;
+    let served = server::serve(listener, app, recording, &config.limits, stopped.cancelled()).await;
     drop(schedule);
     if let Some(consuming) = consuming {
         consuming.done.await.context("the consumer failed")??;
     }
-    // The router is gone, open sockets are closing, and with them goes the last clone of the app: what was
-    // handed over is recorded now.
-    recording.await.context("the recorder failed")?;
+    match served {
+        Stopped::Finished => tracing::info!("stopped; everything that was accepted is finished"),
+        Stopped::Dropped => tracing::info!("stopped; every event that was handed over is recorded"),
+        Stopped::Unrecorded => anyhow::bail!(
+            "not everything that was handed over could be recorded in time: its senders were not told that it is stored, \
+             and will send it again"
+        ),
+    }
     telemetry.finish().await;
     Ok(())
 }

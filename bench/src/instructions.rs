@@ -13,6 +13,7 @@ use api::clock::Clock;
 use api::config::CACHE_BYTES;
 use api::database::Database;
 use api::ids::{IdsConfig, Kind, PublicIds};
+use api::limits::Limits;
 use api::server;
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
@@ -98,7 +99,8 @@ impl World {
         let clock = Clock::from_fn(move || now);
         let (app, _recording) = App::start_with_ids(database, clock, CACHE_BYTES, ids.clone());
         app.coherence.begins().await;
-        let world = Self { router: server::router(Arc::clone(&app)), ids, _folder: folder };
+        let router = server::router(Arc::clone(&app), &Limits::default());
+        let world = Self { router, ids, _folder: folder };
         for space in 1..=SPACES {
             let create = "mutation ($name: String!) { spaceCreate(input: { name: $name }) { space { id } } }";
             world.change(create, json!({ "name": format!("Room {space}") })).await?;

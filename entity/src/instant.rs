@@ -206,6 +206,8 @@ impl Reader<'_> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn ms(text: &str) -> i64 {
@@ -267,6 +269,22 @@ mod tests {
         ] {
             let error = text.parse::<Instant>().unwrap_err().to_string();
             assert!(error.contains(reason), "{text:?} gave: {error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_an_instant_or_refused_briefly(
+            text in "\\PC*|[0-9]{3,5}-[0-9]{1,3}-[0-9]{1,3}([Tt ][0-9:.,]{0,14}([Zz+-][0-9:]{0,6})?)?|[0-9TtZz:.,+ -]{0,40}"
+        ) {
+            match text.parse::<Instant>() {
+                // What is accepted lies in the range, and is written so that it is read as the same.
+                Ok(instant) => {
+                    prop_assert!((Instant::MIN..=Instant::MAX).contains(&instant));
+                    prop_assert_eq!(instant.to_string().parse::<Instant>().ok(), Some(instant));
+                }
+                Err(error) => prop_assert!(error.to_string().len() < 500, "{}", error),
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! One watcher of some spaces, or of all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use super::counts::{Count, Counts};
 #[derive(Debug)]
 pub struct Watch {
     newest: watch::Receiver<Arc<Counts>>,
-    spaces: Option<Vec<i64>>,
+    spaces: Option<HashSet<i64>>,
     since: Tick,
     told: BTreeMap<i64, Count>,
     /// The space that was told of last: the next one comes after it, so that none waits for ever behind a busy one.
@@ -24,6 +24,7 @@ pub struct Watch {
 
 impl Watch {
     pub(super) fn new(newest: watch::Receiver<Arc<Counts>>, spaces: Option<Vec<i64>>, since: Tick) -> Self {
+        let spaces = spaces.map(HashSet::from_iter);
         Self { newest, spaces, since, told: BTreeMap::new(), last: None }
     }
 

@@ -4,9 +4,13 @@
 use std::sync::Arc;
 
 use ahash::RandomState;
-use async_graphql::Request;
 use async_graphql::parser::types::ExecutableDocument;
+use async_graphql::parser::{self, parse_query};
+use async_graphql::{Request, ServerError};
 use moka::sync::Cache;
+
+use super::limits::{Bills, Prices, Refusal, check_size, scan};
+use crate::limits::Limits;
 
 /// How many bytes of documents are kept, about.
 const BYTES_MAX: u64 = 16 << 20;
@@ -16,33 +20,54 @@ const BYTES_PARSED: usize = 100;
 
 /// The documents that were asked for of late, by their text.
 #[derive(Clone)]
-pub(super) struct Documents(Cache<String, Arc<Document>, RandomState>);
+pub(super) struct Documents {
+    known: Cache<String, Arc<Document>, RandomState>,
+    prices: Arc<Prices>,
+    limits: Limits,
+}
 
-/// A document that is well-formed; whether it suits the schema is for executing to say.
+/// A document that is well-formed and within the limits; whether it suits the schema is for executing to say.
 pub(super) struct Document {
     pub(super) parsed: ExecutableDocument,
+    /// What its operations cost.
+    bills: Bills,
     /// Whether fields may be left out by `@skip` and `@include`, or what else directives do.
     pub(super) has_directives: bool,
 }
 
 impl Documents {
-    pub(super) fn new() -> Self {
+    /// None yet, of a schema in GraphQL's schema language.
+    pub(super) fn new(sdl: &str, limits: Limits) -> Result<Self, parser::Error> {
         let weigh = |text: &String, _: &Arc<Document>| {
             u32::try_from(text.len().saturating_mul(BYTES_PARSED)).unwrap_or(u32::MAX)
         };
-        Self(Cache::builder().max_capacity(BYTES_MAX).weigher(weigh).build_with_hasher(RandomState::new()))
+        let known =
+            Cache::builder().max_capacity(BYTES_MAX).weigher(weigh).build_with_hasher(RandomState::new());
+        Ok(Self { known, prices: Arc::new(Prices::new(sdl)?), limits })
     }
 
-    /// The request's document, which it is also given; `None` where it is none, as executing will say.
-    pub(super) fn parse(&self, request: &mut Request) -> Option<Arc<Document>> {
-        if let Some(known) = self.0.get(request.query.as_str()) {
-            request.set_parsed_query(known.parsed.clone());
-            return Some(known);
+    /// The document of a text, or why there is none, or none that is executed.
+    pub(super) fn parse(&self, text: &str) -> Result<Arc<Document>, ServerError> {
+        // One that is too long is not among them.
+        if let Some(known) = self.known.get(text) {
+            return Ok(known);
         }
-        let parsed = request.parsed_query().ok()?.clone();
-        let has_directives = request.query.contains('@');
-        let document = Arc::new(Document { parsed, has_directives });
-        self.0.insert(request.query.clone(), Arc::clone(&document));
-        Some(document)
+        scan(text, &self.limits)?;
+        let document = Arc::new(self.measured(parse_query(text)?, text.contains('@'))?);
+        self.known.insert(text.to_owned(), Arc::clone(&document));
+        Ok(document)
+    }
+
+    fn measured(&self, parsed: ExecutableDocument, has_directives: bool) -> Result<Document, Refusal> {
+        check_size(&parsed, &self.limits)?;
+        let bills = Bills::new(&parsed, &self.prices, &self.limits)?;
+        Ok(Document { parsed, bills, has_directives })
+    }
+}
+
+impl Document {
+    /// Refuses the request's operation if it costs too much.
+    pub(super) fn check(&self, request: &Request, limits: &Limits) -> Result<(), Refusal> {
+        self.bills.check(request.operation_name.as_deref(), &request.variables, limits)
     }
 }

@@ -76,12 +76,32 @@ impl From<Fault> for Error {
 
 const BAD_USER_INPUT: &str = "BAD_USER_INPUT";
 
-/// Gives every error a code: those that have none are the library's own, about the document itself.
-pub(super) fn with_codes(errors: &mut [ServerError]) {
+/// How many errors about a document are told; a document of nothing but mistakes could have thousands.
+const DOCUMENT_ERRORS_MAX: usize = 5;
+/// The longest message, in bytes: the library quotes what it cannot read, which may be all that was sent.
+const MESSAGE_BYTES_MAX: usize = 400;
+
+/// Gives every error a code, and the answer an end: those errors that have no code are the library's own, about the
+/// document itself.
+pub(super) fn finish_errors(errors: &mut Vec<ServerError>) {
+    if errors.len() > DOCUMENT_ERRORS_MAX && errors.iter().all(|error| error.path.is_empty()) {
+        let more = errors.len() - DOCUMENT_ERRORS_MAX;
+        errors.truncate(DOCUMENT_ERRORS_MAX);
+        errors.push(ServerError::new(format!("{more} more errors are left out"), None));
+    }
     for error in errors {
+        shorten(&mut error.message);
         let extensions = error.extensions.get_or_insert_with(ErrorExtensionValues::default);
         if extensions.get("code").is_none() {
             extensions.set("code", BAD_USER_INPUT);
         }
+    }
+}
+
+/// Cuts a message that is too long.
+pub(super) fn shorten(message: &mut String) {
+    if message.len() > MESSAGE_BYTES_MAX {
+        message.truncate(message.floor_char_boundary(MESSAGE_BYTES_MAX));
+        message.push('…');
     }
 }

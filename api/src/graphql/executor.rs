@@ -4,18 +4,19 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use async_graphql::parser::types::OperationType;
-use async_graphql::{Data, Name, Request, Response, parser};
+use async_graphql::{Data, Name, Request, Response, ServerError, parser};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use tracing::Instrument;
 
 use super::documents::{Document, Documents};
-use super::error::with_codes;
+use super::error::finish_errors;
 use super::scope::Scope;
 use super::shape::Shapes;
 use super::{Schema, schema};
 use crate::app::App;
-use crate::telemetry::Operation;
+use crate::limits::Limits;
+use crate::telemetry::Operation as Asked;
 use crate::telemetry::metrics::OperationKind;
 
 /// The schema over the app.
@@ -24,14 +25,29 @@ pub(super) struct Executor {
     schema: Schema,
     shapes: Arc<Shapes>,
     documents: Documents,
+    limits: Limits,
     app: Arc<App>,
 }
 
+/// A request whose document was parsed and is within the limits.
+pub(super) struct Operation {
+    request: Request,
+    pub(super) document: Arc<Document>,
+}
+
+impl Operation {
+    /// The name of the operation that is asked for, where the document has several.
+    pub(super) fn name(&self) -> Option<&str> {
+        self.request.operation_name.as_deref()
+    }
+}
+
 impl Executor {
-    pub(super) fn new(app: Arc<App>) -> Result<Self, parser::Error> {
+    pub(super) fn new(app: Arc<App>, limits: Limits) -> Result<Self, parser::Error> {
         let schema = schema();
-        let shapes = Arc::new(Shapes::new(&schema.sdl())?);
-        Ok(Self { schema, shapes, documents: Documents::new(), app })
+        let sdl = schema.sdl();
+        let (shapes, documents) = (Arc::new(Shapes::new(&sdl)?), Documents::new(&sdl, limits)?);
+        Ok(Self { schema, shapes, documents, limits, app })
     }
 
     /// The service.
@@ -39,59 +55,31 @@ impl Executor {
         &self.app
     }
 
-    /// What shapes the answers to a request, and what operation it asks for, if that can be told. The first is told
-    /// whether the resolvers ran without a pause: then they finished in the order of the query, and what none of them
-    /// failed to answer has its shape already.
-    fn finisher(
-        &self,
-        request: &mut Request,
-    ) -> (impl Fn(Response, bool) -> Response + Send + use<>, Option<Operation>) {
-        let shapes = Arc::clone(&self.shapes);
-        let document = self.documents.parse(request);
-        let operation = request.operation_name.clone();
-        let asked = document.as_ref().and_then(|document| asked(document, operation.as_deref()));
-        let finish = move |mut response: Response, in_order: bool| {
-            if let Some(document) = &document {
-                let has_shape = in_order && response.errors.is_empty() && !document.has_directives;
-                if !has_shape {
-                    shapes.restore(&document.parsed, operation.as_deref(), &mut response);
-                } else if cfg!(debug_assertions) {
-                    let as_it_is = response.data.to_string();
-                    shapes.restore(&document.parsed, operation.as_deref(), &mut response);
-                    debug_assert_eq!(response.data.to_string(), as_it_is, "it did not have its shape");
-                }
-            }
-            with_codes(&mut response.errors);
-            response
-        };
-        (finish, asked)
+    /// What clients may ask for.
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limits
     }
-}
 
-/// The operation of a document that this name, or none, asks for.
-fn asked(document: &Document, name: Option<&str>) -> Option<Operation> {
-    let mut operations = document.parsed.operations.iter();
-    let (name, operation) = match name {
-        Some(wanted) => operations.find(|(name, _)| name.is_some_and(|name| name == wanted))?,
-        None => operations.next()?,
-    };
-    let kind = match operation.node.ty {
-        OperationType::Query => OperationKind::Query,
-        OperationType::Mutation => OperationKind::Mutation,
-        OperationType::Subscription => OperationKind::Subscription,
-    };
-    Some(Operation::new(kind, name.map(Name::as_str)))
-}
+    /// Reads a request's document and refuses it if it asks for too much. Nothing is executed before this.
+    pub(super) fn prepare(&self, mut request: Request) -> Result<Operation, Response> {
+        let prepared = self.documents.parse(&request.query).and_then(|document| {
+            document.check(&request, &self.limits)?;
+            Ok(document)
+        });
+        match prepared {
+            Ok(document) => {
+                request.set_parsed_query(document.parsed.clone());
+                Ok(Operation { request, document })
+            }
+            Err(error) => Err(refused(error)),
+        }
+    }
 
-fn span(operation: Option<&Operation>) -> tracing::Span {
-    operation.map_or_else(tracing::Span::none, Operation::span)
-}
-
-impl async_graphql::Executor for Executor {
     /// Runs a query or a mutation.
-    async fn execute(&self, mut request: Request) -> Response {
+    pub(super) async fn execute(&self, Operation { request, document }: Operation) -> Response {
         let begun = Instant::now();
-        let (finish, operation) = self.finisher(&mut request);
+        let operation = asked(&document, request.operation_name.as_deref());
+        let finish = self.finisher(document, &request);
         let (scope, loads) = Scope::once(Arc::clone(&self.app));
         let execution = loads.drive(self.schema.execute(request.data(scope)));
         let (response, paused) = execution.instrument(span(operation.as_ref())).await;
@@ -103,16 +91,16 @@ impl async_graphql::Executor for Executor {
     }
 
     /// Runs a subscription; a query or a mutation too, which is answered once.
-    fn execute_stream(
+    pub(super) fn execute_stream(
         &self,
-        mut request: Request,
-        session: Option<Arc<Data>>,
+        Operation { request, document }: Operation,
+        session: Arc<Data>,
     ) -> BoxStream<'static, Response> {
         let begun = Instant::now();
-        let (finish, mut operation) = self.finisher(&mut request);
+        let mut operation = asked(&document, request.operation_name.as_deref());
+        let finish = self.finisher(document, &request);
         let (scope, loads) = Scope::ongoing(Arc::clone(&self.app));
-        let answers =
-            self.schema.execute_stream_with_session_data(request.data(scope), session.unwrap_or_default());
+        let answers = self.schema.execute_stream_with_session_data(request.data(scope), session);
         loads.drive_all(answers.map(move |answer| {
             let answer = finish(answer, false);
             // It goes on; how long its first answer takes is what can be compared.
@@ -122,4 +110,53 @@ impl async_graphql::Executor for Executor {
             answer
         }))
     }
+
+    /// What shapes the answers to a request. It is told whether the resolvers ran without a pause: then they
+    /// finished in the order of the query, and what none of them failed to answer has its shape already.
+    fn finisher(
+        &self,
+        document: Arc<Document>,
+        request: &Request,
+    ) -> impl Fn(Response, bool) -> Response + Send + use<> {
+        let shapes = Arc::clone(&self.shapes);
+        let operation = request.operation_name.clone();
+        move |mut response, in_order| {
+            let has_shape = in_order && response.errors.is_empty() && !document.has_directives;
+            if !has_shape {
+                shapes.restore(&document.parsed, operation.as_deref(), &mut response);
+            } else if cfg!(debug_assertions) {
+                let as_it_is = response.data.to_string();
+                shapes.restore(&document.parsed, operation.as_deref(), &mut response);
+                debug_assert_eq!(response.data.to_string(), as_it_is, "it did not have its shape");
+            }
+            finish_errors(&mut response.errors);
+            response
+        }
+    }
+}
+
+/// The answer to a request that is not executed.
+fn refused(error: ServerError) -> Response {
+    let mut response = Response::from_errors(vec![error]);
+    finish_errors(&mut response.errors);
+    response
+}
+
+/// The operation of a document that this name, or none, asks for.
+fn asked(document: &Document, name: Option<&str>) -> Option<Asked> {
+    let mut operations = document.parsed.operations.iter();
+    let (name, operation) = match name {
+        Some(wanted) => operations.find(|(name, _)| name.is_some_and(|name| name == wanted))?,
+        None => operations.next()?,
+    };
+    let kind = match operation.node.ty {
+        OperationType::Query => OperationKind::Query,
+        OperationType::Mutation => OperationKind::Mutation,
+        OperationType::Subscription => OperationKind::Subscription,
+    };
+    Some(Asked::new(kind, name.map(Name::as_str)))
+}
+
+fn span(operation: Option<&Asked>) -> tracing::Span {
+    operation.map_or_else(tracing::Span::none, Asked::span)
 }

@@ -5,9 +5,11 @@
 //! `application/graphql-response+json`, in which a request that cannot be executed is a 400, and
 //! `application/json`, in which it is a 200.
 
-use async_graphql::parser::types::{ExecutableDocument, OperationType};
-use async_graphql::{Executor as _, Request, Response, ServerError, Value, Variables};
-use axum::body::Bytes;
+use std::sync::Arc;
+
+use async_graphql::parser::types::OperationType;
+use async_graphql::{Request, Response, ServerError, Value, Variables};
+use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::http::header::{ACCEPT, ALLOW, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
@@ -15,9 +17,24 @@ use axum::response::{IntoResponse, Response as HttpResponse};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::error::with_codes;
-use super::executor::Executor;
-use super::socket::Socket;
+use super::body;
+use super::error::finish_errors;
+use super::executor::{Executor, Operation};
+use super::limits::Measure;
+use super::socket::{Socket, Sockets};
+
+/// What `/graphql` is served from.
+pub(super) struct Endpoint {
+    pub(super) executor: Executor,
+    pub(super) sockets: Sockets,
+}
+
+impl Endpoint {
+    pub(super) fn new(executor: Executor) -> Self {
+        let sockets = Sockets::new(executor.limits().sockets);
+        Self { executor, sockets }
+    }
+}
 
 /// The two media types of an answer.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -26,10 +43,10 @@ enum MediaType {
     Json,
 }
 
-/// What a client sends, in a JSON body or in a query string.
+/// What a client sends: in a JSON body, in a query string, or over a WebSocket.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Parameters {
+pub(super) struct Parameters {
     query: String,
     operation_name: Option<String>,
     variables: Option<Variables>,
@@ -38,15 +55,36 @@ struct Parameters {
 }
 
 /// `POST /graphql` with a JSON body.
-pub(super) async fn post(State(executor): State<Executor>, headers: HeaderMap, body: Bytes) -> HttpResponse {
+pub(super) async fn post(
+    State(endpoint): State<Arc<Endpoint>>,
+    headers: HeaderMap,
+    body: Body,
+) -> HttpResponse {
+    let executor = &endpoint.executor;
     let Some(media_type) = MediaType::accepted(&headers) else { return not_acceptable() };
     if !is_json(&headers) {
         let message = "a POST carries JSON: send it with the header content-type: application/json";
         return refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, media_type, message);
     }
+    let body = match body::read(body, executor.limits()).await {
+        Ok(body) => body,
+        Err(unread) => return refusal(unread.status(), media_type, &unread.to_string()),
+    };
+    if body.trim_ascii_start().starts_with(b"[") {
+        let message =
+            "a batch of requests is not accepted: send each by itself, or ask for all of it in one document";
+        return refusal(StatusCode::BAD_REQUEST, media_type, message);
+    }
+    if let Err(refused) = Measure::Values.check(body::values(&body), executor.limits().json_values) {
+        return media_type.refuse(StatusCode::BAD_REQUEST, refused.into());
+    }
     match serde_json::from_slice::<Parameters>(&body) {
         Ok(parameters) => {
-            let response = executor.execute(parameters.into_request()).await;
+            drop(body);
+            let response = match executor.prepare(parameters.into_request()) {
+                Ok(operation) => executor.execute(operation).await,
+                Err(refused) => refused,
+            };
             media_type.answer(&response)
         }
         Err(error) => {
@@ -60,34 +98,36 @@ pub(super) async fn post(State(executor): State<Executor>, headers: HeaderMap, b
 
 /// `GET /graphql?query=…`, for queries; as the start of a WebSocket, for subscriptions.
 pub(super) async fn get(
-    State(executor): State<Executor>,
+    State(endpoint): State<Arc<Endpoint>>,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
     socket: Option<Socket>,
 ) -> HttpResponse {
     if let Some(socket) = socket {
-        return socket.serve(executor);
+        return socket.serve(endpoint);
     }
     let Some(media_type) = MediaType::accepted(&headers) else { return not_acceptable() };
     let parameters = match Parameters::from_query_string(query.as_deref().unwrap_or_default()) {
         Ok(parameters) => parameters,
         Err(message) => return refusal(StatusCode::BAD_REQUEST, media_type, &message),
     };
-    let mut request = parameters.into_request();
-    let name = request.operation_name.clone();
-    let only_queries = request.parsed_query().is_ok_and(|document| !is_query(document, name.as_deref()));
-    if only_queries {
+    let operation = match endpoint.executor.prepare(parameters.into_request()) {
+        Ok(operation) => operation,
+        Err(refused) => return media_type.answer(&refused),
+    };
+    if !is_query(&operation) {
         let message = "GET runs queries only: send this operation by POST";
         let mut response = refusal(StatusCode::METHOD_NOT_ALLOWED, media_type, message);
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
         return response;
     }
-    media_type.answer(&executor.execute(request).await)
+    media_type.answer(&endpoint.executor.execute(operation).await)
 }
 
 /// Whether the operation that would run is a query. One that cannot be found is: executing says so.
-fn is_query(document: &ExecutableDocument, name: Option<&str>) -> bool {
-    let mut operations = document.operations.iter();
+fn is_query(operation: &Operation) -> bool {
+    let name = operation.name();
+    let mut operations = operation.document.parsed.operations.iter();
     operations.all(|(found, operation)| {
         let would_run = name.is_none() || found.map(async_graphql::Name::as_str) == name;
         !would_run || operation.node.ty == OperationType::Query
@@ -110,7 +150,7 @@ impl Parameters {
         Ok(Self { query, operation_name, variables, _extensions: extensions })
     }
 
-    fn into_request(self) -> Request {
+    pub(super) fn into_request(self) -> Request {
         let request = Request::new(self.query).variables(self.variables.unwrap_or_default());
         match self.operation_name {
             Some(name) => request.operation_name(name),
@@ -151,15 +191,18 @@ impl MediaType {
     }
 
     fn answer(self, response: &Response) -> HttpResponse {
-        // Errors without a path concern the request: nothing was executed, and there is no data to speak of.
-        let refused = response.data == Value::Null
-            && !response.errors.is_empty()
-            && response.errors.iter().all(|error| error.path.is_empty());
-        if refused {
+        if is_refusal(response) {
             let status = if self == Self::GraphqlResponse { StatusCode::BAD_REQUEST } else { StatusCode::OK };
             return self.body(status, &serde_json::json!({ "errors": response.errors }));
         }
         self.body(StatusCode::OK, response)
+    }
+
+    /// The answer to a request that is not executed.
+    fn refuse(self, status: StatusCode, error: ServerError) -> HttpResponse {
+        let mut errors = vec![error];
+        finish_errors(&mut errors);
+        self.body(status, &serde_json::json!({ "errors": errors }))
     }
 
     fn body(self, status: StatusCode, body: &impl serde::Serialize) -> HttpResponse {
@@ -177,6 +220,14 @@ impl MediaType {
     }
 }
 
+/// Whether a response says that a request was not executed. Errors without a path concern the request, and then there
+/// is no data to speak of.
+pub(super) fn is_refusal(response: &Response) -> bool {
+    response.data == Value::Null
+        && !response.errors.is_empty()
+        && response.errors.iter().all(|error| error.path.is_empty())
+}
+
 fn is_json(headers: &HeaderMap) -> bool {
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let name = content_type.split(';').next().unwrap_or_default().trim();
@@ -184,13 +235,29 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 fn refusal(status: StatusCode, media_type: MediaType, message: &str) -> HttpResponse {
-    let mut errors = [ServerError::new(message, None)];
-    with_codes(&mut errors);
-    media_type.body(status, &serde_json::json!({ "errors": errors }))
+    media_type.refuse(status, ServerError::new(message, None))
 }
 
 fn not_acceptable() -> HttpResponse {
     let message =
         "the answer comes as application/graphql-response+json or application/json; Accept names neither";
     refusal(StatusCode::NOT_ACCEPTABLE, MediaType::Json, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn any_query_string_is_read_or_refused(
+            text in "\\PC*|((query|variables|extensions|operationName)=[{}\":0-9a-z%,\\[\\]&+]{0,20}&?){0,4}"
+        ) {
+            if let Err(message) = Parameters::from_query_string(&text) {
+                prop_assert!(["query", "variables", "extensions", "the parameter"].iter().any(|name| message.starts_with(name)));
+            }
+        }
+    }
 }

@@ -5,6 +5,7 @@
 //! DataLoader of the request's scope, so that a request costs a fixed number of statements.
 
 mod assignment;
+mod body;
 mod breakdown;
 mod documents;
 mod dpu;
@@ -15,6 +16,7 @@ mod executor;
 mod history;
 mod http;
 mod id;
+mod limits;
 mod mutation;
 mod page;
 mod query;
@@ -33,16 +35,15 @@ use axum::Router;
 use axum::routing::get;
 
 use crate::app::App;
-
-/// How deep a query may nest. The introspection query of common clients is 13 deep.
-const DEPTH_MAX: usize = 20;
+use crate::limits::Limits;
 
 /// Everything that can be asked.
 type Schema = async_graphql::Schema<query::Query, mutation::Mutation, subscription::Subscription>;
 
 fn schema() -> Schema {
+    // What a document may ask for is decided before it gets here, by `limits`; the library's own limits walk it first.
     Schema::build(query::Query, mutation::Mutation::default(), subscription::Subscription)
-        .limit_depth(DEPTH_MAX)
+        .limit_recursive_depth(usize::MAX)
         .finish()
 }
 
@@ -54,13 +55,14 @@ pub fn sdl() -> String {
     sdl
 }
 
-/// `/graphql`.
+/// `/graphql`, within the limits.
 ///
 /// # Panics
 ///
 /// If the schema, which is part of the program, cannot be parsed; a test builds it.
 #[expect(clippy::expect_used, reason = "a start-up invariant, and every test that starts a server checks it")]
-pub fn router(app: Arc<App>) -> Router {
-    let executor = executor::Executor::new(app).expect("the schema is well-formed");
-    Router::new().route("/graphql", get(http::get).post(http::post)).with_state(executor)
+pub fn router(app: Arc<App>, limits: Limits) -> Router {
+    let executor = executor::Executor::new(app, limits).expect("the schema is well-formed");
+    let endpoint = Arc::new(http::Endpoint::new(executor));
+    Router::new().route("/graphql", get(http::get).post(http::post)).with_state(endpoint)
 }

@@ -15,9 +15,9 @@ use super::space::Space;
 use crate::ids::{Kind, PublicIds};
 
 /// How many entries a page has unless `first` says otherwise.
-const PAGE_DEFAULT: usize = 100;
+pub(super) const PAGE_DEFAULT: u32 = 100;
 /// How many entries a page can have.
-const PAGE_MAX: usize = 500;
+pub(super) const PAGE_MAX: u32 = 500;
 
 /// One page of a list.
 #[derive(SimpleObject)]
@@ -94,8 +94,8 @@ pub(super) struct PageArguments {
 impl PageArguments {
     /// How many entries the page has at most.
     pub(super) fn size(&self) -> Result<usize> {
-        let Some(first) = self.first else { return Ok(PAGE_DEFAULT) };
-        let size = usize::try_from(first).ok().filter(|size| *size <= PAGE_MAX);
+        let Some(first) = self.first else { return Ok(PAGE_DEFAULT as usize) };
+        let size = usize::try_from(first).ok().filter(|size| *size <= PAGE_MAX as usize);
         size.ok_or_else(|| Fault::BadInput(format!("first: {first} is not a number from 0 to {PAGE_MAX}")))
     }
 

@@ -51,17 +51,21 @@ impl Shapes {
         let chosen = named.find(|(name, _)| operation.is_none() || name.map(Name::as_str) == operation);
         let (Some((_, chosen)), Value::Object(_)) = (chosen, &response.data) else { return };
         let OperationDefinition { ty, selection_set, .. } = &chosen.node;
-        let root = match ty {
-            OperationType::Query => "Query",
-            OperationType::Mutation => "Mutation",
-            OperationType::Subscription => "Subscription",
-        };
         if let Value::Object(fields) = std::mem::take(&mut response.data) {
             let failed = response.errors.iter().map(|error| error.path.iter().map(step).collect()).collect();
             let mut walk = Walk { types: &self.objects, document, failed, path: String::new() };
             response.data =
-                walk.object(root, &[&selection_set.node], fields).map_or(Value::Null, Value::Object);
+                walk.object(root(*ty), &[&selection_set.node], fields).map_or(Value::Null, Value::Object);
         }
+    }
+}
+
+/// The type whose fields an operation selects.
+pub(super) fn root(ty: OperationType) -> &'static str {
+    match ty {
+        OperationType::Query => "Query",
+        OperationType::Mutation => "Mutation",
+        OperationType::Subscription => "Subscription",
     }
 }
 

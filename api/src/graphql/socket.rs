@@ -1,22 +1,56 @@
-//! Subscriptions, over a WebSocket that speaks `graphql-transport-ws`.
+//! Operations over a WebSocket that speaks `graphql-transport-ws`: subscriptions as a rule.
+//!
+//! A connection holds one message at a time, whatever its client does: answers are computed when the last one was
+//! sent, and messages are read when there is nothing to send. Who does not read, or is gone without a word, loses the
+//! connection after a while. async-graphql's own implementation has none of these limits, and breaks the protocol where
+//! clients do: it knows no time limit for `connection_init`, and accepts an id twice.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
 
-use async_graphql_axum::{GraphQLProtocol, GraphQLWebSocket};
+use async_graphql::{Data, Response as Answer};
+use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
 use axum::extract::{FromRequestParts, OptionalFromRequestParts, WebSocketUpgrade};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::{AbortHandle, Abortable, BoxStream, SelectAll, StreamExt, once, select_all};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, timeout};
 
+use super::error::{finish_errors, shorten};
 use super::executor::Executor;
+use super::http::{Endpoint, Parameters, is_refusal};
+use super::limits::Measure;
+use crate::limits::seconds;
 use crate::telemetry::this_request;
 
 /// The only protocol that is spoken. The older one, `graphql-ws`, has had no maintainer since 2020.
 const PROTOCOL: &str = "graphql-transport-ws";
+/// How much is read from a connection at a time; most messages are shorter, and there is one buffer a connection.
+const READ_BYTES: usize = 4 << 10;
+/// How long a reason for closing may be in a close frame.
+const REASON_BYTES_MAX: usize = 123;
+/// How long a client is given to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// How many WebSockets there may be.
+pub(super) struct Sockets(Arc<Semaphore>);
+
+impl Sockets {
+    pub(super) fn new(number: u32) -> Self {
+        Self(Arc::new(Semaphore::new(number as usize)))
+    }
+}
 
 /// A request to open a WebSocket.
-pub(super) struct Socket(Result<(WebSocketUpgrade, GraphQLProtocol), Response>);
+pub(super) struct Socket(Result<WebSocketUpgrade, Response>);
 
 impl<S: Send + Sync> OptionalFromRequestParts<S> for Socket {
     type Rejection = Infallible;
@@ -33,33 +67,315 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for Socket {
             let message = format!("only the WebSocket protocol {PROTOCOL} is spoken here");
             return Ok(Some(Self(Err((StatusCode::BAD_REQUEST, message).into_response()))));
         }
-        // Whatever else is offered is not spoken, and must not be chosen.
-        parts.headers.insert(header::SEC_WEBSOCKET_PROTOCOL, header::HeaderValue::from_static(PROTOCOL));
         let upgrade = WebSocketUpgrade::from_request_parts(parts, state).await;
-        let protocol = GraphQLProtocol::from_request_parts(parts, state).await;
-        Ok(Some(Self(match (upgrade, protocol) {
-            (Ok(upgrade), Ok(protocol)) => Ok((upgrade, protocol)),
-            (Err(refused), _) => Err(refused.into_response()),
-            (_, Err(refused)) => Err(refused.into_response()),
-        })))
+        Ok(Some(Self(upgrade.map_err(IntoResponse::into_response))))
     }
 }
 
 impl Socket {
-    /// Serves subscriptions until the client goes or the server stops.
-    pub(super) fn serve(self, executor: Executor) -> Response {
-        let (upgrade, protocol) = match self.0 {
-            Ok(opened) => opened,
+    /// Serves operations until the client goes or the server stops.
+    pub(super) fn serve(self, endpoint: Arc<Endpoint>) -> Response {
+        let upgrade = match self.0 {
+            Ok(upgrade) => upgrade,
             Err(refused) => return refused,
         };
+        let Ok(place) = Arc::clone(&endpoint.sockets.0).try_acquire_owned() else {
+            let message = "as many WebSockets are open as are accepted: try again later";
+            return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "10")], message).into_response();
+        };
+        let bytes_max = endpoint.executor.limits().socket_bytes as usize;
         let request = this_request();
-        upgrade.protocols([PROTOCOL]).on_upgrade(move |socket| {
-            request.goes_on(async move {
-                let app = executor.app().clone();
-                let (sink, messages) = socket.split();
-                let until_stopped = messages.take_until(Box::pin(async move { app.feed().stopped().await }));
-                GraphQLWebSocket::new_with_pair(sink, until_stopped, executor, protocol).serve().await;
-            })
-        })
+        upgrade
+            .protocols([PROTOCOL])
+            .read_buffer_size(READ_BYTES)
+            .write_buffer_size(0)
+            .max_message_size(bytes_max)
+            .max_frame_size(bytes_max)
+            .on_upgrade(move |socket| request.goes_on(Session::new(endpoint, place).run(socket)))
     }
+}
+
+/// What a client says.
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum FromClient {
+    ConnectionInit {
+        #[serde(default)]
+        payload: Option<Map<String, Value>>,
+    },
+    Ping {},
+    Pong {},
+    Subscribe {
+        id: String,
+        payload: Parameters,
+    },
+    Complete {
+        id: String,
+    },
+}
+
+/// What it is told.
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum ToClient<'a> {
+    ConnectionAck,
+    Pong,
+    Next { id: &'a str, payload: &'a Answer },
+    Error { id: &'a str, payload: &'a [async_graphql::ServerError] },
+    Complete { id: &'a str },
+}
+
+/// Why a connection ends.
+enum End {
+    /// It is closed, with a code and a reason.
+    Close(u16, Cow<'static, str>),
+    /// It is gone, or nobody is there to be told.
+    Gone,
+}
+
+impl End {
+    fn close(code: u16, reason: impl Into<Cow<'static, str>>) -> Self {
+        Self::Close(code, reason.into())
+    }
+}
+
+/// Lets a client in by what it says when it connects: what its operations find in their context, or why the connection
+/// is closed. Everybody is let in.
+async fn admit(_endpoint: &Endpoint, _payload: Map<String, Value>) -> Result<Data, End> {
+    Ok(Data::default())
+}
+
+/// One connection.
+struct Session {
+    endpoint: Arc<Endpoint>,
+    /// What operations find in their context, once the client was let in.
+    admitted: Option<Arc<Data>>,
+    /// The answers to all operations that go on, each with its id, and `None` after its last.
+    answers: SelectAll<BoxStream<'static, (Arc<str>, Option<Answer>)>>,
+    /// How to end each of them.
+    running: HashMap<Arc<str>, AbortHandle>,
+    /// Resolves when the server stops.
+    stopping: BoxFuture<'static, ()>,
+    since: Instant,
+    /// When something came last.
+    heard: Instant,
+    _place: OwnedSemaphorePermit,
+}
+
+/// What happens next.
+enum Event {
+    Came(Option<Result<Message, axum::Error>>),
+    Answered(Arc<str>, Option<Answer>),
+    Tick,
+    Stopping,
+}
+
+impl Session {
+    fn new(endpoint: Arc<Endpoint>, place: OwnedSemaphorePermit) -> Self {
+        let (now, app) = (Instant::now(), Arc::clone(endpoint.executor.app()));
+        Self {
+            endpoint,
+            admitted: None,
+            answers: select_all([]),
+            running: HashMap::new(),
+            stopping: Box::pin(async move { app.feed().stopped().await }),
+            since: now,
+            heard: now,
+            _place: place,
+        }
+    }
+
+    async fn run(mut self, mut socket: WebSocket) {
+        if let End::Close(code, mut reason) = self.serve(&mut socket).await {
+            // No operation goes on while the client says goodbye. The app does: the server has not stopped before that.
+            self.answers.clear();
+            let length = reason.floor_char_boundary(REASON_BYTES_MAX);
+            reason.to_mut().truncate(length);
+            let goodbye = async {
+                socket
+                    .send(Message::Close(Some(CloseFrame { code, reason: reason.as_ref().into() })))
+                    .await?;
+                while socket.recv().await.transpose()?.is_some() {}
+                Ok::<_, axum::Error>(())
+            };
+            timeout(GOODBYE, goodbye).await.ok();
+        }
+    }
+
+    async fn serve(&mut self, socket: &mut WebSocket) -> End {
+        let mut ticks = self.ticks();
+        loop {
+            let event = tokio::select! {
+                () = &mut self.stopping => Event::Stopping,
+                message = socket.recv() => Event::Came(message),
+                Some((id, answer)) = self.answers.next() => Event::Answered(id, answer),
+                _ = ticks.tick() => Event::Tick,
+            };
+            let handled = match event {
+                Event::Came(message) => {
+                    self.heard = Instant::now();
+                    match message {
+                        Some(Ok(message)) => self.hear(socket, message).await,
+                        Some(Err(error)) => Err(unreadable(&error)),
+                        None => Err(End::Gone),
+                    }
+                }
+                Event::Answered(id, answer) => self.answer(socket, &id, answer).await,
+                Event::Tick => self.tick(socket).await,
+                Event::Stopping => Err(End::close(close_code::AWAY, "the server is stopping")),
+            };
+            if let Err(end) = handled {
+                return end;
+            }
+        }
+    }
+
+    fn executor(&self) -> &Executor {
+        &self.endpoint.executor
+    }
+
+    /// Often enough to see that a client is late.
+    fn ticks(&self) -> Interval {
+        let limits = self.executor().limits();
+        let often = limits.socket_init_timeout_s.min(limits.socket_timeout_s.div_ceil(2));
+        let mut ticks = interval(seconds(often));
+        ticks.reset();
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        ticks
+    }
+
+    /// Looks whether the client is late, and asks one that has been silent for a sign of life.
+    async fn tick(&mut self, socket: &mut WebSocket) -> Result<(), End> {
+        let limits = self.executor().limits();
+        if self.admitted.is_none() && self.since.elapsed() >= seconds(limits.socket_init_timeout_s) {
+            return Err(End::close(4408, "Connection initialisation timeout"));
+        }
+        let silent = self.heard.elapsed();
+        if silent >= seconds(limits.socket_timeout_s) {
+            return Err(End::close(close_code::POLICY, "nothing came for too long"));
+        }
+        if silent >= seconds(limits.socket_timeout_s) / 3 {
+            self.send(socket, Message::Ping("".into())).await?;
+        }
+        Ok(())
+    }
+
+    /// Does what a message asks for.
+    async fn hear(&mut self, socket: &mut WebSocket, message: Message) -> Result<(), End> {
+        let text = match message {
+            Message::Text(text) => text,
+            Message::Binary(_) => return Err(End::close(4400, "messages are text, not binary")),
+            // The library answers pings, and what ends the connection.
+            Message::Ping(_) | Message::Pong(_) => return Ok(()),
+            Message::Close(_) => return Err(End::Gone),
+        };
+        let message = serde_json::from_str(&text).map_err(|error| {
+            let mut reason = format!("this is no message of {PROTOCOL}: {error}");
+            shorten(&mut reason);
+            End::close(4400, reason)
+        })?;
+        drop(text);
+        match message {
+            FromClient::ConnectionInit { payload } => {
+                if self.admitted.is_some() {
+                    return Err(End::close(4429, "Too many initialisation requests"));
+                }
+                self.admitted = Some(Arc::new(admit(&self.endpoint, payload.unwrap_or_default()).await?));
+                self.tell(socket, &ToClient::ConnectionAck).await
+            }
+            FromClient::Ping {} => self.tell(socket, &ToClient::Pong).await,
+            FromClient::Pong {} => Ok(()),
+            FromClient::Subscribe { id, payload } => self.subscribe(socket, id.into(), payload).await,
+            FromClient::Complete { id } => {
+                self.end(&id);
+                Ok(())
+            }
+        }
+    }
+
+    /// Begins an operation.
+    async fn subscribe(
+        &mut self,
+        socket: &mut WebSocket,
+        id: Arc<str>,
+        payload: Parameters,
+    ) -> Result<(), End> {
+        let Some(data) = self.admitted.clone() else { return Err(End::close(4401, "Unauthorized")) };
+        if self.running.contains_key(&id) {
+            return Err(End::close(4409, format!("Subscriber for {id} already exists")));
+        }
+        let operations = self.running.len() as u64 + 1;
+        if let Err(refused) =
+            Measure::Operations.check(operations, self.executor().limits().socket_subscriptions)
+        {
+            let mut errors = vec![refused.into()];
+            finish_errors(&mut errors);
+            return self.tell(socket, &ToClient::Error { id: &id, payload: &errors }).await;
+        }
+        let operation = match self.executor().prepare(payload.into_request()) {
+            Ok(operation) => operation,
+            Err(refused) => {
+                return self.tell(socket, &ToClient::Error { id: &id, payload: &refused.errors }).await;
+            }
+        };
+        let answers = self.executor().execute_stream(operation, data).map(Some).chain(once(async { None }));
+        let (handle, registration) = AbortHandle::new_pair();
+        self.running.insert(Arc::clone(&id), handle);
+        let answers = answers.map(move |answer| (Arc::clone(&id), answer));
+        self.answers.push(Abortable::new(answers, registration).boxed());
+        Ok(())
+    }
+
+    /// Passes an answer on.
+    async fn answer(&mut self, socket: &mut WebSocket, id: &str, answer: Option<Answer>) -> Result<(), End> {
+        match answer {
+            Some(refused) if is_refusal(&refused) => {
+                self.end(id);
+                self.tell(socket, &ToClient::Error { id, payload: &refused.errors }).await
+            }
+            Some(answer) => self.tell(socket, &ToClient::Next { id, payload: &answer }).await,
+            None => {
+                self.end(id);
+                self.tell(socket, &ToClient::Complete { id }).await
+            }
+        }
+    }
+
+    /// Ends an operation; it answers no more.
+    fn end(&mut self, id: &str) {
+        if let Some(running) = self.running.remove(id) {
+            running.abort();
+        }
+    }
+
+    async fn tell(&mut self, socket: &mut WebSocket, message: &ToClient<'_>) -> Result<(), End> {
+        let text = serde_json::to_string(message).map_err(|error| {
+            tracing::error!(%error, "an answer could not be written as JSON");
+            End::close(close_code::ERROR, "an answer could not be written")
+        })?;
+        self.send(socket, Message::text(text)).await
+    }
+
+    /// Sends a message; who does not read it in time is given up.
+    async fn send(&mut self, socket: &mut WebSocket, message: Message) -> Result<(), End> {
+        let write_timeout = seconds(self.executor().limits().write_timeout_s);
+        tokio::select! {
+            biased;
+            sent = timeout(write_timeout, socket.send(message)) => match sent {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(_)) | Err(_) => Err(End::Gone),
+            },
+            // Half of a message may be on its way: nothing can be said after it.
+            () = &mut self.stopping => Err(End::Gone),
+        }
+    }
+}
+
+/// What a client is told of a message that could not be read.
+fn unreadable(error: &axum::Error) -> End {
+    // The library's own error type is not at hand.
+    if error.to_string().starts_with("Space limit exceeded") {
+        return End::close(close_code::SIZE, "the message is longer than is accepted");
+    }
+    End::Gone
 }

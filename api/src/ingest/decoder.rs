@@ -422,7 +422,39 @@ mod tests {
         }
     }
 
+    /// Bytes that look somewhat like events, and others.
+    fn bytes() -> impl Strategy<Value = Vec<u8>> {
+        let looks = "(\\{\"(timestamp|direction|dpu_id|seq|ts)\": ?(\"[0-9TZ:.+-]{0,30}\"|-?[0-9]{1,20}|null|\\[\\])[,}\n]){0,6}";
+        prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..300),
+            looks.prop_map(String::into_bytes),
+            // Events of which a byte is wrong.
+            (0..EVENT.len(), any::<u8>()).prop_map(|(place, byte)| {
+                let mut bytes = EVENT.as_bytes().to_vec();
+                bytes[place] = byte;
+                bytes
+            }),
+        ]
+    }
+
     proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(body in bytes(), piece in 1_usize..99) {
+            for format in [Format::Json, Format::Ndjson, Format::Csv] {
+                prop_assert_eq!(decode(format, &body, piece), decode(format, &body, 1000));
+            }
+        }
+
+        #[test]
+        fn each_line_gives_an_event_or_a_rejection(lines in prop::collection::vec(bytes(), 1..5), piece in 1_usize..99) {
+            let body = lines.join(&b'\n');
+            let blank = |line: &&[u8]| line.iter().all(u8::is_ascii_whitespace);
+            let expected = body.split(|byte| *byte == b'\n').filter(|line| !blank(line)).count();
+            let (entries, error) = decode(Format::Ndjson, &body, piece);
+            prop_assert_eq!(entries.len(), expected);
+            prop_assert_eq!(error.is_some(), expected == 0, "{:?}", error);
+        }
+
         #[test]
         fn pieces_make_no_difference(body in "[\\[\\]{},:\"\n a1.e\\\\-]{0,60}", piece in 1_usize..9) {
             for format in [Format::Json, Format::Ndjson, Format::Csv] {

@@ -30,3 +30,28 @@ impl Query {
         self.instant(name)?.ok_or(RestError::Missing { name })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn any_query_string_is_read_or_refused(text in "\\PC*|([a-z]{0,2}[=&%+;0-9a-fA-FtsTZ:.-]{0,9}){0,9}") {
+            let query = Query::new(Some(text));
+            query.get("ts");
+            if let Err(error) = query.instant("ts") {
+                prop_assert!(error.to_string().starts_with("ts: "));
+            }
+        }
+
+        #[test]
+        fn a_value_comes_back_as_it_was_written(value in any::<String>(), before in any::<String>()) {
+            let mut query = form_urlencoded::Serializer::new(String::new());
+            query.append_pair("ts", &before).append_pair("other", &before).append_pair("ts", &value);
+            prop_assert_eq!(Query::new(Some(query.finish())).get("ts"), Some(value));
+        }
+    }
+}

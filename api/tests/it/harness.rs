@@ -1,6 +1,7 @@
 //! A service to test: an app over a fresh database, its routes, and a clock that stands still.
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -13,7 +14,8 @@ use api::floor_plan::changes::assignment::{self, NewAssignment};
 use api::floor_plan::changes::dpu::{self, NewDpu};
 use api::floor_plan::changes::space::{self, NewSpace};
 use api::ids::PublicIds;
-use api::server;
+use api::limits::Limits;
+use api::server::{self, Connections};
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
@@ -26,10 +28,10 @@ use sea_orm::{ActiveModelTrait, ConnectionTrait, DatabaseBackend, EntityTrait, S
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, oneshot};
 use tokio::task::JoinHandle;
-use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 use tower::ServiceExt;
 
@@ -66,6 +68,7 @@ pub(crate) use on_both;
 pub(crate) struct Service {
     pub(crate) app: Arc<App>,
     pub(crate) url: String,
+    limits: Limits,
     router: Router,
     recording: JoinHandle<()>,
     now_ms: Arc<AtomicI64>,
@@ -145,19 +148,28 @@ pub(crate) fn say_once(line: &str) {
 
 impl Service {
     pub(crate) async fn on_sqlite() -> Self {
-        Self::start(Empty::on_sqlite()).await
+        Self::within(Limits::default()).await
+    }
+
+    /// On SQLite, with other limits than those that hold unless somebody says otherwise.
+    pub(crate) async fn within(limits: Limits) -> Self {
+        Self::start(Empty::on_sqlite(), limits).await
     }
 
     pub(crate) async fn on_postgres() -> Option<Self> {
-        Some(Self::start(Empty::on_postgres().await?).await)
+        Some(Self::start(Empty::on_postgres().await?, Limits::default()).await)
     }
 
-    async fn start(empty: Empty) -> Self {
-        Self::start_with(empty, PublicIds::plain(), PoolConfig::default()).await
+    async fn start(empty: Empty, limits: Limits) -> Self {
+        Self::begin(empty, PublicIds::plain(), PoolConfig::default(), limits).await
     }
 
     /// The same, with rows called by these ids, and a pool that waits for so long.
-    pub(crate) async fn start_with(Empty { url, storage }: Empty, ids: PublicIds, pool: PoolConfig) -> Self {
+    pub(crate) async fn start_with(empty: Empty, ids: PublicIds, pool: PoolConfig) -> Self {
+        Self::begin(empty, ids, pool, Limits::default()).await
+    }
+
+    async fn begin(Empty { url, storage }: Empty, ids: PublicIds, pool: PoolConfig, limits: Limits) -> Self {
         let mut database = Database::connect_with(&url, pool).await.unwrap();
         database.migrate().await.unwrap();
         let statements = Arc::new(AtomicUsize::new(0));
@@ -170,8 +182,8 @@ impl Service {
         let clock = Clock::from_fn(move || Instant::from_ms(shown.load(Ordering::SeqCst)));
         let (app, recording) = App::start_with_ids(database, clock, CACHE_BYTES, ids);
         app.coherence.begins().await;
-        let router = server::router(Arc::clone(&app));
-        Self { app, url, router, recording, now_ms, statements, storage }
+        let router = server::router(Arc::clone(&app), &limits);
+        Self { app, url, limits, router, recording, now_ms, statements, storage }
     }
 
     /// Checks that the tallies equal the events and digests, stops the service and removes the database.
@@ -213,16 +225,35 @@ impl Service {
         socket
     }
 
-    /// The same before the handshake of its protocol.
-    pub(crate) async fn raw_socket(&self) -> Socket {
+    /// Serves on a port of its own for as long as the handle is not aborted.
+    pub(crate) async fn listen(&self) -> (SocketAddr, JoinHandle<()>) {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let router = self.router.clone();
-        let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        let mut request = format!("ws://{address}/graphql").into_client_request().unwrap();
-        request.headers_mut().insert("sec-websocket-protocol", "graphql-transport-ws".parse().unwrap());
-        let (stream, _) = tokio_tungstenite::connect_async(request).await.unwrap();
-        Socket { stream, server }
+        let (router, connections) = (self.router.clone(), Connections::new(&self.limits));
+        let serving = async move { connections.accept(listener, router, std::future::pending()).await };
+        (address, tokio::spawn(serving))
+    }
+
+    /// Serves on a port of its own until the sender says to stop, as the binary does. Says then how it stopped.
+    pub(crate) async fn serve(self) -> (SocketAddr, oneshot::Sender<()>, JoinHandle<server::Stopped>, Empty) {
+        let Self { app, url, limits, router, recording, storage, .. } = self;
+        drop(router);
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopping) = oneshot::channel();
+        let serving = async move {
+            let stopping = async { stopping.await.unwrap() };
+            server::serve(listener, app, recording, &limits, stopping).await
+        };
+        (address, stop, tokio::spawn(serving), Empty { url, storage })
+    }
+
+    /// The same before the handshake of its protocol.
+    pub(crate) async fn raw_socket(&self) -> Socket {
+        let (address, server) = self.listen().await;
+        let mut socket = Socket::to(address).await.unwrap();
+        socket.server = Some(server);
+        socket
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
@@ -333,10 +364,18 @@ impl Service {
 /// A WebSocket to a server that ends with it.
 pub(crate) struct Socket {
     stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
-    server: JoinHandle<()>,
+    server: Option<JoinHandle<()>>,
 }
 
 impl Socket {
+    /// A WebSocket to a server that somebody else started.
+    pub(crate) async fn to(address: SocketAddr) -> Result<Self, tungstenite::Error> {
+        let mut request = format!("ws://{address}/graphql").into_client_request().unwrap();
+        request.headers_mut().insert("sec-websocket-protocol", "graphql-transport-ws".parse().unwrap());
+        let (stream, _) = tokio_tungstenite::connect_async(request).await?;
+        Ok(Self { stream, server: None })
+    }
+
     pub(crate) async fn send(&mut self, message: Value) {
         self.stream.send(Message::text(message.to_string())).await.unwrap();
     }
@@ -353,7 +392,9 @@ impl Socket {
             match next.await.expect("no message came") {
                 Some(Ok(Message::Text(text))) => return Some(serde_json::from_str(text.as_str()).unwrap()),
                 Some(Ok(Message::Close(frame))) => {
-                    return frame.map(|frame| json!({ "close": u16::from(frame.code) }));
+                    return frame.map(
+                        |frame| json!({ "close": u16::from(frame.code), "reason": frame.reason.as_str() }),
+                    );
                 }
                 Some(Ok(_)) => {}
                 Some(Err(_)) | None => return None,
@@ -378,7 +419,9 @@ impl Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        self.server.abort();
+        if let Some(server) = &self.server {
+            server.abort();
+        }
     }
 }
 

@@ -14,6 +14,7 @@ mod graphql;
 mod harness;
 mod ids;
 mod ingest;
+mod limits;
 mod live;
 mod migrations;
 mod mqtt;

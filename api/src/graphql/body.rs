@@ -1,0 +1,120 @@
+//! The body of a request, read whole: not more of it than is accepted, and not for longer.
+
+use std::time::Duration;
+
+use axum::body::{Body, BodyDataStream, Bytes, HttpBody as _};
+use axum::http::StatusCode;
+use futures::StreamExt;
+
+use crate::limits::{Limits, seconds};
+
+/// Bodies that are shorter are not looked through for the number of their values: they cannot have too many to keep.
+const SHORT_BYTES: usize = 64 << 10;
+/// How much of a body that was refused is still taken from its sender, who may read the answer only afterwards.
+const DRAINED_BYTES_MAX: usize = 32 << 20;
+/// For how long.
+const DRAINED_FOR: Duration = Duration::from_secs(2);
+
+/// Why a body was not read to its end.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unread {
+    /// It is too long.
+    #[error("the body has more than {0} bytes, which are accepted at most")]
+    TooLong(u32),
+    /// It came too slowly.
+    #[error("the body did not come within {0} seconds")]
+    TooSlow(u32),
+    /// The connection failed.
+    #[error("the body breaks off")]
+    BreaksOff,
+}
+
+impl Unread {
+    pub(super) fn status(&self) -> StatusCode {
+        match self {
+            Self::TooLong(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
+            Self::BreaksOff => StatusCode::BAD_REQUEST,
+        }
+    }
+}
+
+/// The body.
+pub(super) async fn read(body: Body, limits: &Limits) -> Result<Bytes, Unread> {
+    let mut chunks = body.into_data_stream();
+    let within = seconds(limits.body_timeout_s);
+    let read = match tokio::time::timeout(within, collect(&mut chunks, limits.body_bytes)).await {
+        Ok(read) => read,
+        Err(_) => Err(Unread::TooSlow(limits.body_timeout_s)),
+    };
+    if let Err(Unread::TooLong(_)) = read {
+        tokio::spawn(tokio::time::timeout(DRAINED_FOR, drain(chunks)));
+    }
+    read
+}
+
+async fn collect(chunks: &mut BodyDataStream, bytes_max: u32) -> Result<Bytes, Unread> {
+    let announced = chunks.size_hint().lower();
+    if announced > bytes_max.into() {
+        return Err(Unread::TooLong(bytes_max));
+    }
+    // As a rule it comes in one piece, which is then not copied.
+    let (mut first, mut whole) = (Bytes::new(), Vec::new());
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|_| Unread::BreaksOff)?;
+        if first.len().max(whole.len()) + chunk.len() > bytes_max as usize {
+            return Err(Unread::TooLong(bytes_max));
+        }
+        if first.is_empty() {
+            first = chunk;
+        } else {
+            if whole.is_empty() {
+                whole.extend_from_slice(&first);
+            }
+            whole.extend_from_slice(&chunk);
+        }
+    }
+    Ok(if whole.is_empty() { first } else { whole.into() })
+}
+
+async fn drain(mut chunks: BodyDataStream) {
+    let mut drained = 0;
+    while drained < DRAINED_BYTES_MAX
+        && let Some(Ok(chunk)) = chunks.next().await
+    {
+        drained += chunk.len();
+    }
+}
+
+/// How many values a JSON text has, at most; none where it is short. Each takes some seventy bytes once it is read,
+/// whereas two may do for its text.
+pub(super) fn values(json: &[u8]) -> u64 {
+    if json.len() < SHORT_BYTES {
+        return 0;
+    }
+    let (mut values, mut in_string, mut escaped) = (1, false, false);
+    for byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = in_string,
+            b'"' => in_string = !in_string,
+            b',' | b'[' | b'{' if !in_string => values += 1,
+            _ => {}
+        }
+    }
+    values
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_counted_where_they_could_be_many() {
+        let list = format!("[{}0]", "0,".repeat(SHORT_BYTES));
+        assert_eq!(values(list.as_bytes()), 2 + SHORT_BYTES as u64);
+        let text = format!("{{\"a\": \"{}\"}}", ",[{\\\"".repeat(SHORT_BYTES));
+        assert_eq!(values(text.as_bytes()), 2);
+        assert_eq!(values(b"[0, 0]"), 0);
+    }
+}

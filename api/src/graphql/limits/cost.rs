@@ -1,0 +1,324 @@
+//! What the operations of a document cost: computed when it is parsed, but for what depends on variables.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use async_graphql::parser::types::{ExecutableDocument, Field, OperationDefinition, Selection, SelectionSet};
+use async_graphql::{Name, Value as ConstValue, Variables};
+use async_graphql_value::Value;
+use entity::Instant;
+
+use super::prices::{Entries, FEW, Prices};
+use super::{Measure, Refusal};
+use crate::graphql::page::{PAGE_DEFAULT, PAGE_MAX};
+use crate::graphql::shape::root;
+use crate::limits::Limits;
+
+/// What a day of a history costs beside its buckets: its crossings are read.
+const HISTORY_DAY: u64 = 4;
+/// More buckets than this a history does not have.
+const BUCKETS_MAX: u64 = 10_000;
+const MINUTE_MS: u64 = 60_000;
+const DAY_MS: u64 = 24 * 60 * MINUTE_MS;
+
+/// What the operations of one document cost. No price is below one, so an operation that is cheap is answered briefly.
+#[derive(Debug)]
+pub(in crate::graphql) struct Bills(Vec<Bill>);
+
+/// What one operation costs.
+#[derive(Debug)]
+struct Bill {
+    operation: Option<Name>,
+    cost: Cost,
+    /// What its variables are unless they are given.
+    defaults: HashMap<Name, ConstValue>,
+}
+
+/// A cost: what is known, and what depends on variables.
+#[derive(Clone, Debug, Default)]
+struct Cost {
+    known: u64,
+    varying: Vec<Arc<Varying>>,
+}
+
+/// A part of a cost that is known once the variables are.
+#[derive(Debug)]
+struct Varying {
+    count: Count,
+    /// What each of so many costs.
+    each: Cost,
+}
+
+/// How many times something is answered, by a field's arguments.
+#[derive(Clone, Debug)]
+enum Count {
+    Fixed(u64),
+    Page(Argument),
+    FewOfPage(Argument),
+    Events(Argument),
+    Buckets(Stretch),
+    Days(Stretch),
+}
+
+/// The arguments of a stretch of time.
+#[derive(Clone, Debug)]
+struct Stretch {
+    start: Argument,
+    end: Argument,
+    interval: Argument,
+}
+
+/// An argument: its value, or the variable that holds it; null where it is not given.
+#[derive(Clone, Debug)]
+enum Argument {
+    Known(ConstValue),
+    Variable(Name),
+    /// A list of so many, with variables in it.
+    List(u64),
+}
+
+/// The variables of a request.
+struct Given<'a> {
+    variables: &'a Variables,
+    defaults: &'a HashMap<Name, ConstValue>,
+}
+
+impl Bills {
+    /// Works them out. The document must have passed [`check_size`](super::check_size()).
+    pub(in crate::graphql) fn new(
+        document: &ExecutableDocument,
+        prices: &Prices,
+        limits: &Limits,
+    ) -> Result<Self, Refusal> {
+        let mut clerk = Clerk { document, prices, limits, fragments: HashMap::new() };
+        let bills = document.operations.iter().map(|(name, operation)| {
+            let OperationDefinition { ty, variable_definitions, selection_set, .. } = &operation.node;
+            let defaults = variable_definitions.iter().filter_map(|definition| {
+                let default = definition.node.default_value.as_ref()?;
+                Some((definition.node.name.node.clone(), default.node.clone()))
+            });
+            let cost = clerk.cost(root(*ty), &selection_set.node)?;
+            Ok(Bill { operation: name.cloned(), cost, defaults: defaults.collect() })
+        });
+        Ok(Self(bills.collect::<Result<_, _>>()?))
+    }
+
+    /// Refuses an operation that costs too much with these variables. One that there is not is for executing to refuse.
+    pub(in crate::graphql) fn check(
+        &self,
+        operation: Option<&str>,
+        variables: &Variables,
+        limits: &Limits,
+    ) -> Result<(), Refusal> {
+        let chosen = |bill: &&Bill| operation.is_none() || bill.operation.as_deref() == operation;
+        let Some(Bill { cost, defaults, .. }) = self.0.iter().find(chosen) else { return Ok(()) };
+        Measure::Cost.check(cost.with(&Given { variables, defaults }, limits)?, limits.graphql_cost)
+    }
+}
+
+impl Cost {
+    fn add(&mut self, other: Self) {
+        self.known = self.known.saturating_add(other.known);
+        self.varying.extend(other.varying);
+    }
+
+    /// What it comes to with these variables.
+    fn with(&self, given: &Given<'_>, limits: &Limits) -> Result<u64, Refusal> {
+        self.varying.iter().try_fold(self.known, |sum, part| {
+            let (times, extra) = part.count.with(given, limits)?;
+            let each = part.each.with(given, limits)?;
+            Ok(sum.saturating_add(extra).saturating_add(times.saturating_mul(each)))
+        })
+    }
+}
+
+impl Count {
+    /// How many times, if no variable has a part in it.
+    fn known(&self, limits: &Limits) -> Option<Result<(u64, u64), Refusal>> {
+        let known = |argument: &Argument| !matches!(argument, Argument::Variable(_));
+        let is_known = match self {
+            Self::Fixed(_) => true,
+            Self::Page(argument) | Self::FewOfPage(argument) | Self::Events(argument) => known(argument),
+            Self::Buckets(Stretch { start, end, interval })
+            | Self::Days(Stretch { start, end, interval }) => known(start) && known(end) && known(interval),
+        };
+        let given = Given { variables: &Variables::default(), defaults: &HashMap::new() };
+        is_known.then(|| self.with(&given, limits))
+    }
+
+    /// How many times with these variables, and what it costs beside.
+    fn with(&self, given: &Given<'_>, limits: &Limits) -> Result<(u64, u64), Refusal> {
+        Ok(match self {
+            Self::Fixed(times) => (*times, 0),
+            Self::Page(first) => (first.page_size(given)?, 0),
+            Self::FewOfPage(first) => (first.page_size(given)?.min(FEW), 0),
+            Self::Events(events) => {
+                let events = events.length(given);
+                Measure::Events.check(events, limits.ingest_events)?;
+                (events, events)
+            }
+            Self::Buckets(stretch) => {
+                let ms = stretch.ms(given);
+                // The first and the last are cut short.
+                let buckets = ms.div_ceil(interval_ms(stretch.interval.word(given))).saturating_add(1);
+                (buckets.min(BUCKETS_MAX), (ms / DAY_MS).saturating_mul(HISTORY_DAY))
+            }
+            Self::Days(stretch) => ((stretch.ms(given) / DAY_MS).saturating_add(1), 0),
+        })
+    }
+}
+
+impl Stretch {
+    /// How long it is, in milliseconds; nothing where its ends cannot be read, as its resolver says.
+    fn ms(&self, given: &Given<'_>) -> u64 {
+        let instant = |argument: &Argument| argument.word(given).parse::<Instant>().ok();
+        let ms = instant(&self.start).zip(instant(&self.end)).map(|(start, end)| end.ms() - start.ms());
+        ms.and_then(|ms| u64::try_from(ms).ok()).unwrap_or_default()
+    }
+}
+
+impl Argument {
+    fn of(field: &Field, name: &str) -> Self {
+        match field.get_argument(name).map(|value| &value.node) {
+            None => Self::Known(ConstValue::Null),
+            Some(Value::Variable(variable)) => Self::Variable(variable.clone()),
+            Some(Value::List(items)) => Self::List(items.len() as u64),
+            Some(value) => Self::Known(value.clone().into_const().unwrap_or_default()),
+        }
+    }
+
+    /// Its value; `None` where a variable that is not given holds it.
+    fn value<'a>(&'a self, given: &'a Given<'_>) -> Option<&'a ConstValue> {
+        match self {
+            Self::Known(value) => Some(value),
+            Self::Variable(name) => given.variables.get(name).or_else(|| given.defaults.get(name)),
+            Self::List(_) => None,
+        }
+    }
+
+    /// How many entries a page has by this argument. What is no number its type refuses, and what is negative its
+    /// resolver.
+    fn page_size(&self, given: &Given<'_>) -> Result<u64, Refusal> {
+        let first = match self.value(given) {
+            Some(ConstValue::Number(number)) => number.as_u64(),
+            _ => None,
+        };
+        let first = first.unwrap_or(PAGE_DEFAULT.into());
+        Measure::First.check(first, PAGE_MAX)?;
+        Ok(first)
+    }
+
+    /// How many entries the list has; a single value is a list of one.
+    fn length(&self, given: &Given<'_>) -> u64 {
+        match (self, self.value(given)) {
+            (Self::List(length), _) => *length,
+            (_, Some(ConstValue::List(items))) => items.len() as u64,
+            (_, Some(ConstValue::Null) | None) => 0,
+            (_, Some(_)) => 1,
+        }
+    }
+
+    /// The text or the name that it is.
+    fn word<'a>(&'a self, given: &'a Given<'_>) -> &'a str {
+        match self.value(given) {
+            Some(ConstValue::String(text)) => text,
+            Some(ConstValue::Enum(name)) => name,
+            _ => "",
+        }
+    }
+}
+
+/// Works out costs, those of each fragment once.
+struct Clerk<'a> {
+    document: &'a ExecutableDocument,
+    prices: &'a Prices,
+    limits: &'a Limits,
+    fragments: HashMap<&'a Name, Cost>,
+}
+
+impl<'a> Clerk<'a> {
+    fn cost(&mut self, type_name: &str, selection: &'a SelectionSet) -> Result<Cost, Refusal> {
+        let mut cost = Cost::default();
+        for item in &selection.items {
+            cost.add(match &item.node {
+                Selection::Field(field) => self.field(type_name, &field.node)?,
+                Selection::InlineFragment(fragment) => {
+                    let condition = fragment.node.type_condition.as_ref();
+                    let type_name = condition.map_or(type_name, |condition| condition.node.on.node.as_str());
+                    self.cost(type_name, &fragment.node.selection_set.node)?
+                }
+                Selection::FragmentSpread(spread) => self.fragment(&spread.node.fragment_name.node)?,
+            });
+        }
+        Ok(cost)
+    }
+
+    fn fragment(&mut self, name: &'a Name) -> Result<Cost, Refusal> {
+        let Some(fragment) = self.document.fragments.get(name) else { return Ok(Cost::default()) };
+        if let Some(known) = self.fragments.get(name) {
+            return Ok(known.clone());
+        }
+        let type_name = fragment.node.type_condition.node.on.node.as_str();
+        let cost = self.cost(type_name, &fragment.node.selection_set.node)?;
+        self.fragments.insert(name, cost.clone());
+        Ok(cost)
+    }
+
+    /// A field costs one, and what is below it once for each entry; an entry that nothing is below costs one.
+    fn field(&mut self, type_name: &str, field: &'a Field) -> Result<Cost, Refusal> {
+        let (returns, entries) = self.prices.of(type_name, &field.name.node);
+        let mut each = self.cost(returns, &field.selection_set.node)?;
+        let count = Count::new(entries, field);
+        if field.selection_set.node.items.is_empty() && !matches!(entries, Entries::Fixed(1)) {
+            each.known += 1;
+        }
+        let mut cost = Cost { known: 1, varying: Vec::new() };
+        match count.known(self.limits).transpose()? {
+            Some((1, extra)) => {
+                cost.known += extra;
+                cost.add(each);
+            }
+            Some((times, extra)) => {
+                cost.known =
+                    cost.known.saturating_add(extra).saturating_add(times.saturating_mul(each.known));
+                if !each.varying.is_empty() {
+                    each.known = 0;
+                    cost.varying.push(Arc::new(Varying { count: Count::Fixed(times), each }));
+                }
+            }
+            None => cost.varying.push(Arc::new(Varying { count, each })),
+        }
+        Ok(cost)
+    }
+}
+
+impl Count {
+    fn new(entries: Entries, field: &Field) -> Self {
+        let argument = |name| Argument::of(field, name);
+        let stretch =
+            || Stretch { start: argument("start"), end: argument("end"), interval: argument("interval") };
+        match entries {
+            Entries::Fixed(times) => Self::Fixed(times),
+            Entries::Page => Self::Page(argument("first")),
+            Entries::FewOfPage => Self::FewOfPage(argument("first")),
+            Entries::Events => Self::Events(argument("events")),
+            Entries::Buckets => Self::Buckets(stretch()),
+            Entries::Days => Self::Days(stretch()),
+        }
+    }
+}
+
+/// How long a bucket is at least, in milliseconds, by the name of its interval.
+fn interval_ms(name: &str) -> u64 {
+    match name {
+        "MINUTE" => MINUTE_MS,
+        "FIVE_MINUTES" => 5 * MINUTE_MS,
+        "FIFTEEN_MINUTES" => 15 * MINUTE_MS,
+        "THIRTY_MINUTES" => 30 * MINUTE_MS,
+        "HOUR" => 60 * MINUTE_MS,
+        "WEEK" => 7 * DAY_MS,
+        "MONTH" => 28 * DAY_MS,
+        // A day; what is no interval validating refuses.
+        _ => DAY_MS,
+    }
+}

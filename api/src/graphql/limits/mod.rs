@@ -1,0 +1,127 @@
+//! What a GraphQL document may ask for. Everything here is decided before the document is validated, and so before
+//! any resolver runs.
+//!
+//! async-graphql looks at depth and complexity only after it has walked a document with its fragments written out,
+//! which a few hundred bytes can make take for ever, and it parses whatever it is given. So three looks come first,
+//! each bounded by the one before it: one pass over the text ([`scan`](self::scan())), before it is parsed; one over
+//! the parsed document, each fragment once ([`check_size`]); and what each operation costs ([`Bills`]), of which only
+//! what depends on variables is left for when a request brings them. A document's verdict is kept with it.
+
+mod cost;
+mod prices;
+mod scan;
+mod size;
+
+use std::fmt;
+
+use async_graphql::{ErrorExtensionValues, Name, ServerError};
+
+pub(super) use self::cost::Bills;
+pub(super) use self::prices::Prices;
+pub(super) use self::scan::scan;
+pub(super) use self::size::check_size;
+
+/// The code of an error that says a limit was passed.
+const TOO_COMPLEX: &str = "TOO_COMPLEX";
+
+/// Why a document is not executed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// It has more of something than is accepted.
+    Excess {
+        /// Of what.
+        measure: Measure,
+        /// How much it has.
+        found: u64,
+        /// How much is accepted.
+        accepted: u32,
+    },
+    /// It nests deeper than is accepted.
+    Depth {
+        /// How deep it may nest.
+        accepted: u32,
+    },
+    /// A fragment contains itself, so that it has no end.
+    Cycle(Name),
+}
+
+/// What is limited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Measure {
+    /// The length of the text.
+    Bytes,
+    /// The tokens of the text.
+    Tokens,
+    /// Brackets of all kinds, open at a time.
+    Brackets,
+    /// Fields answered under other names.
+    Aliases,
+    /// Directives.
+    Directives,
+    /// Fields and spreads, once fragments are written out.
+    Selections,
+    /// What an operation costs.
+    Cost,
+    /// Entries of a page.
+    First,
+    /// Events handed over together.
+    Events,
+    /// Values of a request's JSON.
+    Values,
+    /// Operations over one WebSocket.
+    Operations,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Excess { measure, found, accepted } => {
+                let said = match measure {
+                    Measure::Bytes => format!("the document has {found} bytes"),
+                    Measure::Tokens => format!("the document has {found} tokens"),
+                    Measure::Brackets => format!("the document nests {found} brackets in each other"),
+                    Measure::Aliases => format!("the document has {found} aliases"),
+                    Measure::Directives => format!("the document has {found} directives"),
+                    Measure::Selections => {
+                        format!("the document has {found} selections once its fragments are written out")
+                    }
+                    Measure::Cost => {
+                        format!("the operation costs {found}, about as many fields as its answer can have")
+                    }
+                    Measure::First => {
+                        return write!(formatter, "first: {found} is not a number from 0 to {accepted}");
+                    }
+                    Measure::Events => format!("events: there are {found} of them"),
+                    Measure::Values => format!("the request has {found} values"),
+                    Measure::Operations => format!("{found} operations would run over this connection"),
+                };
+                write!(formatter, "{said}; at most {accepted} are accepted")
+            }
+            Self::Depth { accepted } => write!(
+                formatter,
+                "the document nests fields and fragments more than {accepted} deep; at most {accepted} are accepted"
+            ),
+            Self::Cycle(fragment) => {
+                write!(formatter, "the fragment {:.40?} contains itself; fragments end", fragment.as_str())
+            }
+        }
+    }
+}
+
+impl From<Refusal> for ServerError {
+    fn from(refusal: Refusal) -> Self {
+        let mut error = Self::new(refusal.to_string(), None);
+        // A cycle is a mistake in the document, whatever its size.
+        if !matches!(refusal, Refusal::Cycle(_)) {
+            error.extensions.get_or_insert_with(ErrorExtensionValues::default).set("code", TOO_COMPLEX);
+        }
+        error
+    }
+}
+
+impl Measure {
+    /// Refuses more than is accepted.
+    pub(super) fn check(self, found: u64, accepted: u32) -> Result<(), Refusal> {
+        if found > accepted.into() { Err(Refusal::Excess { measure: self, found, accepted }) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,149 @@
+//! One pass over the text of a document, before anything parses it.
+
+use super::{Measure, Refusal};
+use crate::limits::Limits;
+
+/// How many brackets may be open at a time: twice what the parser can follow of selections, so that a deep document
+/// cannot use up the stack of the thread that parses it.
+const BRACKETS_MAX: u32 = 128;
+
+/// What a text is made of.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Lexemes {
+    tokens: u64,
+    brackets: u64,
+    aliases: u64,
+    directives: u64,
+}
+
+/// Refuses a text that is too long, or has too many tokens, open brackets, aliases or directives. It need not be
+/// well-formed: the parser says so later.
+pub(in crate::graphql) fn scan(text: &str, limits: &Limits) -> Result<(), Refusal> {
+    Measure::Bytes.check(text.len() as u64, limits.graphql_bytes)?;
+    let Lexemes { tokens, brackets, aliases, directives } = Lexemes::of(text.as_bytes());
+    Measure::Brackets.check(brackets, BRACKETS_MAX)?;
+    Measure::Directives.check(directives, limits.graphql_directives)?;
+    Measure::Aliases.check(aliases, limits.graphql_aliases)?;
+    Measure::Tokens.check(tokens, limits.graphql_tokens)
+}
+
+impl Lexemes {
+    /// Counts them. Where the text is not well-formed it rather counts too many.
+    fn of(text: &[u8]) -> Self {
+        let mut lexemes = Self::default();
+        let (mut at, mut open, mut parentheses) = (0, 0_u64, 0_u64);
+        while let Some(&byte) = text.get(at) {
+            at += match byte {
+                b' ' | b',' | b'\t' | b'\n' | b'\r' | 0xEF | 0xBB | 0xBF => {
+                    at += 1;
+                    continue;
+                }
+                b'#' => {
+                    at += comment(&text[at..]);
+                    continue;
+                }
+                b'"' => string(&text[at..]),
+                b'.' if text[at..].starts_with(b"...") => 3,
+                byte if is_word(byte) => text[at..].iter().take_while(|byte| is_word(**byte)).count(),
+                _ => 1,
+            };
+            lexemes.tokens += 1;
+            match byte {
+                b'{' | b'[' | b'(' => {
+                    open += 1;
+                    parentheses += u64::from(byte == b'(');
+                    lexemes.brackets = lexemes.brackets.max(open);
+                }
+                b'}' | b']' | b')' => {
+                    open = open.saturating_sub(1);
+                    parentheses = parentheses.saturating_sub(u64::from(byte == b')'));
+                }
+                b'@' => lexemes.directives += 1,
+                // Within parentheses a colon is an argument's, an object's or a variable's.
+                b':' if parentheses == 0 => lexemes.aliases += 1,
+                _ => {}
+            }
+        }
+        lexemes
+    }
+}
+
+/// Whether the byte belongs to a name or a number.
+fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_'
+}
+
+/// How long the comment is that the text begins with.
+fn comment(text: &[u8]) -> usize {
+    text.iter().position(|byte| matches!(byte, b'\n' | b'\r')).unwrap_or(text.len())
+}
+
+/// How long the string is that the text begins with; its quote alone where it does not end.
+fn string(text: &[u8]) -> usize {
+    if text.starts_with(b"\"\"\"") {
+        let mut at = 3;
+        while at < text.len() {
+            if text[at..].starts_with(b"\\\"\"\"") {
+                at += 4;
+            } else if text[at..].starts_with(b"\"\"\"") {
+                return at + 3;
+            } else {
+                at += 1;
+            }
+        }
+        // The parser, too, then reads an empty string.
+        return 2;
+    }
+    let mut at = 1;
+    loop {
+        match text.get(at) {
+            Some(b'"') => return at + 1,
+            Some(b'\\') => at += 2,
+            Some(b'\n' | b'\r') | None => return 1,
+            Some(_) => at += 1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn counted(text: &str) -> (u64, u64, u64, u64) {
+        let Lexemes { tokens, brackets, aliases, directives } = Lexemes::of(text.as_bytes());
+        (tokens, brackets, aliases, directives)
+    }
+
+    #[test]
+    fn tokens_brackets_aliases_and_directives_are_counted() {
+        assert_eq!(counted(""), (0, 0, 0, 0));
+        assert_eq!(counted("{ a }"), (3, 1, 0, 0));
+        assert_eq!(counted("\u{feff}{ a: b(c: {d: [1, -2.5e3]}) @skip(if: $x) ...F }"), (30, 4, 1, 1));
+        assert_eq!(counted("query Q($a: [Int!]! = 1) @d { x: y z: y }"), (24, 2, 2, 1));
+    }
+
+    #[test]
+    fn what_stands_in_strings_and_comments_is_not() {
+        assert_eq!(counted("{ a(b: \"@@ {{ \\\" x: y\") # @ : {{{\n }"), (8, 2, 0, 0));
+        assert_eq!(counted("{ a(b: \"\"\"@ \" \\\"\"\" {\n\"\"\") }"), (8, 2, 0, 0));
+        assert_eq!(counted("{ a(b: \"\") }"), (8, 2, 0, 0));
+    }
+
+    #[test]
+    fn a_string_without_an_end_hides_nothing() {
+        assert_eq!(counted("\" @a @b").3, 2);
+        assert_eq!(counted("\"\"\" @a @b").3, 2);
+        assert_eq!(counted("\"\n@a \"@b").3, 2);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_counted(text in "\\PC*|[{}()\\[\\]\"\\\\#\n@:.a ]{0,200}") {
+            let lexemes = Lexemes::of(text.as_bytes());
+            prop_assert!(lexemes.tokens <= text.len() as u64);
+            prop_assert!(lexemes.aliases + lexemes.directives + lexemes.brackets <= lexemes.tokens);
+        }
+    }
+}

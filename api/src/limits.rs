@@ -1,0 +1,184 @@
+//! How much a client may ask for, and how long it may take over it.
+//!
+//! One place holds every limit that whoever runs the server can set; the modules that keep to them are handed the
+//! whole. What is a property of the interface, such as the largest page, is not here.
+
+use std::time::Duration;
+
+use clap::value_parser;
+
+/// Limits on what clients send. Each is at least 1: a limit cannot be turned off, only set high.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::Args)]
+#[command(next_help_heading = "Limits")]
+pub struct Limits {
+    /// The longest GraphQL document, in bytes of its text
+    #[arg(long, env = "GRAPHQL_BYTES", value_name = "BYTES", default_value_t = DEFAULT.graphql_bytes,
+        value_parser = value_parser!(u32).range(1..=BYTES_MAX))]
+    pub graphql_bytes: u32,
+    /// The most tokens in a GraphQL document: names, values, brackets and signs
+    #[arg(long, env = "GRAPHQL_TOKENS", value_name = "NUMBER", default_value_t = DEFAULT.graphql_tokens,
+        value_parser = value_parser!(u32).range(1..))]
+    pub graphql_tokens: u32,
+    /// How deep the fields and fragments of a GraphQL document may nest; clients' introspection is 18 deep
+    #[arg(long, env = "GRAPHQL_DEPTH", value_name = "NUMBER", default_value_t = DEFAULT.graphql_depth,
+        value_parser = value_parser!(u32).range(1..=DEPTH_MAX))]
+    pub graphql_depth: u32,
+    /// The most aliases in a GraphQL document
+    #[arg(long, env = "GRAPHQL_ALIASES", value_name = "NUMBER", default_value_t = DEFAULT.graphql_aliases,
+        value_parser = value_parser!(u32).range(1..))]
+    pub graphql_aliases: u32,
+    /// The most directives in a GraphQL document
+    #[arg(long, env = "GRAPHQL_DIRECTIVES", value_name = "NUMBER", default_value_t = DEFAULT.graphql_directives,
+        value_parser = value_parser!(u32).range(1..))]
+    pub graphql_directives: u32,
+    /// The most selections in a GraphQL document once its fragments are written out wherever they are spread
+    #[arg(long, env = "GRAPHQL_SELECTIONS", value_name = "NUMBER", default_value_t = DEFAULT.graphql_selections,
+        value_parser = value_parser!(u32).range(1..))]
+    pub graphql_selections: u32,
+    /// What a GraphQL operation may cost: about as many fields as its answer can have
+    #[arg(long, env = "GRAPHQL_COST", value_name = "NUMBER", default_value_t = DEFAULT.graphql_cost,
+        value_parser = value_parser!(u32).range(1..))]
+    pub graphql_cost: u32,
+    /// The most events in one mutation `ingest`; `POST /events` takes any number
+    #[arg(long, env = "INGEST_EVENTS", value_name = "NUMBER", default_value_t = DEFAULT.ingest_events,
+        value_parser = value_parser!(u32).range(1..))]
+    pub ingest_events: u32,
+    /// The most values (numbers, texts, lists, objects) in the JSON of a GraphQL request
+    #[arg(long, env = "JSON_VALUES", value_name = "NUMBER", default_value_t = DEFAULT.json_values,
+        value_parser = value_parser!(u32).range(1..))]
+    pub json_values: u32,
+    /// The largest request body, in bytes; `POST /events` streams bodies of any length
+    #[arg(long, env = "BODY_BYTES", value_name = "BYTES", default_value_t = DEFAULT.body_bytes,
+        value_parser = value_parser!(u32).range(1..=BYTES_MAX))]
+    pub body_bytes: u32,
+    /// How long a client may take to send a request's body, in seconds; not `POST /events`
+    #[arg(long = "body-timeout", env = "BODY_TIMEOUT", value_name = "SECONDS", default_value_t = DEFAULT.body_timeout_s,
+        value_parser = value_parser!(u32).range(1..=SECONDS_MAX))]
+    pub body_timeout_s: u32,
+    /// How long a client may take to send a request's head, in seconds
+    #[arg(long = "header-timeout", env = "HEADER_TIMEOUT", value_name = "SECONDS", default_value_t = DEFAULT.header_timeout_s,
+        value_parser = value_parser!(u32).range(1..=SECONDS_MAX))]
+    pub header_timeout_s: u32,
+    /// How long a connection may be without a request, in seconds
+    #[arg(long = "idle-timeout", env = "IDLE_TIMEOUT", value_name = "SECONDS", default_value_t = DEFAULT.idle_timeout_s,
+        value_parser = value_parser!(u32).range(1..=SECONDS_MAX))]
+    pub idle_timeout_s: u32,
+    /// How long a client may read nothing of an answer that it is sent, in seconds
+    #[arg(long = "write-timeout", env = "WRITE_TIMEOUT", value_name = "SECONDS", default_value_t = DEFAULT.write_timeout_s,
+        value_parser = value_parser!(u32).range(1..=SECONDS_MAX))]
+    pub write_timeout_s: u32,
+    /// The most connections at a time; further ones wait
+    #[arg(long, env = "CONNECTIONS", value_name = "NUMBER", default_value_t = DEFAULT.connections,
+        value_parser = value_parser!(u32).range(1..=CONNECTIONS_MAX))]
+    pub connections: u32,
+    /// The most WebSockets at a time; further ones are refused
+    #[arg(long, env = "SOCKETS", value_name = "NUMBER", default_value_t = DEFAULT.sockets,
+        value_parser = value_parser!(u32).range(1..=CONNECTIONS_MAX))]
+    pub sockets: u32,
+    /// The most operations at a time over one WebSocket, subscriptions as a rule
+    #[arg(long, env = "SOCKET_SUBSCRIPTIONS", value_name = "NUMBER", default_value_t = DEFAULT.socket_subscriptions,
+        value_parser = value_parser!(u32).range(1..))]
+    pub socket_subscriptions: u32,
+    /// The longest message over a WebSocket, in bytes
+    #[arg(long, env = "SOCKET_BYTES", value_name = "BYTES", default_value_t = DEFAULT.socket_bytes,
+        value_parser = value_parser!(u32).range(1..=BYTES_MAX))]
+    pub socket_bytes: u32,
+    /// How long a client may take to send `connection_init`, in seconds
+    #[arg(long = "socket-init-timeout", env = "SOCKET_INIT_TIMEOUT", value_name = "SECONDS",
+        default_value_t = DEFAULT.socket_init_timeout_s, value_parser = value_parser!(u32).range(1..=SECONDS_MAX))]
+    pub socket_init_timeout_s: u32,
+    /// How long nothing may come over a WebSocket, answers to pings included, in seconds
+    #[arg(long = "socket-timeout", env = "SOCKET_TIMEOUT", value_name = "SECONDS", default_value_t = DEFAULT.socket_timeout_s,
+        value_parser = value_parser!(u32).range(2..=SECONDS_MAX))]
+    pub socket_timeout_s: u32,
+    /// How long requests may go on after the server was told to stop, in seconds; then they are dropped
+    #[arg(long = "stop-timeout", env = "STOP_TIMEOUT", value_name = "SECONDS", default_value_t = DEFAULT.stop_timeout_s,
+        value_parser = value_parser!(u32).range(1..=SECONDS_MAX))]
+    pub stop_timeout_s: u32,
+}
+
+/// A whole body or document is in memory at a time: 64 MiB.
+const BYTES_MAX: i64 = 64 << 20;
+/// How deep the parser can read selections.
+const DEPTH_MAX: i64 = 60;
+/// More than a machine has file descriptors.
+const CONNECTIONS_MAX: i64 = 1_000_000;
+/// A day.
+const SECONDS_MAX: i64 = 86_400;
+
+const DEFAULT: Limits = Limits {
+    graphql_bytes: 64 << 10,
+    graphql_tokens: 5_000,
+    graphql_depth: 24,
+    graphql_aliases: 200,
+    graphql_directives: 50,
+    graphql_selections: 2_000,
+    graphql_cost: 100_000,
+    ingest_events: 10_000,
+    json_values: 100_000,
+    body_bytes: 2 << 20,
+    body_timeout_s: 30,
+    header_timeout_s: 10,
+    idle_timeout_s: 75,
+    write_timeout_s: 30,
+    connections: 10_000,
+    sockets: 5_000,
+    socket_subscriptions: 100,
+    socket_bytes: 128 << 10,
+    socket_init_timeout_s: 10,
+    socket_timeout_s: 60,
+    stop_timeout_s: 10,
+};
+
+impl Default for Limits {
+    fn default() -> Self {
+        DEFAULT
+    }
+}
+
+/// So many seconds.
+pub fn seconds(number: u32) -> Duration {
+    Duration::from_secs(number.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args, Command, FromArgMatches};
+
+    use super::*;
+
+    fn parsed(arguments: &[&str]) -> Result<Limits, String> {
+        let command = Limits::augment_args(Command::new("headcount").no_binary_name(true));
+        let matches = command.try_get_matches_from(arguments).map_err(|error| error.to_string())?;
+        Limits::from_arg_matches(&matches).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_is_not_said_is_the_default() {
+        let said = parsed(&["--graphql-depth", "9", "--stop-timeout=3"]);
+        assert_eq!(said, Ok(Limits { graphql_depth: 9, stop_timeout_s: 3, ..Limits::default() }));
+    }
+
+    #[test]
+    fn a_value_that_is_not_accepted_is_refused_with_the_name_of_its_flag() {
+        for argument in Limits::augment_args(Command::new("")).get_arguments() {
+            let flag = format!("--{}", argument.get_long().unwrap());
+            for value in ["0", "-1", "1.5", "many", "", "99999999999"] {
+                let refused = parsed(&[&format!("{flag}={value}")]).unwrap_err();
+                assert!(refused.contains(&flag) && refused.contains(value), "{refused}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_operators_page_lists_each_with_its_default() {
+        let page = include_str!("../../docs/operations.md");
+        for argument in Limits::augment_args(Command::new("")).get_arguments() {
+            let (flag, variable) =
+                (argument.get_long().unwrap(), argument.get_env().unwrap().to_str().unwrap());
+            let default = argument.get_default_values()[0].to_str().unwrap();
+            let row = format!("| `--{flag}` | `{variable}` | {default} |");
+            assert!(page.contains(&row), "{row} is missing");
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! The HTTP server: every route, what surrounds them all, and the connections that they are served over.
+
+mod connection;
+mod connections;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+
+pub use self::connections::{Connections, Stopped, serve};
+use crate::app::App;
+use crate::limits::Limits;
+use crate::telemetry::Observe;
+use crate::{graphql, pages, rest};
+
+/// Everything that is served.
+pub fn router(app: Arc<App>, limits: &Limits) -> Router {
+    let body_limit = DefaultBodyLimit::max(limits.body_bytes as usize);
+    Router::new()
+        .merge(pages::router())
+        .merge(graphql::router(Arc::clone(&app), *limits))
+        .merge(rest::router(app))
+        // The outermost first, and all in one: each call of `layer` would put every route into one more box.
+        .layer((Observe, body_limit))
+}
