@@ -9,6 +9,7 @@ use futures::future::BoxFuture;
 use sea_orm::{DatabaseTransaction, DbErr};
 use tokio::task::JoinHandle;
 
+use crate::auth::{Door, Settings, Tokens};
 use crate::clock::Clock;
 use crate::coherence::{Coherence, Kept, Node, Teller};
 use crate::counting::{Bucket, Crossings, Reading, Stretch};
@@ -31,6 +32,8 @@ pub struct App {
     pub coherence: Coherence,
     /// What time it is.
     pub clock: Clock,
+    /// Who is let in.
+    pub door: Door,
 }
 
 impl App {
@@ -38,10 +41,21 @@ impl App {
     ///
     /// The handle ends once the last clone of the app is gone and everything handed over is recorded.
     pub fn start(database: Database, clock: Clock, memory_bytes: u64) -> (Arc<Self>, JoinHandle<()>) {
+        Self::start_with(database, clock, memory_bytes, Settings::default())
+    }
+
+    /// The same with these settings of who is let in.
+    pub fn start_with(
+        database: Database,
+        clock: Clock,
+        memory_bytes: u64,
+        settings: Settings,
+    ) -> (Arc<Self>, JoinHandle<()>) {
         let kept = Kept {
             floor_plans: Arc::new(FloorPlans::new()),
             timelines: Arc::new(Timelines::new(memory_bytes)),
             feed: Arc::new(Feed::new()),
+            tokens: Arc::new(Tokens::new(settings.token_rate)),
         };
         let node = Node::new();
         let writer = Writer {
@@ -53,7 +67,8 @@ impl App {
         };
         let coherence = Coherence::start(&database, kept.clone(), node);
         let (recorder, recording) = Recorder::start(writer);
-        (Arc::new(Self { database, kept, recorder, coherence, clock }), recording)
+        let door = Door::new(settings, &database);
+        (Arc::new(Self { database, kept, recorder, coherence, clock, door }), recording)
     }
 
     /// Who watches the counts.

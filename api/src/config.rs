@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use crate::auth::AuthConfig;
+
 /// How many bytes of timelines are kept in memory unless somebody says otherwise: 256 MiB.
 pub const CACHE_BYTES: u64 = 256 << 20;
 
@@ -25,4 +27,7 @@ pub struct ServeConfig {
     /// How many bytes of timelines to keep in memory: a DPU's day takes 4 bytes a crossing and some 400 more
     #[arg(long, env = "CACHE_BYTES", value_name = "BYTES", default_value_t = CACHE_BYTES)]
     pub cache_bytes: u64,
+    /// Who may do what.
+    #[command(flatten)]
+    pub auth: AuthConfig,
 }

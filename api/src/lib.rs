@@ -8,6 +8,7 @@
 //! - [`feed`]: what the counts are now, told to whoever watches
 //! - [`graphql`]: the schema, one file a noun, and its HTTP handler
 //! - [`rest`]: the contract route and the routes beside it
+//! - [`auth`]: who may do what
 //! - [`pages`]: the dashboard and GraphiQL, carried in the binary
 //! - [`app`]: what every handler shares
 //! - [`server`]: every route in one router
@@ -15,6 +16,7 @@
 //! - [`database`], [`clock`], [`config`], [`telemetry`]: what the app stands on
 
 pub mod app;
+pub mod auth;
 pub mod clock;
 pub mod coherence;
 pub mod config;

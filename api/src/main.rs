@@ -1,11 +1,13 @@
 //! The command line; nothing else.
 
-use std::io::{Write, stdout};
+use std::io::{Write, stderr, stdout};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
 use api::app::App;
+use api::auth::TokenCommand;
 use api::clock::Clock;
 use api::coherence::Teller;
 use api::config::{DatabaseConfig, ServeConfig};
@@ -38,6 +40,8 @@ enum Command {
     ///
     /// Prints what is wrong, a line each. The exit code is 1 if something is wrong and was not mended.
     Verify(Verify),
+    /// Create, list and revoke the tokens by which people and programs are let in
+    Token(Token),
 }
 
 #[derive(Debug, Args)]
@@ -59,6 +63,14 @@ struct Verify {
     /// Mend the tallies that are wrong, in one transaction that keeps writers out
     #[arg(long)]
     repair: bool,
+}
+
+#[derive(Debug, Args)]
+struct Token {
+    #[command(flatten)]
+    config: DatabaseConfig,
+    #[command(subcommand)]
+    command: TokenCommand,
 }
 
 #[tokio::main]
@@ -84,6 +96,10 @@ async fn main() -> anyhow::Result<ExitCode> {
             writeln!(stdout(), "{verdict}").context("cannot write the verdict")?;
             return Ok(if verdict.is_right() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
+        Command::Token(token) => {
+            let database = open(&token.config).await?;
+            token.command.run(&database, &Clock::system(), &mut stdout(), &mut stderr()).await?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -91,6 +107,8 @@ async fn main() -> anyhow::Result<ExitCode> {
 async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     telemetry::start();
     let database = open(&config.database).await?;
+    let (clock, settings) = (Clock::system(), config.auth.settings(config.listen));
+    settings.check(&database, &clock, config.listen).await?;
     let listener = tokio::net::TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("cannot listen on {}", config.listen))?;
@@ -99,13 +117,14 @@ async fn serve(config: ServeConfig) -> anyhow::Result<()> {
         "serving from {database} on http://{address}: /graphiql to explore, /graphql, /space/ID/count"
     );
 
-    let (app, recording) = App::start(database, Clock::system(), config.cache_bytes);
+    let (app, recording) = App::start_with(database, clock, config.cache_bytes, settings);
     let feed = Arc::clone(app.feed());
     let stopping = async move {
         stop().await;
         feed.stop();
     };
-    axum::serve(listener, server::router(app)).with_graceful_shutdown(stopping).await?;
+    let service = server::router(app).into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, service).with_graceful_shutdown(stopping).await?;
     // The router is gone, open sockets are closing, and with them goes the last clone of the app: what was
     // handed over is recorded now.
     recording.await.context("the recorder failed")

@@ -1,17 +1,22 @@
 //! Runs operations: gives each its scope, drives its loads, and shapes its answer.
 
+use std::any::TypeId;
+use std::future::ready;
 use std::sync::Arc;
 
 use async_graphql::{Data, Request, Response, parser};
+use axum::extract::FromRef;
 use futures::StreamExt;
-use futures::stream::BoxStream;
+use futures::stream::{self, BoxStream};
 
-use super::documents::Documents;
-use super::error::with_codes;
+use super::documents::{Document, Documents};
+use super::error::{refused, with_codes};
+use super::roots;
 use super::scope::Scope;
 use super::shape::Shapes;
 use super::{Schema, schema};
 use crate::app::App;
+use crate::auth::{Access, Refusal};
 
 /// The schema over the app.
 #[derive(Clone)]
@@ -24,7 +29,7 @@ pub(super) struct Executor {
 
 impl Executor {
     pub(super) fn new(app: Arc<App>) -> Result<Self, parser::Error> {
-        let schema = schema();
+        let schema = schema(app.door.settings().introspection.is_on());
         let shapes = Arc::new(Shapes::new(&schema.sdl())?);
         Ok(Self { schema, shapes, documents: Documents::new(), app })
     }
@@ -34,11 +39,39 @@ impl Executor {
         &self.app
     }
 
+    /// Runs a query or a mutation for whoever asks.
+    pub(super) async fn answer(&self, mut request: Request, access: Access) -> Response {
+        let document = self.documents.parse(&mut request);
+        if let Err(refusal) = self.permit(document.as_deref(), &request, &access) {
+            return refused(&refusal);
+        }
+        let finish = self.finisher(document, &request);
+        let (scope, loads) = Scope::once(Arc::clone(&self.app), access);
+        let (response, paused) = loads.drive(self.schema.execute(request.data(scope))).await;
+        finish(response, !paused)
+    }
+
+    /// Whether whoever asks may run the operation. A document that cannot be parsed is for executing to refuse.
+    fn permit(&self, document: Option<&Document>, request: &Request, access: &Access) -> Result<(), Refusal> {
+        let Some(document) = document else { return Ok(()) };
+        let introspection = self.app.door.settings().introspection.is_on();
+        roots::permit(
+            &document.parsed,
+            request.operation_name.as_deref(),
+            access,
+            introspection,
+            &self.shapes,
+        )
+    }
+
     /// What shapes the answers to a request. It is told whether the resolvers ran without a pause: then they
     /// finished in the order of the query, and what none of them failed to answer has its shape already.
-    fn finisher(&self, request: &mut Request) -> impl Fn(Response, bool) -> Response + Send + use<> {
+    fn finisher(
+        &self,
+        document: Option<Arc<Document>>,
+        request: &Request,
+    ) -> impl Fn(Response, bool) -> Response + Send + use<> {
         let shapes = Arc::clone(&self.shapes);
-        let document = self.documents.parse(request);
         let operation = request.operation_name.clone();
         move |mut response, in_order| {
             if let Some(document) = &document {
@@ -58,24 +91,46 @@ impl Executor {
 }
 
 impl async_graphql::Executor for Executor {
-    /// Runs a query or a mutation.
-    async fn execute(&self, mut request: Request) -> Response {
-        let finish = self.finisher(&mut request);
-        let (scope, loads) = Scope::once(Arc::clone(&self.app));
-        let (response, paused) = loads.drive(self.schema.execute(request.data(scope))).await;
-        finish(response, !paused)
+    /// Runs a query or a mutation for whoever the request's data says asks.
+    async fn execute(&self, request: Request) -> Response {
+        match session_access(&request.data) {
+            Ok(access) => self.answer(request, access).await,
+            Err(refusal) => refused(&refusal),
+        }
     }
 
-    /// Runs a subscription; a query or a mutation too, which is answered once.
+    /// Runs a subscription for whoever the session's data says asks; a query or a mutation too, which is answered once.
     fn execute_stream(
         &self,
         mut request: Request,
         session: Option<Arc<Data>>,
     ) -> BoxStream<'static, Response> {
-        let finish = self.finisher(&mut request);
-        let (scope, loads) = Scope::ongoing(Arc::clone(&self.app));
-        let answers =
-            self.schema.execute_stream_with_session_data(request.data(scope), session.unwrap_or_default());
+        let session = session.unwrap_or_default();
+        let document = self.documents.parse(&mut request);
+        let permitted = session_access(&session).and_then(|access| {
+            access.step()?;
+            self.permit(document.as_deref(), &request, &access)?;
+            Ok(access)
+        });
+        let access = match permitted {
+            Ok(access) => access,
+            Err(refusal) => return stream::once(ready(refused(&refusal))).boxed(),
+        };
+        let finish = self.finisher(document, &request);
+        let (scope, loads) = Scope::ongoing(Arc::clone(&self.app), access);
+        let answers = self.schema.execute_stream_with_session_data(request.data(scope), session);
         loads.drive_all(answers.map(move |answer| finish(answer, false)))
+    }
+}
+
+/// Who asks, as the session knows. Nobody is let in of whom it does not.
+fn session_access(session: &Data) -> Result<Access, Refusal> {
+    let access = session.get(&TypeId::of::<Access>()).and_then(|access| access.downcast_ref::<Access>());
+    access.cloned().ok_or(Refusal::Missing)
+}
+
+impl FromRef<Executor> for Arc<App> {
+    fn from_ref(executor: &Executor) -> Self {
+        Self::clone(&executor.app)
     }
 }

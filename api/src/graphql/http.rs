@@ -6,24 +6,40 @@
 //! `application/json`, in which it is a 200.
 
 use async_graphql::parser::types::{ExecutableDocument, OperationType};
-use async_graphql::{Executor as _, Request, Response, ServerError, Value, Variables};
+use async_graphql::{Request, Response, ServerError, Value, Variables};
 use axum::body::Bytes;
-use axum::extract::{RawQuery, State};
-use axum::http::header::{ACCEPT, ALLOW, CONTENT_TYPE};
+use axum::extract::{FromRequestParts, RawQuery, State};
+use axum::http::header::{ACCEPT, ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response as HttpResponse};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::error::with_codes;
+use super::error::{is_forbidden, refused, with_codes};
 use super::executor::Executor;
 use super::socket::Socket;
+use crate::auth::{Access, Refusal};
 
 /// The two media types of an answer.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum MediaType {
     GraphqlResponse,
     Json,
+}
+
+/// Whoever asks. Who may not is refused before anything is read.
+pub(super) struct Caller(Access);
+
+impl FromRequestParts<Executor> for Caller {
+    type Rejection = HttpResponse;
+
+    async fn from_request_parts(parts: &mut Parts, executor: &Executor) -> Result<Self, HttpResponse> {
+        Access::of(parts, executor.app()).await.map(Self).map_err(|refusal| {
+            let media_type = MediaType::accepted(&parts.headers).unwrap_or(MediaType::Json);
+            media_type.refuse(&refusal)
+        })
+    }
 }
 
 /// What a client sends, in a JSON body or in a query string.
@@ -38,7 +54,12 @@ struct Parameters {
 }
 
 /// `POST /graphql` with a JSON body.
-pub(super) async fn post(State(executor): State<Executor>, headers: HeaderMap, body: Bytes) -> HttpResponse {
+pub(super) async fn post(
+    State(executor): State<Executor>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Bytes,
+) -> HttpResponse {
     let Some(media_type) = MediaType::accepted(&headers) else { return not_acceptable() };
     if !is_json(&headers) {
         let message = "a POST carries JSON: send it with the header content-type: application/json";
@@ -46,7 +67,7 @@ pub(super) async fn post(State(executor): State<Executor>, headers: HeaderMap, b
     }
     match serde_json::from_slice::<Parameters>(&body) {
         Ok(parameters) => {
-            let response = executor.execute(parameters.into_request()).await;
+            let response = executor.answer(parameters.into_request(), caller.0).await;
             media_type.answer(&response)
         }
         Err(error) => {
@@ -63,11 +84,16 @@ pub(super) async fn get(
     State(executor): State<Executor>,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
+    caller: Result<Caller, HttpResponse>,
     socket: Option<Socket>,
 ) -> HttpResponse {
     if let Some(socket) = socket {
         return socket.serve(executor);
     }
+    let caller = match caller {
+        Ok(caller) => caller,
+        Err(refused) => return refused,
+    };
     let Some(media_type) = MediaType::accepted(&headers) else { return not_acceptable() };
     let parameters = match Parameters::from_query_string(query.as_deref().unwrap_or_default()) {
         Ok(parameters) => parameters,
@@ -82,7 +108,7 @@ pub(super) async fn get(
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
         return response;
     }
-    media_type.answer(&executor.execute(request).await)
+    media_type.answer(&executor.answer(request, caller.0).await)
 }
 
 /// Whether the operation that would run is a query. One that cannot be found is: executing says so.
@@ -156,10 +182,29 @@ impl MediaType {
             && !response.errors.is_empty()
             && response.errors.iter().all(|error| error.path.is_empty());
         if refused {
-            let status = if self == Self::GraphqlResponse { StatusCode::BAD_REQUEST } else { StatusCode::OK };
+            let forbidden = response.errors.iter().any(is_forbidden);
+            let status = match self {
+                _ if forbidden => StatusCode::FORBIDDEN,
+                Self::GraphqlResponse => StatusCode::BAD_REQUEST,
+                Self::Json => StatusCode::OK,
+            };
             return self.body(status, &serde_json::json!({ "errors": response.errors }));
         }
         self.body(StatusCode::OK, response)
+    }
+
+    /// The answer to whoever may not, or not now.
+    fn refuse(self, refusal: &Refusal) -> HttpResponse {
+        let mut response =
+            self.body(refusal.status(), &serde_json::json!({ "errors": refused(refusal).errors }));
+        let headers = response.headers_mut();
+        if refusal.status() == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(seconds) = refusal.retry_after_s() {
+            headers.insert(RETRY_AFTER, seconds.into());
+        }
+        response
     }
 
     fn body(self, status: StatusCode, body: &impl serde::Serialize) -> HttpResponse {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use api::app::App;
+use api::auth::Settings;
 use api::clock::Clock;
 use api::config::CACHE_BYTES;
 use api::database::Database;
@@ -27,8 +28,8 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
 use tokio::task::JoinHandle;
-use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 use tower::ServiceExt;
 
@@ -151,7 +152,12 @@ impl Service {
         Some(Self::start(Empty::on_postgres().await?).await)
     }
 
-    async fn start(Empty { url, storage }: Empty) -> Self {
+    async fn start(empty: Empty) -> Self {
+        Self::start_with(empty, Settings::default()).await
+    }
+
+    /// With these settings of who is let in.
+    pub(crate) async fn start_with(Empty { url, storage }: Empty, settings: Settings) -> Self {
         let mut database = Database::connect(&url).await.unwrap();
         database.migrate().await.unwrap();
         let statements = Arc::new(AtomicUsize::new(0));
@@ -162,7 +168,7 @@ impl Service {
         let now_ms = Arc::new(AtomicI64::new(at(NOW).ms()));
         let shown = Arc::clone(&now_ms);
         let clock = Clock::from_fn(move || Instant::from_ms(shown.load(Ordering::SeqCst)));
-        let (app, recording) = App::start(database, clock, CACHE_BYTES);
+        let (app, recording) = App::start_with(database, clock, CACHE_BYTES, settings);
         app.coherence.begins().await;
         let router = server::router(Arc::clone(&app));
         Self { app, url, router, recording, now_ms, statements, storage }
@@ -209,14 +215,31 @@ impl Service {
 
     /// The same before the handshake of its protocol.
     pub(crate) async fn raw_socket(&self) -> Socket {
+        self.raw_socket_with(&[]).await.unwrap()
+    }
+
+    /// The same with these headers; the status with which it is refused, if it is.
+    pub(crate) async fn raw_socket_with(
+        &self,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Socket, StatusCode> {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let router = self.router.clone();
         let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         let mut request = format!("ws://{address}/graphql").into_client_request().unwrap();
         request.headers_mut().insert("sec-websocket-protocol", "graphql-transport-ws".parse().unwrap());
-        let (stream, _) = tokio_tungstenite::connect_async(request).await.unwrap();
-        Socket { stream, server }
+        for (name, value) in headers {
+            request.headers_mut().insert(*name, value.parse().unwrap());
+        }
+        match tokio_tungstenite::connect_async(request).await {
+            Ok((stream, _)) => Ok(Socket { stream, server }),
+            Err(Error::Http(response)) => {
+                server.abort();
+                Err(response.status())
+            }
+            Err(error) => panic!("{error}"),
+        }
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod auth;
 mod changes;
 mod coherence;
 mod contract;
@@ -19,6 +20,7 @@ mod pages;
 mod past;
 mod schema;
 mod sequences;
+mod tokens;
 mod verify;
 mod worlds;
 
