@@ -3,8 +3,8 @@
 //! A process patches its memory by what it commits itself. Of what others commit it hears by news:
 //!
 //! - On PostgreSQL whoever records events tells whose, by `NOTIFY`, after the commit and together with others
-//!   ([`Teller`]); a change of the floor plan or of a token tells of itself, by a trigger. A listener (`postgres`) forgets what
-//!   the news is about.
+//!   ([`Teller`]); a change of the floor plan or of a token tells of itself, by a trigger. A listener (`postgres`)
+//!   forgets what the news is about.
 //! - On SQLite the file knows that somebody else has written, and is asked (`sqlite`) again and again.
 //!
 //! A process that cannot hear, or does not know yet that it can, forgets before each use: it is slow then,

@@ -10,6 +10,7 @@ use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
 use entity::assignment::Placement;
 use entity::{Instant, token};
+use futures::SinkExt;
 use sea_orm::EntityTrait;
 use serde_json::{Value, json};
 
@@ -498,6 +499,27 @@ on_both! {
         assert_eq!(closed(&mut sockets[1]).await, 4403);
         // With no token left, nobody may: that there were some is not forgotten.
         assert_eq!(gets(service, "/space/1/count", None).await.status, StatusCode::UNAUTHORIZED);
+    }
+
+    async fn a_body_that_goes_on_ends_with_its_token(service: &Service) {
+        world(service).await;
+        let header = token(service, "sender", Role::Ingest(None), None).await;
+        let (mut lines, body) = futures::channel::mpsc::channel::<std::io::Result<String>>(1);
+        let request = request("POST", "/events", Some(&header)).header("content-type", "application/x-ndjson");
+        let line = |ts: &str| Ok(format!("{{\"ts\":\"{ts}\",\"direction\":1,\"dpu\":\"a\"}}\n"));
+        let before = service.stored_events().await.len();
+        let sending = async {
+            lines.send(line("2026-02-20")).await.unwrap();
+            until(async || service.stored_events().await.len() == before + 1).await;
+            revoke(service, "sender").await;
+            until(async || asks(service, "{ __typename }", Some(&header)).await.status == 401).await;
+            lines.send(line("2026-02-21")).await.unwrap();
+            lines.close_channel();
+        };
+        let (answer, ()) = futures::join!(service.send(request.body(Body::from_stream(body)).unwrap()), sending);
+        assert_eq!((answer.status, answer.header("www-authenticate")), (StatusCode::UNAUTHORIZED, "Bearer"));
+        assert!(answer.body.contains("1 were accepted"), "{}", answer.body);
+        assert_eq!(service.stored_events().await.len(), before + 1);
     }
 
     async fn asking_costs_no_statement_and_is_noted_once_a_day(service: &Service) {
