@@ -10,6 +10,7 @@ use sea_orm::{DatabaseTransaction, DbErr};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::auth::{Door, Settings, Tokens};
 use crate::broker;
 use crate::clock::Clock;
 use crate::coherence::{Coherence, Kept, Node, Teller};
@@ -36,6 +37,8 @@ pub struct App {
     pub coherence: Coherence,
     /// What time it is.
     pub clock: Clock,
+    /// Who is let in.
+    pub door: Door,
     /// What rows are called outside.
     pub ids: PublicIds,
     /// What must hold for the service to be ready.
@@ -44,27 +47,42 @@ pub struct App {
     pub broker: OnceLock<watch::Receiver<broker::Status>>,
 }
 
+/// What a service is started with.
+#[derive(Debug)]
+pub struct Options {
+    /// How many bytes of timelines are kept in memory.
+    pub memory_bytes: u64,
+    /// What rows are called outside.
+    pub ids: PublicIds,
+    /// Who is let in.
+    pub auth: Settings,
+}
+
+impl Options {
+    /// So many bytes, rows called by their own ids, and everybody let in until there is a token.
+    pub fn new(memory_bytes: u64) -> Self {
+        Self { memory_bytes, ids: PublicIds::plain(), auth: Settings::default() }
+    }
+}
+
 impl App {
     /// Starts the service over a database whose schema is up to date, with so many bytes of timelines in memory and
     /// rows called by their own ids.
     ///
     /// The handle ends once the last clone of the app is gone and everything handed over is recorded.
     pub fn start(database: Database, clock: Clock, memory_bytes: u64) -> (Arc<Self>, JoinHandle<()>) {
-        Self::start_with_ids(database, clock, memory_bytes, PublicIds::plain())
+        Self::start_with(database, clock, Options::new(memory_bytes))
     }
 
-    /// The same, with rows called by these ids.
-    pub fn start_with_ids(
-        database: Database,
-        clock: Clock,
-        memory_bytes: u64,
-        ids: PublicIds,
-    ) -> (Arc<Self>, JoinHandle<()>) {
+    /// The same, as the options say.
+    pub fn start_with(database: Database, clock: Clock, options: Options) -> (Arc<Self>, JoinHandle<()>) {
+        let Options { memory_bytes, ids, auth } = options;
         metrics::start();
         let kept = Kept {
             floor_plans: Arc::new(FloorPlans::new()),
             timelines: Arc::new(Timelines::new(memory_bytes)),
             feed: Arc::new(Feed::new()),
+            tokens: Arc::new(Tokens::new(auth.token_rate)),
         };
         let node = Node::new();
         let writer = Writer {
@@ -79,8 +97,9 @@ impl App {
         let readiness = Readiness::default();
         database.add_checks(&readiness);
         coherence.add_check(&readiness);
-        let broker = OnceLock::new();
-        (Arc::new(Self { database, kept, recorder, coherence, clock, ids, readiness, broker }), recording)
+        let (door, broker) = (Door::new(auth, &database), OnceLock::new());
+        let app = Self { database, kept, recorder, coherence, clock, door, ids, readiness, broker };
+        (Arc::new(app), recording)
     }
 
     /// Who watches the counts.

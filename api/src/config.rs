@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use crate::auth::AuthConfig;
 use crate::broker::ServeBrokerConfig;
 use crate::database::PoolConfig;
 use crate::ids::IdsConfig;
@@ -50,4 +51,7 @@ pub struct ServeConfig {
     /// What clients may ask for.
     #[command(flatten)]
     pub limits: Limits,
+    /// Who may do what.
+    #[command(flatten)]
+    pub auth: AuthConfig,
 }

@@ -10,6 +10,7 @@
 //! - [`graphql`]: the schema, one file a noun, and its HTTP handler
 //! - [`rest`]: the contract route and the routes beside it
 //! - [`retention`]: how long events are kept one by one, and what is left of them
+//! - [`auth`]: who may do what
 //! - [`pages`]: the dashboard and GraphiQL, carried in the binary
 //! - [`ids`]: what rows are called outside
 //! - [`readiness`]: whether the service can do its work
@@ -20,6 +21,7 @@
 //! - [`database`], [`clock`], [`config`], [`telemetry`]: what the app stands on
 
 pub mod app;
+pub mod auth;
 pub mod broker;
 pub mod clock;
 pub mod coherence;

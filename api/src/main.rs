@@ -1,10 +1,11 @@
 //! The command line; nothing else.
 
-use std::io::{Write, stdout};
+use std::io::{Write, stderr, stdout};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use api::app::App;
+use api::app::{App, Options};
+use api::auth::TokenCommand;
 use api::broker::{self, ConsumeConfig, DeadLetterArgs};
 use api::clock::Clock;
 use api::coherence::Teller;
@@ -54,6 +55,8 @@ enum Command {
     ///
     /// Counts after that stay exact, those before are exact to the hour, and no event is accepted there any more.
     Prune(Prune),
+    /// Create, list and revoke the tokens by which people and programs are let in
+    Token(Token),
 }
 
 #[derive(Debug, Args)]
@@ -90,6 +93,14 @@ struct Prune {
     /// The age in whole days or weeks, such as 400d or 8w; the UTC day in which it ends is kept
     #[arg(long, value_name = "AGE")]
     older_than: Age,
+}
+
+#[derive(Debug, Args)]
+struct Token {
+    #[command(flatten)]
+    config: DatabaseConfig,
+    #[command(subcommand)]
+    command: TokenCommand,
 }
 
 #[tokio::main]
@@ -134,6 +145,10 @@ async fn main() -> anyhow::Result<ExitCode> {
                 .context("cannot say what was pruned")?;
             telemetry.finish().await;
         }
+        Command::Token(token) => {
+            let database = open(&token.config, PoolConfig::default()).await?;
+            token.command.run(&database, &Clock::system(), &mut stdout(), &mut stderr()).await?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -142,6 +157,8 @@ async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     let telemetry = telemetry::start(&config.telemetry)?;
     let ids = PublicIds::new(&config.ids)?;
     let database = open(&config.database, config.pool).await?;
+    let (clock, settings) = (Clock::system(), config.auth.settings(config.listen));
+    settings.check(&database, &clock, config.listen).await?;
     let listener = tokio::net::TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("cannot listen on {}", config.listen))?;
@@ -150,7 +167,8 @@ async fn serve(config: ServeConfig) -> anyhow::Result<()> {
         "serving from {database} on http://{address}: /graphiql to explore, /graphql, /space/ID/count"
     );
 
-    let (app, recording) = App::start_with_ids(database, Clock::system(), config.cache_bytes, ids);
+    let options = Options { memory_bytes: config.cache_bytes, ids, auth: settings };
+    let (app, recording) = App::start_with(database, clock, options);
     let schedule = Schedule::start(&app, config.prune_older_than);
     let stopped = stop();
     let consuming =

@@ -29,16 +29,20 @@ const GRAPHIQL: &str = "default-src 'none'; script-src 'self'; style-src 'self' 
 const MISSING: &str = "This server was built without its pages: install Node.js 20.19 or newer, `touch web/package.json`, \
     and build it again.\n";
 
-/// The pages, and what they load.
-pub fn router() -> Router {
+/// The pages, GraphiQL among them or not, and what they load.
+pub fn router(graphiql: bool) -> Router {
     let dashboard = get(async || page("index.html", DASHBOARD));
-    Router::new()
+    let router = Router::new()
         .route("/", dashboard.clone())
         .route("/floor-plan", dashboard.clone())
         .route("/spaces/{id}", dashboard)
-        .route("/graphiql", get(async || page("graphiql.html", GRAPHIQL)))
-        .route("/assets/{name}", get(asset))
-        .layer(CompressionLayer::new())
+        .route("/assets/{name}", get(asset));
+    let router = if graphiql {
+        router.route("/graphiql", get(async || page("graphiql.html", GRAPHIQL)))
+    } else {
+        router
+    };
+    router.layer(CompressionLayer::new())
 }
 
 fn page(path: &str, policy: &'static str) -> Response {

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use anyhow::{Context, bail, ensure};
-use api::app::App;
+use api::app::{App, Options};
 use api::clock::Clock;
 use api::config::CACHE_BYTES;
 use api::database::Database;
@@ -97,7 +97,8 @@ impl World {
         database.migrate().await?;
         let now = instant(2 * DAYS * DAY_MS);
         let clock = Clock::from_fn(move || now);
-        let (app, _recording) = App::start_with_ids(database, clock, CACHE_BYTES, ids.clone());
+        let (app, _recording) =
+            App::start_with(database, clock, Options { ids: ids.clone(), ..Options::new(CACHE_BYTES) });
         app.coherence.begins().await;
         let router = server::router(Arc::clone(&app), &Limits::default());
         let world = Self { router, ids, _folder: folder };

@@ -12,5 +12,6 @@ pub mod reset;
 pub mod reset_rule;
 pub mod space;
 pub mod tally;
+pub mod token;
 
 pub use instant::{Instant, ParseInstantError};

@@ -10,6 +10,7 @@ pub use sea_orm_migration::prelude::{DbErr, MigratorTrait};
 mod m0001_counting;
 mod m0002_reset_rules;
 mod m0003_floor_plan_news;
+mod m0004_tokens;
 mod m0005_retention;
 
 /// Every migration, oldest first.
@@ -23,6 +24,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0001_counting::Migration),
             Box::new(m0002_reset_rules::Migration),
             Box::new(m0003_floor_plan_news::Migration),
+            Box::new(m0004_tokens::Migration),
             Box::new(m0005_retention::Migration),
         ]
     }

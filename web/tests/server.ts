@@ -81,6 +81,15 @@ export class Server {
     if (ingest.accepted !== events.length) throw new Error(`accepted ${ingest.accepted} of ${events.length}`);
   }
 
+  /** Creates a token by the command line, and returns once the server asks for one. */
+  async token(...options: string[]): Promise<string> {
+    const env = { ...process.env, DATABASE_URL: `sqlite://${this.folder}/headcount.db?mode=rwc` };
+    const { status, stdout, stderr } = spawnSync(headcount, ['token', 'create', ...options], { env, encoding: 'utf8' });
+    if (status !== 0) throw new Error(stderr);
+    while ((await fetch(`${this.url}/space/1/count`)).status !== 401) await new Promise((resolve) => setTimeout(resolve, 5));
+    return stdout.trim();
+  }
+
   async restCount(space: string, ts: string): Promise<number> {
     const response = await fetch(`${this.url}/space/${space}/count?ts=${ts}`);
     return ((await response.json()) as { count: number }).count;

@@ -3,8 +3,8 @@
 //! A process patches its memory by what it commits itself. Of what others commit it hears by news:
 //!
 //! - On PostgreSQL whoever records events tells whose, by `NOTIFY`, after the commit and together with others
-//!   ([`Teller`]); a change of the floor plan tells of itself, by a trigger. A listener (`postgres`) forgets what
-//!   the news is about.
+//!   ([`Teller`]); a change of the floor plan or of a token tells of itself, by a trigger. A listener (`postgres`)
+//!   forgets what the news is about.
 //! - On SQLite the file knows that somebody else has written, and is asked (`sqlite`) again and again.
 //!
 //! A process that cannot hear, or does not know yet that it can, forgets before each use: it is slow then,
@@ -24,6 +24,7 @@ pub use teller::Teller;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
+use crate::auth::Tokens;
 use crate::database::Database;
 use crate::feed::Feed;
 use crate::floor_plan::FloorPlans;
@@ -39,6 +40,8 @@ pub struct Kept {
     pub timelines: Arc<Timelines>,
     /// Who watches what both say.
     pub feed: Arc<Feed>,
+    /// The tokens.
+    pub tokens: Arc<Tokens>,
 }
 
 /// Hears what other processes write, for as long as it lives.
@@ -113,6 +116,7 @@ impl Ear {
     }
 
     fn forget_all(&self) {
+        self.kept.tokens.forget();
         self.kept.floor_plans.forget();
         self.forget_timelines();
     }

@@ -15,12 +15,14 @@ const DPUS_BYTES_MAX: usize = 7_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Node(u64);
 
-/// A message. The database itself sends `floor_plan`.
+/// A message. The database itself sends `floor_plan` and `tokens`.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Message {
     /// The floor plan has this revision now.
     FloorPlan(i64),
+    /// Tokens have changed.
+    Tokens,
     /// This process records events, and goes on to.
     Alive(Node),
     /// This process has told everything, and ends.
@@ -81,10 +83,11 @@ mod tests {
     }
 
     #[test]
-    fn the_database_tells_of_a_floor_plan() {
+    fn the_database_tells_of_floor_plans_and_tokens() {
         assert_eq!(
             serde_json::from_str::<Message>(r#"{"floor_plan" : 17}"#).unwrap(),
             Message::FloorPlan(17)
         );
+        assert_eq!(serde_json::from_str::<Message>(r#""tokens""#).unwrap(), Message::Tokens);
     }
 }

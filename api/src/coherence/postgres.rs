@@ -69,6 +69,7 @@ fn take(ear: &Ear, this: Node, last_heard: &mut HashMap<Node, Tick>, message: Me
             ear.kept.floor_plans.forget_before(revision);
             ear.kept.feed.changed();
         }
+        Message::Tokens => ear.kept.tokens.forget(),
         Message::Alive(node) => {
             last_heard.insert(node, Tick::now());
         }

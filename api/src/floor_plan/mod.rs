@@ -9,6 +9,7 @@ mod history;
 mod plans;
 mod preview;
 mod refusal;
+mod view;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -19,6 +20,7 @@ pub use history::{HistoryError, history_edges};
 pub use plans::FloorPlans;
 pub use preview::PreviewError;
 pub use refusal::{ChangeError, Refusal, RefusalCode};
+pub use view::Span;
 
 use crate::counting::{Account, History, Starts};
 
@@ -77,6 +79,8 @@ pub struct Dpu {
     pub row: dpu::Model,
     /// Its assignments, oldest id first.
     pub assignments: Vec<assignment::Model>,
+    /// When its events may be looked at; `None`: ever.
+    shown: Option<Vec<Span>>,
 }
 
 impl FloorPlan {
@@ -86,7 +90,7 @@ impl FloorPlan {
         let dpu_ids = dpus.iter().map(|dpu| (dpu.serial.clone(), dpu.id)).collect();
         let mut spaces: BTreeMap<_, _> = spaces.into_iter().map(|row| (row.id, Space::new(row))).collect();
         let mut dpus: BTreeMap<_, _> =
-            dpus.into_iter().map(|row| (row.id, Dpu { row, assignments: Vec::new() })).collect();
+            dpus.into_iter().map(|row| (row.id, Dpu { row, assignments: Vec::new(), shown: None })).collect();
         for assignment in assignments {
             if let Some(dpu) = dpus.get_mut(&assignment.dpu_id) {
                 dpu.assignments.push(assignment.clone());

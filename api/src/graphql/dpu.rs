@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use async_graphql::{Context, Enum, ID, Object};
-use entity::Instant;
 
 use super::assignment::Assignment;
 use super::enums::Direction;
@@ -13,8 +12,7 @@ use super::id;
 use super::page::{Page, PageArguments, RowKey};
 use super::scalars::DateTime;
 use super::scope::Scope;
-use crate::counting::Stretch;
-use crate::floor_plan::{self, FloorPlan};
+use crate::floor_plan::{self, FloorPlan, Span};
 use crate::ids::Kind;
 use crate::timelines::EventRange;
 
@@ -89,20 +87,19 @@ impl Dpu {
         #[graphql(desc = "At most this many, from 0 to 500; 100 unless given.")] first: Option<i32>,
         #[graphql(desc = "Those after the one with this cursor.")] after: Option<String>,
     ) -> Result<EventConnection> {
-        let range = EventRange {
-            dpu: self.dpu.row.id,
-            start: start.map(|start| start.argument("start")).transpose()?,
-            end: end.map(|end| end.argument("end")).transpose()?,
-            direction: direction.map(Into::into),
-        };
+        let start = start.map(|start| start.argument("start")).transpose()?;
+        let end = end.map(|end| end.argument("end")).transpose()?;
+        let spans = self.dpu.shown().iter().filter_map(|span| span.within(start, end));
+        let (dpu, direction) = (self.dpu.row.id, direction.map(Into::into));
+        let ranges = spans.map(|Span { start, end }| EventRange { dpu, start, end, direction }).collect();
         let arguments = PageArguments { first, after };
-        EventConnection::read(Scope::of(context)?, &self.plan, range, newest_first, &arguments).await
+        EventConnection::read(Scope::of(context)?, &self.plan, ranges, newest_first, &arguments).await
     }
 
     /// The event that happened last: it tells a quiet doorway from a dead sensor. Null: none was ever seen.
     async fn last_event(&self, context: &Context<'_>) -> Result<Option<Event>> {
-        let ever = Stretch { dpu: self.dpu.row.id, after: None, until: Instant::MAX };
-        let last = Scope::of(context)?.last_event(std::iter::once(ever)).await?;
+        let stretches = self.dpu.shown().iter().map(|span| span.stretch(self.dpu.row.id));
+        let last = Scope::of(context)?.last_event(stretches).await?;
         Ok(last.and_then(|row| Event::new(&self.plan, row)))
     }
 

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use async_graphql::{Error, ErrorExtensionValues, ServerError};
+use async_graphql::{Error, ErrorExtensionValues, Response, ServerError, Value};
 use sea_orm::DbErr;
 
+use crate::auth::Refusal;
 use crate::database::is_unreachable;
 use crate::ingest::RecordError;
 use crate::telemetry::request_id;
@@ -72,6 +73,19 @@ impl From<Fault> for Error {
         }
         error
     }
+}
+
+/// The answer to whoever may not: nothing was run.
+pub(super) fn refused(refusal: &Refusal) -> Response {
+    let mut error = ServerError::new(refusal.to_string(), None);
+    error.extensions.get_or_insert_default().set("code", refusal.code());
+    Response::from_errors(vec![error])
+}
+
+/// Whether the error says that whoever asks may not.
+pub(super) fn is_forbidden(error: &ServerError) -> bool {
+    let code = error.extensions.as_ref().and_then(|extensions| extensions.get("code"));
+    matches!(code, Some(Value::String(code)) if code == Refusal::Forbidden.code())
 }
 
 const BAD_USER_INPUT: &str = "BAD_USER_INPUT";

@@ -61,7 +61,8 @@ impl Event {
 
 /// One page of a DPU's events.
 pub(super) struct EventConnection {
-    range: EventRange,
+    /// One after the other, no two of them meeting.
+    ranges: Vec<EventRange>,
     edges: Vec<Edge<Event>>,
     page_info: PageInfo,
 }
@@ -71,7 +72,7 @@ impl EventConnection {
     pub(super) async fn read(
         scope: &Scope,
         plan: &Arc<FloorPlan>,
-        range: EventRange,
+        ranges: Vec<EventRange>,
         newest_first: bool,
         arguments: &PageArguments,
     ) -> Result<Self> {
@@ -82,7 +83,12 @@ impl EventConnection {
         });
         let size = arguments.size()?;
         // One more than asked for tells whether there is a next page.
-        let mut rows = scope.events(EventPage { range, after, newest_first, size: size + 1 }).await?;
+        let page = |range: &EventRange| EventPage { range: *range, after, newest_first, size: size + 1 };
+        let mut rows = scope.events(ranges.iter().map(page)).await?;
+        rows.sort_unstable_by_key(|event| (event.ts, event.direction, event.seq));
+        if newest_first {
+            rows.reverse();
+        }
         let more = rows.len() > size;
         rows.truncate(size);
         let edges = rows.into_iter().filter_map(|row| {
@@ -90,7 +96,7 @@ impl EventConnection {
             Some(Edge { cursor: page::cursor(list, &key), node: Event::new(plan, row)? })
         });
         let edges: Vec<_> = edges.collect();
-        Ok(Self { page_info: page::page_info(&edges, after.is_some(), more), range, edges })
+        Ok(Self { page_info: page::page_info(&edges, after.is_some(), more), ranges, edges })
     }
 }
 
@@ -114,6 +120,6 @@ impl EventConnection {
 
     /// How many entries the whole list has. They are counted only if this is asked for.
     async fn total_count(&self, context: &Context<'_>) -> Result<i64> {
-        Scope::of(context)?.event_count(self.range).await
+        Scope::of(context)?.event_count(self.ranges.iter().copied()).await
     }
 }

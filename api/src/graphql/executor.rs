@@ -1,20 +1,23 @@
 //! Runs operations: gives each its scope, drives its loads, and shapes its answer.
 
+use std::future::ready;
 use std::sync::Arc;
 use std::time::Instant;
 
 use async_graphql::parser::types::OperationType;
-use async_graphql::{Data, Name, Request, Response, ServerError, parser};
+use async_graphql::{Name, Request, Response, ServerError, parser};
 use futures::StreamExt;
-use futures::stream::BoxStream;
+use futures::stream::{self, BoxStream};
 use tracing::Instrument;
 
 use super::documents::{Document, Documents};
-use super::error::finish_errors;
+use super::error::{finish_errors, refused};
+use super::roots;
 use super::scope::Scope;
 use super::shape::Shapes;
 use super::{Schema, schema};
 use crate::app::App;
+use crate::auth::{Access, Refusal};
 use crate::limits::Limits;
 use crate::telemetry::Operation as Asked;
 use crate::telemetry::metrics::OperationKind;
@@ -44,7 +47,7 @@ impl Operation {
 
 impl Executor {
     pub(super) fn new(app: Arc<App>, limits: Limits) -> Result<Self, parser::Error> {
-        let schema = schema();
+        let schema = schema(app.door.settings().introspection.is_on());
         let sdl = schema.sdl();
         let (shapes, documents) = (Arc::new(Shapes::new(&sdl)?), Documents::new(&sdl, limits)?);
         Ok(Self { schema, shapes, documents, limits, app })
@@ -71,16 +74,20 @@ impl Executor {
                 request.set_parsed_query(document.parsed.clone());
                 Ok(Operation { request, document })
             }
-            Err(error) => Err(refused(error)),
+            Err(error) => Err(unread(error)),
         }
     }
 
-    /// Runs a query or a mutation.
-    pub(super) async fn execute(&self, Operation { request, document }: Operation) -> Response {
+    /// Runs a query or a mutation for whoever asks.
+    pub(super) async fn execute(&self, operation: Operation, access: Access) -> Response {
+        if let Err(refusal) = self.permit(&operation, &access) {
+            return refused(&refusal);
+        }
+        let Operation { request, document } = operation;
         let begun = Instant::now();
         let operation = asked(&document, request.operation_name.as_deref());
         let finish = self.finisher(document, &request);
-        let (scope, loads) = Scope::once(Arc::clone(&self.app));
+        let (scope, loads) = Scope::once(Arc::clone(&self.app), access);
         let execution = loads.drive(self.schema.execute(request.data(scope)));
         let (response, paused) = execution.instrument(span(operation.as_ref())).await;
         let response = finish(response, !paused);
@@ -90,17 +97,21 @@ impl Executor {
         response
     }
 
-    /// Runs a subscription; a query or a mutation too, which is answered once.
+    /// Runs a subscription for whoever asks; a query or a mutation too, which is answered once.
     pub(super) fn execute_stream(
         &self,
-        Operation { request, document }: Operation,
-        session: Arc<Data>,
+        operation: Operation,
+        access: &Access,
     ) -> BoxStream<'static, Response> {
+        if let Err(refusal) = access.step().and_then(|()| self.permit(&operation, access)) {
+            return stream::once(ready(refused(&refusal))).boxed();
+        }
+        let Operation { request, document } = operation;
         let begun = Instant::now();
         let mut operation = asked(&document, request.operation_name.as_deref());
         let finish = self.finisher(document, &request);
-        let (scope, loads) = Scope::ongoing(Arc::clone(&self.app));
-        let answers = self.schema.execute_stream_with_session_data(request.data(scope), session);
+        let (scope, loads) = Scope::ongoing(Arc::clone(&self.app), access.clone());
+        let answers = self.schema.execute_stream(request.data(scope));
         loads.drive_all(answers.map(move |answer| {
             let answer = finish(answer, false);
             // It goes on; how long its first answer takes is what can be compared.
@@ -109,6 +120,12 @@ impl Executor {
             }
             answer
         }))
+    }
+
+    /// Whether whoever asks may run the operation.
+    fn permit(&self, operation: &Operation, access: &Access) -> Result<(), Refusal> {
+        let introspection = self.app.door.settings().introspection.is_on();
+        roots::permit(&operation.document.parsed, operation.name(), access, introspection, &self.shapes)
     }
 
     /// What shapes the answers to a request. It is told whether the resolvers ran without a pause: then they
@@ -136,7 +153,7 @@ impl Executor {
 }
 
 /// The answer to a request that is not executed.
-fn refused(error: ServerError) -> Response {
+fn unread(error: ServerError) -> Response {
     let mut response = Response::from_errors(vec![error]);
     finish_errors(&mut response.errors);
     response

@@ -10,18 +10,20 @@ use std::sync::Arc;
 use async_graphql::parser::types::OperationType;
 use async_graphql::{Request, Response, ServerError, Value, Variables};
 use axum::body::Body;
-use axum::extract::{RawQuery, State};
-use axum::http::header::{ACCEPT, ALLOW, CONTENT_TYPE};
+use axum::extract::{FromRequestParts, RawQuery, State};
+use axum::http::header::{ACCEPT, ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response as HttpResponse};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::body;
-use super::error::finish_errors;
+use super::error::{finish_errors, is_forbidden, refused};
 use super::executor::{Executor, Operation};
 use super::limits::Measure;
 use super::socket::{Socket, Sockets};
+use crate::auth::{Access, Refusal};
 
 /// What `/graphql` is served from.
 pub(super) struct Endpoint {
@@ -43,6 +45,20 @@ enum MediaType {
     Json,
 }
 
+/// Whoever asks. Who may not is refused before anything is read.
+pub(super) struct Caller(Access);
+
+impl FromRequestParts<Arc<Endpoint>> for Caller {
+    type Rejection = HttpResponse;
+
+    async fn from_request_parts(parts: &mut Parts, endpoint: &Arc<Endpoint>) -> Result<Self, HttpResponse> {
+        Access::of(parts, endpoint.executor.app()).await.map(Self).map_err(|refusal| {
+            let media_type = MediaType::accepted(&parts.headers).unwrap_or(MediaType::Json);
+            media_type.refuse_caller(&refusal)
+        })
+    }
+}
+
 /// What a client sends: in a JSON body, in a query string, or over a WebSocket.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -57,6 +73,7 @@ pub(super) struct Parameters {
 /// `POST /graphql` with a JSON body.
 pub(super) async fn post(
     State(endpoint): State<Arc<Endpoint>>,
+    caller: Caller,
     headers: HeaderMap,
     body: Body,
 ) -> HttpResponse {
@@ -82,7 +99,7 @@ pub(super) async fn post(
         Ok(parameters) => {
             drop(body);
             let response = match executor.prepare(parameters.into_request()) {
-                Ok(operation) => executor.execute(operation).await,
+                Ok(operation) => executor.execute(operation, caller.0).await,
                 Err(refused) => refused,
             };
             media_type.answer(&response)
@@ -101,11 +118,16 @@ pub(super) async fn get(
     State(endpoint): State<Arc<Endpoint>>,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
+    caller: Result<Caller, HttpResponse>,
     socket: Option<Socket>,
 ) -> HttpResponse {
     if let Some(socket) = socket {
         return socket.serve(endpoint);
     }
+    let caller = match caller {
+        Ok(caller) => caller,
+        Err(refused) => return refused,
+    };
     let Some(media_type) = MediaType::accepted(&headers) else { return not_acceptable() };
     let parameters = match Parameters::from_query_string(query.as_deref().unwrap_or_default()) {
         Ok(parameters) => parameters,
@@ -121,7 +143,7 @@ pub(super) async fn get(
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
         return response;
     }
-    media_type.answer(&endpoint.executor.execute(operation).await)
+    media_type.answer(&endpoint.executor.execute(operation, caller.0).await)
 }
 
 /// Whether the operation that would run is a query. One that cannot be found is: executing says so.
@@ -192,7 +214,12 @@ impl MediaType {
 
     fn answer(self, response: &Response) -> HttpResponse {
         if is_refusal(response) {
-            let status = if self == Self::GraphqlResponse { StatusCode::BAD_REQUEST } else { StatusCode::OK };
+            let forbidden = response.errors.iter().any(is_forbidden);
+            let status = match self {
+                _ if forbidden => StatusCode::FORBIDDEN,
+                Self::GraphqlResponse => StatusCode::BAD_REQUEST,
+                Self::Json => StatusCode::OK,
+            };
             return self.body(status, &serde_json::json!({ "errors": response.errors }));
         }
         self.body(StatusCode::OK, response)
@@ -203,6 +230,20 @@ impl MediaType {
         let mut errors = vec![error];
         finish_errors(&mut errors);
         self.body(status, &serde_json::json!({ "errors": errors }))
+    }
+
+    /// The answer to whoever may not, or not now.
+    fn refuse_caller(self, refusal: &Refusal) -> HttpResponse {
+        let mut response =
+            self.body(refusal.status(), &serde_json::json!({ "errors": refused(refusal).errors }));
+        let headers = response.headers_mut();
+        if refusal.status() == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(seconds) = refusal.retry_after_s() {
+            headers.insert(RETRY_AFTER, seconds.into());
+        }
+        response
     }
 
     fn body(self, status: StatusCode, body: &impl serde::Serialize) -> HttpResponse {

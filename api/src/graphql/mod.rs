@@ -21,6 +21,7 @@ mod mutation;
 mod page;
 mod query;
 mod reset;
+mod roots;
 mod scalars;
 mod scope;
 mod shape;
@@ -40,16 +41,21 @@ use crate::limits::Limits;
 /// Everything that can be asked.
 type Schema = async_graphql::Schema<query::Query, mutation::Mutation, subscription::Subscription>;
 
-fn schema() -> Schema {
+fn schema(introspection: bool) -> Schema {
     // What a document may ask for is decided before it gets here, by `limits`; the library's own limits walk it first.
-    Schema::build(query::Query, mutation::Mutation::default(), subscription::Subscription)
-        .limit_recursive_depth(usize::MAX)
-        .finish()
+    let schema = Schema::build(query::Query, mutation::Mutation::default(), subscription::Subscription)
+        .limit_recursive_depth(usize::MAX);
+    // Whoever may not ask what there is shall not learn it from suggestions either.
+    if introspection {
+        schema.finish()
+    } else {
+        schema.disable_introspection().disable_suggestions().finish()
+    }
 }
 
 /// The schema in GraphQL's schema language, as `schema.graphql` holds it.
 pub fn sdl() -> String {
-    let mut sdl = schema().sdl_with_options(SDLExportOptions::new());
+    let mut sdl = schema(true).sdl_with_options(SDLExportOptions::new());
     sdl.truncate(sdl.trim_end().len());
     sdl.push('\n');
     sdl

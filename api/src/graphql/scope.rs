@@ -24,6 +24,7 @@ use tracing::Instrument;
 use super::error::{Fault, Result};
 use super::scalars::DateTime;
 use crate::app::App;
+use crate::auth::Access;
 use crate::counting::{Account, Bucket, Crossings, History, Reading, Stretch};
 use crate::floor_plan::{FloorPlan, Space};
 use crate::telemetry::{self, metrics};
@@ -32,6 +33,7 @@ use crate::timelines::{EventPage, EventRange};
 /// One request's view: one floor plan, one "now", and odometers that are read together.
 pub(super) struct Scope {
     app: Arc<App>,
+    access: Access,
     /// `None`: whenever somebody asks, since a subscription goes on.
     now: Option<Instant>,
     plan: OnceCell<Arc<FloorPlan>>,
@@ -44,19 +46,19 @@ pub(super) struct Loads(UnboundedReceiver<BoxFuture<'static, ()>>);
 
 impl Scope {
     /// The scope of a request that is answered once: it happens now. With it, the loads that its resolvers will ask for.
-    pub(super) fn once(app: Arc<App>) -> (Self, Loads) {
+    pub(super) fn once(app: Arc<App>, access: Access) -> (Self, Loads) {
         let now = app.clock.now();
-        Self::new(app, Some(now))
+        Self::new(app, access, Some(now))
     }
 
     /// The scope of a request that may be answered again and again, and the loads that its resolvers will ask for.
-    pub(super) fn ongoing(app: Arc<App>) -> (Self, Loads) {
-        Self::new(app, None)
+    pub(super) fn ongoing(app: Arc<App>, access: Access) -> (Self, Loads) {
+        Self::new(app, access, None)
     }
 
-    fn new(app: Arc<App>, now: Option<Instant>) -> (Self, Loads) {
+    fn new(app: Arc<App>, access: Access, now: Option<Instant>) -> (Self, Loads) {
         let (loads, receiver) = unbounded();
-        (Self { app, now, plan: OnceCell::new(), loads, database: OnceLock::new() }, Loads(receiver))
+        (Self { app, access, now, plan: OnceCell::new(), loads, database: OnceLock::new() }, Loads(receiver))
     }
 
     /// What loads from the database, all at once what resolvers ask for while the request is not stuck.
@@ -83,9 +85,15 @@ impl Scope {
         &self.app
     }
 
-    /// The floor plan, read by the first resolver that needs it and the same for all of them.
+    /// What whoever asks may do.
+    pub(super) fn access(&self) -> &Access {
+        &self.access
+    }
+
+    /// What whoever asks may see of the floor plan, read by the first resolver that needs it and the same for all of
+    /// them.
     pub(super) async fn plan(&self) -> Result<&Arc<FloorPlan>> {
-        Ok(self.plan.get_or_try_init(|| self.app.floor_plan()).await?)
+        Ok(self.plan.get_or_try_init(|| self.access.plan(&self.app)).await?)
     }
 
     /// The instant of an argument `ts`; without one it is now, the same for the whole request.
@@ -152,14 +160,14 @@ impl Scope {
         Ok(found.into_values().max_by_key(|event| (event.ts, event.created)))
     }
 
-    /// A page of events.
-    pub(super) async fn events(&self, page: EventPage) -> Result<Vec<event::Model>> {
-        Ok(self.database().load_one(page).await?.unwrap_or_default())
+    /// Pages of events, in no order.
+    pub(super) async fn events(&self, pages: impl Iterator<Item = EventPage>) -> Result<Vec<event::Model>> {
+        Ok(self.database().load_many(pages).await?.into_values().flatten().collect())
     }
 
     /// How many events there are.
-    pub(super) async fn event_count(&self, range: EventRange) -> Result<i64> {
-        Ok(self.database().load_one(range).await?.unwrap_or_default())
+    pub(super) async fn event_count(&self, ranges: impl Iterator<Item = EventRange>) -> Result<i64> {
+        Ok(self.database().load_many(ranges).await?.into_values().sum())
     }
 }
 

@@ -40,6 +40,11 @@ impl Shapes {
         Ok(Self { objects: objects.collect() })
     }
 
+    /// Whether there is such a field at the root of such an operation.
+    pub(super) fn has_root(&self, operation: OperationType, field: &str) -> bool {
+        self.objects.get(root(operation)).is_some_and(|fields| fields.contains_key(field))
+    }
+
     /// Gives the answer to an operation of the document its shape.
     pub(super) fn restore(
         &self,
@@ -51,18 +56,19 @@ impl Shapes {
         let chosen = named.find(|(name, _)| operation.is_none() || name.map(Name::as_str) == operation);
         let (Some((_, chosen)), Value::Object(_)) = (chosen, &response.data) else { return };
         let OperationDefinition { ty, selection_set, .. } = &chosen.node;
+        let root = root(*ty);
         if let Value::Object(fields) = std::mem::take(&mut response.data) {
             let failed = response.errors.iter().map(|error| error.path.iter().map(step).collect()).collect();
             let mut walk = Walk { types: &self.objects, document, failed, path: String::new() };
             response.data =
-                walk.object(root(*ty), &[&selection_set.node], fields).map_or(Value::Null, Value::Object);
+                walk.object(root, &[&selection_set.node], fields).map_or(Value::Null, Value::Object);
         }
     }
 }
 
-/// The type whose fields an operation selects.
-pub(super) fn root(ty: OperationType) -> &'static str {
-    match ty {
+/// The type at the root of such an operation.
+pub(super) const fn root(operation: OperationType) -> &'static str {
+    match operation {
         OperationType::Query => "Query",
         OperationType::Mutation => "Mutation",
         OperationType::Subscription => "Subscription",

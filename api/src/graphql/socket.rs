@@ -11,13 +11,13 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_graphql::{Data, Response as Answer};
+use async_graphql::Response as Answer;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
 use axum::extract::{FromRequestParts, OptionalFromRequestParts, WebSocketUpgrade};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, pending};
 use futures::stream::{AbortHandle, Abortable, BoxStream, SelectAll, StreamExt, once, select_all};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -28,7 +28,10 @@ use super::error::{finish_errors, shorten};
 use super::executor::Executor;
 use super::http::{Endpoint, Parameters, is_refusal};
 use super::limits::Measure;
+use crate::app::App;
+use crate::auth::{Access, Door, Refusal, may_open_socket};
 use crate::limits::seconds;
+use crate::rest;
 use crate::telemetry::this_request;
 
 /// The only protocol that is spoken. The older one, `graphql-ws`, has had no maintainer since 2020.
@@ -50,33 +53,57 @@ impl Sockets {
 }
 
 /// A request to open a WebSocket.
-pub(super) struct Socket(Result<WebSocketUpgrade, Response>);
+pub(super) struct Socket(Result<(WebSocketUpgrade, ByHeaders), Response>);
 
-impl<S: Send + Sync> OptionalFromRequestParts<S> for Socket {
+/// Who asks, as far as the request's headers tell. A browser's script cannot set any, and tells by the first message.
+type ByHeaders = Result<Access, Refusal>;
+
+impl OptionalFromRequestParts<Arc<Endpoint>> for Socket {
     type Rejection = Infallible;
 
     /// `None`: the request is an ordinary one.
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>, Infallible> {
+    async fn from_request_parts(
+        parts: &mut Parts,
+        endpoint: &Arc<Endpoint>,
+    ) -> Result<Option<Self>, Infallible> {
         let upgrade =
             parts.headers.get(header::UPGRADE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         if !upgrade.eq_ignore_ascii_case("websocket") {
             return Ok(None);
         }
+        let by_headers = match opens(parts, endpoint.executor.app()).await {
+            Ok(by_headers) => by_headers,
+            Err(refusal) => return Ok(Some(Self(Err(rest::refuse(refusal))))),
+        };
         let offered = parts.headers.get(header::SEC_WEBSOCKET_PROTOCOL).and_then(|value| value.to_str().ok());
         if !offered.unwrap_or_default().split(',').any(|protocol| protocol.trim() == PROTOCOL) {
             let message = format!("only the WebSocket protocol {PROTOCOL} is spoken here");
             return Ok(Some(Self(Err((StatusCode::BAD_REQUEST, message).into_response()))));
         }
-        let upgrade = WebSocketUpgrade::from_request_parts(parts, state).await;
-        Ok(Some(Self(upgrade.map_err(IntoResponse::into_response))))
+        let upgrade = WebSocketUpgrade::from_request_parts(parts, endpoint).await;
+        Ok(Some(Self(match upgrade {
+            Ok(upgrade) => Ok((upgrade, by_headers)),
+            Err(refused) => Err(refused.into_response()),
+        })))
+    }
+}
+
+/// Whether a WebSocket is opened, and for whom. Who shows no token may still do so by the first message.
+async fn opens(parts: &Parts, app: &App) -> Result<ByHeaders, Refusal> {
+    if !may_open_socket(&parts.headers, &app.door.settings().origins) {
+        return Err(Refusal::Origin);
+    }
+    match Access::of(parts, app).await {
+        Err(Refusal::Missing) => Ok(Err(Refusal::Missing)),
+        found => found.map(Ok),
     }
 }
 
 impl Socket {
-    /// Serves operations until the client goes or the server stops.
+    /// Serves operations until the client goes, the server stops, or whoever asks may not any more.
     pub(super) fn serve(self, endpoint: Arc<Endpoint>) -> Response {
-        let upgrade = match self.0 {
-            Ok(upgrade) => upgrade,
+        let (upgrade, by_headers) = match self.0 {
+            Ok(opened) => opened,
             Err(refused) => return refused,
         };
         let Ok(place) = Arc::clone(&endpoint.sockets.0).try_acquire_owned() else {
@@ -91,7 +118,7 @@ impl Socket {
             .write_buffer_size(0)
             .max_message_size(bytes_max)
             .max_frame_size(bytes_max)
-            .on_upgrade(move |socket| request.goes_on(Session::new(endpoint, place).run(socket)))
+            .on_upgrade(move |socket| request.goes_on(Session::new(endpoint, by_headers, place).run(socket)))
     }
 }
 
@@ -139,17 +166,20 @@ impl End {
     }
 }
 
-/// Lets a client in by what it says when it connects: what its operations find in their context, or why the connection
-/// is closed. Everybody is let in.
-async fn admit(_endpoint: &Endpoint, _payload: Map<String, Value>) -> Result<Data, End> {
-    Ok(Data::default())
+impl From<Refusal> for End {
+    fn from(refusal: Refusal) -> Self {
+        Self::close(refusal.close_code(), refusal.to_string())
+    }
 }
 
 /// One connection.
 struct Session {
     endpoint: Arc<Endpoint>,
-    /// What operations find in their context, once the client was let in.
-    admitted: Option<Arc<Data>>,
+    by_headers: ByHeaders,
+    /// What the client may do, once it was let in.
+    admitted: Option<Access>,
+    /// Resolves when it may not any more.
+    ended: BoxFuture<'static, ()>,
     /// The answers to all operations that go on, each with its id, and `None` after its last.
     answers: SelectAll<BoxStream<'static, (Arc<str>, Option<Answer>)>>,
     /// How to end each of them.
@@ -168,14 +198,17 @@ enum Event {
     Answered(Arc<str>, Option<Answer>),
     Tick,
     Stopping,
+    Ended,
 }
 
 impl Session {
-    fn new(endpoint: Arc<Endpoint>, place: OwnedSemaphorePermit) -> Self {
+    fn new(endpoint: Arc<Endpoint>, by_headers: ByHeaders, place: OwnedSemaphorePermit) -> Self {
         let (now, app) = (Instant::now(), Arc::clone(endpoint.executor.app()));
         Self {
             endpoint,
+            by_headers,
             admitted: None,
+            ended: Box::pin(pending()),
             answers: select_all([]),
             running: HashMap::new(),
             stopping: Box::pin(async move { app.feed().stopped().await }),
@@ -207,6 +240,7 @@ impl Session {
         loop {
             let event = tokio::select! {
                 () = &mut self.stopping => Event::Stopping,
+                () = &mut self.ended => Event::Ended,
                 message = socket.recv() => Event::Came(message),
                 Some((id, answer)) = self.answers.next() => Event::Answered(id, answer),
                 _ = ticks.tick() => Event::Tick,
@@ -223,6 +257,7 @@ impl Session {
                 Event::Answered(id, answer) => self.answer(socket, &id, answer).await,
                 Event::Tick => self.tick(socket).await,
                 Event::Stopping => Err(End::close(close_code::AWAY, "the server is stopping")),
+                Event::Ended => Err(Refusal::Invalid.into()),
             };
             if let Err(end) = handled {
                 return end;
@@ -280,7 +315,7 @@ impl Session {
                 if self.admitted.is_some() {
                     return Err(End::close(4429, "Too many initialisation requests"));
                 }
-                self.admitted = Some(Arc::new(admit(&self.endpoint, payload.unwrap_or_default()).await?));
+                self.admit(Value::Object(payload.unwrap_or_default())).await?;
                 self.tell(socket, &ToClient::ConnectionAck).await
             }
             FromClient::Ping {} => self.tell(socket, &ToClient::Pong).await,
@@ -293,6 +328,16 @@ impl Session {
         }
     }
 
+    /// Lets the client in by what it says when it connects.
+    async fn admit(&mut self, payload: Value) -> Result<(), End> {
+        let app = Arc::clone(self.executor().app());
+        let access = Door::session(&app, self.by_headers.clone(), &payload).await?;
+        let held = access.clone();
+        self.ended = Box::pin(async move { held.ended(&app).await });
+        self.admitted = Some(access);
+        Ok(())
+    }
+
     /// Begins an operation.
     async fn subscribe(
         &mut self,
@@ -300,7 +345,7 @@ impl Session {
         id: Arc<str>,
         payload: Parameters,
     ) -> Result<(), End> {
-        let Some(data) = self.admitted.clone() else { return Err(End::close(4401, "Unauthorized")) };
+        let Some(access) = self.admitted.clone() else { return Err(End::close(4401, "Unauthorized")) };
         if self.running.contains_key(&id) {
             return Err(End::close(4409, format!("Subscriber for {id} already exists")));
         }
@@ -318,7 +363,8 @@ impl Session {
                 return self.tell(socket, &ToClient::Error { id: &id, payload: &refused.errors }).await;
             }
         };
-        let answers = self.executor().execute_stream(operation, data).map(Some).chain(once(async { None }));
+        let answers =
+            self.executor().execute_stream(operation, &access).map(Some).chain(once(async { None }));
         let (handle, registration) = AbortHandle::new_pair();
         self.running.insert(Arc::clone(&id), handle);
         let answers = answers.map(move |answer| (Arc::clone(&id), answer));

@@ -47,13 +47,13 @@ impl Subscription {
         };
         let spaces = space_ids.map(|ids| ids.into_iter().map(known).collect::<Result<_>>()).transpose()?;
         let watch = Feed::watch(scope.app(), spaces);
-        Ok(unfold(watch, async |mut watch| {
+        Ok(unfold((watch, scope.access().clone()), async |(mut watch, access)| {
             loop {
                 let (id, count, counts) = watch.next().await?;
-                if let Some(space) = Space::find(&counts.plan, id) {
+                if let Some(space) = Space::find(&access.view(&counts.plan), id) {
                     let change =
                         CountChange { space, ts: counts.ts.into(), count: count.count, net_count: count.net };
-                    return Some((change, watch));
+                    return Some((change, (watch, access)));
                 }
             }
         }))

@@ -120,7 +120,7 @@ impl Writer {
     }
 
     async fn commit(&self, batches: &Arc<Vec<Batch>>) -> Result<Vec<Vec<Outcome>>, DbErr> {
-        let Kept { floor_plans, timelines, feed } = &self.kept;
+        let Kept { floor_plans, timelines, feed, .. } = &self.kept;
         let mut plan = floor_plans.newest(&self.database).await?;
         let unknown = |plan: &FloorPlan| {
             batches.iter().flatten().flatten().any(|crossing| plan.dpu_id(&crossing.serial).is_none())

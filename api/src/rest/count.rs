@@ -13,10 +13,11 @@ use utoipa::openapi::{RefOr, Response};
 use utoipa::{IntoResponses, ToSchema};
 
 use super::error::RestError;
-use super::openapi::{Unavailable, failures};
+use super::openapi::{Refused, Unavailable, failures};
 use super::query::Query;
 use super::space_id;
 use crate::app::App;
+use crate::auth::Access;
 use crate::ids::Kind;
 use crate::telemetry::metrics;
 
@@ -45,14 +46,16 @@ pub(super) struct Count {
         ("ts" = Option<String>, Query, description = "The instant; events at exactly `ts` are in. Left out: now.",
             example = "2018-05-01T08:46:00Z"),
     ),
-    responses((status = 200, body = Count, description = "The count."), CountFailures, Unavailable)
+    responses((status = 200, body = Count, description = "The count."), CountFailures, Refused, Unavailable),
+    security((), ("token" = []))
 )]
 pub(super) async fn count(
     State(app): State<Arc<App>>,
+    access: Access,
     Path(id): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Count>, RestError> {
-    let plan = app.floor_plan().await?;
+    let plan = access.plan(&app).await?;
     let space_id = space_id(&id)?;
     let space = plan.space(app.ids.row(Kind::Space, space_id)).ok_or(RestError::NotFound)?;
     let now = app.clock.now();

@@ -12,10 +12,11 @@ use utoipa::openapi::{self, RefOr};
 use utoipa::{IntoResponses, ToSchema};
 
 use super::error::RestError;
-use super::openapi::{Unavailable, failures};
+use super::openapi::{Refused, Unavailable, failures};
 use super::query::Query;
 use super::space_id;
 use crate::app::App;
+use crate::auth::Access;
 use crate::counting::Bucket;
 use crate::counting::calendar::Interval;
 use crate::floor_plan::history_edges;
@@ -82,16 +83,18 @@ pub(super) struct BucketRow {
     ),
     responses(
         (status = 200, description = "The history.", content((Counts = "application/json"), (String = "text/csv"))),
-        CountsFailures, Unavailable
-    )
+        CountsFailures, Refused, Unavailable
+    ),
+    security((), ("token" = []))
 )]
 pub(super) async fn counts(
     State(app): State<Arc<App>>,
+    access: Access,
     Path(id): Path<String>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, RestError> {
-    let plan = app.floor_plan().await?;
+    let plan = access.plan(&app).await?;
     let space_id = space_id(&id)?;
     let space = plan.space(app.ids.row(Kind::Space, space_id)).ok_or(RestError::NotFound)?;
     let query = Query::new(query);

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use entity::ParseInstantError;
 use sea_orm::DbErr;
 
+use crate::auth::Refusal;
 use crate::floor_plan::HistoryError;
 use crate::ingest::decoder::DecodeError;
 use crate::ingest::{RecordError, Summary};
@@ -15,6 +16,9 @@ use crate::telemetry::request_id;
 
 /// After how many seconds a client may try again what the service could not do.
 pub(super) const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("1");
+
+/// How a client that is not let in can be.
+const BEARER: HeaderValue = HeaderValue::from_static("Bearer");
 
 /// What went wrong.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +75,17 @@ pub(super) enum RestError {
         /// What became of the events before that.
         recorded: Summary,
     },
+    /// Whoever asks may not.
+    #[error("{0}")]
+    Refused(Refusal),
+    /// The sender may not any more, in the middle of its body.
+    #[error("{refusal}{}", Recorded(.recorded))]
+    Ended {
+        /// Why.
+        refusal: Refusal,
+        /// What became of the events before that.
+        recorded: Summary,
+    },
     /// The recorder failed.
     #[error("The events could not be recorded, send them again: what is recorded already counts once.")]
     Record(#[from] RecordError),
@@ -109,13 +124,17 @@ impl RestError {
             Self::Csv(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::MediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Silence { .. } => StatusCode::REQUEST_TIMEOUT,
+            Self::Refused(refusal) | Self::Ended { refusal, .. } => refusal.status(),
             Self::Record(_) | Self::Database(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
     /// After how many seconds the same request may succeed.
     pub(super) fn retry_after(&self) -> Option<HeaderValue> {
-        (self.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_AFTER_S)
+        match self {
+            Self::Refused(refusal) => refusal.retry_after_s().map(HeaderValue::from),
+            _ => (self.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_AFTER_S),
+        }
     }
 }
 
@@ -132,6 +151,9 @@ impl IntoResponse for RestError {
         let mut response = detail(self.status(), &self.to_string());
         if let Some(seconds) = self.retry_after() {
             response.headers_mut().insert(header::RETRY_AFTER, seconds);
+        }
+        if self.status() == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, BEARER);
         }
         response
     }

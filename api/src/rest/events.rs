@@ -21,8 +21,9 @@ use utoipa::openapi::{RefOr, Response};
 use utoipa::{IntoResponses, ToSchema};
 
 use super::error::RestError;
-use super::openapi::failures;
+use super::openapi::{Refused, failures};
 use crate::app::App;
+use crate::auth::{Access, Refusal};
 use crate::ingest::decoder::{DecodeError, Decoder, Entry, Format};
 use crate::ingest::{Outcome, RecordError, RejectionCode, Summary};
 
@@ -135,11 +136,13 @@ struct RejectedEvent {
     ),
     responses(
         (status = 200, body = Receipt, description = "What became of the events, also where all of them were rejected."),
-        RecordFailures
-    )
+        RecordFailures, Refused
+    ),
+    security((), ("token" = []))
 )]
 pub(super) async fn record(
     State(app): State<Arc<App>>,
+    access: Access,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Receipt>, RestError> {
@@ -160,7 +163,7 @@ pub(super) async fn record(
                 });
             }
         };
-        receipt.record(&app, entries).await?;
+        receipt.record(&app, &access, entries).await?;
         if let Some(cause) = broken {
             return Err(RestError::Body { cause, recorded: receipt.summary() });
         }
@@ -208,12 +211,17 @@ fn format(headers: &HeaderMap) -> Result<Format, RestError> {
 
 impl Receipt {
     /// Records a batch and enters what became of it.
-    async fn record(&mut self, app: &App, entries: Vec<Entry>) -> Result<(), RestError> {
+    async fn record(&mut self, app: &App, access: &Access, entries: Vec<Entry>) -> Result<(), RestError> {
         if entries.is_empty() {
             return Ok(());
         }
+        // The body may go on for longer than the token does.
+        if !access.still_holds(app).await? {
+            return Err(RestError::Ended { refusal: Refusal::Invalid, recorded: self.summary() });
+        }
         let (lines, batch): (Vec<_>, Vec<_>) =
             entries.into_iter().map(|entry| (entry.line, entry.crossing)).unzip();
+        let batch = access.reports(app, batch).await?;
         for (line, outcome) in lines.into_iter().zip(app.recorder.record(batch).await?) {
             let index = self.accepted + self.duplicates + self.rejected;
             match outcome {

@@ -12,10 +12,12 @@ mod query;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::response::{IntoResponse, Response};
 use utoipa_axum::routes;
 
 use self::openapi::Documented;
 use crate::app::App;
+use crate::auth::Refusal;
 
 /// The REST routes, and the answers to what is no route at all.
 pub fn router(app: Arc<App>) -> Router {
@@ -30,6 +32,11 @@ pub fn router(app: Arc<App>) -> Router {
         .into_router()
         .fallback(error::not_found)
         .with_state(app)
+}
+
+/// The answer to whoever is refused.
+pub(crate) fn refuse(refusal: Refusal) -> Response {
+    error::RestError::Refused(refusal).into_response()
 }
 
 /// The id in a path: digits and nothing else. Whatever else stands there names no space.

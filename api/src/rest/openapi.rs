@@ -11,12 +11,14 @@ use axum::http::Method;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{self, Content, HeaderBuilder, ObjectBuilder, Ref, RefOr, ResponseBuilder, Type};
-use utoipa::{IntoResponses, OpenApi, ToSchema};
+use utoipa::{IntoResponses, Modify, OpenApi, ToSchema};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 use super::error::{self, RestError};
 use crate::app::App;
+use crate::auth::Refusal;
 
 /// What the document says of the interface as a whole.
 #[derive(OpenApi)]
@@ -28,9 +30,24 @@ use crate::app::App;
             it is UTC). A path is accepted with a slash at its end, too. A method that a path does not answer is \
             refused with 405 and the header `Allow`, a path that there is not with 404, both with a `detail`."
     ),
-    components(schemas(Problem))
+    components(schemas(Problem)),
+    modifiers(&Tokens)
 )]
 struct Interface;
+
+/// How a client says who it is.
+struct Tokens;
+
+impl Modify for Tokens {
+    fn modify(&self, document: &mut openapi::OpenApi) {
+        let description = "What `headcount token create` prints. An open server asks for none.";
+        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(description)).build();
+        document
+            .components
+            .get_or_insert_default()
+            .add_security_scheme("token", SecurityScheme::Http(scheme));
+    }
+}
 
 /// What went wrong.
 #[derive(ToSchema)]
@@ -94,6 +111,19 @@ pub(super) fn failures(
         (status.as_str().to_owned(), response.build().into())
     };
     failures.into_iter().map(describe).collect()
+}
+
+/// What whoever asks may be refused with.
+pub(super) struct Refused;
+
+impl IntoResponses for Refused {
+    fn responses() -> BTreeMap<String, RefOr<openapi::Response>> {
+        failures([
+            ("No valid token was sent.", RestError::Refused(Refusal::Missing)),
+            ("The token is not for this.", RestError::Refused(Refusal::Forbidden)),
+            ("Too many requests.", RestError::Refused(Refusal::TooMany { after_s: 1 })),
+        ])
+    }
 }
 
 /// What reading from the database may fail with.

@@ -6,6 +6,7 @@
 
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -14,6 +15,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use axum::Router;
+use axum::extract::ConnectInfo;
 use axum::http::Request;
 use futures::task::AtomicWaker;
 use hyper::body::Incoming;
@@ -117,10 +119,19 @@ impl Pulse {
     }
 }
 
-/// Serves a connection to its end.
-pub(super) async fn serve(http: &http1::Builder, stream: TcpStream, router: Router, pulse: Arc<Pulse>) {
+/// Serves a connection to its end. Its requests are told whose it is, if that is given.
+pub(super) async fn serve(
+    http: &http1::Builder,
+    stream: TcpStream,
+    peer: Option<SocketAddr>,
+    router: Router,
+    pulse: Arc<Pulse>,
+) {
     let answering = Arc::clone(&pulse);
-    let service = service_fn(move |request: Request<Incoming>| {
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        if let Some(peer) = peer {
+            request.extensions_mut().insert(ConnectInfo(peer));
+        }
         answering.enter(ANSWERING);
         let (answer, pulse) = (router.clone().call(request), Arc::clone(&answering));
         async move {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -35,7 +36,9 @@ pub async fn serve(
     limits: &Limits,
     stop: impl Future<Output = ()>,
 ) -> Stopped {
-    let (connections, feed) = (Connections::new(limits), Arc::clone(app.feed()));
+    let tells_peers = app.door.settings().address_rate.is_some();
+    let (connections, feed) =
+        (Connections { tells_peers, ..Connections::new(limits) }, Arc::clone(app.feed()));
     connections.accept(listener, super::router(app, limits), stop).await;
     feed.stop();
     connections.finish();
@@ -74,6 +77,8 @@ pub struct Connections {
     limits: Limits,
     http: http1::Builder,
     places: Arc<Semaphore>,
+    /// Whether requests are told who sends them.
+    tells_peers: bool,
     open: Arc<Mutex<Open>>,
 }
 
@@ -89,7 +94,7 @@ impl Connections {
         let mut http = http1::Builder::new();
         http.max_buf_size(BUFFER_BYTES);
         let places = Arc::new(Semaphore::new(limits.connections as usize));
-        Self { limits: *limits, http, places, open: Arc::default() }
+        Self { limits: *limits, http, places, tells_peers: false, open: Arc::default() }
     }
 
     /// Accepts connections and watches over them until `stop` resolves.
@@ -100,7 +105,9 @@ impl Connections {
         loop {
             tokio::select! {
                 accepted = self.next(&listener) => match accepted {
-                    Ok((stream, place)) => self.begin(stream, place, router.clone()),
+                    Ok((stream, peer, place)) => {
+                        self.begin(stream, self.tells_peers.then_some(peer), place, router.clone());
+                    }
                     Err(error) => refused(&error).await,
                 },
                 _ = sweeps.tick() => self.sweep(Instant::now()),
@@ -110,19 +117,28 @@ impl Connections {
     }
 
     /// The next connection, once there is a place for it.
-    async fn next(&self, listener: &TcpListener) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+    async fn next(
+        &self,
+        listener: &TcpListener,
+    ) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
         let place = Arc::clone(&self.places).acquire_owned().await.map_err(io::Error::other)?;
-        let (stream, _) = listener.accept().await?;
+        let (stream, peer) = listener.accept().await?;
         // An answer is not held back to be sent with the next one.
         stream.set_nodelay(true)?;
-        Ok((stream, place))
+        Ok((stream, peer, place))
     }
 
-    fn begin(&self, stream: TcpStream, place: OwnedSemaphorePermit, router: Router) {
+    fn begin(
+        &self,
+        stream: TcpStream,
+        peer: Option<SocketAddr>,
+        place: OwnedSemaphorePermit,
+        router: Router,
+    ) {
         let (http, pulse) = (self.http.clone(), Arc::new(Pulse::default()));
         let entered = Entered::new(&self.open, Arc::clone(&pulse));
         tokio::spawn(async move {
-            connection::serve(&http, stream, router, pulse).await;
+            connection::serve(&http, stream, peer, router, pulse).await;
             drop((entered, place));
         });
     }

@@ -10,6 +10,7 @@ use axum::extract::DefaultBodyLimit;
 
 pub use self::connections::{Connections, Stopped, serve};
 use crate::app::App;
+use crate::auth::{self, Doorkeeper};
 use crate::limits::Limits;
 use crate::telemetry::Observe;
 use crate::{graphql, pages, rest};
@@ -17,10 +18,18 @@ use crate::{graphql, pages, rest};
 /// Everything that is served.
 pub fn router(app: Arc<App>, limits: &Limits) -> Router {
     let body_limit = DefaultBodyLimit::max(limits.body_bytes as usize);
-    Router::new()
-        .merge(pages::router())
+    let settings = app.door.settings();
+    let (cors, pages, doorkeeper) =
+        (auth::cors(&settings.origins), pages::router(settings.graphiql.is_on()), Doorkeeper::new(&app));
+    let router = Router::new()
+        .merge(pages)
         .merge(graphql::router(Arc::clone(&app), *limits))
         .merge(rest::router(app))
         // The outermost first, and all in one: each call of `layer` would put every route into one more box.
-        .layer((Observe, body_limit))
+        .layer((Observe, body_limit, doorkeeper));
+    // Where it is configured; a browser asks beforehand, without a token.
+    match cors {
+        Some(cors) => router.layer(cors),
+        None => router,
+    }
 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use api::app::App;
+use api::app::{App, Options};
+use api::auth::Settings;
 use api::clock::Clock;
 use api::config::CACHE_BYTES;
 use api::database::{Database, PoolConfig};
@@ -31,7 +32,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{OnceCell, oneshot};
 use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::{self, Message};
+use tokio_tungstenite::tungstenite::{self, Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 use tower::ServiceExt;
 
@@ -161,15 +162,26 @@ impl Service {
     }
 
     async fn start(empty: Empty, limits: Limits) -> Self {
-        Self::begin(empty, PublicIds::plain(), PoolConfig::default(), limits).await
+        Self::begin(empty, PoolConfig::default(), limits, Options::new(CACHE_BYTES)).await
     }
 
     /// The same, with rows called by these ids, and a pool that waits for so long.
     pub(crate) async fn start_with(empty: Empty, ids: PublicIds, pool: PoolConfig) -> Self {
-        Self::begin(empty, ids, pool, Limits::default()).await
+        Self::begin(empty, pool, Limits::default(), Options { ids, ..Options::new(CACHE_BYTES) }).await
     }
 
-    async fn begin(Empty { url, storage }: Empty, ids: PublicIds, pool: PoolConfig, limits: Limits) -> Self {
+    /// The same with these settings of who is let in.
+    pub(crate) async fn guarded(empty: Empty, auth: Settings) -> Self {
+        let options = Options { auth, ..Options::new(CACHE_BYTES) };
+        Self::begin(empty, PoolConfig::default(), Limits::default(), options).await
+    }
+
+    async fn begin(
+        Empty { url, storage }: Empty,
+        pool: PoolConfig,
+        limits: Limits,
+        options: Options,
+    ) -> Self {
         let mut database = Database::connect_with(&url, pool).await.unwrap();
         database.migrate().await.unwrap();
         let statements = Arc::new(AtomicUsize::new(0));
@@ -180,7 +192,7 @@ impl Service {
         let now_ms = Arc::new(AtomicI64::new(at(NOW).ms()));
         let shown = Arc::clone(&now_ms);
         let clock = Clock::from_fn(move || Instant::from_ms(shown.load(Ordering::SeqCst)));
-        let (app, recording) = App::start_with_ids(database, clock, CACHE_BYTES, ids);
+        let (app, recording) = App::start_with(database, clock, options);
         app.coherence.begins().await;
         let router = server::router(Arc::clone(&app), &limits);
         Self { app, url, limits, router, recording, now_ms, statements, storage }
@@ -250,10 +262,26 @@ impl Service {
 
     /// The same before the handshake of its protocol.
     pub(crate) async fn raw_socket(&self) -> Socket {
+        self.raw_socket_with(&[]).await.unwrap()
+    }
+
+    /// The same with these headers; the status with which it is refused, if it is.
+    pub(crate) async fn raw_socket_with(
+        &self,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Socket, StatusCode> {
         let (address, server) = self.listen().await;
-        let mut socket = Socket::to(address).await.unwrap();
-        socket.server = Some(server);
-        socket
+        match Socket::to_with(address, headers).await {
+            Ok(mut socket) => {
+                socket.server = Some(server);
+                Ok(socket)
+            }
+            Err(Error::Http(response)) => {
+                server.abort();
+                Err(response.status())
+            }
+            Err(error) => panic!("{error}"),
+        }
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
@@ -370,8 +398,18 @@ pub(crate) struct Socket {
 impl Socket {
     /// A WebSocket to a server that somebody else started.
     pub(crate) async fn to(address: SocketAddr) -> Result<Self, tungstenite::Error> {
+        Self::to_with(address, &[]).await
+    }
+
+    async fn to_with(
+        address: SocketAddr,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Self, tungstenite::Error> {
         let mut request = format!("ws://{address}/graphql").into_client_request().unwrap();
         request.headers_mut().insert("sec-websocket-protocol", "graphql-transport-ws".parse().unwrap());
+        for (name, value) in headers {
+            request.headers_mut().insert(*name, value.parse().unwrap());
+        }
         let (stream, _) = tokio_tungstenite::connect_async(request).await?;
         Ok(Self { stream, server: None })
     }

@@ -30,6 +30,8 @@ fn request(query: &str, variables: &Value) -> String {
 
 /// The answer to a body, which must be a refusal: short, and before anything runs.
 async fn refusal(service: &Service, body: String) -> Value {
+    // Who asks is known beforehand.
+    post(service, request("{ __typename }", &Value::Null)).await;
     // Whatever resolver runs first would have to read it again.
     service.app.kept.floor_plans.forget();
     let mut answer = None;
@@ -376,11 +378,10 @@ async fn who_is_too_slow_loses_the_connection() {
         rest_of(&mut stream).await
     };
     assert_eq!(ended("").await, "");
-    assert_eq!(ended("GET /healthz HTTP/1.1\r\nhost: a\r\n").await, "");
+    assert_eq!(ended("GET /healthz HTTP/1.1\r\nhost: localhost\r\n").await, "");
     // A connection may be used again before it is idle for too long.
-    assert!(ended("GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n").await.starts_with("HTTP/1.1 200"));
-    let slow =
-        "POST /graphql HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{";
+    assert!(ended("GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await.starts_with("HTTP/1.1 200"));
+    let slow = "POST /graphql HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{";
     let answer = ended(slow).await;
     assert!(
         answer.starts_with("HTTP/1.1 408") && answer.contains("did not come within 1 seconds"),
@@ -394,7 +395,7 @@ async fn who_is_too_slow_loses_the_connection() {
 async fn connections_over_the_limit_wait_for_a_place() {
     let service = Service::within(Limits { connections: 1, ..Limits::default() }).await;
     let (address, server) = service.listen().await;
-    let request = b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n";
+    let request = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n";
     let mut answer = [0; 1_000];
     let mut first = TcpStream::connect(address).await.unwrap();
     first.write_all(request).await.unwrap();
@@ -421,7 +422,7 @@ async fn an_answer_to_a_large_body_comes_while_it_is_still_sent() {
     let (address, server) = service.listen().await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     let head = format!(
-        "POST /graphql HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+        "POST /graphql HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
         20 << 20
     );
     stream.write_all(head.as_bytes()).await.unwrap();
@@ -439,7 +440,7 @@ const EVENT: &str = "{\"timestamp\":\"2026-01-01T00:00:00Z\",\"direction\":1,\"d
 async fn recording(address: SocketAddr, url: &str) -> TcpStream {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let head = format!(
-        "POST /events HTTP/1.1\r\nhost: a\r\ncontent-type: application/x-ndjson\r\ncontent-length: {}\r\n\r\n",
+        "POST /events HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-ndjson\r\ncontent-length: {}\r\n\r\n",
         2 * EVENT.len()
     );
     stream.write_all(format!("{head}{EVENT}").as_bytes()).await.unwrap();

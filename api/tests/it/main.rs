@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod auth;
 mod broker;
 mod changes;
 mod coherence;
@@ -26,6 +27,7 @@ mod retention;
 mod schema;
 mod sequences;
 mod telemetry;
+mod tokens;
 mod unreachable;
 mod verify;
 mod worlds;

@@ -12,11 +12,11 @@ async fn up_down_up(empty: Empty) {
         let sql = match database.backend() {
             sea_orm::DatabaseBackend::Sqlite => {
                 "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN
-                ('space', 'dpu', 'assignment', 'reset', 'reset_rule', 'event', 'tally', 'floor_plan')"
+                ('space', 'dpu', 'assignment', 'reset', 'reset_rule', 'event', 'tally', 'floor_plan', 'token')"
             }
             _ => {
                 "SELECT count(*) FROM pg_tables WHERE tablename IN
-                ('space', 'dpu', 'assignment', 'reset', 'reset_rule', 'event', 'tally', 'floor_plan')"
+                ('space', 'dpu', 'assignment', 'reset', 'reset_rule', 'event', 'tally', 'floor_plan', 'token')"
             }
         };
         let row = database
@@ -30,13 +30,13 @@ async fn up_down_up(empty: Empty) {
     for _ in 0..2 {
         assert_eq!(tables().await, 0);
         database.migrate().await.unwrap();
-        assert_eq!(tables().await, 8);
+        assert_eq!(tables().await, 9);
         let transaction = database.begin().await.unwrap();
         Migrator::down(&transaction, None).await.unwrap();
         transaction.commit().await.unwrap();
     }
     database.migrate().await.unwrap();
-    assert_eq!(tables().await, 8);
+    assert_eq!(tables().await, 9);
     empty.remove().await;
 }
 

@@ -56,8 +56,10 @@ impl IngestMutation {
         context: &Context<'_>,
         #[graphql(desc = "The crossings, in any order.")] events: Vec<EventInput>,
     ) -> Result<IngestPayload> {
-        let batch = events.into_iter().map(EventInput::into_crossing).collect();
-        let outcomes = Scope::of(context)?.app().recorder.record(batch).await?;
+        let (batch, scope) =
+            (events.into_iter().map(EventInput::into_crossing).collect(), Scope::of(context)?);
+        let batch = scope.access().reports(scope.app(), batch).await?;
+        let outcomes = scope.app().recorder.record(batch).await?;
         let mut payload = IngestPayload { accepted: 0, duplicates: 0, rejected: Vec::new() };
         for (index, outcome) in outcomes.into_iter().enumerate() {
             match outcome {

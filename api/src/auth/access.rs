@@ -1,0 +1,222 @@
+//! What whoever asks may do, and why somebody is refused.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use entity::Instant;
+use sea_orm::DbErr;
+
+use super::pace::Pace;
+use super::rules::Need;
+use super::token::{Role, Token};
+use super::tokens::Snapshot;
+use crate::app::App;
+use crate::floor_plan::FloorPlan;
+use crate::ingest::{Batch, Rejection};
+
+/// How often it is looked whether a token that expires has done so.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What whoever asks may do.
+#[derive(Clone, Debug)]
+pub struct Access(Grant);
+
+#[derive(Clone, Debug)]
+enum Grant {
+    /// The server asks nobody for a token; whoever asks may have a rate to keep to.
+    Open(Option<Arc<Pace>>),
+    /// Somebody has shown this token.
+    Token(Arc<Token>),
+}
+
+/// Why somebody is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// No token was shown.
+    #[error("A token is needed: send the header Authorization: Bearer TOKEN.")]
+    Missing,
+    /// What was shown is no valid token.
+    #[error("The token is not valid: it is not known, or has expired or been revoked.")]
+    Invalid,
+    /// The token is not for this.
+    #[error("This token does not allow that.")]
+    Forbidden,
+    /// Introspection is turned off.
+    #[error("Introspection is turned off on this server.")]
+    NoIntrospection,
+    /// The request was made for another host's name, as a page does whose own name leads here.
+    #[error(
+        "This server is open to its own machine only: ask for it as localhost, create a token, or start it with --open."
+    )]
+    Elsewhere,
+    /// A page of another origin asks.
+    #[error("Pages of this origin are not let in: --cors-origins names those that are.")]
+    Origin,
+    /// Too many requests.
+    #[error("Too many requests: try again in {after_s} s.")]
+    TooMany {
+        /// After how many seconds there may be one more.
+        after_s: u64,
+    },
+    /// The tokens cannot be read.
+    #[error("The service cannot answer now, try again.")]
+    Unavailable,
+}
+
+impl Access {
+    /// Everything, for anybody.
+    pub(super) fn open(pace: Option<Arc<Pace>>) -> Self {
+        Self(Grant::Open(pace))
+    }
+
+    /// What the token allows.
+    pub(super) fn by(token: &Arc<Token>) -> Self {
+        Self(Grant::Token(Arc::clone(token)))
+    }
+
+    /// Whether it allows everything to anybody, at any rate.
+    pub(super) fn is_boundless(&self) -> bool {
+        matches!(self.0, Grant::Open(None))
+    }
+
+    /// The token, if one was needed: for logs, its id and name.
+    pub fn token(&self) -> Option<&Token> {
+        match &self.0 {
+            Grant::Open(_) => None,
+            Grant::Token(token) => Some(token),
+        }
+    }
+
+    /// Whether it allows what needs this.
+    pub fn permit(&self, need: Need) -> Result<(), Refusal> {
+        let Grant::Token(token) = &self.0 else { return Ok(()) };
+        let allowed = match need {
+            Need::Nothing | Need::Token | Need::Operation => true,
+            Need::Read => matches!(token.role, Role::Read(_) | Role::Admin),
+            Need::ReadAll => matches!(token.role, Role::Read(None) | Role::Admin),
+            Need::Ingest => matches!(token.role, Role::Ingest(_) | Role::Admin),
+            Need::Admin => matches!(token.role, Role::Admin),
+        };
+        if allowed { Ok(()) } else { Err(Refusal::Forbidden) }
+    }
+
+    /// Takes note of one more request, if it is not too many.
+    pub fn step(&self) -> Result<(), Refusal> {
+        let pace = match &self.0 {
+            Grant::Open(pace) => pace.as_ref(),
+            Grant::Token(token) => token.pace.as_ref(),
+        };
+        pace.map_or(Ok(()), |pace| pace.step().map_err(|after_s| Refusal::TooMany { after_s }))
+    }
+
+    /// What is seen of the floor plan as it is now.
+    pub async fn plan(&self, app: &App) -> Result<Arc<FloorPlan>, DbErr> {
+        Ok(self.seen(app.floor_plan().await?))
+    }
+
+    /// What is seen of this floor plan.
+    pub fn view(&self, plan: &Arc<FloorPlan>) -> Arc<FloorPlan> {
+        self.seen(Arc::clone(plan))
+    }
+
+    fn seen(&self, plan: Arc<FloorPlan>) -> Arc<FloorPlan> {
+        let Grant::Token(token) = &self.0 else { return plan };
+        match &token.role {
+            Role::Admin | Role::Read(None) => plan,
+            Role::Read(Some(spaces)) => token.view(&plan, spaces),
+            Role::Ingest(_) => Arc::default(),
+        }
+    }
+
+    /// The batch as it may be recorded: what is not for this token to report is rejected as if there were no such DPU.
+    pub async fn reports(&self, app: &App, mut batch: Batch) -> Result<Batch, DbErr> {
+        let Grant::Token(token) = &self.0 else { return Ok(batch) };
+        let Role::Ingest(Some(dpu)) = token.role else { return Ok(batch) };
+        let plan = app.floor_plan().await?;
+        let serial = plan.dpu(dpu).map(|dpu| dpu.row.serial.as_str());
+        for row in &mut batch {
+            if let Ok(crossing) = row
+                && serial != Some(crossing.serial.as_str())
+            {
+                *row = Err(Rejection::unknown_dpu(&crossing.serial));
+            }
+        }
+        Ok(batch)
+    }
+
+    /// Whether it still holds.
+    pub async fn still_holds(&self, app: &App) -> Result<bool, DbErr> {
+        Ok(self.holds(app, &*app.tokens().await?, app.clock.now()))
+    }
+
+    /// Resolves when it holds no more: its token was revoked or has expired, or tokens are wanted since.
+    pub async fn ended(&self, app: &App) {
+        let mut changes = app.kept.tokens.changes();
+        let expires = matches!(&self.0, Grant::Token(token) if token.expires.is_some());
+        loop {
+            let known = match self.still_holds(app).await {
+                Ok(false) => return,
+                Ok(true) => true,
+                Err(_) => false,
+            };
+            let look = async {
+                if known && !expires {
+                    std::future::pending::<()>().await;
+                }
+                tokio::time::sleep(LOOK).await;
+            };
+            tokio::select! {
+                // The sender lives as long as the app.
+                _ = changes.changed() => {}
+                () = look => {}
+            }
+        }
+    }
+
+    fn holds(&self, app: &App, tokens: &Snapshot, now: Instant) -> bool {
+        match &self.0 {
+            Grant::Open(_) => app.door.is_open(tokens),
+            Grant::Token(token) => tokens.holds(token, now),
+        }
+    }
+}
+
+impl Refusal {
+    /// The code by which GraphQL tells it.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Missing | Self::Invalid => "UNAUTHENTICATED",
+            Self::Forbidden | Self::NoIntrospection | Self::Elsewhere | Self::Origin => "FORBIDDEN",
+            Self::TooMany { .. } => "RATE_LIMITED",
+            Self::Unavailable => "UNAVAILABLE",
+        }
+    }
+
+    /// The status of an answer over HTTP.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Missing | Self::Invalid => StatusCode::UNAUTHORIZED,
+            Self::Forbidden | Self::NoIntrospection | Self::Elsewhere | Self::Origin => StatusCode::FORBIDDEN,
+            Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// The code with which a WebSocket is closed for it, as `graphql-transport-ws` has them.
+    pub fn close_code(&self) -> u16 {
+        match self {
+            Self::Missing => 4401,
+            _ => 4403,
+        }
+    }
+
+    /// After how many seconds the same request may succeed.
+    pub fn retry_after_s(&self) -> Option<u64> {
+        match self {
+            Self::TooMany { after_s } => Some(*after_s),
+            Self::Unavailable => Some(1),
+            _ => None,
+        }
+    }
+}

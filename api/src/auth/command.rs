@@ -1,0 +1,185 @@
+//! `headcount token`: creates, lists and revokes tokens.
+
+use std::io::{self, Write};
+use std::str::FromStr;
+
+use entity::{Instant, token};
+
+use super::manage::{self, ManageError, NewToken};
+use super::token::Role;
+use crate::clock::Clock;
+use crate::database::Database;
+
+/// A day in milliseconds.
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// What to do about tokens.
+#[derive(Clone, Debug, clap::Subcommand)]
+pub enum TokenCommand {
+    /// Create a token and print it, this once
+    Create(Create),
+    /// List all tokens, without what makes them valid
+    List,
+    /// Revoke a token: from now on no server accepts it
+    Revoke {
+        /// Its id or its name
+        token: String,
+    },
+}
+
+/// A token to be.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Create {
+    /// What to call it: who or what has it
+    name: String,
+    /// What it is for
+    #[arg(long)]
+    role: RoleName,
+    /// The only spaces that it shows, by id or name, with commas between or given again; for the role read
+    #[arg(long, value_name = "SPACE", value_delimiter = ',')]
+    space: Vec<String>,
+    /// The serial of the only DPU that it reports for; for the role ingest
+    #[arg(long, value_name = "SERIAL")]
+    dpu: Option<String>,
+    /// When it expires: a timestamp, or a number of days, such as 90d; without it, never
+    #[arg(long, value_name = "WHEN")]
+    expires: Option<Expiry>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum RoleName {
+    /// Asks and watches, and changes nothing
+    Read,
+    /// Records events, and sees nothing
+    Ingest,
+    /// Does everything
+    Admin,
+}
+
+/// When a token expires.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Expiry {
+    At(Instant),
+    Days(i64),
+}
+
+/// Why it was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    /// A limit does not go with the role.
+    #[error("--{option} goes with --role {role} only")]
+    Limit {
+        /// The option.
+        option: &'static str,
+        /// The role that it is for.
+        role: &'static str,
+    },
+    /// It cannot be.
+    #[error(transparent)]
+    Manage(#[from] ManageError),
+    /// It was done, and cannot be told.
+    #[error("cannot write what was done: {0}")]
+    Write(#[from] io::Error),
+}
+
+impl FromStr for Expiry {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(days) = text.strip_suffix('d').and_then(|days| days.parse::<u32>().ok()) {
+            return Ok(Self::Days(days.into()));
+        }
+        text.parse().map(Self::At).map_err(|error| format!("{error}; or a number of days, such as 90d"))
+    }
+}
+
+impl TokenCommand {
+    /// Does it. What is asked for goes to `out`, and what is said about it to `aside`.
+    pub async fn run(
+        self,
+        database: &Database,
+        clock: &Clock,
+        out: &mut impl Write,
+        aside: &mut impl Write,
+    ) -> Result<(), TokenError> {
+        let now = clock.now();
+        match self {
+            Self::Create(new) => {
+                let (row, secret) = manage::create(database, now, new.read(database, now).await?).await?;
+                writeln!(out, "{}", secret.reveal())?;
+                writeln!(
+                    aside,
+                    "created token {} {:?}: keep it, it is not shown again; send it as Authorization: Bearer TOKEN",
+                    row.id, row.name
+                )?;
+            }
+            Self::List => {
+                writeln!(out, "id\tname\trole\tonly\tstate\texpires\tlast used\tcreated")?;
+                for row in manage::list(database).await? {
+                    writeln!(out, "{}", line(&row, now))?;
+                }
+            }
+            Self::Revoke { token } => {
+                let row = manage::revoke(database, now, &token).await?;
+                writeln!(aside, "revoked token {} {:?}", row.id, row.name)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Create {
+    async fn read(self, database: &Database, now: Instant) -> Result<NewToken, TokenError> {
+        let Self { name, role, space, dpu, expires } = self;
+        if !space.is_empty() && role != RoleName::Read {
+            return Err(TokenError::Limit { option: "space", role: "read" });
+        }
+        if dpu.is_some() && role != RoleName::Ingest {
+            return Err(TokenError::Limit { option: "dpu", role: "ingest" });
+        }
+        let role = match role {
+            RoleName::Read if space.is_empty() => Role::Read(None),
+            RoleName::Read => Role::Read(Some(manage::space_ids(database, &space).await?)),
+            RoleName::Ingest => Role::Ingest(match dpu {
+                Some(serial) => Some(manage::dpu_id(database, &serial).await?),
+                None => None,
+            }),
+            RoleName::Admin => Role::Admin,
+        };
+        let expires = expires.map(|expires| match expires {
+            Expiry::At(instant) => instant,
+            Expiry::Days(days) => now.plus_ms(days * DAY_MS),
+        });
+        Ok(NewToken { name, role, expires })
+    }
+}
+
+/// A token in a line, its columns with tabs between.
+fn line(row: &token::Model, now: Instant) -> String {
+    let role = match row.role {
+        token::Role::Read => "read",
+        token::Role::Ingest => "ingest",
+        token::Role::Admin => "admin",
+    };
+    let only = match (&row.spaces, row.dpu_id) {
+        (Some(spaces), _) => format!("spaces {spaces}"),
+        (None, Some(dpu)) => format!("DPU {dpu}"),
+        (None, None) => "-".to_owned(),
+    };
+    let state = match (row.revoked, row.expires) {
+        (Some(_), _) => "revoked",
+        (None, Some(expires)) if expires <= now => "expired",
+        _ => "valid",
+    };
+    let instant =
+        |instant: Option<Instant>| instant.map_or_else(|| "never".to_owned(), |instant| instant.to_string());
+    let last_used = instant(row.last_used_day);
+    let last_used = last_used.split('T').next().unwrap_or_default();
+    let name = row.name.escape_debug();
+    format!(
+        "{}\t{name}\t{role}\t{only}\t{state}\t{}\t{last_used}\t{}",
+        row.id,
+        instant(row.expires),
+        row.created
+    )
+}

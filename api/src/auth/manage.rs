@@ -1,0 +1,153 @@
+//! Tokens: created, listed, revoked. Running servers hear of it by themselves.
+
+use std::collections::BTreeSet;
+
+use entity::{Instant, dpu, space, token};
+use sea_orm::ActiveValue::{NotSet, Set};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, Condition, DbErr, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
+    SqlErr,
+};
+
+use super::secret::Secret;
+use super::token::Role;
+use crate::database::Database;
+
+/// The most characters of a name.
+const NAME_CHARACTERS_MAX: usize = 200;
+
+/// A token to be.
+#[derive(Clone, Debug)]
+pub struct NewToken {
+    /// What it is called. No other valid token may have this name.
+    pub name: String,
+    /// What it is for.
+    pub role: Role,
+    /// The first instant at which it is not valid any more, if there is one.
+    pub expires: Option<Instant>,
+}
+
+/// Why that cannot be.
+#[derive(Debug, thiserror::Error)]
+pub enum ManageError {
+    /// The name is none.
+    #[error(
+        "{0:.40?} is no name for a token: give 1 to {NAME_CHARACTERS_MAX} characters that are not all digits, so that it is \
+         told from an id"
+    )]
+    Name(String),
+    /// The name is taken.
+    #[error("there is a token called {0:?}: choose another name, or revoke that one first")]
+    Taken(String),
+    /// It would be over before it begins.
+    #[error("{expires} is past, it is {now}: a token expires in the future")]
+    Expired {
+        /// When it would expire.
+        expires: Instant,
+        /// When that was.
+        now: Instant,
+    },
+    /// There is no such space.
+    #[error("there is no space {0:?}: name it by its id or its name")]
+    Space(String),
+    /// There is no such DPU.
+    #[error("no DPU has the serial {0:?}")]
+    Dpu(String),
+    /// There is no such token.
+    #[error(
+        "there is no token {0:?} that is not revoked: name it by its id or its name, as `headcount token list` shows them"
+    )]
+    NotFound(String),
+    /// The operating system has no randomness.
+    #[error("the operating system gives no random bytes: {0}")]
+    Random(#[from] getrandom::Error),
+    /// The database failed.
+    #[error(transparent)]
+    Database(#[from] DbErr),
+}
+
+/// Creates a token at `now`. The secret is in the answer, and nowhere else.
+pub async fn create(
+    database: &Database,
+    now: Instant,
+    new: NewToken,
+) -> Result<(token::Model, Secret), ManageError> {
+    let NewToken { name, role, expires } = new;
+    let is_id = name.bytes().all(|byte| byte.is_ascii_digit());
+    if is_id || name.trim().is_empty() || name.chars().count() > NAME_CHARACTERS_MAX {
+        return Err(ManageError::Name(name));
+    }
+    if let Some(expires) = expires.filter(|expires| *expires <= now) {
+        return Err(ManageError::Expired { expires, now });
+    }
+    let secret = Secret::new()?;
+    let (role, spaces, dpu_id) = match role {
+        Role::Read(spaces) => {
+            let text = |ids: BTreeSet<i64>| ids.iter().map(i64::to_string).collect::<Vec<_>>().join(",");
+            (token::Role::Read, spaces.map(text), None)
+        }
+        Role::Ingest(dpu) => (token::Role::Ingest, None, dpu),
+        Role::Admin => (token::Role::Admin, None, None),
+    };
+    let row = token::ActiveModel {
+        id: NotSet,
+        name: Set(name.clone()),
+        digest: Set(secret.digest().bytes().to_vec()),
+        role: Set(role),
+        spaces: Set(spaces),
+        dpu_id: Set(dpu_id),
+        expires: Set(expires),
+        revoked: Set(None),
+        last_used_day: Set(None),
+        created: Set(now),
+        modified: Set(now),
+    };
+    let transaction = database.begin().await?;
+    let row = row.insert(&transaction).await.map_err(|error| match error.sql_err() {
+        Some(SqlErr::UniqueConstraintViolation(_)) => ManageError::Taken(name),
+        _ => error.into(),
+    })?;
+    transaction.commit().await?;
+    Ok((row, secret))
+}
+
+/// All tokens, oldest first, revoked ones too.
+pub async fn list(database: &Database) -> Result<Vec<token::Model>, ManageError> {
+    Ok(token::Entity::find().order_by_asc(token::Column::Id).all(database.reader()).await?)
+}
+
+/// Revokes the token with this id or name at `now`, for good.
+pub async fn revoke(database: &Database, now: Instant, given: &str) -> Result<token::Model, ManageError> {
+    let named = match given.parse::<i64>() {
+        Ok(id) => token::Column::Id.eq(id),
+        Err(_) => token::Column::Name.eq(given),
+    };
+    let transaction = database.begin().await?;
+    let meant = Condition::all().add(named).add(token::Column::Revoked.is_null());
+    let found = token::Entity::find().filter(meant).one(&transaction).await?;
+    let mut row = found.ok_or_else(|| ManageError::NotFound(given.to_owned()))?.into_active_model();
+    row.revoked = Set(Some(now));
+    row.modified = Set(now);
+    let row = row.update(&transaction).await?;
+    transaction.commit().await?;
+    Ok(row)
+}
+
+/// The ids of the spaces with these ids or names.
+pub(super) async fn space_ids(database: &Database, given: &[String]) -> Result<BTreeSet<i64>, ManageError> {
+    let spaces = space::Entity::find().all(database.reader()).await?;
+    let find = |given: &String| {
+        let found = spaces.iter().find(|space| match given.parse::<i64>() {
+            Ok(id) => space.id == id,
+            Err(_) => space.name == *given,
+        });
+        found.map(|space| space.id).ok_or_else(|| ManageError::Space(given.clone()))
+    };
+    given.iter().map(find).collect()
+}
+
+/// The id of the DPU with this serial.
+pub(super) async fn dpu_id(database: &Database, serial: &str) -> Result<i64, ManageError> {
+    let found = dpu::Entity::find().filter(dpu::Column::Serial.eq(serial)).one(database.reader()).await?;
+    found.map(|dpu| dpu.id).ok_or_else(|| ManageError::Dpu(serial.to_owned()))
+}

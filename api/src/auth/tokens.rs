@@ -1,0 +1,126 @@
+//! The valid tokens, read from the database again after they were forgotten.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::{ArcSwapOption, Guard};
+use entity::{Instant, token};
+use sea_orm::{DbErr, EntityTrait};
+use tokio::sync::watch;
+
+use super::pace::{Pace, Rate};
+use super::secret::Digest;
+use super::token::Token;
+use crate::database::Database;
+
+/// Hands out the tokens as they are now: from memory, until somebody says that they have changed.
+#[derive(Debug)]
+pub struct Tokens {
+    newest: ArcSwapOption<Snapshot>,
+    /// How often they were forgotten: the reading of those that are kept began after that.
+    forgotten: watch::Sender<u64>,
+    /// Held while reading, so that requests that come meanwhile wait for one reading instead of starting theirs. How
+    /// each token keeps to its rate outlasts what else is read again.
+    paces: tokio::sync::Mutex<HashMap<i64, Arc<Pace>>>,
+    /// Held while what was read is kept, and while it is forgotten.
+    keeping: Mutex<()>,
+    rate: Option<Rate>,
+}
+
+/// All tokens at one time.
+#[derive(Debug, Default)]
+pub(crate) struct Snapshot {
+    /// Those that are not revoked, in the order of their digests.
+    valid: Vec<Arc<Token>>,
+    /// Whether there is one at all, be it revoked.
+    any: bool,
+}
+
+impl Tokens {
+    /// None read yet. Each may be used at this rate.
+    pub fn new(rate: Option<Rate>) -> Self {
+        Self {
+            newest: ArcSwapOption::empty(),
+            forgotten: watch::Sender::new(0),
+            paces: tokio::sync::Mutex::default(),
+            keeping: Mutex::default(),
+            rate,
+        }
+    }
+
+    /// The tokens, if they are in memory. Takes no lock and does not wait.
+    pub(super) fn in_memory(&self) -> Guard<Option<Arc<Snapshot>>> {
+        self.newest.load()
+    }
+
+    /// The tokens, with every change in them that was committed before they were last forgotten.
+    pub(super) async fn newest(&self, database: &Database) -> Result<Arc<Snapshot>, DbErr> {
+        if let Some(tokens) = self.newest.load_full() {
+            return Ok(tokens);
+        }
+        let mut paces = self.paces.lock().await;
+        if let Some(tokens) = self.newest.load_full() {
+            return Ok(tokens);
+        }
+        let forgotten = *self.forgotten.borrow();
+        let rows = token::Entity::find().all(database.reader()).await?;
+        let tokens = Arc::new(Snapshot::new(rows, self.rate, &mut paces));
+        let _keeping = self.keeping.lock().unwrap_or_else(PoisonError::into_inner);
+        if *self.forgotten.borrow() == forgotten {
+            self.newest.store(Some(Arc::clone(&tokens)));
+        }
+        Ok(tokens)
+    }
+
+    /// Forgets them: they have changed.
+    pub(crate) fn forget(&self) {
+        let keeping = self.keeping.lock().unwrap_or_else(PoisonError::into_inner);
+        self.newest.store(None);
+        self.forgotten.send_modify(|forgotten| *forgotten += 1);
+        drop(keeping);
+    }
+
+    /// Tells whoever holds it that they were forgotten.
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.forgotten.subscribe()
+    }
+}
+
+impl Snapshot {
+    fn new(rows: Vec<token::Model>, rate: Option<Rate>, paces: &mut HashMap<i64, Arc<Pace>>) -> Self {
+        let any = !rows.is_empty();
+        let mut pace =
+            |id: i64| rate.map(|rate| Arc::clone(paces.entry(id).or_insert_with(|| Pace::new(rate))));
+        let valid = rows.into_iter().filter_map(|row| {
+            let pace = pace(row.id);
+            Token::new(row, pace)
+        });
+        let mut valid: Vec<_> = valid.map(Arc::new).collect();
+        valid.sort_unstable_by_key(|token| token.digest.order());
+        paces.retain(|id, _| valid.iter().any(|token| token.id == *id));
+        Self { valid, any }
+    }
+
+    /// Whether there was never a token.
+    pub(super) fn is_empty(&self) -> bool {
+        !self.any
+    }
+
+    /// The token that somebody shows, if it is valid at `now`.
+    pub(super) fn find(&self, shown: &[u8], now: Instant) -> Option<&Arc<Token>> {
+        let digest = Digest::of(shown);
+        let first = self.valid.partition_point(|token| token.digest.order() < digest.order());
+        let alike = self.valid[first..].iter().take_while(|token| token.digest.order() == digest.order());
+        alike.into_iter().find(|token| token.digest.is(&digest)).filter(|token| token.holds(now))
+    }
+
+    /// Whether this token is among them and valid at `now`.
+    pub(super) fn holds(&self, token: &Token, now: Instant) -> bool {
+        self.valid.iter().any(|valid| valid.id == token.id) && token.holds(now)
+    }
+
+    /// Whether there is one that is valid at `now`.
+    pub(super) fn any_valid(&self, now: Instant) -> bool {
+        self.valid.iter().any(|token| token.holds(now))
+    }
+}

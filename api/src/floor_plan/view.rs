@@ -1,0 +1,139 @@
+//! What is seen of a floor plan by those who may see some spaces.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use entity::{Instant, assignment};
+
+use super::{Dpu, FloorPlan};
+use crate::counting::Stretch;
+
+/// A stretch of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// The first instant in it; `None`: since ever.
+    pub start: Option<Instant>,
+    /// The first instant after it; `None`: until ever.
+    pub end: Option<Instant>,
+}
+
+impl FloorPlan {
+    /// The floor plan as if there were no spaces but these: without assignments to others, and without DPUs that
+    /// never counted for one of these.
+    #[must_use]
+    pub fn only(&self, spaces: &BTreeSet<i64>) -> Self {
+        let seen = |assignment: &&assignment::Model| spaces.contains(&assignment.space_id);
+        let dpus = self.dpus.iter().filter_map(|(id, dpu)| {
+            let assignments: Vec<_> = dpu.assignments.iter().filter(seen).cloned().collect();
+            let shown = Some(Span::union(&assignments));
+            (!assignments.is_empty())
+                .then(|| (*id, Arc::new(Dpu { row: dpu.row.clone(), assignments, shown })))
+        });
+        let dpus: std::collections::BTreeMap<_, _> = dpus.collect();
+        Self {
+            edition: self.edition,
+            spaces: spaces.iter().filter_map(|id| Some((*id, Arc::clone(self.spaces.get(id)?)))).collect(),
+            dpu_ids: dpus.values().map(|dpu| (dpu.row.serial.clone(), dpu.row.id)).collect(),
+            dpus,
+        }
+    }
+}
+
+impl Dpu {
+    /// When its events may be looked at: ever, or, where only some spaces are seen, while it counted for one of them.
+    /// The spans are in order, and no two of them meet.
+    pub fn shown(&self) -> &[Span] {
+        self.shown.as_deref().unwrap_or(&[Span::EVER])
+    }
+}
+
+impl Span {
+    /// All instants.
+    pub const EVER: Self = Self { start: None, end: None };
+
+    /// What it has in common with `[start, end)`, if that is anything.
+    pub fn within(self, start: Option<Instant>, end: Option<Instant>) -> Option<Self> {
+        // `None` comes before every instant, as a start is to.
+        let start = self.start.max(start);
+        let end = match (self.end, end) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+        let is_empty = start.zip(end).is_some_and(|(start, end)| end <= start);
+        (!is_empty).then_some(Self { start, end })
+    }
+
+    /// The same for a DPU's odometer.
+    pub fn stretch(self, dpu: i64) -> Stretch {
+        let last = |end: Instant| end.just_before();
+        Stretch { dpu, after: self.start.map(last), until: self.end.map_or(Instant::MAX, last) }
+    }
+
+    /// The instants at which at least one of these assignments holds.
+    fn union(assignments: &[assignment::Model]) -> Vec<Self> {
+        let mut spans: Vec<_> =
+            assignments.iter().map(|row| Self { start: row.starts_at, end: row.ends_at }).collect();
+        spans.sort_unstable_by_key(|span| span.start);
+        let mut union: Vec<Self> = Vec::with_capacity(spans.len());
+        for span in spans {
+            match union.last_mut() {
+                Some(last) if last.end.is_none_or(|end| span.start.is_none_or(|start| start <= end)) => {
+                    last.end = last.end.zip(span.end).map(|(one, other)| one.max(other));
+                }
+                _ => union.push(span),
+            }
+        }
+        union
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: i64) -> Instant {
+        Instant::from_ms(ms)
+    }
+
+    fn span(start: Option<i64>, end: Option<i64>) -> Span {
+        Span { start: start.map(at), end: end.map(at) }
+    }
+
+    fn union(spans: &[(Option<i64>, Option<i64>)]) -> Vec<Span> {
+        let rows: Vec<_> = (1..)
+            .zip(spans)
+            .map(|(id, (starts_at, ends_at))| assignment::Model {
+                id,
+                dpu_id: 1,
+                space_id: id,
+                placement: assignment::Placement::Inside,
+                doorway: None,
+                starts_at: starts_at.map(at),
+                ends_at: ends_at.map(at),
+                created: at(0),
+                modified: at(0),
+            })
+            .collect();
+        Span::union(&rows)
+    }
+
+    #[test]
+    fn spans_that_meet_are_one() {
+        assert_eq!(union(&[]), []);
+        assert_eq!(union(&[(Some(5), None), (None, Some(5))]), [Span::EVER]);
+        assert_eq!(union(&[(Some(1), Some(9)), (Some(2), Some(3))]), [span(Some(1), Some(9))]);
+        assert_eq!(union(&[(Some(1), Some(4)), (Some(3), Some(9))]), [span(Some(1), Some(9))]);
+        let apart = [(Some(1), Some(4)), (Some(5), None)];
+        assert_eq!(union(&apart), apart.map(|(start, end)| span(start, end)));
+        assert_eq!(union(&[(None, None), (None, Some(2)), (Some(7), Some(8))]), [Span::EVER]);
+    }
+
+    #[test]
+    fn what_spans_have_in_common() {
+        let within = |one: Span, start: Option<i64>, end: Option<i64>| one.within(start.map(at), end.map(at));
+        assert_eq!(within(Span::EVER, Some(1), None), Some(span(Some(1), None)));
+        assert_eq!(within(span(Some(1), Some(9)), None, Some(4)), Some(span(Some(1), Some(4))));
+        assert_eq!(within(span(Some(1), Some(9)), Some(9), None), None);
+        assert_eq!(within(span(None, Some(9)), Some(3), Some(20)), Some(span(Some(3), Some(9))));
+    }
+}

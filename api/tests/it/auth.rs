@@ -1,0 +1,754 @@
+//! Who may do what: every route and every root field, asked by everybody.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use api::auth::{self, Need, NewToken, Role, Settings, Switch};
+use api::database::Database;
+use async_graphql::parser::types::{OperationType, TypeKind, TypeSystemDefinition};
+use axum::body::Body;
+use axum::http::{Method, Request, StatusCode};
+use entity::assignment::Placement;
+use entity::{Instant, token};
+use futures::SinkExt;
+use sea_orm::EntityTrait;
+use serde_json::{Value, json};
+
+use crate::harness::{Answer, Empty, NOW, Service, Socket, at, on_both};
+
+/// When a DPU was moved.
+const MOVED: &str = "2026-02-01";
+
+/// Everybody who may ask, by what they are called here: the header that they send.
+struct Callers(BTreeMap<&'static str, Option<String>>);
+
+/// Two spaces, of which some tokens show only the first. DPU `a` counts for the first, `b` for the second; `c` was
+/// moved from the second to the first, and `d` from the first to the second. Each has an event before and after.
+struct World {
+    own: i64,
+    foreign: i64,
+}
+
+async fn world(service: &Service) -> World {
+    let (own, foreign) = (service.space("Hall").await, service.space("Loft").await);
+    let moved = Some(at(MOVED));
+    for (serial, before, after) in
+        [("a", own, own), ("b", foreign, foreign), ("c", foreign, own), ("d", own, foreign)]
+    {
+        let dpu = service.dpu(serial).await;
+        service.assign(dpu, before, Placement::Inside, None, moved).await;
+        service.assign(dpu, after, Placement::Inside, moved, None).await;
+        let event = |ts: &str| json!({ "dpu": serial, "ts": ts, "direction": "TOWARD" });
+        let payload = service.ingest(json!([event("2026-01-15"), event("2026-02-15")])).await;
+        assert_eq!(payload["accepted"], 2);
+    }
+    service.reset(foreign, at("2026-01-20"), 7).await;
+    World { own, foreign }
+}
+
+/// Creates a token as another process does, and waits until the service knows it.
+async fn token(service: &Service, name: &str, role: Role, expires: Option<Instant>) -> String {
+    let elsewhere = Database::connect(&service.url).await.unwrap();
+    let new = NewToken { name: name.to_owned(), role, expires };
+    let (_, secret) = auth::create(&elsewhere, at(NOW), new).await.unwrap();
+    let header = format!("Bearer {}", secret.reveal());
+    let known = async |header: Option<&str>| asks(service, "{ __typename }", header).await.status;
+    // The first one is what ends that everybody may do everything.
+    until(async || known(None).await == 401 && known(Some(&header)).await == 200).await;
+    header
+}
+
+async fn revoke(service: &Service, name: &str) {
+    let elsewhere = Database::connect(&service.url).await.unwrap();
+    auth::revoke(&elsewhere, at(NOW), name).await.unwrap();
+}
+
+impl Callers {
+    async fn of(service: &Service, world: &World) -> Self {
+        let own = Role::Read(Some(BTreeSet::from([world.own])));
+        let admin = token(service, "admin", Role::Admin, None).await;
+        let expired = token(service, "expired", Role::Admin, Some(at(NOW).plus_ms(1))).await;
+        let revoked = token(service, "revoked", Role::Admin, None).await;
+        revoke(service, "revoked").await;
+        service.set_now("2026-03-01T12:00:01Z");
+        until(async || asks(service, "{ __typename }", Some(&revoked)).await.status == 401).await;
+        Self(BTreeMap::from([
+            ("nobody", None),
+            ("bad", Some(format!("Bearer hc_{}", "0".repeat(64)))),
+            ("empty", Some("Bearer ".to_owned())),
+            ("basic", Some("Basic YTpi".to_owned())),
+            ("expired", Some(expired)),
+            ("revoked", Some(revoked)),
+            ("read", Some(token(service, "read", Role::Read(None), None).await)),
+            ("own", Some(token(service, "own", own, None).await)),
+            ("ingest", Some(token(service, "ingest", Role::Ingest(None), None).await)),
+            ("one", Some(token(service, "one", Role::Ingest(Some(1)), None).await)),
+            ("admin", Some(admin)),
+        ]))
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        self.0[name].as_deref()
+    }
+}
+
+/// Who gets what needs this; everybody else who has a valid token is told that it is not for that.
+fn allowed(need: Need) -> &'static [&'static str] {
+    match need {
+        Need::Nothing => &[
+            "nobody", "bad", "empty", "basic", "expired", "revoked", "read", "own", "ingest", "one", "admin",
+        ],
+        Need::Token | Need::Operation => &["read", "own", "ingest", "one", "admin"],
+        Need::Read => &["read", "own", "admin"],
+        Need::ReadAll => &["read", "admin"],
+        Need::Ingest => &["ingest", "one", "admin"],
+        Need::Admin => &["admin"],
+    }
+}
+
+/// What becomes of somebody who asks for what needs this.
+fn expected(need: Need, caller: &str) -> Option<StatusCode> {
+    if allowed(need).contains(&caller) {
+        None
+    } else if allowed(Need::Token).contains(&caller) {
+        Some(StatusCode::FORBIDDEN)
+    } else {
+        Some(StatusCode::UNAUTHORIZED)
+    }
+}
+
+fn request(method: &str, path: &str, authorization: Option<&str>) -> axum::http::request::Builder {
+    let request = Request::builder().method(method).uri(path);
+    match authorization {
+        Some(authorization) => request.header("authorization", authorization),
+        None => request,
+    }
+}
+
+async fn asks(service: &Service, query: &str, authorization: Option<&str>) -> Answer {
+    let request = request("POST", "/graphql", authorization).header("content-type", "application/json");
+    service.send(request.body(json!({ "query": query }).to_string().into()).unwrap()).await
+}
+
+async fn gets(service: &Service, path: &str, authorization: Option<&str>) -> Answer {
+    service.send(request("GET", path, authorization).body(Body::empty()).unwrap()).await
+}
+
+async fn posts_event(service: &Service, serial: &str, authorization: Option<&str>) -> Answer {
+    let event = json!({ "ts": "2026-02-20", "direction": 1, "dpu": serial }).to_string();
+    let request = request("POST", "/events", authorization).header("content-type", "application/json");
+    service.send(request.body(event.into()).unwrap()).await
+}
+
+/// The code of a GraphQL answer's first error.
+fn code(answer: &Answer) -> Option<String> {
+    answer.json()["errors"][0]["extensions"]["code"].as_str().map(str::to_owned)
+}
+
+/// Waits until it is so; a test that waits in vain fails.
+async fn until(mut so: impl AsyncFnMut() -> bool) {
+    let waiting = async {
+        while !so().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("in vain");
+}
+
+/// An operation for each root field there is, what it needs, and its path in the answer. None of them changes anything.
+fn operations() -> BTreeMap<String, (String, Need)> {
+    let ask = |field: &str, rest: &str, need: Need| {
+        let (kind, name) = field.split_once('.').unwrap();
+        (field.to_owned(), (format!("{} {{ {name}{rest} }}", kind.to_lowercase()), need))
+    };
+    let refused = "{ userErrors { code } }";
+    [
+        ask("Query.space", "(id: 1) { name }", Need::Read),
+        ask("Query.spaces", "{ totalCount }", Need::Read),
+        ask("Query.dpu", "(serial: \"a\") { name }", Need::Read),
+        ask("Query.dpus", "{ totalCount }", Need::Read),
+        ask("Mutation.ingest", "(events: []) { accepted }", Need::Ingest),
+        ask("Mutation.spaceCreate", &format!("(input: {{ name: \"\" }}) {refused}"), Need::Admin),
+        ask("Mutation.spaceUpdate", &format!("(id: 99, input: {{}}) {refused}"), Need::Admin),
+        ask("Mutation.spaceDelete", &format!("(id: 99) {refused}"), Need::Admin),
+        ask("Mutation.dpuCreate", &format!("(input: {{ serial: \"\" }}) {refused}"), Need::Admin),
+        ask("Mutation.dpuUpdate", &format!("(id: 99, input: {{}}) {refused}"), Need::Admin),
+        ask(
+            "Mutation.dpuMove",
+            &format!("(input: {{ dpu: 99, at: \"2026-01-01\", to: [] }}) {refused}"),
+            Need::Admin,
+        ),
+        ask(
+            "Mutation.assignmentCreate",
+            &format!("(input: {{ dpu: 99, space: 99, placement: INSIDE }}) {refused}"),
+            Need::Admin,
+        ),
+        ask("Mutation.assignmentUpdate", &format!("(id: 99, input: {{}}) {refused}"), Need::Admin),
+        ask("Mutation.assignmentEnd", &format!("(id: 99, at: \"2026-01-01\") {refused}"), Need::Admin),
+        ask("Mutation.assignmentDelete", &format!("(id: 99) {refused}"), Need::Admin),
+        ask(
+            "Mutation.resetCreate",
+            &format!("(input: {{ space: 99, ts: \"2026-01-01\", count: 0 }}) {refused}"),
+            Need::Admin,
+        ),
+        ask("Mutation.resetUpdate", &format!("(id: 99, input: {{}}) {refused}"), Need::Admin),
+        ask("Mutation.resetDelete", &format!("(id: 99) {refused}"), Need::Admin),
+        ask(
+            "Mutation.resetRuleCreate",
+            &format!("(input: {{ space: 99, timeOfDay: \"04:00\", firstDay: \"2026-01-01\" }}) {refused}"),
+            Need::Admin,
+        ),
+        ask("Mutation.resetRuleUpdate", &format!("(id: 99, input: {{}}) {refused}"), Need::Admin),
+        ask("Mutation.resetRuleDelete", &format!("(id: 99) {refused}"), Need::Admin),
+        ask("Subscription.countChanged", "{ count }", Need::Read),
+    ]
+    .into()
+}
+
+/// The same operation with its root in a fragment.
+fn in_a_fragment(query: &str) -> String {
+    let (kind, root) = query.split_once('{').unwrap();
+    let object = match kind.trim() {
+        "mutation" => "Mutation",
+        "subscription" => "Subscription",
+        _ => "Query",
+    };
+    format!("{kind} {{ ...root }} fragment root on {object} {{{root}")
+}
+
+/// The root fields of the schema.
+fn root_fields() -> Vec<(OperationType, String)> {
+    let document = async_graphql::parser::parse_schema(api::graphql::sdl()).unwrap();
+    let mut fields = Vec::new();
+    for definition in document.definitions {
+        let TypeSystemDefinition::Type(definition) = definition else { continue };
+        let operation = match definition.node.name.node.as_str() {
+            "Query" => OperationType::Query,
+            "Mutation" => OperationType::Mutation,
+            "Subscription" => OperationType::Subscription,
+            _ => continue,
+        };
+        let TypeKind::Object(object) = definition.node.kind else { panic!("{operation:?} is no object") };
+        fields.extend(object.fields.into_iter().map(|field| (operation, field.node.name.node.to_string())));
+    }
+    fields
+}
+
+/// Every route, with a path that it answers and what it needs: those that the document describes, and the others.
+async fn routes(service: &Service) -> Vec<(String, String, Need)> {
+    let document = service.get("/openapi.json").await.json();
+    let described = document["paths"].as_object().unwrap().iter().flat_map(|(path, item)| {
+        item.as_object().unwrap().keys().map(move |method| (method.to_uppercase(), path.clone()))
+    });
+    let others = ["/", "/floor-plan", "/spaces/{id}", "/graphiql", "/assets/{name}"];
+    let others = others.into_iter().map(|path| ("GET".to_owned(), path.to_owned()));
+    let mut routes = Vec::new();
+    for (method, path) in described.chain(others) {
+        let need = match path.as_str() {
+            "/space/{id}/count" | "/space/{id}/counts" => Need::Read,
+            "/events" => Need::Ingest,
+            "/metrics" => Need::ReadAll,
+            _ => Need::Nothing,
+        };
+        assert_eq!(auth::route(&path), Some(need), "{path} is not classified, or otherwise");
+        routes.push((method, path.replace("{id}", "1"), need));
+    }
+    routes
+}
+
+async fn opened(service: &Service, payload: Value) -> (Socket, Value) {
+    let mut socket = service.raw_socket().await;
+    socket.send(json!({ "type": "connection_init", "payload": payload })).await;
+    let answer = socket.next().await;
+    (socket, answer)
+}
+
+on_both! {
+    async fn every_route_is_for_those_who_may(service: &Service) {
+        let world = world(service).await;
+        let routes = routes(service).await;
+        let callers = Callers::of(service, &world).await;
+        for (method, path, need) in &routes {
+            for (caller, authorization) in &callers.0 {
+                for path in [path.clone(), format!("{}/", path.trim_end_matches('/'))] {
+                    let request = request(method, &path, authorization.as_deref());
+                    let answer = service.send(request.body(Body::empty()).unwrap()).await;
+                    let refused = [401, 403].contains(&answer.status.as_u16()).then_some(answer.status);
+                    assert_eq!(refused, expected(*need, caller), "{method} {path} by {caller}: {}", answer.body);
+                    if refused.is_some() {
+                        assert_eq!(answer.header("content-type"), "application/json");
+                        assert!(answer.json()["detail"].is_string() && answer.json().as_object().unwrap().len() == 1);
+                        let challenge = if refused == Some(StatusCode::UNAUTHORIZED) { "Bearer" } else { "" };
+                        assert_eq!(answer.header("www-authenticate"), challenge);
+                    }
+                }
+            }
+        }
+        assert_eq!(gets(service, "/nowhere", None).await.body, "{\"detail\":\"Not found.\"}");
+    }
+
+    async fn every_root_field_is_for_those_who_may(service: &Service) {
+        let operations = operations();
+        let fields = root_fields();
+        for (operation, field) in &fields {
+            let name = format!("{operation:?}.{field}");
+            let need = auth::root_field(*operation, field);
+            assert_eq!(need, operations.get(&name).map(|asked| asked.1), "{name} is not classified, or otherwise");
+        }
+        assert_eq!(fields.len(), operations.len());
+        assert_eq!(auth::root_field(OperationType::Query, "secrets"), None);
+
+        let world = world(service).await;
+        let callers = Callers::of(service, &world).await;
+        let whole = Need::Token;
+        let introspection = ("{ __schema { queryType { name } } }".to_owned(), whole);
+        let typename = ("{ __typename }".to_owned(), whole);
+        for (query, need) in operations.values().chain([&introspection, &typename]) {
+            let fragment = in_a_fragment(query);
+            for (caller, authorization) in &callers.0 {
+                let expected = expected(*need, caller);
+                for query in [query, &fragment] {
+                    let answer = asks(service, query, authorization.as_deref()).await;
+                    let refused = [401, 403].contains(&answer.status.as_u16()).then_some(answer.status);
+                    assert_eq!(refused, expected, "{query} by {caller}: {}", answer.body);
+                    if let Some(status) = refused {
+                        let expected = if status == 401 { "UNAUTHENTICATED" } else { "FORBIDDEN" };
+                        assert_eq!(code(&answer).as_deref(), Some(expected));
+                        assert!(answer.json().get("data").is_none(), "{}", answer.body);
+                        let challenge = if status == 401 { "Bearer" } else { "" };
+                        assert_eq!(answer.header("www-authenticate"), challenge);
+                    } else if !query.starts_with("subscription") {
+                        assert!(answer.json().get("errors").is_none(), "{query} by {caller}: {}", answer.body);
+                    }
+                }
+            }
+        }
+        // One that there is not is refused as such.
+        assert_eq!(code(&asks(service, "{ nothing }", callers.header("one")).await).as_deref(), Some("BAD_USER_INPUT"));
+        // One that may be asked does not take along one that may not.
+        let mixed = "mutation { ingest(events: []) { accepted } spaceDelete(id: 2) { userErrors { code } } }";
+        assert_eq!(asks(service, mixed, callers.header("ingest")).await.status, StatusCode::FORBIDDEN);
+        let named = "query a { __typename } mutation b { spaceDelete(id: 2) { userErrors { code } } }";
+        let body = json!({ "query": named, "operationName": "b" }).to_string();
+        let request = request("POST", "/graphql", callers.header("read")).header("content-type", "application/json");
+        assert_eq!(service.send(request.body(body.into()).unwrap()).await.status, StatusCode::FORBIDDEN);
+    }
+
+    async fn a_websocket_is_for_those_who_may(service: &Service) {
+        let world = world(service).await;
+        let callers = Callers::of(service, &world).await;
+        for (caller, authorization) in &callers.0 {
+            let payload = authorization.as_ref().map_or(json!({}), |authorization| json!({ "authorization": authorization }));
+            let (mut socket, answer) = opened(service, payload).await;
+            if expected(Need::Token, caller).is_some() {
+                assert_eq!(answer["close"], if *caller == "nobody" { 4401 } else { 4403 }, "{caller}");
+                continue;
+            }
+            assert_eq!(answer["type"], "connection_ack", "{caller}");
+            for (field, (query, need)) in operations() {
+                socket.subscribe(&field, &query, Value::Null).await;
+                let answer = socket.next().await;
+                let errors = if answer["type"] == "error" { &answer["payload"] } else { &answer["payload"]["errors"] };
+                let forbidden = errors[0]["extensions"]["code"] == "FORBIDDEN";
+                assert_eq!(forbidden, expected(need, caller).is_some(), "{query} by {caller}: {answer}");
+                socket.send(json!({ "type": "complete", "id": field })).await;
+                // What comes of it still, until it has ended.
+                socket.send(json!({ "type": "ping" })).await;
+                while socket.next().await["type"] != "pong" {}
+            }
+            // The same by header.
+            let header = authorization.as_deref().unwrap();
+            let mut socket = service.raw_socket_with(&[("authorization", header)]).await.unwrap();
+            socket.send(json!({ "type": "connection_init" })).await;
+            assert_eq!(socket.next().await["type"], "connection_ack");
+        }
+        for caller in ["bad", "expired", "revoked"] {
+            let header = callers.header(caller).unwrap();
+            assert_eq!(service.raw_socket_with(&[("authorization", header)]).await.err(), Some(StatusCode::UNAUTHORIZED));
+        }
+        // Nothing before the handshake.
+        let mut early = service.raw_socket().await;
+        early.subscribe("a", "{ __typename }", Value::Null).await;
+        assert_eq!(early.next().await["close"], 4401);
+    }
+
+    async fn what_is_foreign_looks_as_what_there_is_not(service: &Service) {
+        let world = world(service).await;
+        let callers = Callers::of(service, &world).await;
+        let (own, one) = (callers.header("own"), callers.header("one"));
+        let foreign = world.foreign.to_string();
+        let same = |foreign: &Answer, missing: &Answer, given: (&str, &str)| {
+            assert_eq!((foreign.status, foreign.body.replace(given.0, given.1)), (missing.status, missing.body.clone()));
+            assert_eq!(foreign.headers.keys().collect::<Vec<_>>(), missing.headers.keys().collect::<Vec<_>>());
+        };
+        for path in ["/space/{}/count", "/space/{}/count?ts=2026-01-01", "/space/{}/count?ts=nonsense", "/space/{}/counts?start=2026-01-01&end=2026-01-02"] {
+            let there = gets(service, &path.replace("{}", &foreign), own).await;
+            same(&there, &gets(service, &path.replace("{}", "99"), own).await, ("", ""));
+            assert_eq!((there.status, there.body.as_str()), (StatusCode::NOT_FOUND, "{\"detail\":\"Not found.\"}"));
+        }
+        let space = "{ space(id: ID) { name count history(start: \"2026-01-01\", end: \"2026-01-02\", interval: DAY) { count } countBreakdown { count } lastEvent { ts } } }";
+        let there = asks(service, &space.replace("ID", &foreign), own).await;
+        same(&there, &asks(service, &space.replace("ID", "99"), own).await, ("", ""));
+        assert_eq!(there.body, "{\"data\":{\"space\":null}}");
+        let dpu = "{ dpu(serial: \"SERIAL\") { name events { totalCount } lastEvent { ts } } }";
+        let there = asks(service, &dpu.replace("SERIAL", "b"), own).await;
+        same(&there, &asks(service, &dpu.replace("SERIAL", "z"), own).await, ("", ""));
+        assert_eq!(there.body, "{\"data\":{\"dpu\":null}}");
+        // Events of another DPU than the token's.
+        let ingest = "mutation { ingest(events: [{ dpu: \"SERIAL\", ts: \"2026-02-20\", direction: TOWARD }]) { accepted rejected { code message } } }";
+        let there = asks(service, &ingest.replace("SERIAL", "b"), one).await;
+        same(&there, &asks(service, &ingest.replace("SERIAL", "z"), one).await, ("\\\"b\\\"", "\\\"z\\\""));
+        assert_eq!(there.json()["data"]["ingest"]["rejected"][0]["code"], "UNKNOWN_DPU");
+        let there = posts_event(service, "b", one).await;
+        same(&there, &posts_event(service, "z", one).await, ("\\\"b\\\"", "\\\"z\\\""));
+        assert_eq!((&there.json()["rejected"], &there.json()["errors"][0]["code"]), (&json!(1), &json!("UNKNOWN_DPU")));
+        assert_eq!(posts_event(service, "a", one).await.json()["accepted"], 1);
+        assert_eq!(posts_event(service, "b", callers.header("ingest")).await.json()["accepted"], 1);
+        // Subscriptions.
+        let watch = "subscription ($ids: [ID!]) { countChanged(spaceIds: $ids) { count } }";
+        let (mut socket, _) = opened(service, json!({ "authorization": own })).await;
+        let mut answers = Vec::new();
+        for id in [&foreign, "99"] {
+            socket.subscribe("x", watch, json!({ "ids": [id] })).await;
+            let mut answer = socket.next().await;
+            while answer["type"] != "error" && answer["type"] != "next" { answer = socket.next().await; }
+            answers.push(answer.to_string().replace(&format!(r#"no space \"{id}\""#), "no space ?"));
+        }
+        assert_eq!(answers[0], answers[1]);
+        assert!(answers[0].contains("there is no space ?"), "{}", answers[0]);
+    }
+
+    async fn a_limited_token_sees_its_spaces_and_no_others(service: &Service) {
+        let world = world(service).await;
+        let callers = Callers::of(service, &world).await;
+        let own = callers.header("own");
+        let answer = asks(service, "{
+            spaces { totalCount nodes { name count assignments { dpu { serial } } dpus { serial } lastEvent { ts } resets { totalCount }
+                countBreakdown { assignments { dpu { serial } entrances } } } }
+            dpus { totalCount nodes { serial assignments { totalCount nodes { space { name } } }
+                events { totalCount nodes { ts } } newest: events(newestFirst: true, first: 1) { nodes { ts } pageInfo { hasNextPage } }
+                lastEvent { ts } } }
+            unassigned: dpus(unassigned: true) { nodes { serial } }
+        }", own).await;
+        let (before, after) = ("2026-01-15T00:00:00Z", "2026-02-15T00:00:00Z");
+        let dpu = |serial: &str, assignments: usize, events: &[&str]| {
+            let events: Vec<_> = events.iter().map(|ts| json!({ "ts": ts })).collect();
+            let spaces = vec![json!({ "space": { "name": "Hall" } }); assignments];
+            json!({
+                "serial": serial, "assignments": { "totalCount": assignments, "nodes": spaces },
+                "events": { "totalCount": events.len(), "nodes": events },
+                "newest": { "nodes": [events.last()], "pageInfo": { "hasNextPage": events.len() > 1 } },
+                "lastEvent": events.last(),
+            })
+        };
+        assert_eq!(answer.json(), json!({ "data": {
+            "spaces": { "totalCount": 1, "nodes": [{
+                "name": "Hall", "count": 4,
+                "assignments": [{ "dpu": { "serial": "a" } }, { "dpu": { "serial": "a" } }, { "dpu": { "serial": "c" } }, { "dpu": { "serial": "d" } }],
+                "dpus": [{ "serial": "a" }, { "serial": "c" }], "lastEvent": { "ts": after }, "resets": { "totalCount": 0 },
+                "countBreakdown": { "assignments": [
+                    { "dpu": { "serial": "a" }, "entrances": 1 }, { "dpu": { "serial": "a" }, "entrances": 1 },
+                    { "dpu": { "serial": "c" }, "entrances": 1 }, { "dpu": { "serial": "d" }, "entrances": 1 },
+                ] },
+            }] },
+            "dpus": { "totalCount": 3, "nodes": [dpu("a", 2, &[before, after]), dpu("c", 1, &[after]), dpu("d", 1, &[before])] },
+            "unassigned": { "nodes": [{ "serial": "d" }] },
+        } }));
+        // Numbers are as for everybody.
+        let path = format!("/space/{}/count", world.own);
+        assert_eq!(gets(service, &path, own).await.body, gets(service, &path, callers.header("read")).await.body);
+        // What is watched without saying which is what is seen.
+        let (mut socket, _) = opened(service, json!({ "authorization": own })).await;
+        socket.subscribe("a", "subscription { countChanged { space { name } count } }", Value::Null).await;
+        assert_eq!(socket.data("a").await["countChanged"], json!({ "space": { "name": "Hall" }, "count": 4 }));
+        for serial in ["b", "d", "a"] {
+            assert_eq!(posts_event(service, serial, callers.header("ingest")).await.json()["accepted"], 1);
+        }
+        assert_eq!(socket.data("a").await["countChanged"], json!({ "space": { "name": "Hall" }, "count": 5 }));
+        // A floor plan that changes is seen changed.
+        let moved = "mutation { dpuMove(input: { dpu: 2, at: \"2026-02-02\", to: [{ space: 1, placement: INSIDE }] }) { userErrors { code } } }";
+        assert!(asks(service, moved, callers.header("admin")).await.json().get("errors").is_none());
+        let seen = asks(service, "{ dpu(serial: \"b\") { events { totalCount } } }", own).await;
+        assert_eq!(seen.json()["data"]["dpu"]["events"]["totalCount"], 2);
+    }
+
+    async fn revoking_and_expiring_take_effect_at_once(service: &Service) {
+        world(service).await;
+        let watch = "subscription { countChanged { count } }";
+        // While there is no token, everybody may.
+        let mut early = service.socket().await;
+        early.subscribe("a", watch, Value::Null).await;
+        early.data("a").await;
+        let kiosk = token(service, "kiosk", Role::Read(None), None).await;
+        assert_eq!(closed(&mut early).await, 4403, "tokens are asked for since");
+        assert_eq!(gets(service, "/space/1/count", None).await.status, StatusCode::UNAUTHORIZED);
+        let guest = token(service, "guest", Role::Read(None), Some(at("2026-03-01T12:00:10Z"))).await;
+        let mut sockets = Vec::new();
+        for header in [&kiosk, &guest] {
+            let (mut socket, _) = opened(service, json!({ "authorization": header })).await;
+            socket.subscribe("a", watch, Value::Null).await;
+            socket.data("a").await;
+            sockets.push(socket);
+        }
+        revoke(service, "kiosk").await;
+        assert_eq!(closed(&mut sockets[0]).await, 4403);
+        assert_eq!(gets(service, "/space/1/count", Some(&kiosk)).await.status, StatusCode::UNAUTHORIZED);
+        // The other goes on until its time is over.
+        assert_eq!(gets(service, "/space/1/count", Some(&guest)).await.status, StatusCode::OK);
+        service.set_now("2026-03-01T12:00:10Z");
+        assert_eq!(gets(service, "/space/1/count", Some(&guest)).await.status, StatusCode::UNAUTHORIZED);
+        assert_eq!(closed(&mut sockets[1]).await, 4403);
+        // With no token left, nobody may: that there were some is not forgotten.
+        assert_eq!(gets(service, "/space/1/count", None).await.status, StatusCode::UNAUTHORIZED);
+    }
+
+    async fn a_body_that_goes_on_ends_with_its_token(service: &Service) {
+        world(service).await;
+        let header = token(service, "sender", Role::Ingest(None), None).await;
+        let (mut lines, body) = futures::channel::mpsc::channel::<std::io::Result<String>>(1);
+        let request = request("POST", "/events", Some(&header)).header("content-type", "application/x-ndjson");
+        let line = |ts: &str| Ok(format!("{{\"ts\":\"{ts}\",\"direction\":1,\"dpu\":\"a\"}}\n"));
+        let before = service.stored_events().await.len();
+        let sending = async {
+            lines.send(line("2026-02-20")).await.unwrap();
+            until(async || service.stored_events().await.len() == before + 1).await;
+            revoke(service, "sender").await;
+            until(async || asks(service, "{ __typename }", Some(&header)).await.status == 401).await;
+            lines.send(line("2026-02-21")).await.unwrap();
+            lines.close_channel();
+        };
+        let (answer, ()) = futures::join!(service.send(request.body(Body::from_stream(body)).unwrap()), sending);
+        assert_eq!((answer.status, answer.header("www-authenticate")), (StatusCode::UNAUTHORIZED, "Bearer"));
+        assert!(answer.body.contains("1 were accepted"), "{}", answer.body);
+        assert_eq!(service.stored_events().await.len(), before + 1);
+    }
+
+    async fn asking_costs_no_statement_and_is_noted_once_a_day(service: &Service) {
+        let world = world(service).await;
+        let header = token(service, "kiosk", Role::Read(Some(BTreeSet::from([world.own]))), None).await;
+        let used = async || token::Entity::find().one(service.app.database.reader()).await.unwrap().unwrap().last_used_day;
+        until(async || used().await == Some(at("2026-03-01"))).await;
+        // Once what it needs is in memory.
+        until(async || 0 == service.statements_of(async {
+            assert_eq!(gets(service, "/space/1/count", Some(&header)).await.status, StatusCode::OK);
+            assert_eq!(asks(service, "{ spaces { nodes { count } } }", Some(&header)).await.status, StatusCode::OK);
+        }).await).await;
+        service.set_now("2026-03-02T00:00:00Z");
+        assert_eq!(gets(service, "/space/1/count", Some(&header)).await.status, StatusCode::OK);
+        until(async || used().await == Some(at("2026-03-02"))).await;
+        let row = token::Entity::find().one(service.app.database.reader()).await.unwrap().unwrap();
+        assert_eq!(row.modified, at(NOW));
+        assert!(!header.contains(std::str::from_utf8(&row.digest).unwrap_or("?")));
+    }
+
+    async fn tokens_are_created_listed_and_revoked(service: &Service) {
+        let (database, now) = (&service.app.database, at(NOW));
+        let new = |name: &str, role: Role| NewToken { name: name.to_owned(), role, expires: None };
+        let (kiosk, secret) = auth::create(database, now, new("kiosk", Role::Admin)).await.unwrap();
+        assert!(!format!("{kiosk:?}").contains(secret.reveal().trim_start_matches("hc_")));
+        let refused = async |new: NewToken| auth::create(database, now, new).await.unwrap_err().to_string();
+        assert!(refused(new("kiosk", Role::Admin)).await.contains("there is a token called \"kiosk\""));
+        for name in ["", " ", "17", &"x".repeat(201)] {
+            assert!(refused(new(name, Role::Admin)).await.contains("is no name for a token"), "{name}");
+        }
+        let past = NewToken { expires: Some(now), ..new("past", Role::Admin) };
+        assert!(refused(past).await.contains("is past"));
+        assert_eq!(auth::revoke(database, now, "kiosk").await.unwrap().revoked, Some(now));
+        for gone in ["kiosk", "1", "nobody", "99"] {
+            assert!(auth::revoke(database, now, gone).await.unwrap_err().to_string().contains("there is no token"), "{gone}");
+        }
+        // Its name is free again, and the row is still there.
+        let (again, _) = auth::create(database, now, new("kiosk", Role::Ingest(None))).await.unwrap();
+        auth::revoke(database, now, &again.id.to_string()).await.unwrap();
+        assert_eq!(auth::list(database).await.unwrap().len(), 2);
+    }
+}
+
+/// The code with which the connection is closed, whatever is told before.
+async fn closed(socket: &mut Socket) -> i64 {
+    loop {
+        let message = socket.next().await;
+        if let Some(code) = message["close"].as_i64() {
+            return code;
+        }
+    }
+}
+
+async fn with(settings: Settings) -> Service {
+    Service::guarded(Empty::on_sqlite(), settings).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_server_is_for_its_own_machine() {
+    let service = with(Settings::default()).await;
+    service.space("Hall").await;
+    let by_name = async |service: &Service, host: &str| {
+        let mut statuses = Vec::new();
+        for path in ["/space/1/count", "/graphql?query=%7B__typename%7D"] {
+            let request = Request::get(path).header("host", host).body(Body::empty()).unwrap();
+            statuses.push(service.send(request).await.status);
+        }
+        assert_eq!(statuses[0], statuses[1]);
+        statuses[0]
+    };
+    for host in ["localhost:8000", "127.0.0.1", "[::1]:8000"] {
+        assert_eq!(by_name(&service, host).await, StatusCode::OK, "{host}");
+    }
+    assert_eq!(by_name(&service, "rebound.example:8000").await, StatusCode::FORBIDDEN);
+    let header = [("host", "rebound.example:8000")];
+    assert_eq!(service.raw_socket_with(&header).await.err(), Some(StatusCode::FORBIDDEN));
+    // With a token, names do not matter.
+    let token = token(&service, "kiosk", Role::Read(None), None).await;
+    let request =
+        Request::get("/space/1/count").header("host", "counts.example").header("authorization", token);
+    assert_eq!(service.send(request.body(Body::empty()).unwrap()).await.status, StatusCode::OK);
+    service.finish().await;
+    // Where it is meant, neither.
+    let service = with(Settings { this_machine_only: false, ..Settings::default() }).await;
+    service.space("Hall").await;
+    assert_eq!(by_name(&service, "counts.example").await, StatusCode::OK);
+    service.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_sends_nothing_without_asking_first() {
+    let service = with(Settings::default()).await;
+    service.space("Hall").await;
+    let mutation = json!({ "query": "mutation { spaceDelete(id: 1) { userErrors { code } } }" }).to_string();
+    let event = json!({ "ts": "2026-02-20", "direction": 1, "dpu": "a" }).to_string();
+    for (path, body) in [("/graphql", &mutation), ("/events", &event)] {
+        for kind in [
+            None,
+            Some(""),
+            Some("text/plain"),
+            Some("application/x-www-form-urlencoded"),
+            Some("multipart/form-data; boundary=x"),
+            Some("text/plain; x=application/json"),
+        ] {
+            let request =
+                kind.iter().fold(Request::post(path), |request, kind| request.header("content-type", *kind));
+            let answer = service.send(request.body(body.clone().into()).unwrap()).await;
+            assert_eq!(answer.status, StatusCode::UNSUPPORTED_MEDIA_TYPE, "{path} as {kind:?}");
+        }
+    }
+    let answer =
+        service.get("/graphql?query=mutation%7BspaceDelete(id:1)%7BuserErrors%7Bcode%7D%7D%7D").await;
+    assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(service.get("/space/1/count").await.status, StatusCode::OK);
+    service.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_of_other_origins_are_let_in_where_they_are_named() {
+    let preflight = |origin: &str| {
+        let request = Request::builder().method(Method::OPTIONS).uri("/graphql").header("origin", origin);
+        let request = request.header("access-control-request-method", "POST");
+        request
+            .header("access-control-request-headers", "authorization,content-type")
+            .body(Body::empty())
+            .unwrap()
+    };
+    let allowed = |answer: &Answer| answer.header("access-control-allow-origin").to_owned();
+    let service = with(Settings::default()).await;
+    assert_eq!(allowed(&service.send(preflight("https://app.example")).await), "");
+    let evil = [("origin", "https://evil.example")];
+    assert_eq!(service.raw_socket_with(&evil).await.err(), Some(StatusCode::FORBIDDEN));
+    service.finish().await;
+
+    let origins = vec!["https://app.example".parse().unwrap()];
+    let service = with(Settings { origins, ..Settings::default() }).await;
+    let token = token(&service, "page", Role::Read(None), None).await;
+    let answer = service.send(preflight("https://app.example")).await;
+    assert_eq!((answer.status, allowed(&answer).as_str()), (StatusCode::OK, "https://app.example"));
+    assert!(answer.header("access-control-allow-headers").contains("authorization"));
+    assert_eq!(allowed(&service.send(preflight("https://evil.example")).await), "");
+    let ask = |authorization: &str| {
+        let request = Request::get("/space/1/count").header("origin", "https://app.example");
+        request.header("authorization", authorization).body(Body::empty()).unwrap()
+    };
+    // A refusal is to be read, too.
+    for authorization in [token.as_str(), "Bearer none"] {
+        assert_eq!(allowed(&service.send(ask(authorization)).await), "https://app.example");
+    }
+    assert!(service.raw_socket_with(&[("origin", "https://app.example")]).await.is_ok());
+    assert_eq!(service.raw_socket_with(&evil).await.err(), Some(StatusCode::FORBIDDEN));
+    service.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_turned_off_is_off() {
+    let service =
+        with(Settings { graphiql: Switch::Off, introspection: Switch::Off, ..Settings::default() }).await;
+    service.space("Hall").await;
+    let answer = service.get("/graphiql").await;
+    assert_eq!((answer.status, answer.body.as_str()), (StatusCode::NOT_FOUND, "{\"detail\":\"Not found.\"}"));
+    let hidden = [
+        "{ __schema { types { name } } }",
+        "{ __type(name: \"Space\") { name } }",
+        "{ a: __schema { types { name } } spaces { totalCount } }",
+        "{ ...f } fragment f on Query { ... { __schema { types { name } } } }",
+    ];
+    let mut socket = service.socket().await;
+    for query in hidden {
+        let answer = asks(&service, query, None).await;
+        assert_eq!((answer.status, code(&answer).as_deref()), (StatusCode::FORBIDDEN, Some("FORBIDDEN")));
+        assert!(answer.body.contains("Introspection is turned off"), "{}", answer.body);
+        socket.subscribe("a", query, Value::Null).await;
+        let message = socket.next().await;
+        assert!(message.to_string().contains("Introspection is turned off"), "{message}");
+        if message["type"] == "next" {
+            assert_eq!(socket.next().await["type"], "complete");
+        }
+    }
+    let answer = asks(&service, "{ __typename spaces { __typename nodes { __typename name } } }", None).await;
+    let named = json!({ "__typename": "Query", "spaces": { "__typename": "SpaceConnection", "nodes": [{ "__typename": "Space", "name": "Hall" }] } });
+    assert_eq!(answer.json(), json!({ "data": named }));
+    drop(socket);
+    // Nor is what there is guessed at.
+    let answer = asks(&service, "{ spacs { totalCount } }", None).await;
+    assert!(!answer.body.contains("spaces"), "{}", answer.body);
+    service.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_too_much_waits() {
+    let rate = auth::Rate { per_second: 1.try_into().unwrap(), burst: 5.try_into().unwrap() };
+    let service = with(Settings { token_rate: Some(rate), ..Settings::default() }).await;
+    service.space("Hall").await;
+    let elsewhere = Database::connect(&service.url).await.unwrap();
+    let mut headers = Vec::new();
+    for name in ["busy", "other", "socket"] {
+        let new = NewToken { name: name.to_owned(), role: Role::Read(None), expires: None };
+        headers.push(format!("Bearer {}", auth::create(&elsewhere, at(NOW), new).await.unwrap().1.reveal()));
+    }
+    until(async || gets(&service, "/space/1/count", None).await.status == StatusCode::UNAUTHORIZED).await;
+    let (busy, other) = (Some(headers[0].as_str()), Some(headers[1].as_str()));
+    for _ in 0..5 {
+        assert_eq!(gets(&service, "/space/1/count", busy).await.status, StatusCode::OK);
+    }
+    let mut refused = gets(&service, "/space/1/count", busy).await;
+    while refused.status == StatusCode::OK {
+        refused = gets(&service, "/space/1/count", busy).await;
+    }
+    assert_eq!((refused.status, refused.header("retry-after")), (StatusCode::TOO_MANY_REQUESTS, "1"));
+    assert_eq!(refused.json(), json!({ "detail": "Too many requests: try again in 1 s." }));
+    let mut refused = asks(&service, "{ __typename }", busy).await;
+    while refused.status == StatusCode::OK {
+        refused = asks(&service, "{ __typename }", busy).await;
+    }
+    assert_eq!((refused.status, refused.header("retry-after")), (StatusCode::TOO_MANY_REQUESTS, "1"));
+    assert_eq!(code(&refused).as_deref(), Some("RATE_LIMITED"));
+    // Each token has its own rate, and what is asked over a WebSocket counts, too.
+    assert_eq!(gets(&service, "/space/1/count", other).await.status, StatusCode::OK);
+    let (mut socket, _) = opened(&service, json!({ "authorization": headers[2] })).await;
+    loop {
+        socket.subscribe("a", "{ __typename }", Value::Null).await;
+        let message = socket.next().await;
+        if message.to_string().contains("RATE_LIMITED") {
+            break;
+        }
+        assert_eq!(socket.next().await["type"], "complete");
+    }
+    drop(socket);
+    service.finish().await;
+}
