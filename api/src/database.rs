@@ -2,6 +2,8 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use migration::{Migrator, MigratorTrait};
@@ -10,8 +12,11 @@ use sea_orm::{
     IsolationLevel, RuntimeErr, SqliteTransactionMode, SqlxPostgresConnector, SqlxSqliteConnector, Statement,
     TransactionOptions, TransactionTrait,
 };
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::pool::PoolConnectionMetadata;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+};
 use sqlx::{ConnectOptions, Connection, PgPool};
 
 use crate::readiness::Readiness;
@@ -24,9 +29,14 @@ const SQLITE_BUSY_PAUSE: Duration = Duration::from_millis(10);
 const SQLITE_READERS_MAX: u32 = 4;
 /// Connections to a PostgreSQL server.
 const POSTGRES_CONNECTIONS_MAX: u32 = 16;
-/// A connection that nobody has used for as long is asked whether it is still there before it is used: to ask
-/// each time would double the time of a small statement.
-const POSTGRES_IDLE_MAX: Duration = Duration::from_secs(1);
+/// How long PostgreSQL may take to say that it is there. The other end of a connection may be gone without a word.
+const POSTGRES_PING_MAX: Duration = Duration::from_secs(2);
+/// A connection that came back so lately, and was tested then, is handed out untested.
+const POSTGRES_FRESH: Duration = Duration::from_secs(1);
+/// What PostgreSQL is told about a client that is gone without a word: to notice it, and not to keep its locks for the
+/// two hours that TCP waits unless told otherwise.
+const POSTGRES_SESSION: &str = "SET idle_in_transaction_session_timeout = '5min'; \
+    SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3";
 /// The advisory lock that one migrating process holds on PostgreSQL, an arbitrary number of our own.
 const MIGRATION_LOCK: i64 = 0x6865_6164_0001;
 
@@ -52,6 +62,8 @@ impl Default for PoolConfig {
 pub struct Database {
     reader: DatabaseConnection,
     writer: DatabaseConnection,
+    /// How many connections have written to the SQLite file, one after the other.
+    writers: Arc<AtomicU64>,
     wait: Duration,
     answer: Duration,
 }
@@ -123,8 +135,17 @@ impl Database {
             .foreign_keys(true)
             .busy_timeout(SQLITE_BUSY_TIMEOUT)
             .disable_statement_logging();
-        let writer =
-            SqlitePoolOptions::new().max_connections(1).test_before_acquire(false).idle_timeout(None);
+        let pool = || {
+            SqlitePoolOptions::new()
+                .test_before_acquire(false)
+                .after_release(|connection, _| Box::pin(is_outside_transactions(connection)))
+        };
+        let writers = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&writers);
+        let writer = pool().max_connections(1).idle_timeout(None).after_connect(move |_, _| {
+            count.fetch_add(1, Ordering::Relaxed);
+            Box::pin(async { Ok(()) })
+        });
         // The writer comes first: it makes the file and sets its journal mode.
         let started = tokio::time::Instant::now();
         let writer = loop {
@@ -138,12 +159,12 @@ impl Database {
             }
         };
         // Whoever writes waits in line for the one that writes, as long as another process may take.
-        let readers = SqlitePoolOptions::new().max_connections(SQLITE_READERS_MAX).test_before_acquire(false);
-        let readers = readers.acquire_timeout(config.wait());
+        let readers = pool().max_connections(SQLITE_READERS_MAX).acquire_timeout(config.wait());
         let readers = readers.connect_with(options.pragma("query_only", "ON")).await?;
         Ok(Self {
             reader: SqlxSqliteConnector::from_sqlx_sqlite_pool(readers),
             writer: SqlxSqliteConnector::from_sqlx_sqlite_pool(writer),
+            writers,
             wait: config.wait(),
             answer: config.answer(),
         })
@@ -155,14 +176,14 @@ impl Database {
             .max_connections(POSTGRES_CONNECTIONS_MAX)
             .acquire_timeout(config.wait())
             .test_before_acquire(false)
-            .before_acquire(|connection, about| {
-                Box::pin(
-                    async move { Ok(about.idle_for < POSTGRES_IDLE_MAX || connection.ping().await.is_ok()) },
-                )
-            });
-        let pool = pool.connect_with(options).await?;
-        let pool = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
-        Ok(Self { reader: pool.clone(), writer: pool, wait: config.wait(), answer: config.answer() })
+            .after_connect(|connection, _| {
+                Box::pin(async { sqlx::raw_sql(POSTGRES_SESSION).execute(connection).await.map(drop) })
+            })
+            .before_acquire(|connection, known| Box::pin(is_usable(connection, known)))
+            .after_release(|connection, _| Box::pin(answers(connection)));
+        let pool = SqlxPostgresConnector::from_sqlx_postgres_pool(pool.connect_with(options).await?);
+        let (wait, answer) = (config.wait(), config.answer());
+        Ok(Self { reader: pool.clone(), writer: pool, writers: Arc::default(), wait, answer })
     }
 
     /// Calls `callback` after each statement.
@@ -184,10 +205,12 @@ impl Database {
         (self.backend() == DatabaseBackend::Postgres).then(|| self.writer.get_postgres_connection_pool())
     }
 
-    /// A number that changes when another process writes to the SQLite file, and does not when this one does.
-    pub(crate) async fn sqlite_data_version(&self) -> Result<i64, sqlx::Error> {
-        let pool = self.writer.get_sqlite_connection_pool();
-        sqlx::query_scalar("PRAGMA data_version").fetch_one(pool).await
+    /// Changes when another process writes to the SQLite file, and does not when this one does. It also changes when
+    /// this process had to open another connection to write by: what was written meanwhile nobody can say.
+    pub(crate) async fn sqlite_data_version(&self) -> Result<(u64, i64), sqlx::Error> {
+        let mut writer = self.writer.get_sqlite_connection_pool().acquire().await?;
+        let version = sqlx::query_scalar("PRAGMA data_version").fetch_one(&mut *writer).await?;
+        Ok((self.writers.load(Ordering::Relaxed), version))
     }
 
     /// What comes of work that waits for its turn at the database, or an error that says that it waited too long.
@@ -352,6 +375,32 @@ pub fn is_unreachable(error: &DbErr) -> bool {
     }
 }
 
+/// Whether the connection may be used again. Where the disk fails or is full, SQLite may roll back a transaction by
+/// itself; the driver then takes it for one that is still open, and would go on to put later commits inside of it,
+/// where they never reach the disk. So such a connection is closed.
+async fn is_outside_transactions(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    if connection.is_in_transaction() {
+        // A rollback that was asked for may not be done yet: this waits until it is.
+        connection.ping().await?;
+    }
+    Ok(!connection.is_in_transaction())
+}
+
+/// Whether a connection to PostgreSQL may be handed out.
+async fn is_usable(
+    connection: &mut PgConnection,
+    known: PoolConnectionMetadata,
+) -> Result<bool, sqlx::Error> {
+    if known.idle_for < POSTGRES_FRESH { Ok(true) } else { answers(connection).await }
+}
+
+/// Whether PostgreSQL answers. A connection by which it does not is closed, instead of being waited for.
+async fn answers(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    let late = |_| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into());
+    tokio::time::timeout(POSTGRES_PING_MAX, connection.ping()).await.map_err(late)??;
+    Ok(true)
+}
+
 /// Whether SQLite refused because another process was at it: its result codes 5 (busy) and 6 (locked),
 /// and those whose low byte they are.
 fn is_busy(error: &sqlx::Error) -> bool {
@@ -371,7 +420,37 @@ fn without_password(url: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::without_password;
+    use sea_orm::ConnectionTrait;
+
+    use super::{Database, without_password};
+
+    #[tokio::test]
+    async fn a_transaction_that_sqlite_rolled_back_by_itself_swallows_none_that_come_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}?mode=rwc", folder.path().join("test.db").display());
+        let database = Database::connect(&url).await.unwrap();
+        let insert = async |number: i32, fault: bool| {
+            let transaction = database.begin().await.unwrap();
+            transaction.execute_unprepared(&format!("INSERT INTO thing VALUES ({number})")).await.unwrap();
+            if fault {
+                // As SQLite does of its own accord where a write fails.
+                transaction.execute_unprepared("ROLLBACK").await.unwrap();
+            }
+            transaction.commit().await
+        };
+        let known = database.sqlite_data_version().await.unwrap();
+        database.writer.execute_unprepared("CREATE TABLE thing (number INTEGER)").await.unwrap();
+        for fault in [true, true, false] {
+            assert_eq!(insert(1, fault).await.is_err(), fault);
+        }
+        assert_ne!(database.sqlite_data_version().await.unwrap(), known);
+        let counted = "SELECT COUNT(*) FROM thing";
+        let counted: i64 = sqlx::query_scalar(counted)
+            .fetch_one(database.reader.get_sqlite_connection_pool())
+            .await
+            .unwrap();
+        assert_eq!(counted, 1);
+    }
 
     #[test]
     fn passwords_are_not_repeated() {

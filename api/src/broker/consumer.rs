@@ -202,11 +202,16 @@ impl Taker {
         let mut status = self.status.subscribe();
         let connections = status.borrow_and_update().connections;
         // Without heartbeats: the client's batches are not woken again after one. Who has lost the connection hears so.
-        let pull = consumer
-            .batch()
-            .max_messages(most.min(worth))
-            .max_bytes(bytes.unwrap_or(PULL_BYTES_MAX).min(PULL_BYTES_MAX))
-            .expires(time.unwrap_or(PULL_TIME).min(PULL_TIME));
+        let pull =
+            consumer.batch().max_messages(most.min(worth)).expires(time.unwrap_or(PULL_TIME).min(PULL_TIME));
+        // A cluster says that a request with a limit of bytes is done before its last messages have come, since those
+        // wait until most of its servers know of them; the client then no longer listens, and never gets them.
+        let replicated =
+            consumer.cached_info().cluster.as_ref().is_some_and(|cluster| !cluster.replicas.is_empty());
+        let pull = match bytes {
+            None if replicated => pull,
+            limit => pull.max_bytes(limit.unwrap_or(PULL_BYTES_MAX).min(PULL_BYTES_MAX)),
+        };
         let mut pull = pull.messages().await.map_err(BrokerError::failed("hand out messages"))?;
 
         let (mut taken, mut messages, mut events) = (Taken::default(), 0, 0);

@@ -1,0 +1,31 @@
+"""A cluster of NATS servers, each of which keeps a copy of every message."""
+
+from .stage import say, wait_until
+
+
+def rolling_kills(stage):
+    """Three servers, three replicas: one after the other is killed and comes back, and nothing acknowledged is lost."""
+    stage.needs_consume()
+    servers = stage.nats_cluster()
+    servers[0].needs_durable()
+    postgres = stage.postgres()
+    fleet = stage.fleet(postgres.url, dpus=200, spaces=20, events=10_000 if stage.short else 300_000, batch=50)
+    server = stage.serve(postgres.url)
+    urls = ",".join(nats.url for nats in servers)
+    consumer = stage.consume(postgres.url, urls, "--nats-replicas", "3", "--nats-ack-wait", "5")
+    with fleet.sending(urls, rate=1_500 if stage.short else 5_000, timeout=5) as sending:
+        deaths = 0
+        while sending.running() or deaths < len(servers):
+            stage.wait(0.5, 1.5)
+            nats = servers[deaths % len(servers)]
+            nats.process.kill()
+            stage.wait(0.2, 1)
+            nats.process.start()
+            # The next is killed when two others have all that the killed one had: as an operator would.
+            wait_until(nats.process.ready, "the NATS server that was killed has caught up")
+            deaths += 1
+        say(f"{deaths} times a NATS server was killed")
+    if not consumer.running():
+        consumer.start()
+    fleet.check(server)
+    stage.verify(postgres.url)

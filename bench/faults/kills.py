@@ -1,0 +1,58 @@
+"""`kill -9` in loops, while senders go on and send again what was not acknowledged."""
+
+from .stage import say
+
+
+def _while_sending(stage, sending, killed, least, most):
+    """Kills one after the other, and starts it again, until everything is acknowledged; each at least once."""
+    deaths = 0
+    while sending.running() or deaths < len(killed):
+        stage.wait(least, most)
+        process = killed[deaths % len(killed)]
+        process.kill()
+        stage.wait(0, 0.3)
+        process.start()
+        deaths += 1
+    say(f"{deaths} times one of {', '.join(process.name for process in killed)} was killed")
+
+
+def sqlite(stage):
+    """A server over SQLite is killed."""
+    database = stage.sqlite()
+    fleet = stage.fleet(database, dpus=200, spaces=20, events=40_000 if stage.short else 2_000_000, batch=100)
+    server = stage.serve(database)
+    with fleet.sending(server.url, rate=10_000 if stage.short else 40_000) as sending:
+        _while_sending(stage, sending, [server.process], 0.2, 1)
+    fleet.check(server)
+    stage.verify(database)
+
+
+def postgres(stage):
+    """A server and its PostgreSQL are killed in turn."""
+    postgres = stage.postgres()
+    fleet = stage.fleet(postgres.url, dpus=200, spaces=20, events=40_000 if stage.short else 1_000_000, batch=100)
+    server = stage.serve(postgres.url)
+    with fleet.sending(server.url, rate=8_000 if stage.short else 15_000) as sending:
+        _while_sending(stage, sending, [postgres.process, server.process], 0.3, 1.2)
+    fleet.check(server)
+    stage.verify(postgres.url)
+
+
+def broker(stage):
+    """A consumer, NATS, PostgreSQL and a server are killed in turn."""
+    stage.needs_consume()
+    nats = stage.nats(sync=False)
+    nats.needs_durable()
+    postgres = stage.postgres()
+    fleet = stage.fleet(postgres.url, dpus=200, spaces=20, events=20_000 if stage.short else 500_000, batch=100)
+    server = stage.serve(postgres.url)
+    consumers = [stage.consume(postgres.url, nats.url, "--nats-ack-wait", "5") for _ in range(2)]
+    with fleet.sending(nats.url, rate=4_000 if stage.short else 8_000) as sending:
+        killed = [consumers[0], nats.process, postgres.process, consumers[1], server.process]
+        _while_sending(stage, sending, killed, 0.3, 1.2)
+    for consumer in consumers:
+        # One that ended because it could not go on is what a service manager would start again.
+        if not consumer.running():
+            consumer.start()
+    fleet.check(server)
+    stage.verify(postgres.url)

@@ -1,0 +1,26 @@
+"""A process that stands still for a while, as a machine does that swaps or is moved."""
+
+import time
+
+from .stage import say
+
+
+def consumer(stage):
+    """A consumer stands still for longer than its messages may stay unacknowledged, and then goes on with them."""
+    stage.needs_consume()
+    nats, postgres = stage.nats(sync=False), stage.postgres()
+    fleet = stage.fleet(postgres.url, dpus=200, spaces=20, events=20_000 if stage.short else 400_000, batch=100)
+    server = stage.serve(postgres.url)
+    ack_wait_s = 2 if stage.short else 30
+    sleeper = stage.consume(postgres.url, nats.url, "--nats-ack-wait", str(ack_wait_s))
+    other = None
+    with fleet.sending(nats.url, rate=4_000 if stage.short else 10_000):
+        stage.wait(0.5, 1)
+        sleeper.pause()
+        # Somebody else gets what the sleeper holds, and records it.
+        other = stage.consume(postgres.url, nats.url, "--nats-ack-wait", str(ack_wait_s))
+        time.sleep(ack_wait_s * 1.5)
+        sleeper.resume()
+    fleet.check(server)
+    say(f"the consumer stood still for {ack_wait_s * 1.5} s and runs: {sleeper.running() and other.running()}")
+    stage.verify(postgres.url)

@@ -1,0 +1,306 @@
+"""What a fault happens on: servers, databases, a fleet and its truth, in a folder of its own that goes with it.
+
+Nothing here touches a service of the machine's: PostgreSQL and NATS are started anew, on free ports.
+"""
+
+import json
+import os
+import pwd
+import random
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+
+from harness.machine import free_address
+
+from .processes import Process, answers_http
+from .proxy import Proxy
+
+ROOT = Path(__file__).resolve().parents[2]
+# How long anything that should come about may take before it counts as not coming.
+SECONDS_MAX = 120
+
+
+class Skipped(Exception):
+    """The machine does not allow this fault; the message says what is missing."""
+
+
+class Stage:
+    def __init__(self, short, binaries, seed=1):
+        self.short = short
+        self.binaries = Path(binaries)
+        self.random = random.Random(seed)
+        self.folder = Path(tempfile.mkdtemp(prefix="headcount-fault-"))
+        # Another user's server has its folder in here.
+        self.folder.chmod(0o755)
+        self.endings = []
+        self.numbers = {}
+
+    def close(self, failed):
+        for ending in reversed(self.endings):
+            ending()
+        if failed:
+            say(f"logs are left in {self.folder}")
+        else:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def name(self, kind):
+        """A name, and a log, that nothing else has."""
+        self.numbers[kind] = self.numbers.get(kind, 0) + 1
+        return f"{kind}-{self.numbers[kind]}"
+
+    def binary(self, name):
+        path = self.binaries / name
+        if not path.exists():
+            raise SystemExit(f"{path} is missing: cargo build --workspace")
+        return path
+
+    def process(self, kind, command, ready, environment=None, user=None):
+        name = self.name(kind)
+        process = Process(name, command, self.folder / f"{name}.log", ready, environment, user)
+        self.endings.append(process.end)
+        return process
+
+    def output(self, binary, *arguments):
+        command = [self.binary(binary), *map(str, arguments)]
+        done = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              timeout=10 * SECONDS_MAX)
+        if done.returncode:
+            raise SystemExit(f"{binary} {' '.join(map(str, arguments))} failed ({done.returncode}):\n{done.stdout[-4000:]}")
+        return done.stdout
+
+    # Servers.
+
+    def postgres(self, *settings):
+        """A PostgreSQL server with an empty database."""
+        return Postgres(self, settings)
+
+    def nats(self, **settings):
+        """A NATS server. What a kill alone can do to it needs no `sync`: what it has written outlives it."""
+        return Nats(self, **settings)
+
+    def nats_cluster(self, size=3):
+        """Servers that know each other, all of them running."""
+        routes = [free_address() for _ in range(size)]
+        servers = [Nats(self, route=route, routes=routes, wait=False, sync=False) for route in routes]
+        for server in servers:
+            wait_until(server.process.ready, "the NATS servers serve")
+        return servers
+
+    def sqlite(self, folder=None):
+        return f"sqlite://{(folder or self.folder) / self.name('database')}.db?mode=rwc"
+
+    def serve(self, database, *arguments, wrap=(), environment=None):
+        return Serving(self, database, arguments, wrap, environment)
+
+    def consume(self, database, nats, *arguments):
+        """A consumer; whether it works shows in what it records."""
+        command = [self.binary("headcount"), "consume", "--nats-url", nats, "--database-url", database, *arguments]
+        return self.process("consume", command, lambda: True, {"RUST_LOG": "info"}).start()
+
+    def needs_consume(self):
+        told = subprocess.run([self.binary("headcount"), "consume", "--help"], stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL)
+        if told.returncode:
+            raise Skipped("this headcount has no command consume")
+
+    def proxy(self, target):
+        """A proxy on a free port before `target`, a HOST:PORT."""
+        proxy = Proxy(target)
+        self.endings.append(proxy.close)
+        return proxy
+
+    # The truth.
+
+    def fleet(self, database, **settings):
+        """A fleet whose floor plan is in the database."""
+        return Fleet(self, database, settings)
+
+    def verify(self, database):
+        """Every tally equals its events."""
+        told = self.output("headcount", "verify", "--database-url", database)
+        say(f"verify: {told.strip().splitlines()[-1]}")
+
+    def wait(self, least, most):
+        """Waits for a time that is chosen by chance, the same in every run; in seconds."""
+        time.sleep(self.random.uniform(least, most))
+
+
+class Serving:
+    """`headcount serve` on an address that it keeps."""
+
+    def __init__(self, stage, database, arguments, wrap, environment):
+        self.address = free_address()
+        self.url = f"http://{self.address}"
+        command = [*wrap, stage.binary("headcount"), "serve", "--database-url", database, "--listen", self.address,
+                   *arguments]
+        self.process = stage.process("serve", command, answers_http(f"{self.url}/healthz"),
+                                     {"RUST_LOG": "warn", **(environment or {})})
+        self.process.start()
+
+    def post(self, line, timeout=60):
+        """Sends one event; its status, and the answer."""
+        request = urllib.request.Request(f"{self.url}/events", line.encode(), {"Content-Type": "application/x-ndjson"})
+        try:
+            with urllib.request.urlopen(request, timeout=timeout) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+
+class Postgres:
+    def __init__(self, stage, settings):
+        versions = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+        found = versions[-1] if versions else shutil.which("initdb")
+        if not found:
+            raise Skipped("PostgreSQL's server programs are not installed")
+        bin = Path(found).parent
+        # It refuses to be root's.
+        self.user = "postgres" if os.geteuid() == 0 else None
+        home = stage.folder / stage.name("postgres-data")
+        home.mkdir()
+        if self.user:
+            account = pwd.getpwnam(self.user)
+            os.chown(home, account.pw_uid, account.pw_gid)
+        as_user = {"user": self.user, "group": self.user, "extra_groups": []} if self.user else {}
+        subprocess.run([bin / "initdb", "-D", home / "data", "-A", "trust", "-U", "postgres"], check=True, cwd=home,
+                       stdout=subprocess.DEVNULL, **as_user)
+        self.address = free_address()
+        port = self.address.rpartition(":")[2]
+        command = [bin / "postgres", "-D", home / "data", "-k", home, "-c", "listen_addresses=127.0.0.1", "-c",
+                   f"port={port}", *[part for setting in settings for part in ("-c", setting)]]
+        self.url = self.url_at(self.address)
+        ready = [str(bin / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", port]
+        self.process = stage.process("postgres", command, lambda: subprocess.run(ready).returncode == 0, user=self.user)
+        self.process.start()
+
+    def url_at(self, address):
+        return f"postgres://postgres@{address}/postgres"
+
+    def sql(self, statement):
+        command = ["psql", "-qAtX", "-v", "ON_ERROR_STOP=1", "-d", self.url, "-c", statement]
+        return subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE).stdout.strip()
+
+
+class Nats:
+    # Older ones may lose a stream when they are killed.
+    SAFE = (2, 10, 23)
+
+    def __init__(self, stage, route=None, routes=(), wait=True, sync=True):
+        """`sync`: whether each message is on the disk before it is acknowledged, where the server knows how."""
+        binary = os.environ.get("NATS_SERVER") or shutil.which("nats-server") or shutil.which("nats-server", path="/usr/sbin")
+        if not binary:
+            raise Skipped("there is no nats-server: name one in NATS_SERVER")
+        told = subprocess.run([binary, "--version"], text=True, stdout=subprocess.PIPE).stdout
+        self.version = tuple(int(part) for part in told.strip().rpartition("v")[2].split("-")[0].split("."))
+        name = stage.name("nats")
+        self.address, self.monitor = free_address(), free_address()
+        lines = [f'server_name: "{name}"', f'listen: "{self.address}"', f'http: "{self.monitor}"',
+                 f'jetstream {{ store_dir: "{stage.folder / name}"{", sync_interval: always" if sync and self.durable() else ""} }}']
+        if route:
+            others = ", ".join(f'"nats://{other}"' for other in routes if other != route)
+            lines.append(f'cluster {{ name: "fleet", listen: "{route}", routes: [{others}] }}')
+        file = stage.folder / f"{name}.conf"
+        file.write_text("\n".join(lines) + "\n")
+        self.url = f"nats://{self.address}"
+        # Whether JetStream is ready too; in a cluster that takes a leader.
+        self.process = stage.process("nats", [binary, "-c", file], answers_http(f"http://{self.monitor}/healthz"))
+        self.process.start(wait)
+
+    def waiting(self):
+        """How many messages are not recorded and acknowledged yet."""
+        return sum(consumer["num_pending"] + consumer["num_ack_pending"] for consumer in self._consumers())
+
+    def consumed(self):
+        """Whether there is a consumer."""
+        return bool(self._consumers())
+
+    def _consumers(self):
+        with urllib.request.urlopen(f"http://{self.monitor}/jsz?consumers=true", timeout=30) as answer:
+            accounts = json.load(answer).get("account_details") or []
+        streams = [stream for account in accounts for stream in account.get("stream_detail") or []]
+        return [consumer for stream in streams for consumer in stream.get("consumer_detail") or []]
+
+    def durable(self):
+        """Whether it can promise that what it acknowledged outlives its own death."""
+        return self.version >= self.SAFE
+
+    def needs_durable(self):
+        if not self.durable():
+            raise Skipped(f"nats-server {'.'.join(map(str, self.version))} may lose a stream when it is killed; 2.10.23 "
+                          "and newer do not: name one in NATS_SERVER")
+
+
+class Fleet:
+    def __init__(self, stage, database, settings):
+        self.stage, self.database = stage, database
+        self.options = [f"--{key.replace('_', '-')}={value}" for key, value in settings.items()]
+        self.journal = stage.folder / f"{stage.name('fleet')}.journal"
+        plan = self.journal.with_suffix(".toml")
+        stage.output("fleet", "plan", *self.options, "--file", plan)
+        told = stage.output("seed", "--database-url", database, "--plan", plan)
+        self.marker_space = re.search(r"space (\d+): Fleet markers", told).group(1)
+
+    @contextmanager
+    def sending(self, *to, rate=0, senders=4, timeout=3, give_up=SECONDS_MAX, probe=None):
+        """Sends while the block runs, then waits until everything was acknowledged."""
+        command = [self.stage.binary("fleet"), "send", *self.options, "--journal", self.journal, "--rate", rate,
+                   "--senders", senders, "--timeout-s", timeout, "--give-up-s", give_up]
+        command += [part for url in to for part in ("--to", url)] + (["--probe", probe] if probe else [])
+        process = self.stage.process("send", command, lambda: True)
+        process.start()
+        yield process
+        try:
+            code = process.process.wait(timeout=2 * SECONDS_MAX + give_up)
+        except subprocess.TimeoutExpired:
+            raise SystemExit(f"the senders do not come to an end:\n{process.tail()}") from None
+        if code:
+            raise SystemExit(f"the senders failed ({code}):\n{process.tail()}")
+        for line in process.log.read_text().splitlines():
+            if "events acknowledged" not in line:
+                say(f"send: {line}")
+
+    def send(self, *to, **how):
+        with self.sending(*to, **how):
+            pass
+
+    def mark(self, server, number):
+        """Records one more event, which a check would not know of."""
+        line = f'{{"timestamp":"2025-03-02T00:00:00.{number:03}Z","direction":1,"dpu_id":"F-marker"}}'
+        status, answer = server.post(line)
+        if status != 200:
+            raise SystemExit(f"an event is answered with {status}: {answer}")
+
+    def markers(self, server):
+        """How many of them are counted, or `None` where that is not to be had."""
+        try:
+            with urllib.request.urlopen(f"{server.url}/space/{self.marker_space}/count", timeout=5) as answer:
+                return json.load(answer)["count"]
+        except OSError:
+            return None
+
+    def check(self, *servers, within=SECONDS_MAX, others=()):
+        """Every count is the true one, or becomes it within so many seconds; `others` have sent to the same spaces."""
+        options = [part for server in servers for part in ("--server", server.url)]
+        options += [part for fleet in (self, *others) for part in ("--journal", fleet.journal)]
+        told = self.stage.output("fleet", "check", "--within", within, *options)
+        say(f"check: {told.strip()}")
+
+
+def wait_until(condition, what, seconds=SECONDS_MAX):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise SystemExit(f"it does not come about within {seconds} s that {what}")
+        time.sleep(0.05)
+
+
+def say(text):
+    print(f"  {text}", file=sys.stderr, flush=True)

@@ -1,0 +1,112 @@
+//! HTTP: reports as `POST /events` in NDJSON, and questions to the public API.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use axum::body::{Body, Bytes, to_bytes};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{Request, StatusCode};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::world::Report;
+
+/// The longest answer that is read, in bytes.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
+
+/// A server, with connections that are kept.
+#[derive(Clone)]
+pub(crate) struct Http {
+    client: Client<HttpConnector, Body>,
+    server: String,
+    timeout: Duration,
+}
+
+/// What became of the events of a request.
+#[derive(Deserialize)]
+struct Receipt {
+    accepted: usize,
+    duplicates: usize,
+    rejected: usize,
+}
+
+impl Http {
+    /// `server` is `http://HOST:PORT`; each request may take so long.
+    pub(crate) fn new(server: &str, timeout: Duration) -> Self {
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        Self { client, server: server.trim_end_matches('/').to_owned(), timeout }
+    }
+
+    /// Sends reports; they are acknowledged all together, or not at all.
+    pub(crate) async fn deliver(&self, reports: &[&Report]) -> anyhow::Result<()> {
+        let body: String =
+            reports.iter().flat_map(|report| report.json()).map(|event| event + "\n").collect();
+        let (status, answer) = self.ask("/events", Some(("application/x-ndjson", body))).await?;
+        if status != StatusCode::OK {
+            bail!("{status}: {}", String::from_utf8_lossy(&answer));
+        }
+        let Receipt { accepted, duplicates, rejected } = serde_json::from_slice(&answer)?;
+        let all: usize = reports.iter().map(|report| report.events()).sum();
+        let good: usize =
+            reports.iter().filter(|report| report.is_true()).map(|report| report.events()).sum();
+        if (accepted + duplicates, rejected) != (good, all - good) {
+            bail!(
+                "the server is wrong about what it was sent: of {good} true and {} impossible events it says \
+                 that {accepted} were accepted, {duplicates} duplicates and {rejected} rejected",
+                all - good
+            );
+        }
+        Ok(())
+    }
+
+    /// The count of a space, at an instant or now.
+    pub(crate) async fn count(&self, space: &str, ts: Option<&str>) -> anyhow::Result<i64> {
+        let query = ts.map_or(String::new(), |ts| format!("?ts={ts}"));
+        let (status, answer) = self.ask(&format!("/space/{space}/count{query}"), None).await?;
+        if status != StatusCode::OK {
+            bail!("{status}: {}", String::from_utf8_lossy(&answer));
+        }
+        let answer: Value = serde_json::from_slice(&answer)?;
+        answer["count"].as_i64().with_context(|| format!("{answer} has no count"))
+    }
+
+    /// The names and ids of all spaces.
+    pub(crate) async fn spaces(&self) -> anyhow::Result<Vec<(String, String)>> {
+        let query = "query ($after: String) { spaces(first: 100, after: $after) \
+                     { nodes { id name } pageInfo { hasNextPage endCursor } } }";
+        let (mut spaces, mut after) = (Vec::new(), Value::Null);
+        loop {
+            let body = json!({ "query": query, "variables": { "after": after } }).to_string();
+            let (_, answer) = self.ask("/graphql", Some(("application/json", body))).await?;
+            let answer: Value = serde_json::from_slice(&answer)?;
+            let page = &answer["data"]["spaces"];
+            let nodes = page["nodes"].as_array().with_context(|| format!("{answer} lists no spaces"))?;
+            let text = |node: &Value, key: &str| node[key].as_str().unwrap_or_default().to_owned();
+            spaces.extend(nodes.iter().map(|node| (text(node, "name"), text(node, "id"))));
+            if page["pageInfo"]["hasNextPage"] != true {
+                return Ok(spaces);
+            }
+            after = page["pageInfo"]["endCursor"].clone();
+        }
+    }
+
+    async fn ask(&self, path: &str, body: Option<(&str, String)>) -> anyhow::Result<(StatusCode, Bytes)> {
+        let uri = format!("{}{path}", self.server);
+        let request = match body {
+            Some((media_type, body)) => {
+                Request::post(uri).header(CONTENT_TYPE, media_type).body(Body::from(body))?
+            }
+            None => Request::get(uri).body(Body::empty())?,
+        };
+        let answer = async {
+            let answer = self.client.request(request).await?;
+            let status = answer.status();
+            anyhow::Ok((status, to_bytes(Body::new(answer.into_body()), ANSWER_BYTES_MAX).await?))
+        };
+        let late = || format!("{} did not answer within {:?}", self.server, self.timeout);
+        tokio::time::timeout(self.timeout, answer).await.with_context(late)?
+    }
+}

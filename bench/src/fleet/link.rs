@@ -1,0 +1,49 @@
+//! Where a sender sends to, whichever protocol that is.
+
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+
+use crate::http::Http;
+use crate::mqtt::Mqtt;
+use crate::nats::Nats;
+use crate::world::Report;
+
+/// A connection that takes reports and acknowledges them.
+pub(crate) enum Link {
+    Http(Http),
+    Nats(Nats),
+    Mqtt(Mqtt),
+}
+
+impl Link {
+    /// `to` says the protocol: `http://`, `nats://` or `mqtt://`. `client` is what the sender calls itself; no two do alike.
+    pub(crate) async fn connect(to: &str, client: &str, timeout: Duration) -> anyhow::Result<Self> {
+        match to.split("://").next() {
+            Some("http") => Ok(Self::Http(Http::new(to, timeout))),
+            Some("nats") => Ok(Self::Nats(Nats::connect(to, timeout).await?)),
+            Some("mqtt") => Ok(Self::Mqtt(Mqtt::connect(to, client, timeout).await?)),
+            _ => bail!(
+                "{to:?} is not usable: accepted are http://HOST:PORT, nats://HOST:PORT and mqtt://HOST:PORT"
+            ),
+        }
+    }
+
+    /// Sends reports once and calls `acknowledged` with the place of each that was, and how long that took.
+    pub(crate) async fn deliver(
+        &mut self,
+        reports: &[&Report],
+        mut acknowledged: impl FnMut(usize, Duration),
+    ) -> anyhow::Result<()> {
+        match self {
+            Self::Http(http) => {
+                let sent = Instant::now();
+                http.deliver(reports).await?;
+                (0..reports.len()).for_each(|place| acknowledged(place, sent.elapsed()));
+                Ok(())
+            }
+            Self::Nats(nats) => nats.deliver(reports, acknowledged).await,
+            Self::Mqtt(mqtt) => mqtt.deliver(reports, acknowledged).await,
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Simulates a fleet of DPUs, day and night, with bursts, outages and their backlogs, re-sends, late reports and
+//! wrong clocks, and compares every count with the true one afterwards.
+//!
+//! ```console
+//! $ fleet plan --dpus 1000 --spaces 50 --file plan.toml && seed --plan plan.toml
+//! $ fleet send --dpus 1000 --spaces 50 --events 1000000 --journal run.journal --to http://127.0.0.1:8000
+//! $ fleet check --journal run.journal --server http://127.0.0.1:8000
+//! ```
+//!
+//! `send` sends each report until it is acknowledged, so `check` may expect all of them, and each once, whatever
+//! befell servers and connections meanwhile. Both follow from the settings alone: the same seed, the same events.
+
+mod check;
+mod http;
+mod journal;
+mod link;
+mod mqtt;
+mod nats;
+mod plan;
+mod probe;
+mod send;
+mod sender;
+mod world;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+/// A fleet of DPUs that reports over HTTP, NATS or MQTT, and knows the true counts.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Write the floor plan, for the seed binary to load
+    Plan(Plan),
+    /// Send every report until it is acknowledged, and tell how fast that was
+    Send(send::Arguments),
+    /// Compare every count with the true one; the exit code is 1 if one is wrong
+    Check(check::Arguments),
+}
+
+#[derive(Debug, Args)]
+struct Plan {
+    #[command(flatten)]
+    settings: world::Settings,
+    /// Where the floor plan goes
+    #[arg(long, value_name = "FILE")]
+    file: PathBuf,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<ExitCode> {
+    match Cli::parse().command {
+        Command::Plan(plan) => plan::write(&plan.settings.floor_plan()?, &plan.file)?,
+        Command::Send(arguments) => send::send(arguments).await?,
+        Command::Check(arguments) => {
+            return Ok(if check::check(arguments).await? { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,135 @@
+//! MQTT 3.1.1: each report is a message under its DPU's topic with `QoS` 1, acknowledged by the broker.
+//!
+//! No more of the protocol than a sender needs, and no TLS: a load tool beside the broker.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::world::Report;
+
+const CONNECT: u8 = 0x10;
+const CONNACK: u8 = 0x20;
+/// With `QoS` 1, neither retained nor sent again.
+const PUBLISH: u8 = 0x32;
+const PUBACK: u8 = 0x40;
+
+/// A connection to a broker.
+pub(crate) struct Mqtt {
+    socket: TcpStream,
+    timeout: Duration,
+}
+
+impl Mqtt {
+    /// `broker` is `mqtt://HOST:PORT` or `mqtt://USER:PASSWORD@HOST:PORT`.
+    pub(crate) async fn connect(broker: &str, client: &str, timeout: Duration) -> anyhow::Result<Self> {
+        let address = broker.strip_prefix("mqtt://").context("a broker is mqtt://HOST:PORT")?;
+        let (user, address) = match address.rsplit_once('@') {
+            Some((user, address)) => (Some(user.split_once(':').unwrap_or((user, ""))), address),
+            None => (None, address),
+        };
+        let mut socket = tokio::time::timeout(timeout, TcpStream::connect(address)).await??;
+        // A clean session; the broker does not expect us to say anything within any time.
+        let flags = if user.is_some() { 0b1100_0010 } else { 0b0000_0010 };
+        let mut body = string("MQTT")?;
+        body.extend([4, flags, 0, 0]);
+        body.extend(string(client)?);
+        if let Some((name, password)) = user {
+            body.extend(string(name)?);
+            body.extend(string(password)?);
+        }
+        socket.write_all(&packet(CONNECT, &body)).await?;
+        let (kind, answer) = tokio::time::timeout(timeout, read(&mut socket)).await??;
+        if kind != CONNACK || answer.get(1) != Some(&0) {
+            bail!("the broker refuses the connection: {kind:#x} {answer:?}");
+        }
+        Ok(Self { socket, timeout })
+    }
+
+    /// Publishes reports and calls `acknowledged` with the place of each that the broker has, and how long that took.
+    pub(crate) async fn deliver(
+        &mut self,
+        reports: &[&Report],
+        mut acknowledged: impl FnMut(usize, Duration),
+    ) -> anyhow::Result<()> {
+        let mut packets = Vec::new();
+        for (place, report) in reports.iter().enumerate() {
+            let mut body = string(&format!("dpu/{}/events", report.serial))?;
+            // Packet identifiers are 16 bits, and none is 0.
+            body.extend(u16::try_from(place + 1).context("too many reports at a time")?.to_be_bytes());
+            body.extend(report.payload().as_bytes());
+            packets.extend(packet(PUBLISH, &body));
+        }
+        let (mut from, mut to) = self.socket.split();
+        let (sent, timeout) = (Instant::now(), self.timeout);
+        let read = async {
+            for _ in reports {
+                match tokio::time::timeout(timeout, read(&mut from)).await?? {
+                    (PUBACK, id) if id.len() == 2 => {
+                        let place = usize::from(u16::from_be_bytes([id[0], id[1]])).wrapping_sub(1);
+                        acknowledged(place, sent.elapsed());
+                    }
+                    (kind, answer) => bail!("the broker answers {kind:#x} {answer:?}"),
+                }
+            }
+            Ok(())
+        };
+        tokio::try_join!(async { Ok(to.write_all(&packets).await?) }, read)?;
+        Ok(())
+    }
+}
+
+fn string(text: &str) -> anyhow::Result<Vec<u8>> {
+    let mut bytes = u16::try_from(text.len())?.to_be_bytes().to_vec();
+    bytes.extend(text.as_bytes());
+    Ok(bytes)
+}
+
+/// A packet: its kind, its length in groups of seven bits, the lowest first, and what it says.
+fn packet(kind: u8, body: &[u8]) -> Vec<u8> {
+    let (mut packet, mut rest) = (vec![kind], body.len());
+    loop {
+        let seven = u8::try_from(rest & 0x7f).unwrap_or_default();
+        rest >>= 7;
+        packet.push(if rest > 0 { seven | 0x80 } else { seven });
+        if rest == 0 {
+            packet.extend(body);
+            return packet;
+        }
+    }
+}
+
+async fn read(socket: &mut (impl AsyncReadExt + Unpin)) -> anyhow::Result<(u8, Vec<u8>)> {
+    let kind = socket.read_u8().await?;
+    let (mut length, mut shift) = (0, 0);
+    loop {
+        let byte = socket.read_u8().await?;
+        length |= usize::from(byte & 0x7f) << shift;
+        shift += 7;
+        if byte < 0x80 {
+            break;
+        }
+        if shift > 21 {
+            bail!("the broker sends a packet of no possible length");
+        }
+    }
+    let mut body = vec![0; length];
+    socket.read_exact(&mut body).await?;
+    Ok((kind, body))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn packets_of_any_length_are_read_as_they_were_written() {
+        for length in [0, 1, 127, 128, 16_383, 16_384, 100_000] {
+            let body = vec![7; length];
+            let written = packet(PUBLISH, &body);
+            assert_eq!(read(&mut written.as_slice()).await.unwrap(), (PUBLISH, body), "{length}");
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! NATS JetStream: each report is a message under its DPU's subject, acknowledged by the stream.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use async_nats::jetstream::Context;
+use async_nats::jetstream::context::ContextBuilder;
+
+use crate::world::Report;
+
+/// A connection to a NATS server or cluster, restored by its client whenever it breaks.
+pub(crate) struct Nats {
+    stream: Context,
+}
+
+impl Nats {
+    /// `servers` are `nats://HOST:PORT`, parted by commas; an acknowledgement may take so long.
+    pub(crate) async fn connect(servers: &str, timeout: Duration) -> anyhow::Result<Self> {
+        let client = async_nats::ConnectOptions::new()
+            .connection_timeout(timeout)
+            .ping_interval(timeout)
+            .connect(servers.split(',').collect::<Vec<_>>())
+            .await?;
+        Ok(Self { stream: ContextBuilder::new().timeout(timeout).ack_timeout(timeout).build(client) })
+    }
+
+    /// Publishes reports and calls `acknowledged` with the place of each that the stream has, and how long that took.
+    pub(crate) async fn deliver(
+        &self,
+        reports: &[&Report],
+        mut acknowledged: impl FnMut(usize, Duration),
+    ) -> anyhow::Result<()> {
+        let mut underway = Vec::with_capacity(reports.len());
+        for report in reports {
+            let sent = Instant::now();
+            let subject = format!("dpu.{}.events", report.serial);
+            underway.push((sent, self.stream.publish(subject, report.payload().into()).await?));
+        }
+        let mut failed = None;
+        for (place, (sent, acknowledgement)) in underway.into_iter().enumerate() {
+            match acknowledgement.await {
+                Ok(_) => acknowledged(place, sent.elapsed()),
+                Err(error) => failed = Some(error),
+            }
+        }
+        failed.map_or(Ok(()), |error| Err(error).context("not all messages were acknowledged"))
+    }
+}

@@ -1,0 +1,495 @@
+//! The world that is simulated: which DPU reports what, and in which order the reports come in.
+//!
+//! Everything follows from the [`Settings`]: the same settings give the same reports, so nothing of them needs to be
+//! kept to know afterwards what the true counts are. Nothing here sends anything or reads a clock.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use anyhow::bail;
+use entity::Instant;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+use serde::{Deserialize, Serialize};
+
+const SECOND_MS: i64 = 1000;
+const MINUTE_MS: i64 = 60 * SECOND_MS;
+const HOUR_MS: i64 = 60 * MINUTE_MS;
+/// The time that is made up at once; within it no DPU reports two crossings of one millisecond by accident.
+const SLICE_MS: i64 = 10 * MINUTE_MS;
+
+/// How busy each hour of a day is, midnight first; only the ratios matter.
+const BUSY: [u64; 24] =
+    [2, 1, 1, 1, 2, 6, 20, 60, 90, 70, 50, 60, 80, 70, 50, 50, 60, 90, 80, 40, 20, 12, 8, 4];
+/// How many of 100 people enter in each hour, the others leaving.
+const ENTERING: [u64; 24] =
+    [30, 30, 30, 40, 60, 80, 85, 85, 80, 70, 55, 40, 45, 60, 50, 45, 35, 20, 15, 20, 20, 20, 20, 20];
+
+/// The most that one DPU reports in an hour, over the whole time: there are only so many milliseconds.
+const EVENTS_HOUR_MAX: u64 = 100_000;
+/// One report in so many is of a crowd, of which each person is an event.
+const CROWD_ONE_IN: u64 = 25;
+const CROWD_MAX: u64 = 9;
+/// One event in so many has a second person beside it, in the same millisecond and direction.
+const PAIR_ONE_IN: u64 = 100;
+/// One report in so many is late by up to two hours.
+const LATE_ONE_IN: u64 = 50;
+const LATE_MS: i64 = 2 * HOUR_MS;
+/// One DPU in so many is cut off for a while and delivers its backlog afterwards.
+const OUTAGE_ONE_IN: u64 = 20;
+/// The most events of a backlog that one report carries.
+const BACKLOG_EVENTS_MAX: usize = 100;
+/// One DPU in so many has a clock that is wrong, by up to so much.
+const WRONG_CLOCK_ONE_IN: u64 = 50;
+const WRONG_CLOCK_MS: i64 = 6 * HOUR_MS;
+/// One DPU in so many is moved to the next space at some time.
+const MOVED_ONE_IN: u32 = 50;
+/// One door in so many leads from one space to another.
+const INNER_ONE_IN: u32 = 3;
+
+/// What decides the whole world. The journal keeps it, so that a check knows what was sent.
+#[derive(Clone, Debug, PartialEq, clap::Args, Serialize, Deserialize)]
+pub(crate) struct Settings {
+    /// How many DPUs
+    #[arg(long, value_name = "NUMBER", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    pub(crate) dpus: u32,
+    /// How many spaces
+    #[arg(long, value_name = "NUMBER", default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    pub(crate) spaces: u32,
+    /// How many different events
+    #[arg(long, value_name = "NUMBER", default_value_t = 1_000_000)]
+    pub(crate) events: u64,
+    /// How many hours of simulated time they are spread over
+    #[arg(long, value_name = "NUMBER", default_value_t = 24, value_parser = clap::value_parser!(i64).range(1..=87_600))]
+    pub(crate) hours: i64,
+    /// When the simulated time begins
+    #[arg(long, value_name = "TIMESTAMP", default_value = "2025-03-03T00:00:00Z")]
+    pub(crate) start: String,
+    /// When the DPUs that are moved are moved
+    #[arg(long, value_name = "TIMESTAMP", default_value = "2025-03-03T12:00:00Z")]
+    pub(crate) moved: String,
+    /// The share of reports that are sent again later, as by a device that got no answer
+    #[arg(long, value_name = "SHARE", default_value_t = 0.02)]
+    pub(crate) resend: f64,
+    /// How many further events, as a share, cannot be true or cannot be read, and must not count
+    #[arg(long, value_name = "SHARE", default_value_t = 0.001)]
+    pub(crate) bad: f64,
+    /// How many reports are handed to a sender at a time
+    #[arg(long, value_name = "NUMBER", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) batch: u32,
+    /// Chooses among all worlds of these settings
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    pub(crate) seed: u64,
+}
+
+/// What a DPU says in one message.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Report {
+    /// The serial of the DPU.
+    pub(crate) serial: String,
+    /// What it says.
+    pub(crate) saying: Saying,
+}
+
+/// The crossings that a report tells, or what is no crossing.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Saying {
+    /// Crossings of this DPU.
+    Crossings(u32, Vec<Crossing>),
+    /// One event that must be refused: its timestamp and direction, as they are written.
+    Nonsense(&'static str, i8),
+}
+
+/// One person who walked through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Crossing {
+    /// When, by the DPU's clock.
+    pub(crate) ts_ms: i64,
+    /// `1` is towards the DPU, `-1` away from it.
+    pub(crate) direction: i8,
+    /// Tells apart people of one millisecond.
+    pub(crate) seq: u8,
+}
+
+/// Who counts for which space.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FloorPlan {
+    /// How many DPUs.
+    pub(crate) dpus: u32,
+    /// How many spaces.
+    pub(crate) spaces: u32,
+    /// When some DPUs are moved.
+    pub(crate) moved_at: Instant,
+}
+
+/// The spaces that a DPU stands between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Door {
+    /// The space that is entered by walking towards the DPU.
+    pub(crate) inside: u32,
+    /// The space that is left thereby; `None`: outside.
+    pub(crate) outside: Option<u32>,
+    /// The space that is entered instead from when the DPU was moved on.
+    pub(crate) moved_inside: Option<u32>,
+}
+
+impl Settings {
+    /// When the simulated time begins.
+    pub(crate) fn start(&self) -> anyhow::Result<Instant> {
+        Ok(self.start.parse()?)
+    }
+
+    /// The first instant by which all that the DPUs' clocks said lies in the past.
+    pub(crate) fn end(&self) -> anyhow::Result<Instant> {
+        Ok(self.start()?.plus_ms(self.hours * HOUR_MS + WRONG_CLOCK_MS))
+    }
+
+    /// Who counts for which space.
+    pub(crate) fn floor_plan(&self) -> anyhow::Result<FloorPlan> {
+        Ok(FloorPlan { dpus: self.dpus, spaces: self.spaces, moved_at: self.moved.parse()? })
+    }
+
+    /// All reports in the order in which they come in.
+    pub(crate) fn reports(&self) -> anyhow::Result<Reports> {
+        Reports::new(self)
+    }
+}
+
+impl FloorPlan {
+    /// What the hardware calls itself.
+    pub(crate) fn serial(dpu: u32) -> String {
+        format!("F{dpu:06}")
+    }
+
+    /// What a space is called.
+    pub(crate) fn space_name(space: u32) -> String {
+        format!("Fleet space {space:06}")
+    }
+
+    /// Where a DPU hangs.
+    pub(crate) fn door(&self, dpu: u32) -> Door {
+        let next = (dpu + 1) % self.spaces;
+        let several = self.spaces > 1;
+        let moved = several && dpu % MOVED_ONE_IN == MOVED_ONE_IN - 1;
+        Door {
+            inside: dpu % self.spaces,
+            outside: (several && !moved && dpu % INNER_ONE_IN == 1).then_some(next),
+            moved_inside: moved.then_some(next),
+        }
+    }
+
+    /// Calls `change` with each space whose count a crossing changes, and by how much.
+    pub(crate) fn effects(&self, dpu: u32, crossing: &Crossing, mut change: impl FnMut(u32, i64)) {
+        let Door { inside, outside, moved_inside } = self.door(dpu);
+        let step = i64::from(crossing.direction);
+        let entered = moved_inside.filter(|_| crossing.ts_ms >= self.moved_at.ms()).unwrap_or(inside);
+        change(entered, step);
+        if let Some(left) = outside {
+            change(left, -step);
+        }
+    }
+}
+
+/// The reports, made up slice by slice; memory grows with what is late or held back by an outage.
+pub(crate) struct Reports {
+    random: Random,
+    settings: Settings,
+    slice_ms: i64,
+    end_ms: i64,
+    /// How busy the slices up to now were, and all of them together.
+    busy: (u64, u64),
+    made: u64,
+    /// When the DPUs that are cut off are so.
+    outages: HashMap<u32, (i64, i64)>,
+    backlogs: HashMap<u32, Vec<Crossing>>,
+    /// How wrong some DPUs' clocks are.
+    clocks: HashMap<u32, i64>,
+    /// By when they come in, and a number that keeps the order of equals.
+    underway: BTreeMap<(i64, u64), Report>,
+    number: u64,
+}
+
+impl Reports {
+    fn new(settings: &Settings) -> anyhow::Result<Self> {
+        if settings.events / u64::from(settings.dpus) / settings.hours.unsigned_abs() > EVENTS_HOUR_MAX {
+            bail!("more than {EVENTS_HOUR_MAX} events an hour from one DPU: name more DPUs, or more hours");
+        }
+        let mut random = Random(ChaCha8Rng::seed_from_u64(settings.seed));
+        let (slice_ms, span_ms) = (settings.start()?.ms(), settings.hours * HOUR_MS);
+        let end_ms = slice_ms + span_ms;
+        let (mut outages, mut clocks) = (HashMap::new(), HashMap::new());
+        for dpu in 0..settings.dpus {
+            if random.one_in(OUTAGE_ONE_IN) {
+                let start = slice_ms + random.within(span_ms);
+                outages.insert(dpu, (start, start + MINUTE_MS + random.within(span_ms / 4)));
+            }
+            if random.one_in(WRONG_CLOCK_ONE_IN) {
+                clocks.insert(dpu, random.within(2 * WRONG_CLOCK_MS) - WRONG_CLOCK_MS);
+            }
+        }
+        let all =
+            (slice_ms..end_ms).step_by(usize::try_from(SLICE_MS)?).map(|ms| BUSY[hour_of_day(ms)]).sum();
+        Ok(Self {
+            random,
+            settings: settings.clone(),
+            slice_ms,
+            end_ms,
+            busy: (0, all),
+            made: 0,
+            outages,
+            backlogs: HashMap::new(),
+            clocks,
+            underway: BTreeMap::new(),
+            number: 0,
+        })
+    }
+
+    /// Makes up the next slice; `false`: there is none.
+    fn slice(&mut self) -> bool {
+        if self.slice_ms >= self.end_ms {
+            return false;
+        }
+        let hour = hour_of_day(self.slice_ms);
+        self.busy.0 += BUSY[hour];
+        // Rounding the running sum, not each slice, gives exactly as many events as asked for.
+        let due = u128::from(self.settings.events) * u128::from(self.busy.0) / u128::from(self.busy.1.max(1));
+        let due = u64::try_from(due).unwrap_or(u64::MAX);
+        let mut taken = HashSet::new();
+        while self.made < due {
+            self.crowd(hour, due - self.made, &mut taken);
+        }
+        self.slice_ms += SLICE_MS;
+        let over: Vec<u32> =
+            self.backlogs.keys().copied().filter(|dpu| self.outages[dpu].1 < self.slice_ms).collect();
+        self.deliver_backlogs(over);
+        true
+    }
+
+    /// At least one person, and no more than `events`, at a door at once.
+    fn crowd(&mut self, hour: usize, events: u64, taken: &mut HashSet<(u32, i64)>) {
+        let dpu = u32::try_from(self.random.below(self.settings.dpus.into())).unwrap_or_default();
+        let people = if self.random.one_in(CROWD_ONE_IN) { 2 + self.random.below(CROWD_MAX - 1) } else { 1 };
+        let (mut offset_ms, mut crossings) = (self.random.within(SLICE_MS), Vec::new());
+        for _ in 0..people.min(events) {
+            // A door that everybody goes through at once is full one millisecond after the other.
+            while !taken.insert((dpu, offset_ms)) {
+                offset_ms = (offset_ms + 1) % SLICE_MS;
+            }
+            let direction = if self.random.below(100) < ENTERING[hour] { 1 } else { -1 };
+            crossings.push(Crossing { ts_ms: self.slice_ms + offset_ms, direction, seq: 0 });
+            offset_ms = (offset_ms + self.random.within(SECOND_MS)) % SLICE_MS;
+        }
+        if let Some(first) = crossings.first().copied()
+            && crossings.len() < usize::try_from(events).unwrap_or(usize::MAX)
+            && self.random.one_in(PAIR_ONE_IN)
+        {
+            crossings.push(Crossing { seq: 1, ..first });
+        }
+        self.made += crossings.len() as u64;
+        let happened_ms = crossings[0].ts_ms;
+        let wrong_ms = self.clocks.get(&dpu).copied().unwrap_or_default();
+        for crossing in &mut crossings {
+            crossing.ts_ms += wrong_ms;
+        }
+        if self.outages.get(&dpu).is_some_and(|(start, end)| (*start..*end).contains(&happened_ms)) {
+            self.backlogs.entry(dpu).or_default().append(&mut crossings);
+        } else {
+            let late = if self.random.one_in(LATE_ONE_IN) { self.random.within(LATE_MS) } else { 0 };
+            self.send(happened_ms + 50 + late, dpu, crossings);
+        }
+        if self.random.chance(self.settings.bad) {
+            self.nonsense(dpu, happened_ms);
+        }
+    }
+
+    /// Puts a report on its way, and perhaps once more.
+    fn send(&mut self, arrives_ms: i64, dpu: u32, crossings: Vec<Crossing>) {
+        let report = Report { serial: FloorPlan::serial(dpu), saying: Saying::Crossings(dpu, crossings) };
+        if self.random.chance(self.settings.resend) {
+            let again_ms = arrives_ms + SECOND_MS + self.random.within(20 * MINUTE_MS);
+            self.put(again_ms, report.clone());
+        }
+        self.put(arrives_ms, report);
+    }
+
+    /// An event that no server may count: from a clock that was never set or runs years ahead, or garbled.
+    fn nonsense(&mut self, dpu: u32, arrives_ms: i64) {
+        let serial = FloorPlan::serial(dpu);
+        let (serial, ts, direction) = match self.random.below(5) {
+            0 => (serial, "1969-12-31T23:59:59Z", 1),
+            1 => (serial, "2999-01-01T00:00:00Z", -1),
+            2 => (serial, "25:61 o'clock", 1),
+            3 => (serial, "2025-03-03T12:00:00Z", 0),
+            _ => (format!("{serial}-unknown"), "2025-03-03T12:00:00Z", 1),
+        };
+        self.put(arrives_ms, Report { serial, saying: Saying::Nonsense(ts, direction) });
+    }
+
+    fn put(&mut self, arrives_ms: i64, report: Report) {
+        self.underway.insert((arrives_ms, self.number), report);
+        self.number += 1;
+    }
+
+    /// The DPUs are connected again, and report what they had to keep, the newest first where a device likes that.
+    fn deliver_backlogs(&mut self, mut dpus: Vec<u32>) {
+        dpus.sort_unstable();
+        for dpu in dpus {
+            let mut backlog = self.backlogs.remove(&dpu).unwrap_or_default();
+            if self.random.one_in(2) {
+                backlog.reverse();
+            }
+            let end_ms = self.outages.get(&dpu).map_or(self.end_ms, |(_, end)| *end);
+            for some in backlog.chunks(BACKLOG_EVENTS_MAX) {
+                let arrives_ms = end_ms + self.random.within(MINUTE_MS);
+                self.send(arrives_ms, dpu, some.to_vec());
+            }
+        }
+    }
+}
+
+impl Iterator for Reports {
+    type Item = Report;
+
+    fn next(&mut self) -> Option<Report> {
+        loop {
+            // What arrives before the slice that comes next is made up; nothing of later can come before it.
+            if let Some(first) = self.underway.first_entry()
+                && (first.key().0 < self.slice_ms || self.slice_ms >= self.end_ms && self.backlogs.is_empty())
+            {
+                return Some(first.remove());
+            }
+            if !self.slice() {
+                if self.backlogs.is_empty() {
+                    return None;
+                }
+                let rest = self.backlogs.keys().copied().collect();
+                self.deliver_backlogs(rest);
+            }
+        }
+    }
+}
+
+impl Report {
+    /// How many events it has.
+    pub(crate) fn events(&self) -> usize {
+        match &self.saying {
+            Saying::Crossings(_, crossings) => crossings.len(),
+            Saying::Nonsense(..) => 1,
+        }
+    }
+
+    /// Whether its events count.
+    pub(crate) fn is_true(&self) -> bool {
+        matches!(self.saying, Saying::Crossings(..))
+    }
+
+    /// Its events as `POST /events` takes them.
+    pub(crate) fn json(&self) -> Vec<String> {
+        let Self { serial, saying } = self;
+        match saying {
+            Saying::Crossings(_, crossings) => {
+                let json = |crossing: &Crossing| {
+                    let Crossing { ts_ms, direction, seq } = crossing;
+                    let ts = Instant::from_ms(*ts_ms);
+                    let seq = if *seq == 0 { String::new() } else { format!(",\"seq\":{seq}") };
+                    format!(
+                        "{{\"timestamp\":\"{ts}\",\"direction\":{direction},\"dpu_id\":\"{serial}\"{seq}}}"
+                    )
+                };
+                crossings.iter().map(json).collect()
+            }
+            Saying::Nonsense(ts, direction) => {
+                vec![format!("{{\"timestamp\":\"{ts}\",\"direction\":{direction},\"dpu_id\":\"{serial}\"}}")]
+            }
+        }
+    }
+
+    /// The payload of one message: an event, or an array of them.
+    pub(crate) fn payload(&self) -> String {
+        let mut events = self.json();
+        if events.len() == 1 { events.remove(0) } else { format!("[{}]", events.join(",")) }
+    }
+}
+
+fn hour_of_day(ms: i64) -> usize {
+    usize::try_from(ms.div_euclid(HOUR_MS).rem_euclid(24)).unwrap_or_default()
+}
+
+/// Chance, the same on every machine and in every version.
+pub(crate) struct Random(ChaCha8Rng);
+
+impl Random {
+    /// Chance that has nothing to do with that of the world itself.
+    pub(crate) fn apart(seed: u64) -> Self {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        random.set_stream(1);
+        Self(random)
+    }
+
+    /// A number from 0 up to but not including `end`.
+    fn below(&mut self, end: u64) -> u64 {
+        // The upper half of the product: as even as 64 bits allow, and without a division.
+        u64::try_from((u128::from(self.0.next_u64()) * u128::from(end)) >> 64).unwrap_or_default()
+    }
+
+    /// A duration from 0 up to but not including `end_ms`.
+    pub(crate) fn within(&mut self, end_ms: i64) -> i64 {
+        i64::try_from(self.below(end_ms.unsigned_abs())).unwrap_or_default()
+    }
+
+    fn one_in(&mut self, number: u64) -> bool {
+        self.below(number) == 0
+    }
+
+    fn chance(&mut self, share: f64) -> bool {
+        const PARTS: u32 = 1_000_000;
+        let part = u32::try_from(self.below(PARTS.into())).unwrap_or_default();
+        f64::from(part) < share * f64::from(PARTS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> Settings {
+        Settings {
+            dpus: 200,
+            spaces: 20,
+            events: 20_000,
+            hours: 24,
+            start: "2025-03-03".to_owned(),
+            moved: "2025-03-03T12:00:00Z".to_owned(),
+            resend: 0.02,
+            bad: 0.01,
+            batch: 100,
+            seed: 7,
+        }
+    }
+
+    #[test]
+    fn the_same_settings_give_the_same_reports() {
+        let all = || settings().reports().unwrap().collect::<Vec<_>>();
+        assert_eq!(all(), all());
+        let other = Settings { seed: 8, ..settings() }.reports().unwrap();
+        assert!(!other.eq(all()));
+    }
+
+    #[test]
+    fn there_are_as_many_different_events_as_asked_for() {
+        let (mut different, mut sent, mut nonsense) = (HashSet::new(), 0, 0);
+        for report in settings().reports().unwrap() {
+            match report.saying {
+                Saying::Crossings(dpu, crossings) => crossings.into_iter().for_each(|crossing| {
+                    different.insert((dpu, crossing.ts_ms, crossing.direction, crossing.seq));
+                    sent += 1;
+                }),
+                Saying::Nonsense(..) => nonsense += 1,
+            }
+        }
+        assert_eq!(different.len(), 20_000);
+        assert!(sent > 20_200, "{sent}");
+        assert!(nonsense > 50, "{nonsense}");
+        let end = settings().end().unwrap().ms();
+        assert!(different.iter().all(|(_, ts_ms, ..)| *ts_ms < end));
+    }
+}
