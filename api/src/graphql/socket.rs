@@ -312,9 +312,7 @@ impl Session {
         }
         let operation = match self.executor().prepare(payload.into_request()) {
             Ok(operation) => operation,
-            Err(refused) => {
-                return self.tell(socket, &ToClient::Error { id: &id, payload: &refused.errors }).await;
-            }
+            Err(errors) => return self.tell(socket, &ToClient::Error { id: &id, payload: &errors }).await,
         };
         let answers = self.executor().execute_stream(operation, data).map(Some).chain(once(async { None }));
         let (handle, registration) = AbortHandle::new_pair();
