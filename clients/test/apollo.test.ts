@@ -23,7 +23,7 @@ for (const useGETForQueries of [false, true]) {
 
     await assert.rejects(client.query({ query: SpacesDocument, variables: { first: 501 } }), (error) => {
       assert.ok(CombinedGraphQLErrors.is(error));
-      assert.equal(error.errors[0]?.extensions?.code, 'BAD_USER_INPUT');
+      assert.equal(error.errors[0]?.extensions?.code, 'TOO_COMPLEX');
       return true;
     });
     client.stop();

@@ -225,6 +225,6 @@ test('resets and reset rules state counts', async () => {
 
 test('an error has a code and says what is accepted', async () => {
   const { errors } = await send(SpacesDocument, { first: 501 });
-  assert.equal(errors?.[0]?.extensions?.code, 'BAD_USER_INPUT');
+  assert.equal(errors?.[0]?.extensions?.code, 'TOO_COMPLEX');
   assert.match(errors[0].message, /0 to 500/);
 });

@@ -22,6 +22,6 @@ for (const preferGetMethod of [false, true]) {
 
     const failing = await client.query(SpacesDocument, { first: 501 }).toPromise();
     assert.equal(failing.error?.networkError, undefined);
-    assert.equal(failing.error?.graphQLErrors[0]?.extensions.code, 'BAD_USER_INPUT');
+    assert.equal(failing.error?.graphQLErrors[0]?.extensions.code, 'TOO_COMPLEX');
   });
 }

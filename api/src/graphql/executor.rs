@@ -64,7 +64,7 @@ impl Executor {
     }
 
     /// Reads a request's document and refuses it if it asks for too much. Nothing is executed before this.
-    pub(super) fn prepare(&self, mut request: Request) -> Result<Operation, Response> {
+    pub(super) fn prepare(&self, mut request: Request) -> Result<Operation, Vec<ServerError>> {
         let prepared = self.documents.parse(&request.query).and_then(|document| {
             document.check(&request, &self.limits)?;
             Ok(document)
@@ -74,7 +74,11 @@ impl Executor {
                 request.set_parsed_query(document.parsed.clone());
                 Ok(Operation { request, document })
             }
-            Err(error) => Err(unread(error)),
+            Err(error) => {
+                let mut errors = vec![error];
+                finish_errors(&mut errors);
+                Err(errors)
+            }
         }
     }
 
@@ -150,13 +154,6 @@ impl Executor {
             response
         }
     }
-}
-
-/// The answer to a request that is not executed.
-fn unread(error: ServerError) -> Response {
-    let mut response = Response::from_errors(vec![error]);
-    finish_errors(&mut response.errors);
-    response
 }
 
 /// The operation of a document that this name, or none, asks for.

@@ -100,7 +100,7 @@ pub(super) async fn post(
             drop(body);
             let response = match executor.prepare(parameters.into_request()) {
                 Ok(operation) => executor.execute(operation, caller.0).await,
-                Err(refused) => refused,
+                Err(errors) => Response::from_errors(errors),
             };
             media_type.answer(&response)
         }
@@ -135,7 +135,7 @@ pub(super) async fn get(
     };
     let operation = match endpoint.executor.prepare(parameters.into_request()) {
         Ok(operation) => operation,
-        Err(refused) => return media_type.answer(&refused),
+        Err(errors) => return media_type.answer(&Response::from_errors(errors)),
     };
     if !is_query(&operation) {
         let message = "GET runs queries only: send this operation by POST";

@@ -359,9 +359,7 @@ impl Session {
         }
         let operation = match self.executor().prepare(payload.into_request()) {
             Ok(operation) => operation,
-            Err(refused) => {
-                return self.tell(socket, &ToClient::Error { id: &id, payload: &refused.errors }).await;
-            }
+            Err(errors) => return self.tell(socket, &ToClient::Error { id: &id, payload: &errors }).await,
         };
         let answers =
             self.executor().execute_stream(operation, &access).map(Some).chain(once(async { None }));

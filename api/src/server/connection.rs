@@ -93,14 +93,14 @@ impl Pulse {
         if moves != look.moves {
             *look = Look { moves, since: now };
         }
-        let limit_s = match self.at.load(Relaxed) {
+        let longest_s = match self.at.load(Relaxed) {
             _ if self.blocked.load(Relaxed) => limits.write_timeout_s,
             IDLE => limits.idle_timeout_s,
             HEAD => limits.header_timeout_s,
             // Whoever answers has limits of its own.
             _ => return false,
         };
-        now.saturating_duration_since(look.since) >= seconds(limit_s)
+        now.saturating_duration_since(look.since) >= seconds(longest_s)
     }
 
     /// Tells the connection to end, after what it is at.

@@ -95,7 +95,7 @@ async fn each_limit_is_kept_to_and_one_more_is_refused() {
         format!("{{ __type(name: \"Int\") {{ {open} name {close} }} }}")
     };
     let aliases = |number: usize| {
-        format!("{{ {} }}", (0..number).map(|n| format!("a{n}: __typename ")).collect::<String>())
+        format!("{{ {} }}", (0..number).map(|n| format!("a{n}: __typename ")).collect::<Vec<_>>().concat())
     };
     let directives =
         |number: usize| format!("{{ {} }}", "... @include(if: true) { __typename } ".repeat(number));
@@ -197,9 +197,10 @@ fn hostile() -> Vec<(String, Value, &'static str)> {
         (nested(60), Value::Null, "more than 24 deep"),
         (deep_value, Value::Null, "10002 brackets"),
         (format!("query({}) {{ __typename }}", "$a: [Int] ".repeat(3_000)), Value::Null, "tokens"),
+        (format!("{{ space(id: 1) {{ {} }} }}", "x".repeat(60_000)), Value::Null, "a name of 60000 letters"),
         ("{ spaces(first: 2147483647) { nodes { id } } }".to_owned(), Value::Null, "first: 2147483647"),
         (PAGE.to_owned(), json!({ "first": 2_147_483_647 }), "first: 2147483647"),
-        (INGEST.to_owned(), json!({ "events": events(10_001) }), "there are 10001 of them"),
+        (INGEST.to_owned(), json!({ "events": events(5_001) }), "there are 5001 of them"),
     ]
 }
 
@@ -216,12 +217,11 @@ async fn hostile_documents_are_refused_before_anything_runs() {
     let answer = service.get("/graphql?query=%7Bspaces(first:2147483647)%7BtotalCount%7D%7D").await;
     assert_eq!(answer.json()["errors"][0]["extensions"]["code"], "TOO_COMPLEX");
     // What is within the limits and wrong all the same is told briefly.
-    let wrong = format!("{{ {} }}", (0..1_500).map(|n| format!("nothing{n} ")).collect::<String>());
+    let wrong = format!("{{ {} }}", (0..1_500).map(|n| format!("nothing{n} ")).collect::<Vec<_>>().concat());
     let error = refusal(&service, request(&wrong, &Value::Null)).await;
     assert_eq!(error["extensions"]["code"], "BAD_USER_INPUT", "{error}");
     for body in [
-        request(&format!("{{ {}", "x".repeat(60_000)), &Value::Null),
-        request(&format!("{{ {} }}", "x".repeat(60_000)), &Value::Null),
+        request(&format!("{{ {}", "x ".repeat(4_000)), &Value::Null),
         json!({ "query": "{ __typename }", "operationName": "x".repeat(1 << 20) }).to_string(),
         json!({ "query": "{ __typename }", "variables": "x".repeat(1 << 20) }).to_string(),
         json!({ "query": "{ __typename }", "variables": { "x".repeat(1 << 20): 1 } }).to_string(),
@@ -359,11 +359,12 @@ async fn subscriptions_of_a_websocket_and_websockets_are_limited() {
     service.finish().await;
 }
 
-/// What comes until the server ends the connection.
+/// What comes until the server ends the connection; a test that waits in vain for that fails after a while.
 async fn rest_of(stream: &mut TcpStream) -> String {
     let mut rest = Vec::new();
     // A connection that is dropped while something was on its way is reset.
-    stream.read_to_end(&mut rest).await.ok();
+    let read = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut rest));
+    read.await.expect("the connection did not end").ok();
     String::from_utf8(rest).unwrap()
 }
 

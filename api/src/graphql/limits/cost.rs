@@ -161,7 +161,10 @@ impl Count {
                 let ms = stretch.ms(given);
                 // The first and the last are cut short.
                 let buckets = ms.div_ceil(interval_ms(stretch.interval.word(given))).saturating_add(1);
-                (buckets.min(BUCKETS_MAX), (ms / DAY_MS).saturating_mul(HISTORY_DAY))
+                // With so many too many, whatever the calendar, its resolver refuses it and reads nothing.
+                let is_read = buckets <= BUCKETS_MAX + BUCKETS_MAX / 4;
+                let days = if is_read { ms / DAY_MS } else { 0 };
+                (buckets.min(BUCKETS_MAX), days.saturating_mul(HISTORY_DAY))
             }
             Self::Days(stretch) => ((stretch.ms(given) / DAY_MS).saturating_add(1), 0),
         })

@@ -52,6 +52,8 @@ pub(super) enum Measure {
     Bytes,
     /// The tokens of the text.
     Tokens,
+    /// The letters of a name, or the digits of a number.
+    Name,
     /// Brackets of all kinds, open at a time.
     Brackets,
     /// Fields answered under other names.
@@ -79,6 +81,7 @@ impl fmt::Display for Refusal {
                 let said = match measure {
                     Measure::Bytes => format!("the document has {found} bytes"),
                     Measure::Tokens => format!("the document has {found} tokens"),
+                    Measure::Name => format!("the document has a name of {found} letters"),
                     Measure::Brackets => format!("the document nests {found} brackets in each other"),
                     Measure::Aliases => format!("the document has {found} aliases"),
                     Measure::Directives => format!("the document has {found} directives"),

@@ -7,10 +7,15 @@ use crate::limits::Limits;
 /// cannot use up the stack of the thread that parses it.
 const BRACKETS_MAX: u32 = 128;
 
+/// The longest name, in bytes. Whatever names there are, the library looks for those that are like one that there is
+/// not, letter by letter.
+const NAME_BYTES_MAX: u32 = 200;
+
 /// What a text is made of.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Lexemes {
     tokens: u64,
+    longest: u64,
     brackets: u64,
     aliases: u64,
     directives: u64,
@@ -20,7 +25,8 @@ struct Lexemes {
 /// well-formed: the parser says so later.
 pub(in crate::graphql) fn scan(text: &str, limits: &Limits) -> Result<(), Refusal> {
     Measure::Bytes.check(text.len() as u64, limits.graphql_bytes)?;
-    let Lexemes { tokens, brackets, aliases, directives } = Lexemes::of(text.as_bytes());
+    let Lexemes { tokens, longest, brackets, aliases, directives } = Lexemes::of(text.as_bytes());
+    Measure::Name.check(longest, NAME_BYTES_MAX)?;
     Measure::Brackets.check(brackets, BRACKETS_MAX)?;
     Measure::Directives.check(directives, limits.graphql_directives)?;
     Measure::Aliases.check(aliases, limits.graphql_aliases)?;
@@ -44,7 +50,11 @@ impl Lexemes {
                 }
                 b'"' => string(&text[at..]),
                 b'.' if text[at..].starts_with(b"...") => 3,
-                byte if is_word(byte) => text[at..].iter().take_while(|byte| is_word(**byte)).count(),
+                byte if is_word(byte) => {
+                    let length = text[at..].iter().take_while(|byte| is_word(**byte)).count();
+                    lexemes.longest = lexemes.longest.max(length as u64);
+                    length
+                }
                 _ => 1,
             };
             lexemes.tokens += 1;
@@ -112,7 +122,7 @@ mod tests {
     use super::*;
 
     fn counted(text: &str) -> (u64, u64, u64, u64) {
-        let Lexemes { tokens, brackets, aliases, directives } = Lexemes::of(text.as_bytes());
+        let Lexemes { tokens, brackets, aliases, directives, .. } = Lexemes::of(text.as_bytes());
         (tokens, brackets, aliases, directives)
     }
 

@@ -123,11 +123,12 @@ mod tests {
 
     #[test]
     fn fragments_that_spread_exponentially_are_counted_and_not_walked() {
-        let mut text = "{ ...F0 }".to_owned();
-        for level in 0..20 {
-            text += &format!(" fragment F{level} on T {{ ...F{0} ...F{0} }}", level + 1);
-        }
-        text += " fragment F20 on T { a }";
+        let fragment = |level: i32| {
+            let next = level + 1;
+            format!(" fragment F{level} on T {{ ...F{next} ...F{next} }}")
+        };
+        let fragments: String = (0..20).map(fragment).collect();
+        let text = format!("{{ ...F0 }}{fragments} fragment F20 on T {{ a }}");
         let found = 1 + (1 << 21) - 2 + (1 << 20);
         let refused = Refusal::Excess { measure: Measure::Selections, found, accepted: 1_000 };
         assert_eq!(check(&text, 30, 1_000), Err(refused));
