@@ -106,6 +106,11 @@ class Postgres:
     def events(self, name):
         return int(self.sql("SELECT count(*) FROM event", f"{self.prefix}{name}"))
 
+    def event_bytes(self, name):
+        """What its events take, with their key."""
+        size = "SELECT sum(pg_total_relation_size(relid)) FROM pg_partition_tree('event')"
+        return int(self.sql(size, f"{self.prefix}{name}"))
+
     def settle(self):
         self.sql("CHECKPOINT")
 

@@ -6,6 +6,7 @@ import subprocess
 import threading
 import time
 import urllib.request
+from contextlib import ExitStack
 
 from . import servers
 from .data import DPUS, rows as rows_of
@@ -93,41 +94,47 @@ def graphql_spaces(run):
 
 @row
 def small_cache(run):
-    """Random instants over the whole span with a cache of a tenth of the data, against the peers."""
+    """Random instants over the whole span with a cache of a tenth of the data, against the peers.
+
+    The data is what the database has: its events with their key. Beside that, a tenth of what a program would need at
+    the least, an instant and a running sum for each event.
+    """
     database = run.postgres()
     if not database:
         return
     for data in run.data():
-        cache_bytes, bar = data.events * EVENT_BYTES // 10, 10
-        note = f"a cache of {cache_bytes / MB:.1f} MiB"
-        if not servers.knows_cache_bytes(run.binary("headcount")):
-            cache_bytes, bar, note = None, None, NO_CACHE_BYTES
         url = run.loaded(database, data)
-        with run.serve(url, cache_bytes) as ours:
-            servers.check(ours.address, data)
+        whole = {"the table and its key": database.event_bytes(run.loaded_name(database, data)),
+                 "16 bytes an event": data.events * EVENT_BYTES}
+        caches = {f"{bytes / 10 / MB:.1f} MiB, a tenth of {what}": bytes // 10 for what, bytes in whole.items()}
+        with ExitStack() as servers_of_ours:
+            ours = {note: servers_of_ours.enter_context(run.serve(url, cache)) for note, cache in caches.items()}
+            for server in ours.values():
+                servers.check(server.address, data)
             for kind in ("rest", "graphql"):
                 requests = "rest_past" if kind == "rest" else "graphql_space"
                 reads = getattr(Reads(data), requests)
-                peers = [peer for peer in run.readers if getattr(peer, kind)]
 
-                def mine(number):
-                    return run.drive(ours, reads(number)).rate
+                def side(server, **types):
+                    return lambda number: run.drive(server, reads(number, **types)).rate
 
+                mine = {note: side(server) for note, server in ours.items()}
                 label = f"{kind}, {database.name}, {millions(data.events)}"
-                if not peers:
-                    yield Finding("small-cache", label, "/s", [mine(number) for number in range(run.rounds)],
-                                  "no peer", at_least=bar, note=note)
+                peers = [peer for peer in run.readers if getattr(peer, kind)]
                 for peer in peers:
-                    preset = run.peers_loaded(data)
                     types = peer.types if kind == "graphql" else {}
-                    with run.serve_peer(peer, preset) as theirs:
+                    with run.serve_peer(peer, run.peers_loaded(data)) as theirs:
                         servers.check(theirs.address, data, rest=peer.rest, graphql=peer.graphql, now=False,
                                       samples=20, **peer.types)
-                        rates = interleaved(run, {
-                            "ours": mine, "peer": lambda number: run.drive(theirs, reads(number, **types)).rate})
-                    yield Finding("small-cache", label, "/s", rates["ours"], peer.product, rates["peer"],
-                                  at_least=bar, note=note)
-            servers.check(ours.address, data)
+                        rates = interleaved(run, mine | {"peer": side(theirs, **types)})
+                    for note in mine:
+                        yield Finding("small-cache", label, "/s", rates[note], peer.product, rates["peer"],
+                                      at_least=10, note=note)
+                if not peers:
+                    for note, rates in interleaved(run, mine).items():
+                        yield Finding("small-cache", label, "/s", rates, "no peer", at_least=10, note=note)
+            for server in ours.values():
+                servers.check(server.address, data)
 
 
 @row

@@ -28,7 +28,7 @@ pub fn router(app: Arc<App>) -> Router {
         .add(routes!(health::healthz))
         .add(routes!(health::readyz))
         .add(routes!(metrics::text))
-        .add(routes!(openapi::document))
+        .add_document()
         .into_router()
         .fallback(error::not_found)
         .with_state(app)

@@ -4,7 +4,7 @@
 //! the other does not. What a request may fail with is described by the very errors that it fails with.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::extract::Extension;
 use axum::http::Method;
@@ -15,6 +15,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{self, Content, HeaderBuilder, ObjectBuilder, Ref, RefOr, ResponseBuilder, Type};
 use utoipa::{IntoResponses, Modify, OpenApi, ToSchema};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
+use utoipa_axum::routes;
 
 use super::error::{self, RestError};
 use crate::app::App;
@@ -59,12 +60,18 @@ struct Problem {
 }
 
 /// Routes that are described as they are added.
-pub(super) struct Documented(OpenApiRouter<Arc<App>>);
+pub(super) struct Documented {
+    router: OpenApiRouter<Arc<App>>,
+    document: Document,
+}
+
+/// The document, once all routes are in it.
+type Document = Arc<OnceLock<openapi::OpenApi>>;
 
 impl Documented {
     /// No routes yet.
     pub(super) fn new() -> Self {
-        Self(OpenApiRouter::with_openapi(Interface::openapi()))
+        Self { router: OpenApiRouter::with_openapi(Interface::openapi()), document: Document::default() }
     }
 
     /// Adds a path, with a slash at its end and without. Methods that it does not answer are told which it does.
@@ -74,21 +81,31 @@ impl Documented {
         let methods =
             methods.fallback(async move |method: Method| error::method_not_allowed(&method, allowed));
         let slashed = paths.paths.keys().map(|path| format!("{path}/"));
-        let router = slashed.fold(self.0, |router, path| router.route(&path, methods.clone()));
-        Self(router.routes((schemas, paths, methods)))
+        let router = slashed.fold(self.router, |router, path| router.route(&path, methods.clone()));
+        Self { router: router.routes((schemas, paths, methods)), ..self }
     }
 
-    /// The router, which answers with the document where it is asked for it.
+    /// Adds the path of the document itself.
+    pub(super) fn add_document(self) -> Self {
+        let (schemas, paths, methods) = routes!(document);
+        // For this route alone: whatever surrounds a route costs each of its requests something.
+        let methods = methods.layer(Extension(Arc::clone(&self.document)));
+        self.add((schemas, paths, methods))
+    }
+
+    /// The router.
     pub(super) fn into_router(self) -> Router<Arc<App>> {
-        let (router, document) = self.0.split_for_parts();
-        router.layer(Extension(Arc::new(document)))
+        let (router, document) = self.router.split_for_parts();
+        // It is made once, so it is not set yet.
+        self.document.set(document).ok();
+        router
     }
 }
 
 /// This document.
 #[utoipa::path(get, path = "/openapi.json", operation_id = "openapi", responses((status = 200, body = Object, description = "An OpenAPI 3.1 document.")))]
-pub(super) async fn document(Extension(document): Extension<Arc<openapi::OpenApi>>) -> Response {
-    Json(&*document).into_response()
+async fn document(Extension(document): Extension<Document>) -> Response {
+    Json(document.get()).into_response()
 }
 
 /// Describes answers by the errors that cause them.

@@ -6,7 +6,6 @@ mod connections;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
 
 pub use self::connections::{Connections, Stopped, serve};
 use crate::app::App;
@@ -17,7 +16,6 @@ use crate::{graphql, pages, rest};
 
 /// Everything that is served.
 pub fn router(app: Arc<App>, limits: &Limits) -> Router {
-    let body_limit = DefaultBodyLimit::max(limits.body_bytes as usize);
     let settings = app.door.settings();
     let (cors, pages, doorkeeper) =
         (auth::cors(&settings.origins), pages::router(settings.graphiql.is_on()), Doorkeeper::new(&app));
@@ -26,7 +24,7 @@ pub fn router(app: Arc<App>, limits: &Limits) -> Router {
         .merge(graphql::router(Arc::clone(&app), *limits))
         .merge(rest::router(app))
         // The outermost first, and all in one: each call of `layer` would put every route into one more box.
-        .layer((Observe, body_limit, doorkeeper));
+        .layer((Observe, doorkeeper));
     // Where it is configured; a browser asks beforehand, without a token.
     match cors {
         Some(cors) => router.layer(cors),
