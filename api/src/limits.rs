@@ -169,16 +169,4 @@ mod tests {
             }
         }
     }
-
-    #[test]
-    fn the_operators_page_lists_each_with_its_default() {
-        let page = include_str!("../../docs/operations.md");
-        for argument in Limits::augment_args(Command::new("")).get_arguments() {
-            let (flag, variable) =
-                (argument.get_long().unwrap(), argument.get_env().unwrap().to_str().unwrap());
-            let default = argument.get_default_values()[0].to_str().unwrap();
-            let row = format!("| `--{flag}` | `{variable}` | {default} |");
-            assert!(page.contains(&row), "{row} is missing");
-        }
-    }
 }

@@ -9,7 +9,7 @@ use api::auth::TokenCommand;
 use api::broker::{self, ConsumeConfig, DeadLetterArgs};
 use api::clock::Clock;
 use api::coherence::Teller;
-use api::config::{DatabaseConfig, ServeConfig};
+use api::config::{self, DatabaseConfig, ServeConfig};
 use api::database::{Database, PoolConfig};
 use api::ids::PublicIds;
 use api::retention::{self, Age, Pruned, Schedule};
@@ -105,7 +105,7 @@ struct Token {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
-    let cli = Cli::parse();
+    let cli: Cli = config::parse()?;
     match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(serve) => self::serve(serve.config).await?,
         Command::Consume(consume) => self::consume(consume.config).await?,

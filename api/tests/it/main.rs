@@ -4,9 +4,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod auth;
+mod backup;
 mod broker;
 mod changes;
 mod coherence;
+mod config;
 mod contract;
 mod counts;
 mod database;

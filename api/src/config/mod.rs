@@ -1,4 +1,7 @@
-//! What the command line and the environment decide.
+//! What the command line, the environment and a file decide.
+
+mod command_line;
+mod file;
 
 use std::net::SocketAddr;
 
@@ -9,6 +12,9 @@ use crate::ids::IdsConfig;
 use crate::limits::Limits;
 use crate::retention::Age;
 use crate::telemetry::TelemetryConfig;
+
+pub use command_line::parse;
+pub use file::FileError;
 
 /// How many bytes of timelines are kept in memory unless somebody says otherwise: 256 MiB.
 pub const CACHE_BYTES: u64 = 256 << 20;
@@ -54,4 +60,41 @@ pub struct ServeConfig {
     /// Who may do what.
     #[command(flatten)]
     pub auth: AuthConfig,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Arg, Args, Command};
+
+    use super::{ServeConfig, command_line};
+    use crate::broker::ConsumeConfig;
+
+    /// The cells of the row of the operators' page that begins with this one.
+    fn row(first: &str) -> Vec<String> {
+        let page = include_str!("../../../docs/operations.md");
+        let rows: Vec<Vec<_>> = page
+            .lines()
+            .map(|line| line.split('|').map(|cell| cell.trim().replace('`', "")).skip(1).collect())
+            .filter(|cells: &Vec<String>| cells.first().is_some_and(|cell| cell == first))
+            .collect();
+        assert_eq!(rows.len(), 1, "the rows of {first}");
+        rows.into_iter().next().unwrap()
+    }
+
+    #[test]
+    fn the_operators_page_has_a_row_for_each_option_with_its_variable_and_its_default() {
+        let consume = ConsumeConfig::augment_args(Command::new("consume"));
+        let serve = ServeConfig::augment_args(Command::new("serve")).arg(command_line::file_option());
+        let options: Vec<&Arg> = serve.get_arguments().chain(consume.get_arguments()).collect();
+        assert!(options.len() > 40, "{} options", options.len());
+        for option in options {
+            let flag = format!("--{}", option.get_long().unwrap());
+            let cells = row(&flag);
+            assert_eq!(cells[1], option.get_env().unwrap().to_str().unwrap(), "{flag}");
+            let default = option.get_default_values().iter().map(|value| value.to_str().unwrap());
+            let default = default.collect::<Vec<_>>().join(",");
+            assert!(cells[2] == default || default.is_empty() && !cells[2].is_empty(), "{flag}: {cells:?}");
+            assert!(option.get_help().is_some() && cells[3].len() > 1, "{flag}");
+        }
+    }
 }

@@ -1,0 +1,265 @@
+//! The configuration file: flat TOML, whose keys are the long flags with `_` in the place of `-`. What an option takes by
+//! an environment variable it takes by the file, and what is a single run's own, such as `--repair`, by neither.
+//!
+//! Each value is checked when it is read, by what checks the flag's, so that the start stops with the file and the key.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use clap::error::{ContextKind, ContextValue};
+use clap::{Arg, Command};
+use toml::{Table, Value};
+
+/// What a file says, checked: by key, the values as they would stand on the command line.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Settings(BTreeMap<String, Vec<String>>);
+
+/// Why the file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// It is not there, may not be read, or is no text.
+    #[error("cannot read the configuration file {}: {source}", file.display())]
+    Read {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        source: io::Error,
+    },
+    /// It is no TOML.
+    #[error("the configuration file {}, line {line}, is not TOML: {reason}", file.display())]
+    Syntax {
+        /// The file.
+        file: PathBuf,
+        /// The line, the first being 1.
+        line: usize,
+        /// What is wrong there.
+        reason: String,
+    },
+    /// A key is no option of any command.
+    #[error(
+        "the configuration file {} has the key {key:?}, which is no option's{}: accepted are, outside of tables, the flags \
+         of `headcount serve --help` that have an environment variable, without -- and with _ in the place of -",
+        file.display(), meant.as_ref().map(|meant| format!(" ({meant:?} is one)")).unwrap_or_default()
+    )]
+    Key {
+        /// The file.
+        file: PathBuf,
+        /// The key.
+        key: String,
+        /// An option that is called nearly the same.
+        meant: Option<String>,
+    },
+    /// The option does not take that value.
+    #[error(
+        "the configuration file {} has {key} = {given}, which is not accepted{}: {key} takes {accepted}",
+        file.display(), reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default()
+    )]
+    Value {
+        /// The file.
+        file: PathBuf,
+        /// The key.
+        key: String,
+        /// Its value, or `…` in the place of a secret.
+        given: String,
+        /// What is wrong with it, beyond its kind.
+        reason: Option<String>,
+        /// What the option takes.
+        accepted: String,
+    },
+}
+
+impl Settings {
+    /// What the file says, where these commands know all of it.
+    pub(super) fn read(file: &Path, command: &Command) -> Result<Self, FileError> {
+        let text = std::fs::read_to_string(file)
+            .map_err(|source| FileError::Read { file: file.to_owned(), source })?;
+        Self::parse(file, &text, command)
+    }
+
+    fn parse(file: &Path, text: &str, command: &Command) -> Result<Self, FileError> {
+        let table: Table = text.parse().map_err(|error| syntax(file, text, &error))?;
+        let options = options(command);
+        let checked = table.into_iter().map(|(key, value)| {
+            let Some(option) = options.get(&key) else {
+                let meant = nearest(&key, &options);
+                return Err(FileError::Key { file: file.to_owned(), key, meant });
+            };
+            match arguments(option, &value) {
+                Ok(arguments) => Ok((key, arguments)),
+                Err(reason) => {
+                    let (given, accepted) = (shown(option, &value), accepted(option));
+                    Err(FileError::Value { file: file.to_owned(), key, given, reason, accepted })
+                }
+            }
+        });
+        checked.collect::<Result<_, _>>().map(Self)
+    }
+
+    /// The command, and those under it, with what the file says in the place of their defaults.
+    pub(super) fn under(&self, command: Command) -> Command {
+        let set = |option: Arg| match key(&option).and_then(|key| self.0.get(&key)) {
+            Some(values) => option.default_values(values),
+            None => option,
+        };
+        command.mut_args(set).mut_subcommands(|command| self.under(command))
+    }
+}
+
+/// What can be set by the environment and by a file, by its key, of the command and of those under it.
+pub(super) fn options(command: &Command) -> BTreeMap<String, &Arg> {
+    let mut options: BTreeMap<_, _> = command.get_subcommands().flat_map(options).collect();
+    options.extend(command.get_arguments().filter_map(|option| Some((key(option)?, option))));
+    options
+}
+
+fn key(option: &Arg) -> Option<String> {
+    option.get_env()?;
+    Some(option.get_long()?.replace('-', "_"))
+}
+
+/// The value as it would stand on the command line, where the option takes it; else what is wrong with it, if it is not
+/// of the wrong kind altogether.
+fn arguments(option: &Arg, value: &Value) -> Result<Vec<String>, Option<String>> {
+    if !option.get_action().takes_values() {
+        return value.as_bool().map(|on| vec![on.to_string()]).ok_or(None);
+    }
+    let values = match value {
+        Value::Array(values) if option.get_value_delimiter().is_some() && !values.is_empty() => &values[..],
+        value => std::slice::from_ref(value),
+    };
+    let texts = values.iter().map(|value| match value {
+        Value::String(text) => Ok(text.clone()),
+        Value::Integer(number) => Ok(number.to_string()),
+        Value::Float(number) => Ok(number.to_string()),
+        _ => Err(None),
+    });
+    let texts = texts.collect::<Result<Vec<_>, _>>()?;
+    let mut alone = Arg::new("value")
+        .long("value")
+        .action(option.get_action().clone())
+        .value_parser(option.get_value_parser().clone());
+    if let Some(delimiter) = option.get_value_delimiter() {
+        alone = alone.value_delimiter(delimiter);
+    }
+    let given = texts.iter().map(|text| format!("--value={text}"));
+    match Command::new("file").no_binary_name(true).arg(alone).try_get_matches_from(given) {
+        Ok(_) => Ok(texts),
+        Err(error) => Err(error.source().map(ToString::to_string)),
+    }
+}
+
+/// What the option takes, in words.
+fn accepted(option: &Arg) -> String {
+    if !option.get_action().takes_values() {
+        return "true or false".to_owned();
+    }
+    let possible = option.get_possible_values();
+    if !possible.is_empty() {
+        let names: Vec<_> = possible.iter().map(|value| format!("{:?}", value.get_name())).collect();
+        return names.join(" or ");
+    }
+    let many = if option.get_value_delimiter().is_some() { ", or an array of such" } else { "" };
+    let name = option.get_value_names().and_then(|names| names.first()).map_or("VALUE", |name| name.as_str());
+    format!("what the flag --{} takes, {name}{many}", option.get_long().unwrap_or_default())
+}
+
+fn shown(option: &Arg, value: &Value) -> String {
+    match value {
+        _ if option.is_hide_env_values_set() => "…".to_owned(),
+        Value::Table(_) => "a table".to_owned(),
+        value => value.to_string(),
+    }
+}
+
+/// The message alone: the line itself may hold a secret.
+fn syntax(file: &Path, text: &str, error: &toml::de::Error) -> FileError {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    FileError::Syntax { file: file.to_owned(), line, reason: error.message().to_owned() }
+}
+
+/// The option that is called nearly so, as clap finds it for a flag.
+fn nearest(key: &str, options: &BTreeMap<String, &Arg>) -> Option<String> {
+    let flags = options.keys().map(|key| Arg::new(key).long(key));
+    let command = Command::new("file").no_binary_name(true).disable_help_flag(true).args(flags);
+    let error = command.try_get_matches_from([format!("--{key}")]).err()?;
+    match error.get(ContextKind::SuggestedArg)? {
+        ContextValue::String(flag) => Some(flag.trim_start_matches('-').to_owned()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args, FromArgMatches};
+
+    use super::*;
+    use crate::config::ServeConfig;
+
+    fn command() -> Command {
+        ServeConfig::augment_args(Command::new("headcount").no_binary_name(true))
+    }
+
+    fn settings(text: &str) -> Result<Settings, String> {
+        Settings::parse(Path::new("it.toml"), text, &command()).map_err(|error| error.to_string())
+    }
+
+    fn serve(text: &str, arguments: &[&str]) -> ServeConfig {
+        let command = settings(text).unwrap().under(command());
+        ServeConfig::from_arg_matches(&command.try_get_matches_from(arguments).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn values_of_every_kind_take_the_place_of_defaults_and_flags_theirs() {
+        let text = r#"
+            listen = "0.0.0.0:80"
+            cache_bytes = 1_000
+            open = true
+            consume = false
+            graphiql = "off"
+            prune_older_than = "8w"
+            nats_url = "nats://a:1,nats://b:2"
+            cors_origins = ["https://a.example", "https://b.example"]
+            body_timeout = "7"
+        "#;
+        let config = serve(text, &["--cache-bytes", "5", "--nats-prefix", "door"]);
+        assert_eq!(config.listen.to_string(), "0.0.0.0:80");
+        assert_eq!((config.cache_bytes, config.limits.body_timeout_s), (5, 7));
+        assert!(config.auth.open && !config.broker.consume && !config.auth.graphiql.is_on());
+        assert!(config.prune_older_than.is_some() && config.auth.introspection.is_on());
+        assert_eq!((config.broker.broker.nats_url.len(), config.auth.cors_origins.len()), (2, 2));
+        assert_eq!(serve("", &[]).listen.to_string(), "127.0.0.1:8000");
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_refused_by_a_sentence_that_names_it() {
+        for (text, said) in [
+            ("listen = 8000", "it.toml has listen = 8000, which is not accepted (invalid socket address syntax): listen takes what the flag --listen takes, ADDRESS:PORT"),
+            ("graphql_depth = 61", "it.toml has graphql_depth = 61, which is not accepted (61 is not in 1..=60): graphql_depth takes what"),
+            ("cache_bytes = -1", "cache_bytes = -1, which is not accepted"),
+            ("cache_bytes = 1.5", "cache_bytes = 1.5, which is not accepted (invalid digit"),
+            ("cache_bytes = [1]", "cache_bytes = [1], which is not accepted: cache_bytes takes what the flag --cache-bytes takes, BYTES"),
+            ("cors_origins = []", "cors_origins = [], which is not accepted: cors_origins takes what the flag --cors-origins takes, ORIGINS, or an array of such"),
+            ("cors_origins = [1979-05-27]", "cors_origins = [1979-05-27], which is not accepted: "),
+            ("open = \"yes\"", "it.toml has open = \"yes\", which is not accepted: open takes true or false"),
+            ("graphiql = false", "it.toml has graphiql = false, which is not accepted: graphiql takes \"on\" or \"off\""),
+            ("graphiql = \"maybe\"", "graphiql = \"maybe\", which is not accepted: graphiql takes \"on\" or \"off\""),
+            ("prune_older_than = \"soon\"", "prune_older_than = \"soon\", which is not accepted ("),
+            ("[listen]\nport = 1", "listen = a table, which is not accepted: "),
+            ("nats_url = \"nats://me:s3cret@\"", "nats_url = …, which is not accepted ("),
+            ("lisen = 1", "it.toml has the key \"lisen\", which is no option's (\"listen\" is one): accepted are, outside of tables, the flags"),
+            ("database-url = 1", "has the key \"database-url\", which is no option's (\"database_url\" is one)"),
+            ("[limits]\ngraphql_depth = 5", "has the key \"limits\", which is no option's"),
+            ("\"\" = 1", "has the key \"\", which is no option's: accepted"),
+            ("\"help\" = 1", "has the key \"help\", which is no option's"),
+            ("listen = \"a\"\nid_key = s3cret", "it.toml, line 2, is not TOML: "),
+            ("listen = \"a\"\nlisten = \"b\"", "it.toml, line 2, is not TOML: duplicate key"),
+        ] {
+            let refused = settings(text).unwrap_err();
+            assert!(refused.starts_with("the configuration file it.toml") && refused.contains(said), "{text}: {refused}");
+            assert!(!refused.contains("s3cret") && !refused.contains('\n'), "{refused}");
+        }
+    }
+}

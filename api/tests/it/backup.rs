@@ -1,0 +1,132 @@
+//! Backups that are taken while events are being recorded, restored into another database.
+
+use std::collections::HashSet;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use api::database::{Database, PoolConfig};
+use api::ids::PublicIds;
+use api::verify::verify;
+use entity::dpu;
+use proptest::test_runner::TestRunner;
+use sea_orm::{ConnectionTrait, DatabaseBackend, EntityTrait};
+
+use crate::harness::{Empty, Service, on_both, say_once};
+use crate::oracle::{Event, World};
+use crate::worlds;
+
+/// How many events a sender hands over at a time.
+const BATCH: usize = 3;
+
+/// The program, or nothing where it is not installed.
+fn tool(name: &str) -> Option<Command> {
+    Command::new(name).arg("--version").output().ok().map(|_| Command::new(name))
+}
+
+async fn run(mut command: Command) {
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// A copy of what the service has stored, in a database of its own; nothing where PostgreSQL's tools are missing.
+async fn restored_copy(service: &Service) -> Option<Empty> {
+    if service.app.database.backend() == DatabaseBackend::Sqlite {
+        // As the shell does it: by a connection of its own.
+        let (copy, source) = (Empty::on_sqlite(), Database::connect(&service.url).await.unwrap());
+        let file = copy.url.trim_start_matches("sqlite://").trim_end_matches("?mode=rwc");
+        source.writer().execute_unprepared(&format!("VACUUM INTO '{file}'")).await.unwrap();
+        return Some(copy);
+    }
+    let (Some(mut dump), Some(mut restore)) = (tool("pg_dump"), tool("pg_restore")) else {
+        say_once("Backups of PostgreSQL were left out: pg_dump and pg_restore are not installed");
+        return None;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("headcount.dump");
+    dump.args(["--format=custom", "--dbname", &service.url, "--file"]).arg(&file);
+    run(dump).await;
+    let copy = Empty::on_postgres().await?;
+    restore.args(["--single-transaction", "--no-owner", "--dbname", &copy.url]).arg(&file);
+    run(restore).await;
+    Some(copy)
+}
+
+/// The events that the service has stored, as the world has them.
+async fn held(service: &Service) -> Vec<Event> {
+    let dpus = dpu::Entity::find().all(service.app.database.reader()).await.unwrap();
+    let number = |id: i64| {
+        let dpu = dpus.iter().find(|dpu| dpu.id == id).unwrap();
+        dpu.serial.trim_start_matches('D').parse().unwrap()
+    };
+    let events = service.stored_events().await.into_iter().map(|event| Event {
+        dpu: number(event.dpu_id),
+        ts: event.ts.ms(),
+        direction: event.direction.sign().into(),
+        seq: event.seq,
+    });
+    events.collect()
+}
+
+async fn send(service: &Service, events: &[Event]) -> u64 {
+    let payload = service.ingest(events.iter().map(worlds::input).collect()).await;
+    assert_eq!(payload["rejected"], serde_json::json!([]));
+    payload["accepted"].as_u64().unwrap()
+}
+
+fn distinct(events: &[Event]) -> HashSet<Event> {
+    events.iter().copied().collect()
+}
+
+on_both! {
+    async fn a_backup_taken_while_events_come_is_right_and_can_be_gone_on_with(service: &Service) {
+        let mut world = worlds::world(&mut TestRunner::deterministic());
+        for more in 1..6 {
+            let events: Vec<_> = world.events.iter().take(150).copied().collect();
+            world.events.extend(events.into_iter().map(|event| Event { seq: event.seq + 2 * more, ..event }));
+        }
+        let spaces = worlds::build(service, &world).await;
+        let (first, rest) = world.events.split_at(world.events.len() / 4);
+        let (during, after) = rest.split_at(rest.len() / 2);
+        send(service, first).await;
+
+        let taken = AtomicBool::new(false);
+        let recording = async {
+            // When all of these are stored they come again, so that somebody writes until the copy is there.
+            for batch in during.chunks(BATCH).cycle() {
+                send(service, batch).await;
+                if taken.load(Ordering::SeqCst) {
+                    break;
+                }
+            }
+            send(service, after).await;
+        };
+        let copying = async {
+            let copy = restored_copy(service).await;
+            taken.store(true, Ordering::SeqCst);
+            copy
+        };
+        let ((), copy) = tokio::join!(recording, copying);
+        let Some(copy) = copy else { return };
+
+        let restored = Service::start_with(copy, PublicIds::default(), PoolConfig::default()).await;
+        let events = held(&restored).await;
+        let stored = distinct(&events);
+        assert!(stored.is_superset(&distinct(first)), "what was acknowledged before is in it");
+        assert!(stored.is_subset(&distinct(&[first, during].concat())), "what came after is not");
+        let then = World { events, ..world.clone() };
+        worlds::assert_counts(&restored, &then, &spaces).await;
+        let mut findings = Vec::new();
+        let verdict = verify(&restored.app.database, false, |finding| {
+            findings.push(finding.to_string());
+            Ok(())
+        });
+        assert!(verdict.await.unwrap().is_right(), "{findings:?}");
+
+        // Devices that send everything again fill up what is missing.
+        let missing = distinct(&world.events).len() - stored.len();
+        assert_eq!(send(&restored, &world.events).await, missing as u64);
+        worlds::assert_counts(&restored, &world, &spaces).await;
+        assert!(!spaces.contains(&restored.space("Another").await));
+        restored.finish().await;
+    }
+}

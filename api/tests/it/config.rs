@@ -1,0 +1,140 @@
+//! What the flags, the environment and a file decide together.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+/// The sample that comes with the repository.
+const SAMPLE: &str = include_str!("../../../deploy/headcount.toml");
+
+/// The binary in a folder of its own, in which this file lies.
+fn headcount(folder: &TempDir, file: &str, arguments: &[&str]) -> Command {
+    fs::write(folder.path().join("it.toml"), file).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_headcount"));
+    command.args(arguments).current_dir(folder.path()).env_clear();
+    command
+}
+
+fn run(file: &str, arguments: &[&str]) -> Output {
+    headcount(&tempfile::tempdir().unwrap(), file, arguments).output().unwrap()
+}
+
+/// What it says where it fails, in one sentence.
+fn refusal(mut command: Command) -> String {
+    let output = command.output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && output.stdout.is_empty(), "{said}");
+    said
+}
+
+/// Starts a server, and says on what it serves.
+fn serves(mut command: Command) -> String {
+    let mut server = command.stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(server.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let mut said = Vec::new();
+    let serving = lines.find(|line| {
+        said.push(line.clone());
+        line.contains("serving from")
+    });
+    server.kill().unwrap();
+    server.wait().unwrap();
+    serving.unwrap_or_else(|| panic!("it does not serve: {said:?}"))
+}
+
+#[test]
+fn a_flag_goes_before_the_environment_before_the_file_before_the_default() {
+    let url = |name: &str| format!("sqlite://{name}.db?mode=rwc");
+    let (flag, variable) = (url("flag"), url("variable"));
+    let file = format!("database_url = {:?}", url("file"));
+    let migrate = ["migrate", "--config", "it.toml"];
+    for (arguments, environment, made) in [
+        (&["migrate"][..], &[][..], "headcount.db"),
+        (&migrate, &[], "file.db"),
+        (&["migrate"], &[("HEADCOUNT_CONFIG", "it.toml")], "file.db"),
+        (&migrate, &[("HEADCOUNT_CONFIG", "nowhere.toml")], "file.db"),
+        (&migrate, &[("DATABASE_URL", &variable)], "variable.db"),
+        (&[&migrate[..], &["--database-url", &flag]].concat(), &[("DATABASE_URL", &variable)], "flag.db"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let output = headcount(&folder, &file, arguments).envs(environment.iter().copied()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let names = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
+        names.retain(|name| Path::new(name).extension().is_some_and(|extension| extension == "db"));
+        assert_eq!(names, [made], "{arguments:?} {environment:?}");
+    }
+}
+
+#[test]
+fn every_command_takes_the_file_and_no_key_of_another_command_is_in_its_way() {
+    let file = "database_url = \"sqlite://a.db?mode=rwc\"\nlisten = \"127.0.0.1:0\"\nnats_url = \"nats://127.0.0.1:1\"";
+    for arguments in [&["schema"][..], &["migrate"], &["verify"], &["prune", "--older-than", "9d"], &["token", "list"]]
+    {
+        let output = run(file, &[arguments, &["--config=it.toml"]].concat());
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let refused = refusal(headcount(&folder, file, &["deadletter", "list", "--config", "it.toml"]));
+    assert!(refused.contains("127.0.0.1:1"), "{refused}");
+    for command in [&[][..], &["serve"]] {
+        serves(headcount(&folder, file, &[command, &["--config", "it.toml"]].concat()));
+    }
+}
+
+#[test]
+fn what_is_switched_on_by_the_file_is_switched_off_by_the_environment() {
+    let file = "listen = \"0.0.0.0:0\"\nopen = true";
+    let folder = tempfile::tempdir().unwrap();
+    let serve = || headcount(&folder, file, &["--config", "it.toml"]);
+    serves(serve());
+    let mut closed = serve();
+    closed.env("OPEN", "false");
+    assert!(refusal(closed).contains("there is no valid token"));
+}
+
+#[test]
+fn what_is_wrong_stops_the_start_by_a_sentence_that_names_it() {
+    let folder = tempfile::tempdir().unwrap();
+    for (file, said) in [
+        ("lisen = \"127.0.0.1:0\"", "configuration file it.toml has the key \"lisen\""),
+        ("listen = \"here\"", "configuration file it.toml has listen = \"here\", which is not accepted"),
+        ("config = \"other.toml\"", "has the key \"config\""),
+        // What is one run's own is not for a file.
+        ("repair = true", "has the key \"repair\""),
+        ("listen", "configuration file it.toml, line 1, is not TOML"),
+    ] {
+        let refused = refusal(headcount(&folder, file, &["verify", "--config", "it.toml"]));
+        assert!(refused.starts_with("Error: ") && refused.contains(said), "{file}: {refused}");
+        assert_eq!(refused.trim_end().lines().count(), 1, "{refused}");
+    }
+    let refused = refusal(headcount(&folder, "", &["--config", "nowhere.toml"]));
+    assert!(refused.contains("cannot read the configuration file nowhere.toml: "), "{refused}");
+
+    let mut command = headcount(&folder, "", &["--config", "it.toml"]);
+    command.env("GRAPHQL_DEPTH", "99");
+    let refused = refusal(command);
+    assert!(refused.contains("--graphql-depth") && refused.contains("99 is not in 1..=60"), "{refused}");
+    assert!(refused.contains("the value of the environment variable GRAPHQL_DEPTH"), "{refused}");
+    let refused = refusal(headcount(&folder, "", &["--graphql-depth", "99"]));
+    assert!(refused.contains("99 is not in 1..=60") && !refused.contains("variable"), "{refused}");
+}
+
+#[test]
+fn the_sample_file_starts_as_it_is_and_with_all_that_it_shows() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = headcount(&folder, SAMPLE, &["--config", "it.toml", "--listen", "127.0.0.1:0"]);
+    command.env("DATABASE_URL", "sqlite://sample.db?mode=rwc");
+    assert!(serves(command).contains("127.0.0.1"));
+    let shown = SAMPLE.lines().map(|line| match line.strip_prefix("# ") {
+        Some(setting) if setting.split(' ').nth(1) == Some("=") => setting,
+        _ => line,
+    });
+    let shown: Vec<_> = shown.collect();
+    let settings = shown.iter().filter(|line| line.contains(" = ")).count();
+    assert!(settings > SAMPLE.lines().filter(|line| !line.starts_with('#') && line.contains(" = ")).count());
+    let output = run(&shown.join("\n"), &["schema", "--config", "it.toml"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
