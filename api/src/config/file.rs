@@ -236,21 +236,45 @@ mod tests {
     #[test]
     fn what_cannot_be_used_is_refused_by_a_sentence_that_names_it() {
         for (text, said) in [
-            ("listen = 8000", "it.toml has listen = 8000, which is not accepted (invalid socket address syntax): listen takes what the flag --listen takes, ADDRESS:PORT"),
-            ("graphql_depth = 61", "it.toml has graphql_depth = 61, which is not accepted (61 is not in 1..=60): graphql_depth takes what"),
+            (
+                "listen = 8000",
+                "it.toml has listen = 8000, which is not accepted (invalid socket address syntax): listen takes what the flag --listen takes, ADDRESS:PORT",
+            ),
+            (
+                "graphql_depth = 61",
+                "it.toml has graphql_depth = 61, which is not accepted (61 is not in 1..=60): graphql_depth takes what",
+            ),
             ("cache_bytes = -1", "cache_bytes = -1, which is not accepted"),
             ("cache_bytes = 1.5", "cache_bytes = 1.5, which is not accepted (invalid digit"),
-            ("cache_bytes = [1]", "cache_bytes = [1], which is not accepted: cache_bytes takes what the flag --cache-bytes takes, BYTES"),
-            ("cors_origins = []", "cors_origins = [], which is not accepted: cors_origins takes what the flag --cors-origins takes, ORIGINS, or an array of such"),
+            (
+                "cache_bytes = [1]",
+                "cache_bytes = [1], which is not accepted: cache_bytes takes what the flag --cache-bytes takes, BYTES",
+            ),
+            (
+                "cors_origins = []",
+                "cors_origins = [], which is not accepted: cors_origins takes what the flag --cors-origins takes, ORIGINS, or an array of such",
+            ),
             ("cors_origins = [1979-05-27]", "cors_origins = [1979-05-27], which is not accepted: "),
             ("open = \"yes\"", "it.toml has open = \"yes\", which is not accepted: open takes true or false"),
-            ("graphiql = false", "it.toml has graphiql = false, which is not accepted: graphiql takes \"on\" or \"off\""),
-            ("graphiql = \"maybe\"", "graphiql = \"maybe\", which is not accepted: graphiql takes \"on\" or \"off\""),
+            (
+                "graphiql = false",
+                "it.toml has graphiql = false, which is not accepted: graphiql takes \"on\" or \"off\"",
+            ),
+            (
+                "graphiql = \"maybe\"",
+                "graphiql = \"maybe\", which is not accepted: graphiql takes \"on\" or \"off\"",
+            ),
             ("prune_older_than = \"soon\"", "prune_older_than = \"soon\", which is not accepted ("),
             ("[listen]\nport = 1", "listen = a table, which is not accepted: "),
             ("nats_url = \"nats://me:s3cret@\"", "nats_url = …, which is not accepted ("),
-            ("lisen = 1", "it.toml has the key \"lisen\", which is no option's (\"listen\" is one): accepted are, outside of tables, the flags"),
-            ("database-url = 1", "has the key \"database-url\", which is no option's (\"database_url\" is one)"),
+            (
+                "lisen = 1",
+                "it.toml has the key \"lisen\", which is no option's (\"listen\" is one): accepted are, outside of tables, the flags",
+            ),
+            (
+                "database-url = 1",
+                "has the key \"database-url\", which is no option's (\"database_url\" is one)",
+            ),
             ("[limits]\ngraphql_depth = 5", "has the key \"limits\", which is no option's"),
             ("\"\" = 1", "has the key \"\", which is no option's: accepted"),
             ("\"help\" = 1", "has the key \"help\", which is no option's"),
@@ -258,7 +282,10 @@ mod tests {
             ("listen = \"a\"\nlisten = \"b\"", "it.toml, line 2, is not TOML: duplicate key"),
         ] {
             let refused = settings(text).unwrap_err();
-            assert!(refused.starts_with("the configuration file it.toml") && refused.contains(said), "{text}: {refused}");
+            assert!(
+                refused.starts_with("the configuration file it.toml") && refused.contains(said),
+                "{text}: {refused}"
+            );
             assert!(!refused.contains("s3cret") && !refused.contains('\n'), "{refused}");
         }
     }

@@ -71,7 +71,8 @@ fn a_flag_goes_before_the_environment_before_the_file_before_the_default() {
 #[test]
 fn every_command_takes_the_file_and_no_key_of_another_command_is_in_its_way() {
     let file = "database_url = \"sqlite://a.db?mode=rwc\"\nlisten = \"127.0.0.1:0\"\nnats_url = \"nats://127.0.0.1:1\"";
-    for arguments in [&["schema"][..], &["migrate"], &["verify"], &["prune", "--older-than", "9d"], &["token", "list"]]
+    for arguments in
+        [&["schema"][..], &["migrate"], &["verify"], &["prune", "--older-than", "9d"], &["token", "list"]]
     {
         let output = run(file, &[arguments, &["--config=it.toml"]].concat());
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
