@@ -1,22 +1,25 @@
 //! The command line; nothing else.
 
 use std::io::{Write, stderr, stdout};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use api::app::{App, Options};
-use api::auth::TokenCommand;
+use api::auth::{Settings, TokenCommand};
 use api::broker::{self, ConsumeConfig, DeadLetterArgs};
 use api::clock::Clock;
 use api::coherence::Teller;
 use api::config::{self, DatabaseConfig, ServeConfig};
 use api::database::{Database, PoolConfig};
 use api::ids::PublicIds;
+use api::limits::Limits;
 use api::retention::{self, Age, Pruned, Schedule};
 use api::server::Stopped;
 use api::telemetry::{self, TelemetryConfig};
 use api::{graphql, server, verify};
 use clap::{Args, Parser, Subcommand};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 #[global_allocator]
@@ -159,9 +162,7 @@ async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     let database = open(&config.database, config.pool).await?;
     let (clock, settings) = (Clock::system(), config.auth.settings(config.listen));
     settings.check(&database, &clock, config.listen).await?;
-    let listener = tokio::net::TcpListener::bind(config.listen)
-        .await
-        .with_context(|| format!("cannot listen on {}", config.listen))?;
+    let listener = listen(config.listen).await?;
     let address = listener.local_addr()?;
     tracing::info!(
         "serving from {database} on http://{address}: /graphiql to explore, /graphql, /space/ID/count"
@@ -173,12 +174,55 @@ async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     let stopped = stop();
     let consuming =
         config.broker.consume.then(|| broker::consume(config.broker.broker, &app, stopped.clone()));
-    let served = server::serve(listener, app, recording, &config.limits, stopped.cancelled()).await;
+    let router = server::router(&app, &config.limits);
+    let served = server::serve(listener, app, router, recording, &config.limits, stopped.cancelled()).await;
     drop(schedule);
     if let Some(consuming) = consuming {
         consuming.done.await.context("the consumer failed")??;
     }
-    match served {
+    has_stopped(served)?;
+    telemetry.finish().await;
+    Ok(())
+}
+
+async fn consume(config: ConsumeConfig) -> anyhow::Result<()> {
+    let telemetry = telemetry::start(&config.telemetry)?;
+    let database = open(&config.database, PoolConfig::default()).await?;
+    let listener = match config.status_listen {
+        Some(address) => Some(listen(address).await?),
+        None => None,
+    };
+    tracing::info!("recording into {database}");
+    // Who reaches the metrics from another machine shows a token, as everywhere.
+    let open_without_tokens = config.status_listen.is_some_and(|address| address.ip().is_loopback());
+    let auth = Settings { open_without_tokens, ..Settings::default() };
+    let options = Options { auth, ..Options::new(config.cache_bytes) };
+    let (app, recording) = App::start_with(database, Clock::system(), options);
+    let stopped = stop();
+    let consuming = broker::consume(config.broker, &app, stopped.clone());
+    if let Some(listener) = listener {
+        tracing::info!("/healthz, /readyz and /metrics on http://{}", listener.local_addr()?);
+        let router = server::status_router(&app);
+        let limits = Limits::default();
+        let served = server::serve(listener, app, router, recording, &limits, stopped.cancelled()).await;
+        consuming.done.await.context("the consumer failed")??;
+        has_stopped(served)?;
+    } else {
+        let ended = consuming.done.await.context("the consumer failed")?;
+        drop(app);
+        recording.await.context("the recorder failed")?;
+        ended?;
+    }
+    telemetry.finish().await;
+    Ok(())
+}
+
+async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+}
+
+fn has_stopped(how: Stopped) -> anyhow::Result<()> {
+    match how {
         Stopped::Finished => tracing::info!("stopped; everything that was accepted is finished"),
         Stopped::Dropped => tracing::info!("stopped; every event that was handed over is recorded"),
         Stopped::Unrecorded => anyhow::bail!(
@@ -186,21 +230,7 @@ async fn serve(config: ServeConfig) -> anyhow::Result<()> {
              and will send it again"
         ),
     }
-    telemetry.finish().await;
     Ok(())
-}
-
-async fn consume(config: ConsumeConfig) -> anyhow::Result<()> {
-    let telemetry = telemetry::start(&TelemetryConfig::default())?;
-    let database = open(&config.database, PoolConfig::default()).await?;
-    tracing::info!("recording into {database}");
-    let (app, recording) = App::start(database, Clock::system(), config.cache_bytes);
-    let consuming = broker::consume(config.broker, &app, stop());
-    let ended = consuming.done.await.context("the consumer failed")?;
-    drop(app);
-    recording.await.context("the recorder failed")?;
-    telemetry.finish().await;
-    Ok(ended?)
 }
 
 async fn open(config: &DatabaseConfig, pool: PoolConfig) -> anyhow::Result<Database> {

@@ -5,7 +5,6 @@
 
 use std::fmt::Write;
 use std::str::FromStr;
-use std::sync::Arc;
 
 use anyhow::{Context, bail, ensure};
 use api::app::{App, Options};
@@ -100,7 +99,7 @@ impl World {
         let (app, _recording) =
             App::start_with(database, clock, Options { ids: ids.clone(), ..Options::new(CACHE_BYTES) });
         app.coherence.begins().await;
-        let router = server::router(Arc::clone(&app), &Limits::default());
+        let router = server::router(&app, &Limits::default());
         let world = Self { router, ids, _folder: folder };
         for space in 1..=SPACES {
             let create = "mutation ($name: String!) { spaceCreate(input: { name: $name }) { space { id } } }";

@@ -82,7 +82,7 @@ where
                 let work = async move {
                     let decided = match app.tokens().await {
                         Ok(tokens) => decide(&app, &tokens, need, &mut request),
-                        Err(error) => Err(door::unavailable(&error)),
+                        Err(error) => found(need, Err(door::unavailable(&error)), &mut request),
                     };
                     match decided {
                         Ok(()) => route.call(request).await,
@@ -97,8 +97,17 @@ where
 
 /// Whether the request may pass, and with what.
 fn decide(app: &App, tokens: &Snapshot, need: Option<Need>, request: &mut Request) -> Result<(), Refusal> {
-    let need = need.ok_or(Refusal::Forbidden)?;
     let admitted = app.door.admit(app, tokens, (request.headers(), request.extensions()));
+    found(need, admitted, request)
+}
+
+/// The same once it is found out what whoever asks may do.
+fn found(
+    need: Option<Need>,
+    admitted: Result<Access, Refusal>,
+    request: &mut Request,
+) -> Result<(), Refusal> {
+    let need = need.ok_or(Refusal::Forbidden)?;
     // GraphQL has a form of its own for saying no, and over a WebSocket a token may come later.
     if need != Need::Operation {
         admitted.as_ref().map_err(Clone::clone)?.permit(need)?;

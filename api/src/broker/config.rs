@@ -1,5 +1,6 @@
 //! What the command line and the environment decide about the broker.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use async_nats::ServerAddr;
 
 use super::Subjects;
 use crate::config::{CACHE_BYTES, DatabaseConfig};
+use crate::telemetry::TelemetryConfig;
 
 /// How to reach NATS, and what everything is called there.
 #[derive(Clone, Debug, clap::Args)]
@@ -68,6 +70,12 @@ pub struct ConsumeConfig {
     /// Where events come from.
     #[command(flatten)]
     pub broker: BrokerConfig,
+    /// An address and port to answer `/healthz`, `/readyz` and `/metrics` on; nothing is listened on without
+    #[arg(long, env = "STATUS_LISTEN", value_name = "ADDRESS:PORT")]
+    pub status_listen: Option<SocketAddr>,
+    /// How operators are told.
+    #[command(flatten)]
+    pub telemetry: TelemetryConfig,
     /// How many bytes of timelines to keep in memory
     #[arg(long, env = "CACHE_BYTES", value_name = "BYTES", default_value_t = CACHE_BYTES, hide = true)]
     pub cache_bytes: u64,

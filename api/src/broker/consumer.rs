@@ -60,7 +60,9 @@ pub fn consume(config: BrokerConfig, app: &App, stop: CancellationToken) -> Cons
     let status = Watched::new(app.clock.clone());
     let watching = status.subscribe();
     // A second consumer in one process, as in tests, leaves the first to be reported on.
-    app.broker.set(watching.clone()).ok();
+    if app.broker.set(watching.clone()).is_ok() {
+        status::add_check(&app.readiness, watching.clone());
+    }
     let recorder = app.recorder.clone();
     let done = tokio::spawn(async move {
         let ended = Box::pin(run(config, recorder, status, stop.clone())).await;

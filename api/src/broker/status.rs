@@ -5,6 +5,7 @@
 //! on the way of an event.
 
 use std::convert::Infallible;
+use std::future::ready;
 use std::time::Duration;
 
 use async_nats::jetstream::Context;
@@ -16,6 +17,7 @@ use tokio::time::MissedTickBehavior;
 use super::{BrokerConfig, BrokerError};
 use crate::clock::Clock;
 use crate::ingest::Summary;
+use crate::readiness::Readiness;
 
 /// How often the streams are asked.
 const EVERY: Duration = Duration::from_secs(2);
@@ -53,6 +55,20 @@ impl Status {
     pub fn lag_ms(&self, now: Instant) -> i64 {
         self.oldest.map_or(0, |oldest| (now.ms() - oldest.ms()).max(0))
     }
+}
+
+/// Adds the check whether the broker is connected, and events are recorded.
+pub(super) fn add_check(readiness: &Readiness, status: watch::Receiver<Status>) {
+    readiness.add("broker", move || {
+        let status = status.borrow();
+        ready(if !status.connected {
+            Err("NATS is not connected".to_owned())
+        } else if status.problem.is_some() {
+            Err("events are not recorded: the log says why".to_owned())
+        } else {
+            Ok(())
+        })
+    });
 }
 
 /// A status that others can watch, and its figures for the metrics.

@@ -10,7 +10,8 @@ use clap::{Arg, ArgMatches, Command, Parser, value_parser};
 
 use super::file::{self, FileError, Settings};
 
-const FILE: &str = "config";
+/// The option that names the file; it stands in no file itself.
+pub(super) const FILE: &str = "config";
 
 /// What the process was asked for. Where the command line or the environment is wrong, or help is wanted, it says so and
 /// leaves the process; where the file is, the error says so.

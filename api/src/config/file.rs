@@ -12,6 +12,8 @@ use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, Command};
 use toml::{Table, Value};
 
+use super::command_line::FILE;
+
 /// What a file says, checked: by key, the values as they would stand on the command line.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Settings(BTreeMap<String, Vec<String>>);
@@ -115,7 +117,7 @@ pub(super) fn options(command: &Command) -> BTreeMap<String, &Arg> {
 }
 
 fn key(option: &Arg) -> Option<String> {
-    option.get_env()?;
+    option.get_env().filter(|_| option.get_id() != FILE)?;
     Some(option.get_long()?.replace('-', "_"))
 }
 

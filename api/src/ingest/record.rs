@@ -265,9 +265,9 @@ fn pieces<const COLUMNS: usize>(
         if length == some.len() {
             return Cow::Borrowed(some);
         }
-        let mut filled = some.to_vec();
-        filled.resize(length, filler(last));
-        Cow::Owned(filled)
+        let mut rows = some.to_vec();
+        rows.resize(length, filler(last));
+        Cow::Owned(rows)
     })
 }
 

@@ -34,6 +34,17 @@ pub fn router(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
+/// The routes that tell how the process is.
+pub fn status_router(app: Arc<App>) -> Router {
+    Documented::new()
+        .add(routes!(health::healthz))
+        .add(routes!(health::readyz))
+        .add(routes!(metrics::text))
+        .into_router()
+        .fallback(error::not_found)
+        .with_state(app)
+}
+
 /// The answer to whoever is refused.
 pub(crate) fn refuse(refusal: Refusal) -> Response {
     error::RestError::Refused(refusal).into_response()

@@ -17,21 +17,21 @@ pub(super) async fn put(
     end: Instant,
 ) -> Result<u64, DbErr> {
     let marks = marks(plan, start, end);
-    let (listed, values): (_, Vec<Value>) = match transaction.get_database_backend() {
-        DatabaseBackend::Postgres => (
+    let (listed, values): (_, Vec<Value>) = if transaction.get_database_backend() == DatabaseBackend::Postgres
+    {
+        (
             "SELECT * FROM UNNEST($1::bigint[], $2::bigint[]) AS listed (dpu_id, ts)",
             vec![
                 marks.iter().map(|(dpu, _)| *dpu).collect::<Vec<_>>().into(),
                 marks.iter().map(|(_, ts)| ts.ms()).collect::<Vec<_>>().into(),
             ],
-        ),
-        _ => {
-            let marks: Vec<_> = marks.iter().map(|(dpu, ts)| (dpu, ts.ms())).collect();
-            (
-                "SELECT value ->> 0 AS dpu_id, value ->> 1 AS ts FROM json_each($1)",
-                vec![serde_json::json!(marks).to_string().into()],
-            )
-        }
+        )
+    } else {
+        let marks: Vec<_> = marks.iter().map(|(dpu, ts)| (dpu, ts.ms())).collect();
+        (
+            "SELECT value ->> 0 AS dpu_id, value ->> 1 AS ts FROM json_each($1)",
+            vec![serde_json::json!(marks).to_string().into()],
+        )
     };
     let (start, end) = (start.ms(), end.ms());
     let sql = format!(

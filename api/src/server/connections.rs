@@ -25,13 +25,14 @@ const REFUSED: Duration = Duration::from_millis(100);
 /// The longest head of a request, in bytes, and what is kept of an answer that is not read.
 const BUFFER_BYTES: usize = 64 << 10;
 
-/// Serves the app until `stop` resolves. Then accepts nothing more, finishes what was accepted, and records what was
+/// Serves the router over the app until `stop` resolves. Then accepts nothing more, finishes what was accepted, and records what was
 /// handed over, for as long as the limits say; what is left is dropped.
 ///
 /// `recording` ends when the last clone of the app is gone and everything handed over is recorded.
 pub async fn serve(
     listener: TcpListener,
     app: Arc<App>,
+    router: Router,
     mut recording: JoinHandle<()>,
     limits: &Limits,
     stop: impl Future<Output = ()>,
@@ -39,7 +40,8 @@ pub async fn serve(
     let tells_peers = app.door.settings().address_rate.is_some();
     let (connections, feed) =
         (Connections { tells_peers, ..Connections::new(limits) }, Arc::clone(app.feed()));
-    connections.accept(listener, super::router(app, limits), stop).await;
+    drop(app);
+    connections.accept(listener, router, stop).await;
     feed.stop();
     connections.finish();
     // With the last request the last clone of the app goes, and then what was handed over is recorded.

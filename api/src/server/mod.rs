@@ -15,19 +15,24 @@ use crate::telemetry::Observe;
 use crate::{graphql, pages, rest};
 
 /// Everything that is served.
-pub fn router(app: Arc<App>, limits: &Limits) -> Router {
+pub fn router(app: &Arc<App>, limits: &Limits) -> Router {
     let settings = app.door.settings();
-    let (cors, pages, doorkeeper) =
-        (auth::cors(&settings.origins), pages::router(settings.graphiql.is_on()), Doorkeeper::new(&app));
-    let router = Router::new()
-        .merge(pages)
-        .merge(graphql::router(Arc::clone(&app), *limits))
-        .merge(rest::router(app))
-        // The outermost first, and all in one: each call of `layer` would put every route into one more box.
-        .layer((Observe, doorkeeper));
+    let (cors, pages) = (auth::cors(&settings.origins), pages::router(settings.graphiql.is_on()));
+    let graphql = graphql::router(Arc::clone(app), *limits);
+    let router = surrounded(app, pages.merge(graphql).merge(rest::router(Arc::clone(app))));
     // Where it is configured; a browser asks beforehand, without a token.
     match cors {
         Some(cors) => router.layer(cors),
         None => router,
     }
+}
+
+/// What tells how a process is that serves nothing else: `/healthz`, `/readyz` and `/metrics`.
+pub fn status_router(app: &Arc<App>) -> Router {
+    surrounded(app, rest::status_router(Arc::clone(app)))
+}
+
+fn surrounded(app: &Arc<App>, routes: Router) -> Router {
+    // The outermost first, and all in one: each call of `layer` would put every route into one more box.
+    routes.layer((Observe, Doorkeeper::new(app)))
 }

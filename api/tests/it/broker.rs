@@ -1,6 +1,8 @@
 //! Events that come through NATS JetStream: each is recorded once, whatever happens on the way, or is a dead letter.
 
 use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::process::{Command, Stdio};
 
 use api::broker::{Replayed, Status};
@@ -375,6 +377,8 @@ async fn a_database_that_is_down_is_waited_for() {
     let told = |status: &Status| status.problem.is_some() && status.backlog() == 99;
     let down = sees(&running.consuming.status, "what waits is told", told).await;
     assert!(down.oldest.is_some() && down.connected);
+    let ready = service.get("/readyz").await.json();
+    assert_eq!(ready["checks"]["broker"], "events are not recorded: the log says why");
     run(format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true")).await;
     nats.drained().await;
     assert_eq!(stored(&service).await.len(), 100);
@@ -404,7 +408,14 @@ async fn the_commands_consume_list_and_replay() {
         command
     };
     for (number, arguments) in (0..).zip([&["consume"][..], &["serve", "--consume"]]) {
-        let mut running = command(arguments).spawn().unwrap();
+        let mut running =
+            command(arguments).env("STATUS_LISTEN", "127.0.0.1:0").stderr(Stdio::piped()).spawn().unwrap();
+        let mut log = BufReader::new(running.stderr.take().unwrap()).lines().map(Result::unwrap);
+        let line = log.find(|line| line.contains("http://127.0.0.1:")).unwrap();
+        let address = line.split("http://").nth(1).unwrap().split(['/', ' ', '\u{1b}']).next().unwrap();
+        let address = address.trim_end_matches(':').to_owned();
+        // Or it would stop where the pipe is full.
+        std::thread::spawn(move || log.for_each(drop));
         until("the stream is made", async || {
             nats.jetstream.get_stream(&nats.config.nats_dead_letters).await.is_ok()
         })
@@ -412,6 +423,19 @@ async fn the_commands_consume_list_and_replay() {
         nats.publish("283", event(number).to_string()).await;
         nats.publish("284", format!("2026-01-01T00:00:0{number}Z,1,284")).await;
         nats.drained().await;
+        let ask = |path: &str| {
+            let mut stream = TcpStream::connect(&address).unwrap();
+            write!(stream, "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            answer
+        };
+        let checks = r#"{"broker":"ok","coherence":"ok","database":"ok","migrations":"ok"}"#;
+        assert!(ask("/readyz").contains(checks), "{}", ask("/readyz"));
+        assert!(ask("/healthz").starts_with("HTTP/1.1 200 OK"));
+        assert!(ask("/metrics").contains("\nheadcount_broker_connected 1\n"), "{}", ask("/metrics"));
+        let rest = ask("/space/1/count");
+        assert!(rest.ends_with(r#"{"detail":"Not found."}"#), "{rest}");
         let stopped = Command::new("kill").args(["-TERM", &running.id().to_string()]).status().unwrap();
         assert!(stopped.success());
         assert!(running.wait().unwrap().success());

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
@@ -16,10 +16,6 @@ fn headcount(folder: &TempDir, file: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_headcount"));
     command.args(arguments).current_dir(folder.path()).env_clear();
     command
-}
-
-fn run(file: &str, arguments: &[&str]) -> Output {
-    headcount(&tempfile::tempdir().unwrap(), file, arguments).output().unwrap()
 }
 
 /// What it says where it fails, in one sentence.
@@ -71,13 +67,13 @@ fn a_flag_goes_before_the_environment_before_the_file_before_the_default() {
 #[test]
 fn every_command_takes_the_file_and_no_key_of_another_command_is_in_its_way() {
     let file = "database_url = \"sqlite://a.db?mode=rwc\"\nlisten = \"127.0.0.1:0\"\nnats_url = \"nats://127.0.0.1:1\"";
+    let folder = tempfile::tempdir().unwrap();
     for arguments in
         [&["schema"][..], &["migrate"], &["verify"], &["prune", "--older-than", "9d"], &["token", "list"]]
     {
-        let output = run(file, &[arguments, &["--config=it.toml"]].concat());
+        let output = headcount(&folder, file, &[arguments, &["--config=it.toml"]].concat()).output().unwrap();
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
-    let folder = tempfile::tempdir().unwrap();
     let refused = refusal(headcount(&folder, file, &["deadletter", "list", "--config", "it.toml"]));
     assert!(refused.contains("127.0.0.1:1"), "{refused}");
     for command in [&[][..], &["serve"]] {
@@ -136,6 +132,7 @@ fn the_sample_file_starts_as_it_is_and_with_all_that_it_shows() {
     let shown: Vec<_> = shown.collect();
     let settings = shown.iter().filter(|line| line.contains(" = ")).count();
     assert!(settings > SAMPLE.lines().filter(|line| !line.starts_with('#') && line.contains(" = ")).count());
-    let output = run(&shown.join("\n"), &["schema", "--config", "it.toml"]);
+    let folder = tempfile::tempdir().unwrap();
+    let output = headcount(&folder, &shown.join("\n"), &["schema", "--config", "it.toml"]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }

@@ -194,7 +194,7 @@ impl Service {
         let clock = Clock::from_fn(move || Instant::from_ms(shown.load(Ordering::SeqCst)));
         let (app, recording) = App::start_with(database, clock, options);
         app.coherence.begins().await;
-        let router = server::router(Arc::clone(&app), &limits);
+        let router = server::router(&app, &limits);
         Self { app, url, limits, router, recording, now_ms, statements, storage }
     }
 
@@ -255,7 +255,8 @@ impl Service {
         let (stop, stopping) = oneshot::channel();
         let serving = async move {
             let stopping = async { stopping.await.unwrap() };
-            server::serve(listener, app, recording, &limits, stopping).await
+            let router = server::router(&app, &limits);
+            server::serve(listener, app, router, recording, &limits, stopping).await
         };
         (address, stop, tokio::spawn(serving), Empty { url, storage })
     }

@@ -185,6 +185,9 @@ async fn a_broker_that_comes_back_is_found_again() {
     let status = &consuming.status;
     let alone = sees(status, "there is no server", |status| status.problem.is_some()).await;
     assert!(!alone.connected && alone.problem.unwrap().contains(&format!("127.0.0.1:{port}")));
+    let ready = service.get("/readyz").await;
+    assert_eq!(ready.status, 503);
+    assert_eq!(ready.json()["checks"]["broker"], "NATS is not connected");
 
     let mut server = Server { process: start(), _folder: folder };
     for round in 0..3_u64 {

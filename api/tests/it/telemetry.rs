@@ -202,8 +202,11 @@ impl Process {
     fn ask(&self, head: &str, body: &str) -> String {
         let mut stream = TcpStream::connect(self.address).unwrap();
         let length = body.len();
-        write!(stream, "{head}\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}")
-            .unwrap();
+        write!(
+            stream,
+            "{head}\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
+        )
+        .unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         answer
@@ -354,7 +357,7 @@ async fn one_trace_goes_through_the_request_the_operation_and_its_statements() {
         (attributes["http.route"].as_str(), attributes["http.response.status_code"].as_str()),
         ("/graphql", "200")
     );
-    let commits: Vec<_> = spans.iter().filter(|span| span.name == "commit").map(|span| path(span)).collect();
+    let commits: Vec<_> = spans.iter().filter(|span| span.name == "commit").map(path).collect();
     assert_eq!(commits, ["POST /graphql > mutation > commit"]);
     let kinds = spans.iter().filter_map(|span| self::attributes(span).remove("db.operation"));
     assert!(kinds.into_iter().any(|kind| kind == "SELECT"));
