@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use entity::Instant;
 use entity::event::{self, Direction};
+use futures::FutureExt;
 use futures::future::BoxFuture;
 use sea_orm::{DatabaseTransaction, DbErr};
 use tokio::sync::watch;
@@ -80,7 +81,7 @@ impl App {
         metrics::start();
         let kept = Kept {
             floor_plans: Arc::new(FloorPlans::new()),
-            timelines: Arc::new(Timelines::new(memory_bytes)),
+            timelines: Arc::new(Timelines::new(memory_bytes).with_standby(database.standby().cloned())),
             feed: Arc::new(Feed::new()),
             tokens: Arc::new(Tokens::new(auth.token_rate)),
         };
@@ -163,7 +164,7 @@ impl App {
         if !self.coherence.hears() {
             self.kept.timelines.forget_all();
         }
-        self.database.in_time(self.kept.timelines.read(self.database.reader(), readings)).await
+        self.kept.timelines.read(&self.database, readings).await
     }
 
     /// Reads the crossings of stretches of odometers, in ascending order of their instants.
@@ -171,22 +172,26 @@ impl App {
         &self,
         stretches: &[Stretch],
     ) -> Result<HashMap<Stretch, Vec<(Instant, Direction)>>, DbErr> {
-        self.database.in_time(timelines::crossings(self.database.reader(), stretches)).await
+        let dpus = stretches.iter().map(|stretch| stretch.dpu);
+        self.database.read(dpus, |connection| timelines::crossings(connection, stretches).boxed()).await
     }
 
     /// Reads the last event of stretches of odometers, where there is one.
     pub async fn last_events(&self, stretches: &[Stretch]) -> Result<HashMap<Stretch, event::Model>, DbErr> {
-        self.database.in_time(timelines::last_events(self.database.reader(), stretches)).await
+        let dpus = stretches.iter().map(|stretch| stretch.dpu);
+        self.database.read(dpus, |connection| timelines::last_events(connection, stretches).boxed()).await
     }
 
     /// Reads pages of events.
     pub async fn events(&self, pages: &[EventPage]) -> Result<HashMap<EventPage, Vec<event::Model>>, DbErr> {
-        self.database.in_time(timelines::event_pages(self.database.reader(), pages)).await
+        let dpus = pages.iter().map(|page| page.range.dpu);
+        self.database.read(dpus, |connection| timelines::event_pages(connection, pages).boxed()).await
     }
 
     /// Counts events.
     pub async fn event_counts(&self, ranges: &[EventRange]) -> Result<HashMap<EventRange, i64>, DbErr> {
-        self.database.in_time(timelines::event_counts(self.database.reader(), ranges)).await
+        let dpus = ranges.iter().map(|range| range.dpu);
+        self.database.read(dpus, |connection| timelines::event_counts(connection, ranges).boxed()).await
     }
 
     /// The history of a space in the buckets between the edges, as the space wants counts answered.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use migration::{Migrator, MigratorTrait};
 use sea_orm::{
     AccessMode, ConnectionTrait, DatabaseBackend, DatabaseConnection, DatabaseTransaction, DbErr,
@@ -20,6 +21,8 @@ use sqlx::sqlite::{
 use sqlx::{ConnectOptions, Connection, PgPool};
 
 use crate::readiness::Readiness;
+use crate::standby::{self, Standby};
+use crate::telemetry::metrics;
 
 /// How long a SQLite writer waits for another process to finish writing.
 const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_mins(1);
@@ -62,6 +65,8 @@ impl Default for PoolConfig {
 pub struct Database {
     reader: DatabaseConnection,
     writer: DatabaseConnection,
+    /// A server that has what this one has, a little later.
+    standby: Option<Arc<Standby>>,
     /// How many connections have written to the SQLite file, one after the other.
     writers: Arc<AtomicU64>,
     wait: Duration,
@@ -87,6 +92,16 @@ pub enum ConnectError {
         "the database URL {given:?} is not usable: {reason}. Accepted are sqlite://FILE?mode=rwc and postgres://USER@HOST/NAME"
     )]
     Url {
+        /// The URL, with any password in it hidden.
+        given: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The URL of a standby is of no use.
+    #[error(
+        "the URL of a database to read from {given:?} is not usable: {reason}. Accepted is postgres://USER@HOST/NAME, a standby of the server of DATABASE_URL"
+    )]
+    Standby {
         /// The URL, with any password in it hidden.
         given: String,
         /// What is wrong with it.
@@ -164,6 +179,7 @@ impl Database {
         Ok(Self {
             reader: SqlxSqliteConnector::from_sqlx_sqlite_pool(readers),
             writer: SqlxSqliteConnector::from_sqlx_sqlite_pool(writer),
+            standby: None,
             writers,
             wait: config.wait(),
             answer: config.answer(),
@@ -172,18 +188,49 @@ impl Database {
 
     async fn connect_postgres(options: PgConnectOptions, config: PoolConfig) -> Result<Self, sqlx::Error> {
         let options = options.application_name("headcount").disable_statement_logging();
-        let pool = PgPoolOptions::new()
-            .max_connections(POSTGRES_CONNECTIONS_MAX)
-            .acquire_timeout(config.wait())
-            .test_before_acquire(false)
-            .after_connect(|connection, _| {
-                Box::pin(async { sqlx::raw_sql(POSTGRES_SESSION).execute(connection).await.map(drop) })
-            })
-            .before_acquire(|connection, known| Box::pin(is_usable(connection, known)))
-            .after_release(|connection, _| Box::pin(answers(connection)));
-        let pool = SqlxPostgresConnector::from_sqlx_postgres_pool(pool.connect_with(options).await?);
+        let pool = postgres_pool(config, |_| Box::pin(async { Ok(()) })).connect_with(options).await?;
+        let pool = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
         let (wait, answer) = (config.wait(), config.answer());
-        Ok(Self { reader: pool.clone(), writer: pool, writers: Arc::default(), wait, answer })
+        Ok(Self { reader: pool.clone(), writer: pool, standby: None, writers: Arc::default(), wait, answer })
+    }
+
+    /// The same with a standby to read timelines and events from: another server of the same database.
+    pub async fn with_standby(mut self, url: &str, config: PoolConfig) -> Result<Self, ConnectError> {
+        let Some(primary) = self.postgres() else {
+            let given = without_password(url);
+            return Err(ConnectError::Standby { given, reason: "a SQLite file has no standby".to_owned() });
+        };
+        self.standby = Some(Arc::new(Standby::follow(primary, url, config).await?));
+        Ok(self)
+    }
+
+    /// The standby, if there is one.
+    pub(crate) fn standby(&self) -> Option<&Arc<Standby>> {
+        self.standby.as_ref()
+    }
+
+    /// What `work` reads about these DPUs: from the standby, if it has all that is known of them, or else, or where that
+    /// fails, from the database itself, within the time that it has to answer.
+    pub(crate) async fn read<'a, T>(
+        &'a self,
+        dpus: impl IntoIterator<Item = i64>,
+        work: impl Fn(&'a DatabaseConnection) -> BoxFuture<'a, Result<T, DbErr>>,
+    ) -> Result<T, DbErr> {
+        if let Some(standby) = &self.standby
+            && let Some(connection) = standby.if_it_has(dpus)
+        {
+            match tokio::time::timeout(standby::ANSWER_MAX, work(connection)).await {
+                Ok(Ok(read)) => {
+                    metrics::read_from("standby");
+                    return Ok(read);
+                }
+                Ok(Err(error)) => tracing::warn!(%error, "the standby could not be read from"),
+                Err(_) => tracing::warn!("the standby does not answer"),
+            }
+            standby.failed();
+        }
+        metrics::read_from("primary");
+        self.in_time(work(&self.reader)).await
     }
 
     /// Calls `callback` after each statement.
@@ -346,6 +393,27 @@ impl PoolConfig {
     }
 }
 
+/// Connections to a PostgreSQL server. Each is looked at by `check` when it is made.
+pub(crate) fn postgres_pool(
+    config: PoolConfig,
+    check: impl for<'c> Fn(&'c mut PgConnection) -> BoxFuture<'c, Result<(), sqlx::Error>> + Send + Sync + 'static,
+) -> PgPoolOptions {
+    let check = Arc::new(check);
+    PgPoolOptions::new()
+        .max_connections(POSTGRES_CONNECTIONS_MAX)
+        .acquire_timeout(config.wait())
+        .test_before_acquire(false)
+        .after_connect(move |connection, _| {
+            let check = Arc::clone(&check);
+            Box::pin(async move {
+                sqlx::raw_sql(POSTGRES_SESSION).execute(&mut *connection).await?;
+                check(connection).await
+            })
+        })
+        .before_acquire(|connection, known| Box::pin(is_usable(connection, known)))
+        .after_release(|connection, _| Box::pin(answers(connection)))
+}
+
 fn too_late(after: Duration) -> DbErr {
     DbErr::Conn(RuntimeErr::Internal(format!("no answer within {} ms", after.as_millis())))
 }
@@ -409,7 +477,7 @@ fn is_busy(error: &sqlx::Error) -> bool {
 }
 
 /// The URL with `…` in the place of its password.
-fn without_password(url: &str) -> String {
+pub(crate) fn without_password(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
     let Some((credentials, host)) = rest.rsplit_once('@') else { return url.to_owned() };
     match credentials.split_once(':') {

@@ -38,11 +38,11 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve GraphQL and REST (the default); migrates the database first
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// Record what devices publish to NATS JetStream; migrates the database first
     ///
     /// Any number of processes may do it at once. `serve --consume` serves as well.
-    Consume(Consume),
+    Consume(Box<Consume>),
     /// List messages that could not be recorded, and put them back
     #[command(name = "deadletter")]
     DeadLetter(DeadLetterArgs),
@@ -109,7 +109,7 @@ struct Token {
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
     let cli: Cli = config::parse()?;
-    match cli.command.unwrap_or(Command::Serve(cli.serve)) {
+    match cli.command.unwrap_or(Command::Serve(Box::new(cli.serve))) {
         Command::Serve(serve) => self::serve(serve.config).await?,
         Command::Consume(consume) => self::consume(consume.config).await?,
         Command::DeadLetter(arguments) => {
@@ -159,7 +159,10 @@ async fn main() -> anyhow::Result<ExitCode> {
 async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     let telemetry = telemetry::start(&config.telemetry)?;
     let ids = PublicIds::new(&config.ids)?;
-    let database = open(&config.database, config.pool).await?;
+    let mut database = open(&config.database, config.pool).await?;
+    if let Some(url) = &config.database_read_url {
+        database = database.with_standby(url, config.pool).await?;
+    }
     let (clock, settings) = (Clock::system(), config.auth.settings(config.listen));
     settings.check(&database, &clock, config.listen).await?;
     let listener = listen(config.listen).await?;

@@ -59,7 +59,7 @@ async fn it_takes_what_it_was_allowed() {
             async move {
                 let at = Instant::from_ms(day * DAY_MS + 2);
                 let readings: Vec<_> = (0..DPUS).map(|dpu| Reading { dpu, at }).collect();
-                let shown = timelines.read(database.reader(), &readings).await.unwrap();
+                let shown = timelines.read(database, &readings).await.unwrap();
                 assert!(
                     shown.values().all(|shown| shown.toward == (day * crossings) + crossings.min(3)),
                     "day {day}"

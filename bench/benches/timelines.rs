@@ -47,7 +47,7 @@ fn known(crossings: i64) -> Timelines {
         let timelines = Timelines::new(ENOUGH);
         let days = (0..DPUS).flat_map(|dpu| (0..DAYS).map(move |day| (dpu, day)));
         let readings: Vec<_> = days.map(|(dpu, day)| reading(dpu, day * DAY_MS + 1)).collect();
-        timelines.read(database.reader(), &readings).await.expect("odometers");
+        timelines.read(&database, &readings).await.expect("odometers");
         timelines
     })
 }

@@ -145,6 +145,16 @@ class Serving:
                                      {"RUST_LOG": "warn", **(environment or {})})
         self.process.start()
 
+    def metric(self, line):
+        """A figure of /metrics, by its name and labels."""
+        with urllib.request.urlopen(f"{self.url}/metrics", timeout=30) as answer:
+            found = re.search(f"^{re.escape(line)} (\\S+)$", answer.read().decode(), re.MULTILINE)
+        return float(found.group(1)) if found else None
+
+    def count(self, space):
+        with urllib.request.urlopen(f"{self.url}/space/{space}/count", timeout=30) as answer:
+            return json.load(answer)["count"]
+
     def post(self, line, timeout=60):
         """Sends one event; its status, and the answer."""
         request = urllib.request.Request(f"{self.url}/events", line.encode(), {"Content-Type": "application/x-ndjson"})
@@ -157,28 +167,33 @@ class Serving:
 
 class Postgres:
     def __init__(self, stage, settings):
+        self.stage, self.settings = stage, settings
         versions = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
         found = versions[-1] if versions else shutil.which("initdb")
         if not found:
             raise Skipped("PostgreSQL's server programs are not installed")
-        bin = Path(found).parent
+        self.bin = Path(found).parent
+        self._begin([self.bin / "initdb", "-A", "trust", "-U", "postgres"])
+
+    def _begin(self, make, settings=()):
+        """Makes its data by a command that is told where, and starts it."""
         # It refuses to be root's.
         self.user = "postgres" if os.geteuid() == 0 else None
-        home = stage.folder / stage.name("postgres-data")
+        home = self.stage.folder / self.stage.name("postgres-data")
         home.mkdir()
         if self.user:
             account = pwd.getpwnam(self.user)
             os.chown(home, account.pw_uid, account.pw_gid)
         as_user = {"user": self.user, "group": self.user, "extra_groups": []} if self.user else {}
-        subprocess.run([bin / "initdb", "-D", home / "data", "-A", "trust", "-U", "postgres"], check=True, cwd=home,
-                       stdout=subprocess.DEVNULL, **as_user)
+        subprocess.run([*make, "-D", home / "data"], check=True, cwd=home, stdout=subprocess.DEVNULL, **as_user)
         self.address = free_address()
         port = self.address.rpartition(":")[2]
-        command = [bin / "postgres", "-D", home / "data", "-k", home, "-c", "listen_addresses=127.0.0.1", "-c",
-                   f"port={port}", *[part for setting in settings for part in ("-c", setting)]]
+        command = [self.bin / "postgres", "-D", home / "data", "-k", home, "-c", "listen_addresses=127.0.0.1", "-c",
+                   f"port={port}", *[part for setting in self.settings for part in ("-c", setting)]]
         self.url = self.url_at(self.address)
-        ready = [str(bin / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", port]
-        self.process = stage.process("postgres", command, lambda: subprocess.run(ready).returncode == 0, user=self.user)
+        ready = [str(self.bin / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", port]
+        self.process = self.stage.process("postgres", command, lambda: subprocess.run(ready).returncode == 0,
+                                          user=self.user)
         self.process.start()
 
     def url_at(self, address):
@@ -187,6 +202,23 @@ class Postgres:
     def sql(self, statement):
         command = ["psql", "-qAtX", "-v", "ON_ERROR_STOP=1", "-d", self.url, "-c", statement]
         return subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE).stdout.strip()
+
+    def standby(self):
+        """A server that replays what this one writes."""
+        return Standby(self)
+
+
+class Standby(Postgres):
+    def __init__(self, primary):
+        self.stage, self.settings, self.bin = primary.stage, primary.settings, primary.bin
+        self._begin([self.bin / "pg_basebackup", "-R", "-X", "stream", "-c", "fast", "-d", primary.url])
+
+    def pause(self):
+        """It goes on receiving, and shows nothing of it."""
+        self.sql("SELECT pg_wal_replay_pause()")
+
+    def resume(self):
+        self.sql("SELECT pg_wal_replay_resume()")
 
 
 class Nats:

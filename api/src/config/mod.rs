@@ -23,7 +23,13 @@ pub const CACHE_BYTES: u64 = 256 << 20;
 #[derive(Clone, Debug, clap::Args)]
 pub struct DatabaseConfig {
     /// The database: `sqlite://FILE?mode=rwc` or `postgres://USER@HOST/NAME`
-    #[arg(long, env = "DATABASE_URL", value_name = "URL", default_value = "sqlite://headcount.db?mode=rwc")]
+    #[arg(
+        long,
+        env = "DATABASE_URL",
+        value_name = "URL",
+        hide_env_values = true,
+        default_value = "sqlite://headcount.db?mode=rwc"
+    )]
     pub database_url: String,
 }
 
@@ -33,6 +39,10 @@ pub struct ServeConfig {
     /// Where the data is.
     #[command(flatten)]
     pub database: DatabaseConfig,
+    /// A standby of the PostgreSQL database to read timelines and events from, while it has all that this process knows
+    /// of them; else, and for all else, the database itself is read
+    #[arg(long, env = "DATABASE_READ_URL", value_name = "URL", hide_env_values = true)]
+    pub database_read_url: Option<String>,
     /// The address and port to listen on
     #[arg(long, env = "LISTEN", value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8000")]
     pub listen: SocketAddr,

@@ -140,8 +140,10 @@ impl Writer {
         }
         match attempt {
             Ok(Recorded { outcomes, commit }) => {
-                self.teller.recorded(commit.dpus());
+                let again = self.stored_before(&plan, batches, &outcomes);
+                self.teller.recorded(commit.dpus().chain(again.iter().copied()));
                 timelines.patch(commit);
+                timelines.forget(again);
                 feed.changed();
                 metrics::committed(now, batches, &outcomes, begun.elapsed());
                 Ok(outcomes)
@@ -155,6 +157,17 @@ impl Writer {
                 Err(error.into())
             }
         }
+    }
+
+    /// The DPUs with events that were stored before. PostgreSQL may have finished a commit whose connection was lost long
+    /// after everybody was told that it may have been done; its senders send it again, and here it is.
+    fn stored_before(&self, plan: &FloorPlan, batches: &[Batch], outcomes: &[Vec<Outcome>]) -> BTreeSet<i64> {
+        if self.database.backend() != DatabaseBackend::Postgres {
+            return BTreeSet::new();
+        }
+        let events = batches.iter().flatten().zip(outcomes.iter().flatten());
+        let again = events.filter(|(_, outcome)| matches!(outcome, Outcome::Duplicate));
+        again.filter_map(|(event, _)| plan.dpu_id(&event.as_ref().ok()?.serial)).collect()
     }
 
     /// Records and commits. Where the database does not answer in time, that comes to its end all the same, and what it

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
-use std::sync::atomic::{AtomicU64, Ordering};
+
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -24,8 +24,6 @@ use crate::ingest::{Batch, Outcome};
 pub static CACHE_HITS: Counter = Counter::new();
 /// Readings of odometers for which the database was asked.
 pub static CACHE_MISSES: Counter = Counter::new();
-/// How many bytes the timelines in memory take. Whoever keeps them sets it.
-pub static CACHE_BYTES: AtomicU64 = AtomicU64::new(0);
 
 /// How far back counts look, in seconds.
 static LOOKBACK: Histogram = Histogram::new(
@@ -195,6 +193,11 @@ pub fn floor_plan_read() {
     ::metrics::counter!(FLOOR_PLAN_READS).increment(1);
 }
 
+/// What memory lacked was read from this server, `standby` or `primary`.
+pub(crate) fn read_from(server: &'static str) {
+    ::metrics::counter!(READS, "server" => server).increment(1);
+}
+
 /// Other processes were told of a commit, so long after it.
 pub fn told(after: Duration) {
     NEWS_DELAY.observe(us(after));
@@ -204,6 +207,7 @@ const EVENTS_ACCEPTED: &str = "headcount_events_accepted_total";
 const EVENTS_DUPLICATE: &str = "headcount_events_duplicate_total";
 const EVENTS_REJECTED: &str = "headcount_events_rejected_total";
 const COMMITS_FAILED: &str = "headcount_commits_failed_total";
+const READS: &str = "headcount_database_reads_total";
 const FLOOR_PLAN_READS: &str = "headcount_floor_plan_reads_total";
 
 /// What the facade keeps. `None` where somebody else has it, who then shows what it holds.
@@ -219,6 +223,8 @@ static FACADE: LazyLock<Option<PrometheusHandle>> = LazyLock::new(|| {
     describe_counter!(EVENTS_REJECTED, "Events that were not stored, by the reason's code.");
     describe_counter!(COMMITS_FAILED, "Commits of events that failed.");
     describe_counter!(FLOOR_PLAN_READS, "How often the floor plan was read from the database.");
+    describe_counter!(READS, "Reads of what is not in memory, by the server that answered.");
+    describe_gauge!("headcount_standby_lag_seconds", "How far the standby is behind; NaN: nobody knows.");
     describe_gauge!("headcount_subscribers", "Subscriptions that are open.");
     describe_gauge!(
         "headcount_coherence_hears",
@@ -227,6 +233,9 @@ static FACADE: LazyLock<Option<PrometheusHandle>> = LazyLock::new(|| {
     describe_gauge!("headcount_database_connections", "Connections to the database, by pool and state.");
     for code in crate::ingest::RejectionCode::ALL {
         ::metrics::counter!(EVENTS_REJECTED, "code" => code.name()).absolute(0);
+    }
+    for server in ["primary", "standby"] {
+        ::metrics::counter!(READS, "server" => server).absolute(0);
     }
     for name in [EVENTS_ACCEPTED, EVENTS_DUPLICATE, COMMITS_FAILED, FLOOR_PLAN_READS] {
         ::metrics::counter!(name).absolute(0);
@@ -254,6 +263,9 @@ pub fn text(app: &App) -> Result<String, fmt::Error> {
     for pool in app.database.pools() {
         gauge!("headcount_database_connections", "pool" => pool.name, "state" => "idle").set(pool.idle);
         gauge!("headcount_database_connections", "pool" => pool.name, "state" => "used").set(pool.used);
+    }
+    if let Some(standby) = app.database.standby() {
+        gauge!("headcount_standby_lag_seconds").set(standby.lag().map_or(f64::NAN, |lag| lag.as_secs_f64()));
     }
     let mut text = FACADE.as_ref().map(PrometheusHandle::render).unwrap_or_default();
     write_requests(&mut text)?;
@@ -286,12 +298,7 @@ pub fn text(app: &App) -> Result<String, fmt::Error> {
     let numbers = [
         ("headcount_cache_hits_total", "counter", "Odometers read from memory.", CACHE_HITS.get()),
         ("headcount_cache_misses_total", "counter", "Odometers read from the database.", CACHE_MISSES.get()),
-        (
-            "headcount_cache_bytes",
-            "gauge",
-            "Bytes of timelines in memory.",
-            CACHE_BYTES.load(Ordering::Relaxed),
-        ),
+        ("headcount_cache_bytes", "gauge", "Bytes of timelines in memory.", app.kept.timelines.bytes()),
         ("headcount_log_lines_lost_total", "counter", "Lines of the log that found no room.", logs::lost()),
     ];
     for (name, kind, help, number) in numbers {

@@ -109,6 +109,13 @@ impl PageKey {
     }
 }
 
+impl Lacking {
+    /// The DPUs that it is about.
+    pub(super) fn dpus(&self) -> impl Iterator<Item = i64> {
+        self.generations.keys().copied()
+    }
+}
+
 impl Loaded {
     /// What the odometer shows by what was loaded alone.
     pub(super) fn show(&self, reading: Reading) -> Crossings {
@@ -257,11 +264,14 @@ impl Memory {
         self.era.fetch_add(1, Ordering::SeqCst);
     }
 
+    /// Whether it knows that the events of days before `until` are gone.
+    pub(super) fn is_digested(&self, until: Instant) -> bool {
+        self.digested_ms.load(Ordering::SeqCst) >= until.ms()
+    }
+
     /// Lets go of the pages of days before `until`: their events are gone, and digests stand for them.
     pub(super) fn digested(&self, until: Instant) {
-        if self.digested_ms.load(Ordering::Relaxed) < until.ms()
-            && self.digested_ms.fetch_max(until.ms(), Ordering::SeqCst) < until.ms()
-        {
+        if self.digested_ms.fetch_max(until.ms(), Ordering::SeqCst) < until.ms() {
             for key in self.shelf.keys() {
                 if matches!(key, Key::Page(PageKey { day, .. }) if day < until) {
                     self.put(key, Entry::Gone);

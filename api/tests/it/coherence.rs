@@ -77,6 +77,37 @@ on_both! {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_nobody_told_of_is_seen_once_its_sender_sends_it_again() {
+    let Some(service) = Service::on_postgres().await else { return };
+    let space = hall(&service).await;
+    let there = other(&service).await;
+    // It is in memory, so what is seen of the event was told, and nothing is left to be told.
+    assert_eq!(count(&there, space, NOW).await, 0);
+    crosses(&service.app, "283", "2026-01-01T00:00:00Z").await;
+    assert_eq!(count(&service.app, space, NOW).await, 1);
+    until("the event", async || count(&there, space, NOW).await == 1).await;
+    // As by a server that finishes what a lost connection has left it, after everybody has looked.
+    let silent = Database::connect(&service.url).await.unwrap();
+    let plan = service.app.floor_plan().await.unwrap();
+    let crossing = Crossing {
+        serial: "283".to_owned(),
+        ts: at("2026-01-01T00:00:01Z"),
+        direction: Direction::Toward,
+        seq: 0,
+    };
+    let (partitions, batch) = (api::ingest::Partitions::default(), vec![Ok(crossing.clone())]);
+    let transaction = silent.begin().await.unwrap();
+    api::ingest::record(&transaction, &partitions, &plan, at(NOW), &[batch]).await.ok().unwrap();
+    transaction.commit().await.unwrap();
+    assert_eq!((count(&service.app, space, NOW).await, count(&there, space, NOW).await), (1, 1));
+    let outcomes = there.recorder.record(vec![Ok(crossing)]).await.unwrap();
+    assert_eq!(outcomes, [api::ingest::Outcome::Duplicate]);
+    assert_eq!(count(&there, space, NOW).await, 2, "where it was sent again it is seen at once");
+    until("the event", async || count(&service.app, space, NOW).await == 2).await;
+    service.finish().await;
+}
+
 /// Ends the connections of everybody who listens, and says how many those were.
 async fn deafen(admin: &Database) -> usize {
     let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity

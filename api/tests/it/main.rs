@@ -28,6 +28,7 @@ mod past;
 mod retention;
 mod schema;
 mod sequences;
+mod standby;
 mod telemetry;
 mod tokens;
 mod unreachable;

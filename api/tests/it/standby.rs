@@ -1,0 +1,51 @@
+//! A database to read from beside the one that is written to. That one which lags is read from rightly is shown where
+//! servers are started and stopped, under bench/faults.
+
+use std::sync::Arc;
+
+use api::app::App;
+use api::config::CACHE_BYTES;
+use api::database::{Database, PoolConfig};
+use entity::assignment::Placement;
+use serde_json::json;
+
+use crate::harness::{NOW, Service, at};
+
+#[tokio::test]
+async fn only_a_server_of_postgresql_has_a_standby() {
+    let service = Service::on_sqlite().await;
+    let refused = |url: &'static str| {
+        let database = service.app.database.clone();
+        async move { database.with_standby(url, PoolConfig::default()).await.unwrap_err().to_string() }
+    };
+    let said = refused("postgres://me:secret@127.0.0.1/db").await;
+    assert!(said.contains("a SQLite file has no standby") && !said.contains("secret"), "{said}");
+    service.finish().await;
+
+    let Some(service) = Service::on_postgres().await else { return };
+    let database = service.app.database.clone();
+    let said = database.with_standby("sqlite://a.db", PoolConfig::default()).await.unwrap_err().to_string();
+    assert!(said.contains("sqlite://a.db") && said.contains("Accepted is postgres://"), "{said}");
+    service.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_standby_is_not_read_from() {
+    let Some(service) = Service::on_postgres().await else { return };
+    let (space, dpu) = (service.space("Hall").await, service.dpu("283").await);
+    service.assign(dpu, space, Placement::Inside, None, None).await;
+    service.ingest(json!([{ "dpu": "283", "ts": "2026-01-01", "direction": "TOWARD" }])).await;
+    // The primary itself, and nobody at all.
+    let (server, _) = service.url.rsplit_once('@').unwrap();
+    for url in [service.url.clone(), format!("{server}@127.0.0.1:1/nowhere")] {
+        let database = Database::connect(&service.url).await.unwrap();
+        let database = database.with_standby(&url, PoolConfig::default()).await.unwrap();
+        let (there, _) = App::start(database, Arc::clone(&service.app).clock.clone(), CACHE_BYTES);
+        there.coherence.begins().await;
+        let plan = there.floor_plan().await.unwrap();
+        assert_eq!(there.count(plan.space(space).unwrap(), at(NOW)).await.unwrap(), 1);
+        let text = api::telemetry::metrics::text(&there).unwrap();
+        assert!(text.contains("\nheadcount_standby_lag_seconds NaN\n"), "{text}");
+    }
+    service.finish().await;
+}
