@@ -3,8 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, Utc};
 use sea_orm::DeriveValueType;
+
+const DAY_MS: i64 = 86_400_000;
 
 /// An instant in milliseconds since the Unix epoch, which is how every table stores it.
 ///
@@ -39,6 +41,28 @@ impl Instant {
         self.0
     }
 
+    /// This instant as it is written, on the stack; the nearer of [`MIN`](Self::MIN) and [`MAX`](Self::MAX) where it does
+    /// not lie between them.
+    pub fn text(self) -> InstantText {
+        let ms = self.0.clamp(Self::MIN.0, Self::MAX.0);
+        let (day, ms) = (ms.div_euclid(DAY_MS), ms.rem_euclid(DAY_MS));
+        let date = i32::try_from(day).ok().and_then(NaiveDate::from_epoch_days).unwrap_or_default();
+        let mut text = InstantText { bytes: *b"0000-00-00T00:00:00.000Z", length: InstantText::LENGTH_MAX };
+        text.put(0, 4, i64::from(date.year()));
+        text.put(5, 2, i64::from(date.month()));
+        text.put(8, 2, i64::from(date.day()));
+        text.put(11, 2, ms / 3_600_000);
+        text.put(14, 2, ms / 60_000 % 60);
+        text.put(17, 2, ms / 1_000 % 60);
+        if ms % 1_000 == 0 {
+            text.bytes[19] = b'Z';
+            text.length = 20;
+        } else {
+            text.put(20, 3, ms % 1_000);
+        }
+        text
+    }
+
     /// This instant moved by `ms` milliseconds, stopping at the ends of the representable range.
     #[must_use]
     pub const fn plus_ms(self, ms: i64) -> Self {
@@ -66,11 +90,37 @@ impl From<DateTime<Utc>> for Instant {
 
 impl fmt::Display for Instant {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(time) = DateTime::from_timestamp_millis(self.0) else {
-            return write!(formatter, "{} ms since the Unix epoch", self.0);
-        };
-        let precision = if self.0 % 1000 == 0 { SecondsFormat::Secs } else { SecondsFormat::Millis };
-        formatter.write_str(&time.to_rfc3339_opts(precision, true))
+        if (Self::MIN..=Self::MAX).contains(self) {
+            formatter.write_str(self.text().as_ref())
+        } else {
+            write!(formatter, "{} ms since the Unix epoch", self.0)
+        }
+    }
+}
+
+/// An instant as text, on the stack.
+#[derive(Clone, Copy, Debug)]
+pub struct InstantText {
+    /// ASCII.
+    bytes: [u8; InstantText::LENGTH_MAX],
+    length: usize,
+}
+
+impl InstantText {
+    const LENGTH_MAX: usize = 24;
+
+    /// Writes a number of so many digits.
+    fn put(&mut self, place: usize, digits: usize, mut number: i64) {
+        for byte in self.bytes[place..place + digits].iter_mut().rev() {
+            *byte = b'0' + u8::try_from(number % 10).unwrap_or_default();
+            number /= 10;
+        }
+    }
+}
+
+impl AsRef<str> for InstantText {
+    fn as_ref(&self) -> &str {
+        str::from_utf8(&self.bytes[..self.length]).unwrap_or_default()
     }
 }
 
@@ -206,6 +256,7 @@ impl Reader<'_> {
 
 #[cfg(test)]
 mod tests {
+    use chrono::SecondsFormat;
     use proptest::prelude::*;
 
     use super::*;
@@ -285,6 +336,19 @@ mod tests {
                 }
                 Err(error) => prop_assert!(error.to_string().len() < 500, "{}", error),
             }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_written_as_the_standard_wants(
+            ms in Instant::MIN.ms()..=Instant::MAX.ms(),
+            whole in any::<bool>(),
+        ) {
+            let ms = if whole { ms - ms.rem_euclid(1_000) } else { ms };
+            let precision = if ms % 1_000 == 0 { SecondsFormat::Secs } else { SecondsFormat::Millis };
+            let expected = DateTime::from_timestamp_millis(ms).unwrap().to_rfc3339_opts(precision, true);
+            prop_assert_eq!(Instant::from_ms(ms).to_string(), expected);
         }
     }
 

@@ -14,4 +14,4 @@ pub mod space;
 pub mod tally;
 pub mod token;
 
-pub use instant::{Instant, ParseInstantError};
+pub use instant::{Instant, InstantText, ParseInstantError};

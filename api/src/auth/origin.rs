@@ -85,7 +85,8 @@ pub(super) fn is_this_machine(headers: &HeaderMap) -> bool {
         None => host.split(':').next(),
     };
     let name = name.unwrap_or_default();
-    name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    matches!(name, "localhost" | "127.0.0.1" | "::1")
+        || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
         || name.eq_ignore_ascii_case("localhost")
         || name.to_ascii_lowercase().ends_with(".localhost")
 }

@@ -3,13 +3,17 @@
 //! Keys, their order, and every error's text are part of it. They do not change.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 
-use axum::Json;
-use axum::extract::{Path, RawQuery, State};
+use axum::body::Body;
+use axum::extract::{FromRequestParts, State};
+use axum::http::HeaderValue;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
 use entity::Instant;
-use serde::Serialize;
-use utoipa::openapi::{RefOr, Response};
+use utoipa::openapi::{self, RefOr};
 use utoipa::{IntoResponses, ToSchema};
 
 use super::error::RestError;
@@ -21,19 +25,61 @@ use crate::auth::Access;
 use crate::ids::Kind;
 use crate::telemetry::metrics;
 
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
 /// A space's count; its fields are written in this order.
-#[derive(Serialize, ToSchema)]
+#[derive(ToSchema)]
 #[schema(example = json!({ "space_id": 24, "ts": "2018-05-01T08:46:00Z", "count": 42 }))]
 pub(super) struct Count {
     /// The space's id.
     space_id: i64,
     /// The instant that was asked about, in UTC: without a fraction of a second where it is zero, else with three
     /// digits.
-    #[schema(format = DateTime)]
-    ts: String,
+    #[schema(value_type = String, format = DateTime)]
+    ts: Instant,
     /// How many people were in the space. Below zero where more people left than were known of, unless the space
     /// wants such counts answered as zero.
     count: i64,
+}
+
+impl IntoResponse for Count {
+    fn into_response(self) -> Response {
+        // Written as it stands, since there is nothing in it to escape.
+        let (mut space_id, mut count) = (itoa::Buffer::new(), itoa::Buffer::new());
+        let mut body = String::with_capacity(96);
+        for part in [
+            r#"{"space_id":"#,
+            space_id.format(self.space_id),
+            r#","ts":""#,
+            self.ts.text().as_ref(),
+            r#"","count":"#,
+            count.format(self.count),
+            "}",
+        ] {
+            body.push_str(part);
+        }
+        let mut response = Response::new(Body::from(body));
+        response.headers_mut().insert(CONTENT_TYPE, JSON);
+        response
+    }
+}
+
+/// What is asked for, read from the request's target without a copy.
+pub(super) struct Asked {
+    /// `None`: no space is called so.
+    space_id: Option<i64>,
+    at: Result<Option<Instant>, RestError>,
+}
+
+impl<S: Sync> FromRequestParts<S> for Asked {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let id = parts.uri.path().split('/').nth(2).unwrap_or_default();
+        let id = percent_encoding::percent_decode_str(id).decode_utf8().unwrap_or_default();
+        let query = Query::new(parts.uri.query().unwrap_or_default());
+        Ok(Self { space_id: space_id(&id).ok(), at: query.instant("ts") })
+    }
 }
 
 /// How many people were in the space at `ts`, or are in it now.
@@ -52,23 +98,22 @@ pub(super) struct Count {
 pub(super) async fn count(
     State(app): State<Arc<App>>,
     access: Access,
-    Path(id): Path<String>,
-    RawQuery(query): RawQuery,
-) -> Result<Json<Count>, RestError> {
+    Asked { space_id, at }: Asked,
+) -> Result<Count, RestError> {
     let plan = access.plan(&app).await?;
-    let space_id = space_id(&id)?;
+    let space_id = space_id.ok_or(RestError::NotFound)?;
     let space = plan.space(app.ids.row(Kind::Space, space_id)).ok_or(RestError::NotFound)?;
     let now = app.clock.now();
-    let at = Query::new(query).instant("ts")?.unwrap_or(now);
+    let at = at?.unwrap_or(now);
     metrics::counted(now, at);
-    Ok(Json(Count { space_id, ts: at.to_string(), count: app.count(space, at).await? }))
+    Ok(Count { space_id, ts: at, count: app.count(space, at).await? })
 }
 
 /// What asking for a count may fail with.
 struct CountFailures;
 
 impl IntoResponses for CountFailures {
-    fn responses() -> BTreeMap<String, RefOr<Response>> {
+    fn responses() -> BTreeMap<String, RefOr<openapi::Response>> {
         let no_timestamp = "yesterday".parse::<Instant>().err();
         let no_timestamp =
             no_timestamp.map(|error| ("`ts` is no timestamp.", RestError::Timestamp { name: "ts", error }));

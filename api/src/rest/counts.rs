@@ -1,5 +1,6 @@
 //! `GET /space/{id}/counts?start=&end=&interval=`: the history of a space, as JSON or as CSV.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -97,7 +98,8 @@ pub(super) async fn counts(
     let plan = access.plan(&app).await?;
     let space_id = space_id(&id)?;
     let space = plan.space(app.ids.row(Kind::Space, space_id)).ok_or(RestError::NotFound)?;
-    let query = Query::new(query);
+    let query = query.unwrap_or_default();
+    let query = Query::new(&query);
     let (start, end) = (query.required_instant("start")?, query.required_instant("end")?);
     let interval = interval(query.get("interval").as_deref().unwrap_or("hour"))?;
     let csv = wants_csv(query.get("format").as_deref(), &headers)?;
@@ -108,7 +110,7 @@ pub(super) async fn counts(
     if csv {
         return as_csv(counts);
     }
-    let time_zone = time_zone.unwrap_or_else(|| space.row.time_zone.clone());
+    let time_zone = time_zone.map_or_else(|| space.row.time_zone.clone(), Cow::into_owned);
     let (start, end) = (start.to_string(), end.to_string());
     Ok(Json(Counts { space_id, start, end, interval: name(interval), time_zone, counts }).into_response())
 }

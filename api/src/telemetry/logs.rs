@@ -15,7 +15,7 @@ use super::TelemetryError;
 /// How many lines may wait to be written.
 const WAITING_LINES_MAX: usize = 16_384;
 
-type Boxed = Box<dyn Layer<Registry> + Send + Sync>;
+pub(super) type Boxed = Box<dyn Layer<Registry> + Send + Sync>;
 
 static LOST: OnceLock<ErrorCounter> = OnceLock::new();
 
@@ -32,7 +32,11 @@ pub enum LogFormat {
 /// What writes the log at the level of `RUST_LOG` (`info` unless set), until the guard goes.
 pub(super) fn layer(format: LogFormat) -> Result<(Boxed, WorkerGuard), TelemetryError> {
     let wanted = std::env::var(EnvFilter::DEFAULT_ENV).unwrap_or_default();
-    let wanted = if wanted.trim().is_empty() { "info" } else { &wanted };
+    layer_at(if wanted.trim().is_empty() { "info" } else { &wanted }, format)
+}
+
+/// The same at these levels.
+pub(super) fn layer_at(wanted: &str, format: LogFormat) -> Result<(Boxed, WorkerGuard), TelemetryError> {
     let filter = EnvFilter::try_new(wanted).map_err(|error| TelemetryError::Level(error.to_string()))?;
     // Spans are not for the log: were they of interest here, each would cost something without any traces.
     let filter = FilterExt::<Registry>::and(filter, filter_fn(|metadata| !metadata.is_span()));

@@ -16,6 +16,7 @@ use std::time::Duration;
 pub use logs::LogFormat;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 pub use request::{Observe, Operation, ThisRequest, request_id, this_request};
+use tracing::Dispatch;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
@@ -65,8 +66,7 @@ pub struct Telemetry {
 pub fn start(config: &TelemetryConfig) -> Result<Telemetry, TelemetryError> {
     let (log, guard) = logs::layer(config.log_format)?;
     let traces = traces::provider(config).map_err(TelemetryError::Traces)?;
-    let spans = traces.as_ref().map(traces::layer);
-    tracing_subscriber::registry().with(log).with(spans).try_init()?;
+    subscriber(log, traces.as_ref()).try_init()?;
     metrics::start();
     tokio::spawn(async {
         loop {
@@ -75,6 +75,15 @@ pub fn start(config: &TelemetryConfig) -> Result<Telemetry, TelemetryError> {
         }
     });
     Ok(Telemetry { traces, _log: guard })
+}
+
+/// Who is told of lines, and of spans if they go anywhere. A layer of none would have each span made all the same.
+fn subscriber(log: logs::Boxed, traces: Option<&SdkTracerProvider>) -> Dispatch {
+    let registry = tracing_subscriber::registry().with(log);
+    match traces.map(traces::layer) {
+        Some(spans) => registry.with(spans).into(),
+        None => registry.into(),
+    }
 }
 
 impl Telemetry {
@@ -87,5 +96,27 @@ impl Telemetry {
                 tracing::warn!(%error, "the last traces could not be exported");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::{Level, dispatcher};
+
+    use super::*;
+
+    #[test]
+    fn what_goes_nowhere_is_not_made() {
+        let told = |traces: Option<&SdkTracerProvider>| {
+            let (log, _guard) = logs::layer_at("warn", LogFormat::Json).unwrap();
+            dispatcher::with_default(&subscriber(log, traces), || {
+                let span = tracing::info_span!(target: SPANS, "a span");
+                let lines = tracing::event_enabled!(target: REQUESTS, Level::INFO);
+                (!span.is_disabled(), lines, tracing::event_enabled!(target: REQUESTS, Level::WARN))
+            })
+        };
+        assert_eq!(told(None), (false, false, true));
+        let traces = SdkTracerProvider::builder().build();
+        assert_eq!(told(Some(&traces)), (true, false, true));
     }
 }
