@@ -3,7 +3,7 @@
 //! A thread of its own writes. Whoever has something to say hands a line over and never waits: where lines come faster
 //! than they can be written, some are lost, and counted.
 
-use std::io::{BufWriter, stderr};
+use std::io::{BufWriter, IsTerminal, stderr};
 use std::sync::OnceLock;
 
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
@@ -43,7 +43,7 @@ pub(super) fn layer_at(wanted: &str, format: LogFormat) -> Result<(Boxed, Worker
     let builder = NonBlockingBuilder::default().buffered_lines_limit(WAITING_LINES_MAX).lossy(true);
     let (writer, guard) = builder.thread_name("log").finish(BufWriter::new(stderr()));
     LOST.get_or_init(|| writer.error_counter());
-    let lines = tracing_subscriber::fmt::layer().with_writer(writer);
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(stderr().is_terminal());
     let layer = match format {
         LogFormat::Pretty => lines.with_filter(filter).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).with_filter(filter).boxed(),
