@@ -3,7 +3,7 @@
 //! - [`counting`]: what a count is; pure
 //! - [`floor_plan`]: spaces, DPUs, assignments, resets: rules, snapshot, changes
 //! - [`timelines`]: what odometers show at any instant, from memory or the database
-//! - [`standby`]: a standby of the database, read from while it has all that is known
+//! - `standby`: a standby of the database, read from while it has all that is known
 //! - [`coherence`]: how memory stays true while other processes write
 //! - [`broker`]: events that come through NATS JetStream
 //! - [`ingest`]: the recorder, the only writer of events and tallies

@@ -2,9 +2,9 @@
 //!
 //! Every request meets the same three, and nothing that it does goes past them:
 //!
-//! - [`layer`] stands in front of every route. It finds out who asks ([`Door`], by a token that is in memory), and
-//!   lets nobody pass whom [`rules`] does not name for the route; a route that is not named there is closed.
-//! - What comes of it is an [`Access`]. GraphQL's root fields are held against [`rules`] with it, before any resolver
+//! - `layer` stands in front of every route. It finds out who asks ([`Door`], by a token that is in memory), and
+//!   lets nobody pass whom `rules` does not name for the route; a route that is not named there is closed.
+//! - What comes of it is an [`Access`]. GraphQL's root fields are held against `rules` with it, before any resolver
 //!   runs.
 //! - A token that is limited to some spaces sees a floor plan that has no others ([`Access::view`]). So what is
 //!   forbidden looks as what there is not, wherever the floor plan is looked at.

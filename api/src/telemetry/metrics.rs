@@ -1,7 +1,7 @@
 //! What is counted, by its name, and all of it as Prometheus text.
 //!
-//! What the hot paths touch is counted in [`tally`](super::tally)'s statics, here. What happens once a commit or more
-//! seldom goes through the [`metrics`](::metrics) facade, where it happens. What can be asked for at any time, such as
+//! What the hot paths touch is counted in `tally`'s statics, here. What happens once a commit or more
+//! seldom goes through the [`metrics`] facade, where it happens. What can be asked for at any time, such as
 //! the use of the pools, is asked for when the text is written.
 
 use std::collections::BTreeMap;
