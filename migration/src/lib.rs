@@ -12,6 +12,7 @@ mod m0002_reset_rules;
 mod m0003_floor_plan_news;
 mod m0004_tokens;
 mod m0005_retention;
+mod m0006_one_revision_a_change;
 
 /// Every migration, oldest first.
 #[derive(Debug)]
@@ -26,6 +27,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0003_floor_plan_news::Migration),
             Box::new(m0004_tokens::Migration),
             Box::new(m0005_retention::Migration),
+            Box::new(m0006_one_revision_a_change::Migration),
         ]
     }
 }

@@ -9,6 +9,7 @@
 mod counts;
 mod watch;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -25,11 +26,17 @@ const REST: Duration = Duration::from_millis(50);
 /// by what other processes commit.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// How many watchers' lanes there are. Those of a lane are told at once, and then whoever else has something to do goes
+/// first: thousands who watch keep nobody waiting.
+const LANES: usize = 128;
+
 /// Where changes are announced, and counts are watched.
 #[derive(Debug)]
 pub struct Feed {
     changed: Notify,
-    newest: channel::Sender<Arc<Counts>>,
+    /// Where the newest counts are published.
+    lanes: Box<[channel::Sender<Arc<Counts>>]>,
+    next_lane: AtomicUsize,
     /// Whether the hub runs; held while somebody begins to watch, and while the hub looks whether anybody does.
     running: Mutex<bool>,
     stopping: channel::Sender<bool>,
@@ -40,7 +47,8 @@ impl Feed {
     pub fn new() -> Self {
         Self {
             changed: Notify::new(),
-            newest: channel::Sender::new(Arc::new(Counts::none())),
+            lanes: (0..LANES).map(|_| channel::Sender::new(Arc::new(Counts::none()))).collect(),
+            next_lane: AtomicUsize::new(0),
             running: Mutex::new(false),
             stopping: channel::Sender::new(false),
         }
@@ -55,7 +63,7 @@ impl Feed {
     pub fn watch(app: &Arc<App>, spaces: Option<Vec<i64>>) -> Watch {
         let feed = app.feed();
         let mut running = feed.running.lock().unwrap_or_else(PoisonError::into_inner);
-        let newest = feed.newest.subscribe();
+        let newest = feed.lanes[feed.next_lane.fetch_add(1, Ordering::Relaxed) % LANES].subscribe();
         if !*running {
             *running = true;
             tokio::spawn(hub(Arc::clone(app)));
@@ -69,7 +77,7 @@ impl Feed {
 
     /// How many watch.
     pub fn watchers(&self) -> usize {
-        self.newest.receiver_count()
+        self.lanes.iter().map(channel::Sender::receiver_count).sum()
     }
 
     /// Tells whoever holds a connection open to end it.
@@ -86,7 +94,7 @@ impl Feed {
     /// Whether the hub has nothing to do; if so it counts as ended.
     fn ends(&self) -> bool {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        *running = self.newest.receiver_count() > 0;
+        *running = self.watchers() > 0;
         !*running
     }
 }
@@ -103,7 +111,11 @@ async fn hub(app: Arc<App>) {
     while !feed.ends() {
         match Counts::read(&app).await {
             Ok(counts) => {
-                feed.newest.send_replace(Arc::new(counts));
+                let counts = Arc::new(counts);
+                for lane in feed.lanes.iter().filter(|lane| lane.receiver_count() > 0) {
+                    lane.send_replace(Arc::clone(&counts));
+                    tokio::task::yield_now().await;
+                }
             }
             Err(error) => tracing::error!(%error, "the counts could not be read for those who watch"),
         }
@@ -111,7 +123,7 @@ async fn hub(app: Arc<App>) {
         tokio::select! {
             () = feed.changed.notified() => {}
             () = tokio::time::sleep(LOOK) => {}
-            () = feed.newest.closed() => {}
+            () = feed.stopped() => {}
         }
     }
 }
