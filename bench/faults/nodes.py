@@ -62,8 +62,7 @@ def lagging_standby(stage):
         wait_until(lambda: fleet.markers(other) == number + 1, "what the standby lacks is seen", SEEN_SECONDS_MAX)
     standby.resume()
     read = from_standby(other)
-    wait_until(lambda: look(other, 0) or from_standby(other) > read,
-               "the standby is read from again")
+    wait_until(lambda: look(other, 0) or from_standby(other) > read, "the standby is read from again")
     from_primary, lag = (other.metric(name) for name in (
         'headcount_database_reads_total{server="primary"}', "headcount_standby_lag_seconds"))
     say(f"the standby stood still {stood_still} times; reads from it: {from_standby(other):.0f}, from the primary: "

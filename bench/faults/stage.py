@@ -175,7 +175,7 @@ class Postgres:
         self.bin = Path(found).parent
         self._begin([self.bin / "initdb", "-A", "trust", "-U", "postgres"])
 
-    def _begin(self, make, settings=()):
+    def _begin(self, make):
         """Makes its data by a command that is told where, and starts it."""
         # It refuses to be root's.
         self.user = "postgres" if os.geteuid() == 0 else None

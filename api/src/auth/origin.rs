@@ -85,6 +85,7 @@ pub(super) fn is_this_machine(headers: &HeaderMap) -> bool {
         None => host.split(':').next(),
     };
     let name = name.unwrap_or_default();
+    // First those that nearly everybody writes.
     matches!(name, "localhost" | "127.0.0.1" | "::1")
         || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
         || name.eq_ignore_ascii_case("localhost")

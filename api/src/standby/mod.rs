@@ -65,13 +65,11 @@ impl Standby {
         let open = |source| ConnectError::Open { given: without_password(url), source };
         let identity = Arc::new(Identity::of(primary).await.map_err(open)?);
         let state = Arc::new(State { lag_us: AtomicU64::new(u64::MAX), ..State::default() });
-        let pool = {
-            let (state, identity) = (Arc::clone(&state), Arc::clone(&identity));
-            postgres_pool(config, move |connection| {
-                let (state, identity) = (Arc::clone(&state), Arc::clone(&identity));
-                Box::pin(async move { check(connection, &identity, &state).await })
-            })
-        };
+        let seen = Arc::clone(&state);
+        let pool = postgres_pool(config, move |connection| {
+            let (seen, identity) = (Arc::clone(&seen), Arc::clone(&identity));
+            Box::pin(async move { check(connection, &identity, &seen).await })
+        });
         let pool = pool.connect_lazy_with(options);
         let following = tokio::spawn(follow::follow(Arc::clone(&state), primary.clone(), pool.clone()));
         let connection = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
