@@ -35,7 +35,7 @@ class Skipped(Exception):
 class Stage:
     def __init__(self, short, binaries, seed=1):
         self.short = short
-        self.binaries = Path(binaries)
+        self.binaries = Path(binaries).resolve()
         self.random = random.Random(seed)
         self.folder = Path(tempfile.mkdtemp(prefix="headcount-fault-"))
         # Another user's server has its folder in here.
