@@ -17,7 +17,8 @@
 //! - [`readiness`]: whether the service can do its work
 //! - [`limits`]: how much a client may ask for, and how long it may take
 //! - [`app`]: what every handler shares
-//! - [`server`]: every route in one router, and the connections they are served over
+//! - [`routes`]: the routes that there are
+//! - [`server`]: what answers them, what stands in front, and the connections they are served over
 //! - [`verify`]: whether the database is what it must be
 //! - [`database`], [`clock`], [`config`], [`telemetry`]: what the app stands on
 
@@ -39,6 +40,7 @@ pub mod pages;
 pub mod readiness;
 pub mod rest;
 pub mod retention;
+pub mod routes;
 pub mod server;
 mod standby;
 pub mod telemetry;

@@ -177,8 +177,8 @@ async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     let stopped = stop();
     let consuming =
         config.broker.consume.then(|| broker::consume(config.broker.broker, &app, stopped.clone()));
-    let router = server::router(&app, &config.limits);
-    let served = server::serve(listener, app, router, recording, &config.limits, stopped.cancelled()).await;
+    let site = server::site(&app, &config.limits);
+    let served = server::serve(listener, app, site, recording, &config.limits, stopped.cancelled()).await;
     drop(schedule);
     if let Some(consuming) = consuming {
         consuming.done.await.context("the consumer failed")??;
@@ -205,9 +205,9 @@ async fn consume(config: ConsumeConfig) -> anyhow::Result<()> {
     let consuming = broker::consume(config.broker, &app, stopped.clone());
     if let Some(listener) = listener {
         tracing::info!("/healthz, /readyz and /metrics on http://{}", listener.local_addr()?);
-        let router = server::status_router(&app);
+        let site = server::status_site(&app);
         let limits = Limits::default();
-        let served = server::serve(listener, app, router, recording, &limits, stopped.cancelled()).await;
+        let served = server::serve(listener, app, site, recording, &limits, stopped.cancelled()).await;
         consuming.done.await.context("the consumer failed")??;
         has_stopped(served)?;
     } else {

@@ -13,8 +13,8 @@ use api::config::CACHE_BYTES;
 use api::database::Database;
 use api::ids::{IdsConfig, Kind, PublicIds};
 use api::limits::Limits;
-use api::server;
-use axum::Router;
+use api::server::{self, Site};
+
 use axum::body::{Body, Bytes, to_bytes};
 use axum::http::{Request, StatusCode};
 use entity::Instant;
@@ -83,7 +83,7 @@ fn instant(ms: usize) -> Instant {
 
 /// The service over a database with two doors a space and events at all of them.
 struct World {
-    router: Router,
+    site: Site,
     ids: PublicIds,
     _folder: TempDir,
 }
@@ -99,8 +99,8 @@ impl World {
         let (app, _recording) =
             App::start_with(database, clock, Options { ids: ids.clone(), ..Options::new(CACHE_BYTES) });
         app.coherence.begins().await;
-        let router = server::router(&app, &Limits::default());
-        let world = Self { router, ids, _folder: folder };
+        let site = server::site(&app, &Limits::default());
+        let world = Self { site, ids, _folder: folder };
         for space in 1..=SPACES {
             let create = "mutation ($name: String!) { spaceCreate(input: { name: $name }) { space { id } } }";
             world.change(create, json!({ "name": format!("Room {space}") })).await?;
@@ -168,7 +168,7 @@ impl World {
     }
 
     async fn send(&self, request: Request<Body>) -> anyhow::Result<Bytes> {
-        let response = self.router.clone().oneshot(request).await?;
+        let response = self.site.clone().oneshot(request).await?;
         let status = response.status();
         let body = to_bytes(response.into_body(), usize::MAX).await?;
         ensure!(status == StatusCode::OK, "{status}: {}", String::from_utf8_lossy(&body));

@@ -2,8 +2,8 @@
 //!
 //! Every request meets the same three, and nothing that it does goes past them:
 //!
-//! - `layer` stands in front of every route. It finds out who asks ([`Door`], by a token that is in memory), and
-//!   lets nobody pass whom `rules` does not name for the route; a route that is not named there is closed.
+//! - `doorkeeper` stands in front of every route. It finds out who asks ([`Door`], by a token that is in memory), and
+//!   lets nobody pass whom `rules` does not name for the route.
 //! - What comes of it is an [`Access`]. GraphQL's root fields are held against `rules` with it, before any resolver
 //!   runs.
 //! - A token that is limited to some spaces sees a floor plan that has no others ([`Access::view`]). So what is
@@ -16,7 +16,7 @@ mod access;
 mod command;
 mod config;
 mod door;
-mod layer;
+mod doorkeeper;
 mod manage;
 mod origin;
 mod pace;
@@ -29,7 +29,7 @@ pub use access::{Access, Refusal};
 pub use command::{TokenCommand, TokenError};
 pub use config::{AuthConfig, Settings, StartError, Switch};
 pub use door::Door;
-pub(crate) use layer::Doorkeeper;
+pub(crate) use doorkeeper::{Guarded, guard};
 pub use manage::{ManageError, NewToken, create, list, revoke};
 pub use origin::Origin;
 pub(crate) use origin::{cors, may_open_socket};

@@ -1,9 +1,11 @@
 //! What is needed for what: every route, and every field at the root of GraphQL.
 //!
-//! What is not named here nobody gets, whatever token they have. A test walks the schema and the routes, and finds what
-//! was forgotten.
+//! A root field that is not named here nobody gets, whatever token they have. A test walks the schema and the routes, and
+//! finds what was forgotten.
 
 use async_graphql::parser::types::OperationType;
+
+use crate::routes::Route;
 
 /// What is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,18 +26,24 @@ pub enum Need {
     Operation,
 }
 
-/// What a route needs, by its path in the router. `None`: nobody gets it.
-pub fn route(path: &str) -> Option<Need> {
-    Some(match path.strip_suffix('/').unwrap_or(path) {
-        "/space/{id}/count" | "/space/{id}/counts" => Need::Read,
-        "/graphql" => Need::Operation,
-        "/events" => Need::Ingest,
-        "/metrics" => Need::ReadAll,
+/// What a route needs. A route that is not among them does not exist.
+pub fn route(route: Route) -> Need {
+    match route {
+        Route::Count | Route::Counts => Need::Read,
+        Route::GraphQl => Need::Operation,
+        Route::Events => Need::Ingest,
+        Route::Metrics => Need::ReadAll,
         // Whether the process lives and is ready; the interface's description; the pages, which hold no data.
-        "/healthz" | "/readyz" | "/openapi.json" | "" | "/floor-plan" | "/spaces/{id}" | "/graphiql"
-        | "/assets/{name}" => Need::Nothing,
-        _ => return None,
-    })
+        Route::Healthz
+        | Route::Readyz
+        | Route::OpenApi
+        | Route::Dashboard
+        | Route::FloorPlan
+        | Route::Space
+        | Route::GraphiQl
+        | Route::Asset
+        | Route::Unmatched => Need::Nothing,
+    }
 }
 
 /// What a field at the root of an operation needs. `None`: nobody gets it.

@@ -10,6 +10,8 @@ use crate::limits::{Limits, seconds};
 
 /// Bodies that are shorter are not looked through for the number of their values: they cannot have too many to keep.
 const SHORT_BYTES: usize = 64 << 10;
+/// How deep the lists and objects nest that are looked at; the parser refuses what nests deeper.
+const NESTED_MAX: usize = 128;
 /// How much of a body that was refused is still taken from its sender, who may read the answer only afterwards.
 const DRAINED_BYTES_MAX: usize = 32 << 20;
 /// For how long.
@@ -86,35 +88,79 @@ async fn drain(mut chunks: BodyDataStream) {
     }
 }
 
-/// How many values a JSON text has, at most; none where it is short. Each takes some seventy bytes once it is read,
-/// whereas two may do for its text.
-pub(super) fn values(json: &[u8]) -> u64 {
-    if json.len() < SHORT_BYTES {
-        return 0;
-    }
-    let (mut values, mut in_string, mut escaped) = (1, false, false);
-    for byte in json {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = in_string,
-            b'"' => in_string = !in_string,
-            b',' | b'[' | b'{' if !in_string => values += 1,
-            _ => {}
+/// How much a JSON text holds, told without reading it: a value takes some seventy bytes once it is read, whereas two may
+/// do for its text.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Extent {
+    /// How many values there are, at most.
+    pub(super) values: u64,
+    /// How many entries the longest list has, at most.
+    pub(super) longest: u64,
+}
+
+impl Extent {
+    /// Looks through the text; finds nothing where it is short.
+    pub(super) fn of(json: &[u8]) -> Self {
+        let mut extent = Self::default();
+        if json.len() < SHORT_BYTES {
+            return extent;
         }
+        extent.values = 1;
+        // Of the lists and objects that are open, how many entries each has.
+        let mut open: Vec<(bool, u64)> = Vec::new();
+        let (mut in_string, mut escaped) = (false, false);
+        for byte in json {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' => escaped = in_string,
+                b'"' => in_string = !in_string,
+                _ if in_string => {}
+                b'[' | b'{' if open.len() >= NESTED_MAX => return extent,
+                b'[' | b'{' => {
+                    extent.values += 1;
+                    open.push((*byte == b'[', 1));
+                }
+                b',' => {
+                    extent.values += 1;
+                    if let Some((is_list, entries)) = open.last_mut() {
+                        *entries += 1;
+                        if *is_list {
+                            extent.longest = extent.longest.max(*entries);
+                        }
+                    }
+                }
+                b']' | b'}' => {
+                    open.pop();
+                }
+                _ => {}
+            }
+        }
+        extent
     }
-    values
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn extent(json: &str) -> (u64, u64) {
+        let Extent { values, longest } = Extent::of(json.as_bytes());
+        (values, longest)
+    }
+
     #[test]
-    fn values_are_counted_where_they_could_be_many() {
-        let list = format!("[{}0]", "0,".repeat(SHORT_BYTES));
-        assert_eq!(values(list.as_bytes()), 2 + SHORT_BYTES as u64);
-        let text = format!("{{\"a\": \"{}\"}}", ",[{\\\"".repeat(SHORT_BYTES));
-        assert_eq!(values(text.as_bytes()), 2);
-        assert_eq!(values(b"[0, 0]"), 0);
+    fn values_and_lists_are_measured_where_they_could_be_many() {
+        let zeros = "0,".repeat(SHORT_BYTES);
+        let many = SHORT_BYTES as u64 + 1;
+        assert_eq!(extent(&format!("[{zeros}0]")), (1 + many, many));
+        assert_eq!(
+            extent(&format!("{{\"a\": [[], [{zeros}0], {{\"b\": [0, 0]}}], \"c\": 0}}")),
+            (10 + many, many)
+        );
+        let object = "\"a\": [0, 0],".repeat(SHORT_BYTES);
+        assert_eq!(extent(&format!("{{{object} \"b\": 0}}")).1, 2);
+        assert_eq!(extent(&format!("{{\"a\": \"{}\"}}", ",[{\\\"".repeat(SHORT_BYTES))), (2, 0));
+        assert_eq!(extent("[0, 0]"), (0, 0));
+        assert_eq!(extent(&format!("]}},{}", "[".repeat(SHORT_BYTES))).1, 0);
     }
 }

@@ -18,12 +18,13 @@ use axum::response::{IntoResponse, Response as HttpResponse};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::body;
+use super::body::{self, Extent};
 use super::error::{finish_errors, is_forbidden, refused};
 use super::executor::{Executor, Operation};
-use super::limits::Measure;
+use super::limits::{self, Measure};
 use super::socket::{Socket, Sockets};
 use crate::auth::{Access, Refusal};
+use crate::limits::Limits;
 
 /// What `/graphql` is served from.
 pub(super) struct Endpoint {
@@ -92,7 +93,7 @@ pub(super) async fn post(
             "a batch of requests is not accepted: send each by itself, or ask for all of it in one document";
         return refusal(StatusCode::BAD_REQUEST, media_type, message);
     }
-    if let Err(refused) = Measure::Values.check(body::values(&body), executor.limits().json_values) {
+    if let Err(refused) = check_extent(&body, executor.limits()) {
         return media_type.refuse(StatusCode::BAD_REQUEST, refused.into());
     }
     match serde_json::from_slice::<Parameters>(&body) {
@@ -111,6 +112,14 @@ pub(super) async fn post(
             refusal(StatusCode::BAD_REQUEST, media_type, &message)
         }
     }
+}
+
+/// Refuses a body with too many values, or with a list longer than any that is accepted.
+fn check_extent(body: &[u8], limits: &Limits) -> Result<(), limits::Refusal> {
+    let Extent { values, longest } = Extent::of(body);
+    Measure::Values.check(values, limits.json_values)?;
+    // Events are the longest list that there is.
+    Measure::List.check(longest, limits.ingest_events)
 }
 
 /// `GET /graphql?query=…`, for queries; as the start of a WebSocket, for subscriptions.

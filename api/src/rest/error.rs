@@ -159,10 +159,6 @@ impl IntoResponse for RestError {
     }
 }
 
-pub(super) async fn not_found() -> RestError {
-    RestError::NotFound
-}
-
 /// The answer of a route that answers the methods `allowed` and no others.
 pub(super) fn method_not_allowed(method: &Method, allowed: &'static str) -> Response {
     let mut response = detail(StatusCode::METHOD_NOT_ALLOWED, &format!("Method \"{method}\" not allowed."));

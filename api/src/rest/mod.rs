@@ -19,7 +19,7 @@ use self::openapi::Documented;
 use crate::app::App;
 use crate::auth::Refusal;
 
-/// The REST routes, and the answers to what is no route at all.
+/// The REST routes, and the answer to what no router knows.
 pub fn router(app: Arc<App>) -> Router {
     Documented::new()
         .add(routes!(count::count))
@@ -30,7 +30,7 @@ pub fn router(app: Arc<App>) -> Router {
         .add(routes!(metrics::text))
         .add_document()
         .into_router()
-        .fallback(error::not_found)
+        .fallback(async || not_found())
         .with_state(app)
 }
 
@@ -41,8 +41,13 @@ pub fn status_router(app: Arc<App>) -> Router {
         .add(routes!(health::readyz))
         .add(routes!(metrics::text))
         .into_router()
-        .fallback(error::not_found)
+        .fallback(async || not_found())
         .with_state(app)
+}
+
+/// The answer to a request by no route.
+pub(crate) fn not_found() -> Response {
+    error::RestError::NotFound.into_response()
 }
 
 /// The answer to whoever is refused.

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use axum::Router;
+use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::Request;
 use futures::task::AtomicWaker;
@@ -26,6 +26,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tower::Service as _;
 
+use super::Site;
 use crate::limits::{Limits, seconds};
 
 /// What a connection is at.
@@ -124,7 +125,7 @@ pub(super) async fn serve(
     http: &http1::Builder,
     stream: TcpStream,
     peer: Option<SocketAddr>,
-    router: Router,
+    site: Site,
     pulse: Arc<Pulse>,
 ) {
     let answering = Arc::clone(&pulse);
@@ -133,7 +134,7 @@ pub(super) async fn serve(
             request.extensions_mut().insert(ConnectInfo(peer));
         }
         answering.enter(ANSWERING);
-        let (answer, pulse) = (router.clone().call(request), Arc::clone(&answering));
+        let (answer, pulse) = (site.clone().call(request.map(Body::new)), Arc::clone(&answering));
         async move {
             let answer = answer.await;
             pulse.enter(IDLE);

@@ -7,13 +7,13 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use axum::Router;
 use hyper::server::conn::http1;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
+use super::Site;
 use super::connection::{self, Look, Pulse};
 use crate::app::App;
 use crate::limits::{Limits, seconds};
@@ -25,14 +25,14 @@ const REFUSED: Duration = Duration::from_millis(100);
 /// The longest head of a request, in bytes, and what is kept of an answer that is not read.
 const BUFFER_BYTES: usize = 64 << 10;
 
-/// Serves the router over the app until `stop` resolves. Then accepts nothing more, finishes what was accepted, and records what was
-/// handed over, for as long as the limits say; what is left is dropped.
+/// Serves the site of the app until `stop` resolves. Then accepts nothing more, finishes what was accepted, and records
+/// what was handed over, for as long as the limits say; what is left is dropped.
 ///
 /// `recording` ends when the last clone of the app is gone and everything handed over is recorded.
 pub async fn serve(
     listener: TcpListener,
     app: Arc<App>,
-    router: Router,
+    site: Site,
     mut recording: JoinHandle<()>,
     limits: &Limits,
     stop: impl Future<Output = ()>,
@@ -41,7 +41,7 @@ pub async fn serve(
     let (connections, feed) =
         (Connections { tells_peers, ..Connections::new(limits) }, Arc::clone(app.feed()));
     drop(app);
-    connections.accept(listener, router, stop).await;
+    connections.accept(listener, site, stop).await;
     feed.stop();
     connections.finish();
     // With the last request the last clone of the app goes, and then what was handed over is recorded.
@@ -100,7 +100,7 @@ impl Connections {
     }
 
     /// Accepts connections and watches over them until `stop` resolves.
-    pub async fn accept(&self, listener: TcpListener, router: Router, stop: impl Future<Output = ()>) {
+    pub async fn accept(&self, listener: TcpListener, site: Site, stop: impl Future<Output = ()>) {
         let mut stop = pin!(stop);
         let mut sweeps = interval(SWEEP);
         sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -108,7 +108,7 @@ impl Connections {
             tokio::select! {
                 accepted = self.next(&listener) => match accepted {
                     Ok((stream, peer, place)) => {
-                        self.begin(stream, self.tells_peers.then_some(peer), place, router.clone());
+                        self.begin(stream, self.tells_peers.then_some(peer), place, site.clone());
                     }
                     Err(error) => refused(&error).await,
                 },
@@ -130,17 +130,11 @@ impl Connections {
         Ok((stream, peer, place))
     }
 
-    fn begin(
-        &self,
-        stream: TcpStream,
-        peer: Option<SocketAddr>,
-        place: OwnedSemaphorePermit,
-        router: Router,
-    ) {
+    fn begin(&self, stream: TcpStream, peer: Option<SocketAddr>, place: OwnedSemaphorePermit, site: Site) {
         let (http, pulse) = (self.http.clone(), Arc::new(Pulse::default()));
         let entered = Entered::new(&self.open, Arc::clone(&pulse));
         tokio::spawn(async move {
-            connection::serve(&http, stream, peer, router, pulse).await;
+            connection::serve(&http, stream, peer, site, pulse).await;
             drop((entered, place));
         });
     }

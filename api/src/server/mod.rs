@@ -1,38 +1,39 @@
-//! The HTTP server: every route, what surrounds them all, and the connections that they are served over.
+//! The HTTP server: every route, what stands in front of them, and the connections that they are served over.
 
 mod connection;
 mod connections;
+mod front;
 
 use std::sync::Arc;
 
 use axum::Router;
+use tower::Layer;
+use tower::util::{Either, option_layer};
+use tower_http::cors::Cors;
 
 pub use self::connections::{Connections, Stopped, serve};
+pub use self::front::Front;
 use crate::app::App;
-use crate::auth::{self, Doorkeeper};
 use crate::limits::Limits;
-use crate::telemetry::Observe;
-use crate::{graphql, pages, rest};
+use crate::{auth, graphql, pages, rest};
+
+/// What answers requests. Pages of other origins may ask where that is configured; a browser asks beforehand, without a
+/// token.
+pub type Site = Either<Cors<Front>, Front>;
 
 /// Everything that is served.
-pub fn router(app: &Arc<App>, limits: &Limits) -> Router {
+pub fn site(app: &Arc<App>, limits: &Limits) -> Site {
     let settings = app.door.settings();
-    let (cors, pages) = (auth::cors(&settings.origins), pages::router(settings.graphiql.is_on()));
+    let pages = pages::router(settings.graphiql.is_on());
     let graphql = graphql::router(Arc::clone(app), *limits);
-    let router = surrounded(app, pages.merge(graphql).merge(rest::router(Arc::clone(app))));
-    // Where it is configured; a browser asks beforehand, without a token.
-    match cors {
-        Some(cors) => router.layer(cors),
-        None => router,
-    }
+    in_front(app, pages.merge(graphql).merge(rest::router(Arc::clone(app))))
 }
 
 /// What tells how a process is that serves nothing else: `/healthz`, `/readyz` and `/metrics`.
-pub fn status_router(app: &Arc<App>) -> Router {
-    surrounded(app, rest::status_router(Arc::clone(app)))
+pub fn status_site(app: &Arc<App>) -> Site {
+    in_front(app, rest::status_router(Arc::clone(app)))
 }
 
-fn surrounded(app: &Arc<App>, routes: Router) -> Router {
-    // The outermost first, and all in one: each call of `layer` would put every route into one more box.
-    routes.layer((Observe, Doorkeeper::new(app)))
+fn in_front(app: &Arc<App>, router: Router) -> Site {
+    option_layer(auth::cors(&app.door.settings().origins)).layer(Front::new(app, router))
 }

@@ -4,10 +4,8 @@
 //! seldom goes through the [`metrics`] facade, where it happens. What can be asked for at any time, such as
 //! the use of the pools, is asked for when the text is written.
 
-use std::collections::BTreeMap;
 use std::fmt::{self, Write};
-
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use ::metrics::{describe_counter, describe_gauge, gauge};
@@ -19,6 +17,7 @@ use super::logs;
 use super::tally::{Counter, Histogram};
 use crate::app::App;
 use crate::ingest::{Batch, Outcome};
+use crate::routes::Route;
 
 /// Readings of odometers that were answered from memory.
 pub static CACHE_HITS: Counter = Counter::new();
@@ -81,48 +80,39 @@ const MICROSECONDS: f64 = 1_000_000.0;
 /// How a request ended: by the class of its status, or because the client went away.
 const OUTCOMES: [&str; 6] = ["aborted", "1xx", "2xx", "3xx", "4xx", "5xx"];
 
-/// The requests to one route.
-pub(super) struct Route {
-    /// Its pattern, such as `/space/{id}/count`.
-    pub(super) pattern: String,
+/// The requests by one route.
+struct Requests {
     outcomes: [Counter; OUTCOMES.len()],
     latency: Histogram,
 }
 
-/// Kept for ever, so that a request need not say that it holds one: there are as many as the router has.
-static ROUTES: Mutex<BTreeMap<String, &'static Route>> = Mutex::new(BTreeMap::new());
-
-impl Route {
-    /// The route with this pattern, with a slash at its end or without.
-    pub(super) fn of(pattern: &str) -> &'static Self {
-        let pattern = if pattern.len() > 1 { pattern.trim_end_matches('/') } else { pattern };
-        let mut routes = ROUTES.lock().unwrap_or_else(PoisonError::into_inner);
-        routes.entry(pattern.to_owned()).or_insert_with(|| {
-            Box::leak(Box::new(Self {
-                pattern: pattern.to_owned(),
-                outcomes: [const { Counter::new() }; OUTCOMES.len()],
-                latency: Histogram::new(LATENCIES_US, MICROSECONDS),
-            }))
-        })
+impl Requests {
+    fn are_any(&self) -> bool {
+        self.outcomes.iter().any(|counter| counter.get() > 0)
     }
+}
 
-    /// How many requests ended so.
-    #[cfg(test)]
-    pub(super) fn count(&self, outcome: &str) -> u64 {
-        OUTCOMES
-            .iter()
-            .zip(&self.outcomes)
-            .filter(|(name, _)| **name == outcome)
-            .map(|(_, count)| count.get())
-            .sum()
+/// The requests by each route.
+static REQUESTS: [Requests; Route::ALL.len()] = [const {
+    Requests {
+        outcomes: [const { Counter::new() }; OUTCOMES.len()],
+        latency: Histogram::new(LATENCIES_US, MICROSECONDS),
     }
+}; Route::ALL.len()];
 
-    /// A request was answered, or the client went away before.
-    pub(super) fn answered(&self, status: Option<StatusCode>, took: Duration) {
-        let outcome = status.map_or(0, |status| usize::from(status.as_u16() / 100));
-        self.outcomes[outcome.min(OUTCOMES.len() - 1)].add(1);
-        self.latency.observe(us(took));
-    }
+/// A request by this route was answered, or the client went away before.
+pub(super) fn answered(route: Route, status: Option<StatusCode>, took: Duration) {
+    let requests = &REQUESTS[route as usize];
+    let outcome = status.map_or(0, |status| usize::from(status.as_u16() / 100));
+    requests.outcomes[outcome.min(OUTCOMES.len() - 1)].add(1);
+    requests.latency.observe(us(took));
+}
+
+/// How many requests by this route ended so.
+#[cfg(test)]
+pub(super) fn answers(route: Route, outcome: &str) -> u64 {
+    let outcomes = OUTCOMES.iter().zip(&REQUESTS[route as usize].outcomes);
+    outcomes.filter(|(name, _)| **name == outcome).map(|(_, count)| count.get()).sum()
 }
 
 /// The kinds of GraphQL operations.
@@ -311,21 +301,22 @@ pub fn text(app: &App) -> Result<String, fmt::Error> {
 }
 
 fn write_requests(text: &mut String) -> fmt::Result {
-    let routes: Vec<_> = ROUTES.lock().unwrap_or_else(PoisonError::into_inner).values().copied().collect();
+    let asked = Route::ALL.into_iter().zip(&REQUESTS).filter(|(_, requests)| requests.are_any());
+    let asked: Vec<_> = asked.collect();
     let name = "headcount_http_requests_total";
     head(text, name, "counter", "Requests by route and outcome.")?;
-    for route in &routes {
-        for (outcome, counter) in OUTCOMES.into_iter().zip(&route.outcomes) {
+    for (route, requests) in &asked {
+        for (outcome, counter) in OUTCOMES.into_iter().zip(&requests.outcomes) {
             let count = counter.get();
             if count > 0 {
-                writeln!(text, "{name}{{route=\"{}\",outcome=\"{outcome}\"}} {count}", route.pattern)?;
+                writeln!(text, "{name}{{route=\"{}\",outcome=\"{outcome}\"}} {count}", route.pattern())?;
             }
         }
     }
     let name = "headcount_http_request_duration_seconds";
     head(text, name, "histogram", "How long requests take until their answer begins.")?;
-    for route in &routes {
-        route.latency.write(text, name, &format!("route=\"{}\"", route.pattern))?;
+    for (route, requests) in &asked {
+        requests.latency.write(text, name, &format!("route=\"{}\"", route.pattern()))?;
     }
     Ok(())
 }

@@ -15,7 +15,8 @@ use std::time::Duration;
 
 pub use logs::LogFormat;
 use opentelemetry_sdk::trace::SdkTracerProvider;
-pub use request::{Observe, Operation, ThisRequest, request_id, this_request};
+pub(crate) use request::{Answering, observe};
+pub use request::{Operation, ThisRequest, request_id, this_request};
 use tracing::Dispatch;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};

@@ -1,29 +1,26 @@
 //! What surrounds every request: its id, its span, its place in the metrics, its line in the log, and an answer even if
-//! it panics. One layer for all of it, which boxes nothing and reads no body.
+//! it panics. All of it in one place, which boxes nothing and reads no body.
 
 use std::any::Any;
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use axum::extract::{MatchedPath, Request};
+use axum::extract::Request;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use pin_project_lite::pin_project;
 use tokio::task::futures::TaskLocalFuture;
-use tower::{Layer, Service};
 use tracing::{Level, Span};
 
-use super::metrics::{self, OperationKind, Route};
+use super::metrics::{self, OperationKind};
 use super::request_id::{HEADER, RequestId};
 use super::{REQUESTS, traces};
+use crate::routes::Route;
 
-/// What is said of a route that there is not.
-const UNMATCHED: &str = "unmatched";
 /// How many characters of an operation's name are told.
 const NAME_CHARACTERS_MAX: usize = 64;
 
@@ -82,59 +79,19 @@ impl ThisRequest {
     }
 }
 
-/// Surrounds the routes of a router.
-#[derive(Clone, Copy, Debug)]
-pub struct Observe;
-
-impl<S> Layer<S> for Observe {
-    type Service = Observed<S>;
-
-    fn layer(&self, inner: S) -> Observed<S> {
-        Observed { inner, route: Arc::default() }
-    }
-}
-
-/// A route that is observed.
-#[derive(Clone)]
-pub struct Observed<S> {
-    inner: S,
-    /// The route, once a request has come by it: looked up once for all requests that come the same way.
-    route: Arc<OnceLock<(Option<MatchedPath>, &'static Route)>>,
-}
-
-impl<S> Observed<S> {
-    fn route(&self, matched: Option<&MatchedPath>) -> &'static Route {
-        let pattern = |path: Option<&MatchedPath>| path.map_or(UNMATCHED, |path| path.as_str()).to_owned();
-        let (known, route) = self.route.get_or_init(|| (matched.cloned(), Route::of(&pattern(matched))));
-        if known.as_ref().map(MatchedPath::as_str) == matched.map(MatchedPath::as_str) {
-            return route;
-        }
-        Route::of(&pattern(matched))
-    }
-}
-
-impl<S> Service<Request> for Observed<S>
-where
-    S: Service<Request, Response = Response, Error = Infallible>,
-{
-    type Response = Response;
-    type Error = Infallible;
-    type Future = Answering<S::Future>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, request: Request) -> Self::Future {
-        let begun = Instant::now();
-        let id = RequestId::of(request.headers());
-        let route = self.route(request.extensions().get());
-        let method = name(request.method());
-        let span = traces::request(request.headers(), method, &route.pattern, id.as_str());
-        let current = Current { id, operation: RefCell::default() };
-        let answering = CURRENT.scope(current, self.inner.call(request));
-        Answering { answering, span, line: Some(Line { method, route, begun }) }
-    }
+/// Observes a request by this route, from when `answer` is handed it until it is answered.
+pub(crate) fn observe<F: Future>(
+    route: Route,
+    request: Request,
+    answer: impl FnOnce(Request) -> F,
+) -> Answering<F> {
+    let begun = Instant::now();
+    let id = RequestId::of(request.headers());
+    let method = name(request.method());
+    let span = traces::request(request.headers(), method, route.pattern(), id.as_str());
+    let current = Current { id, operation: RefCell::default() };
+    let answering = CURRENT.scope(current, answer(request));
+    Answering { answering, span, line: Some(Line { method, route, begun }) }
 }
 
 pin_project! {
@@ -191,7 +148,7 @@ where
 /// What the log and the metrics say of a request.
 struct Line {
     method: &'static str,
-    route: &'static Route,
+    route: Route,
     begun: Instant,
 }
 
@@ -199,7 +156,7 @@ impl Line {
     /// The request was answered, or the client went away before.
     fn end(self, status: Option<StatusCode>, current: Option<Current>) {
         let took = self.begun.elapsed();
-        self.route.answered(status, took);
+        metrics::answered(self.route, status, took);
         if tracing::event_enabled!(target: REQUESTS, Level::INFO) {
             self.write(status, took, current);
         }
@@ -214,7 +171,7 @@ impl Line {
         tracing::info!(
             target: REQUESTS,
             method = self.method,
-            route = self.route.pattern,
+            route = self.route.pattern(),
             status = status.map(|status| status.as_u16()),
             aborted = status.is_none().then_some(true),
             duration_ms = (duration_ms * 1_000.0).round() / 1_000.0,
@@ -253,50 +210,47 @@ fn panicked(panic: &(dyn Any + Send), id: Option<&RequestId>) -> Response {
 
 #[cfg(test)]
 mod tests {
-    use axum::Router;
     use axum::body::{Body, to_bytes};
-    use axum::routing::get;
     use futures::FutureExt;
-    use tower::ServiceExt;
+    use futures::future::pending;
 
     use super::*;
 
-    fn request(path: &str) -> Request {
-        Request::get(path).header(HEADER, "mine").body(Body::empty()).unwrap()
+    fn request() -> Request {
+        Request::get("/").header(HEADER, "mine").body(Body::empty()).unwrap()
+    }
+
+    async fn text(answer: Response) -> String {
+        String::from_utf8(to_bytes(answer.into_body(), usize::MAX).await.unwrap().into()).unwrap()
     }
 
     #[tokio::test]
     async fn a_request_that_panics_is_answered() {
-        let router = Router::new().route("/panics", get(async || -> Response { panic!("on purpose") }));
-        let answer = router.layer(Observe).oneshot(request("/panics")).await.unwrap();
+        let answer = observe(Route::FloorPlan, request(), |_| async { panic!("on purpose") }).await.unwrap();
         assert_eq!(
             (answer.status(), &answer.headers()[HEADER]),
             (StatusCode::INTERNAL_SERVER_ERROR, &"mine".parse().unwrap())
         );
-        let body = to_bytes(answer.into_body(), usize::MAX).await.unwrap();
-        assert!(
-            body.starts_with(b"{\"detail\":") && !body.windows(10).any(|part| part == b"on purpose"),
-            "{body:?}"
-        );
-        assert_eq!(Route::of("/panics").count("5xx"), 1);
+        let body = text(answer).await;
+        assert!(body.starts_with("{\"detail\":") && !body.contains("on purpose"), "{body}");
+        assert_eq!(metrics::answers(Route::FloorPlan, "5xx"), 1);
     }
 
     #[tokio::test]
     async fn who_answers_knows_the_id_and_so_does_what_goes_on_after() {
-        let handler = get(async || {
+        let answer = |_| async {
             let later = tokio::spawn(this_request().goes_on(async { request_id() }));
-            format!("{:?} {:?}", request_id(), later.await.unwrap())
-        });
-        let answer = Router::new().route("/", handler).layer(Observe).oneshot(request("/")).await.unwrap();
-        let body = to_bytes(answer.into_body(), usize::MAX).await.unwrap();
-        assert_eq!(body, "Some(\"mine\") Some(\"mine\")");
+            Ok(format!("{:?} {:?}", request_id(), later.await.unwrap()).into_response())
+        };
+        let answer = observe(Route::Dashboard, request(), answer).await.unwrap();
+        assert_eq!(text(answer).await, "Some(\"mine\") Some(\"mine\")");
         assert_eq!(request_id(), None);
     }
 
     #[test]
     fn a_client_that_goes_away_is_counted() {
-        let router = Router::new().route("/waits/{id}", get(std::future::pending::<()>)).layer(Observe);
-        assert!(router.oneshot(request("/waits/7")).now_or_never().is_none());
-        assert_eq!(Route::of("/waits/{id}").count("aborted"), 1);
+        let answering = observe(Route::Space, request(), |_| pending::<Result<Response, Infallible>>());
+        assert!(answering.now_or_never().is_none());
+        assert_eq!(metrics::answers(Route::Space, "aborted"), 1);
     }
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use api::auth::{self, Need, NewToken, Role, Settings, Switch};
 use api::database::Database;
+use api::routes::Route;
+use api::server::Stopped;
 use async_graphql::parser::types::{OperationType, TypeKind, TypeSystemDefinition};
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
@@ -13,6 +15,8 @@ use entity::{Instant, token};
 use futures::SinkExt;
 use sea_orm::EntityTrait;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpSocket;
 
 use crate::harness::{Answer, Empty, NOW, Service, Socket, at, on_both};
 
@@ -234,7 +238,8 @@ fn root_fields() -> Vec<(OperationType, String)> {
     fields
 }
 
-/// Every route, with a path that it answers and what it needs: those that the document describes, and the others.
+/// Every route, with a path that it answers and what it needs: those that the document describes, and the others. A
+/// route that a router has and [`Route`] has not would be one of the others; nothing gets to it.
 async fn routes(service: &Service) -> Vec<(String, String, Need)> {
     let document = service.get("/openapi.json").await.json();
     let described = document["paths"].as_object().unwrap().iter().flat_map(|(path, item)| {
@@ -250,7 +255,8 @@ async fn routes(service: &Service) -> Vec<(String, String, Need)> {
             "/metrics" => Need::ReadAll,
             _ => Need::Nothing,
         };
-        assert_eq!(auth::route(&path), Some(need), "{path} is not classified, or otherwise");
+        let route = Route::of(&path);
+        assert_eq!((route.pattern(), auth::route(route)), (path.as_str(), need));
         routes.push((method, path.replace("{id}", "1"), need));
     }
     routes
@@ -751,4 +757,41 @@ async fn who_asks_too_much_waits() {
     }
     drop(socket);
     service.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_nobody_shows_a_token_each_address_has_a_rate_of_its_own() {
+    let rate = auth::Rate { per_second: 1.try_into().unwrap(), burst: 5.try_into().unwrap() };
+    let service = with(Settings { address_rate: Some(rate), ..Settings::default() }).await;
+    service.space("Hall").await;
+    let (server, stop, serving, empty) = service.serve().await;
+    // A whole answer to a request from one of this machine's own addresses.
+    let asks = async |from: &str, path: &str| {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(format!("{from}:0").parse().unwrap()).unwrap();
+        let mut stream = socket.connect(server).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    };
+    for _ in 0..5 {
+        let answer = asks("127.0.0.1", "/space/1/count").await;
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    }
+    let mut refused = asks("127.0.0.1", "/space/1/count").await;
+    while refused.starts_with("HTTP/1.1 200 ") {
+        refused = asks("127.0.0.1", "/space/1/count").await;
+    }
+    assert!(refused.starts_with("HTTP/1.1 429 ") && refused.contains("retry-after: 1\r\n"), "{refused}");
+    assert!(refused.ends_with("{\"detail\":\"Too many requests: try again in 1 s.\"}"), "{refused}");
+    // Whoever looks after the server is not held up, nor is anybody else.
+    for (from, path) in [("127.0.0.1", "/healthz"), ("127.0.0.2", "/space/1/count")] {
+        let answer = asks(from, path).await;
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    }
+    stop.send(()).unwrap();
+    assert_eq!(serving.await.unwrap(), Stopped::Finished);
+    empty.remove().await;
 }

@@ -16,8 +16,8 @@ use api::floor_plan::changes::dpu::{self, NewDpu};
 use api::floor_plan::changes::space::{self, NewSpace};
 use api::ids::PublicIds;
 use api::limits::Limits;
-use api::server::{self, Connections};
-use axum::Router;
+use api::server::{self, Connections, Site};
+
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use entity::assignment::Placement;
@@ -70,7 +70,7 @@ pub(crate) struct Service {
     pub(crate) app: Arc<App>,
     pub(crate) url: String,
     limits: Limits,
-    router: Router,
+    site: Site,
     recording: JoinHandle<()>,
     now_ms: Arc<AtomicI64>,
     statements: Arc<AtomicUsize>,
@@ -194,15 +194,15 @@ impl Service {
         let clock = Clock::from_fn(move || Instant::from_ms(shown.load(Ordering::SeqCst)));
         let (app, recording) = App::start_with(database, clock, options);
         app.coherence.begins().await;
-        let router = server::router(&app, &limits);
-        Self { app, url, limits, router, recording, now_ms, statements, storage }
+        let site = server::site(&app, &limits);
+        Self { app, url, limits, site, recording, now_ms, statements, storage }
     }
 
     /// Checks that the tallies equal the events and digests, stops the service and removes the database.
     pub(crate) async fn finish(self) {
         self.assert_tallies_equal_events().await;
-        let Self { app, router, recording, storage, url, .. } = self;
-        drop((app, router));
+        let Self { app, site, recording, storage, url, .. } = self;
+        drop((app, site));
         recording.await.unwrap();
         Empty { url, storage }.remove().await;
     }
@@ -223,7 +223,7 @@ impl Service {
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
-        let response = self.router.clone().oneshot(request).await.unwrap();
+        let response = self.site.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
         Answer { status: parts.status, headers: parts.headers, body: String::from_utf8(body.into()).unwrap() }
@@ -241,22 +241,22 @@ impl Service {
     pub(crate) async fn listen(&self) -> (SocketAddr, JoinHandle<()>) {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (router, connections) = (self.router.clone(), Connections::new(&self.limits));
-        let serving = async move { connections.accept(listener, router, std::future::pending()).await };
+        let (site, connections) = (self.site.clone(), Connections::new(&self.limits));
+        let serving = async move { connections.accept(listener, site, std::future::pending()).await };
         (address, tokio::spawn(serving))
     }
 
     /// Serves on a port of its own until the sender says to stop, as the binary does. Says then how it stopped.
     pub(crate) async fn serve(self) -> (SocketAddr, oneshot::Sender<()>, JoinHandle<server::Stopped>, Empty) {
-        let Self { app, url, limits, router, recording, storage, .. } = self;
-        drop(router);
+        let Self { app, url, limits, site, recording, storage, .. } = self;
+        drop(site);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopping) = oneshot::channel();
         let serving = async move {
             let stopping = async { stopping.await.unwrap() };
-            let router = server::router(&app, &limits);
-            server::serve(listener, app, router, recording, &limits, stopping).await
+            let site = server::site(&app, &limits);
+            server::serve(listener, app, site, recording, &limits, stopping).await
         };
         (address, stop, tokio::spawn(serving), Empty { url, storage })
     }

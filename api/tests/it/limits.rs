@@ -200,7 +200,8 @@ fn hostile() -> Vec<(String, Value, &'static str)> {
         (format!("{{ space(id: 1) {{ {} }} }}", "x".repeat(60_000)), Value::Null, "a name of 60000 letters"),
         ("{ spaces(first: 2147483647) { nodes { id } } }".to_owned(), Value::Null, "first: 2147483647"),
         (PAGE.to_owned(), json!({ "first": 2_147_483_647 }), "first: 2147483647"),
-        (INGEST.to_owned(), json!({ "events": events(5_001) }), "there are 5001 of them"),
+        (INGEST.to_owned(), json!({ "events": events(5_001) }), "a list of 5001 entries"),
+        (format!("{{ {}", "x ".repeat(4_000)), Value::Null, "brackets do not match"),
     ]
 }
 
@@ -210,7 +211,8 @@ async fn hostile_documents_are_refused_before_anything_runs() {
     for (query, variables, message) in hostile() {
         let error = refusal(&service, request(&query, &variables)).await;
         assert!(error["message"].as_str().unwrap().contains(message), "{error}, not {message}");
-        let code = if message == "contains itself" { "BAD_USER_INPUT" } else { "TOO_COMPLEX" };
+        let is_mistake = ["contains itself", "brackets do not match"].contains(&message);
+        let code = if is_mistake { "BAD_USER_INPUT" } else { "TOO_COMPLEX" };
         assert_eq!(error["extensions"]["code"], code, "{error}");
     }
     // By GET, where the query string is not too long.
@@ -234,7 +236,8 @@ async fn hostile_documents_are_refused_before_anything_runs() {
 
 #[tokio::test]
 async fn bodies_that_are_too_large_and_batches_are_refused() {
-    let limits = Limits { body_bytes: 100_000, json_values: 40_000, ..Limits::default() };
+    let limits =
+        Limits { body_bytes: 100_000, json_values: 40_000, ingest_events: 40_000, ..Limits::default() };
     let service = Service::within(limits).await;
     let padded = |bytes: usize| format!("{{\"query\":\"{{__typename}}\"{}}}", " ".repeat(bytes - 24));
     assert_eq!(post(&service, padded(100_000)).await.status, StatusCode::OK);
@@ -261,6 +264,11 @@ async fn bodies_that_are_too_large_and_batches_are_refused() {
     assert_ne!(error["extensions"]["code"], "TOO_COMPLEX", "{error}");
     let error = refusal(&service, values(40_001)).await;
     assert_eq!(error["message"], "the request has 40001 values; at most 40000 are accepted");
+    let few = Limits { ingest_events: 100, ..limits };
+    let few = Service::within(few).await;
+    let error = refusal(&few, values(35_000)).await;
+    assert_eq!(error["message"], "the request has a list of 34996 entries; at most 100 are accepted");
+    few.finish().await;
     let batch = format!("[{}]", vec![r#"{"query":"{__typename}"}"#; 1_000].join(","));
     for batch in [&batch, r#" ["{ __typename }", null, null, null]"#] {
         let error = refusal(&service, batch.to_owned()).await;

@@ -3,15 +3,15 @@
 use std::collections::BTreeSet;
 
 use api::database::Database;
-use api::retention::{Pruned, prune};
+use api::retention::{Pruned, Schedule, prune};
 use api::verify::verify;
 use entity::assignment::Placement;
 use entity::{Instant, digest};
 use proptest::test_runner::TestRunner;
-use sea_orm::EntityTrait;
+use sea_orm::{ConnectionTrait, EntityTrait, Statement};
 use serde_json::{Value, json};
 
-use crate::harness::{Service, at, on_both};
+use crate::harness::{Service, at, on_both, until};
 use crate::worlds;
 
 const HOUR_MS: i64 = 3_600_000;
@@ -175,4 +175,34 @@ on_both! {
         assert_eq!(digest::Entity::find().all(service.app.database.reader()).await.unwrap().len(), 400);
         assert_right(service).await;
     }
+}
+
+/// The partitions of the events, by name.
+async fn partitions(service: &Service) -> Vec<String> {
+    let database = &service.app.database;
+    let sql =
+        "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'event'::regclass ORDER BY 1";
+    let rows =
+        database.reader().query_all_raw(Statement::from_string(database.backend(), sql)).await.unwrap();
+    rows.iter().map(|row| row.try_get_by_index(0).unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_has_places_for_the_events_of_this_month_and_the_next() {
+    let Some(service) = Service::on_postgres().await else { return };
+    service.set_now("2026-12-31T23:59:59Z");
+    hall(&service).await;
+    let before = partitions(&service).await;
+    assert!(!before.iter().any(|name| name == "event_2026_12" || name == "event_2027_01"), "{before:?}");
+    let house = Schedule::start(&service.app, None);
+    let expected: Vec<String> =
+        before.into_iter().chain(["event_2026_12".to_owned(), "event_2027_01".to_owned()]).collect();
+    until("the partitions are made", async || partitions(&service).await == expected).await;
+    drop(house);
+    // The first event of a month then finds its place.
+    service.ingest(json!([event("2026-12-31T23:59:59Z")])).await;
+    service.set_now("2027-01-01T00:00:01Z");
+    service.ingest(json!([event("2027-01-01T00:00:00Z")])).await;
+    assert_eq!(partitions(&service).await, expected);
+    service.finish().await;
 }

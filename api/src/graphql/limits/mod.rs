@@ -43,6 +43,8 @@ pub(super) enum Refusal {
     },
     /// A fragment contains itself, so that it has no end.
     Cycle(Name),
+    /// Brackets that are not closed, or not opened, or closed by one of another kind.
+    Unbalanced,
 }
 
 /// What is limited.
@@ -70,6 +72,8 @@ pub(super) enum Measure {
     Events,
     /// Values of a request's JSON.
     Values,
+    /// Entries of a list in it.
+    List,
     /// Operations over one WebSocket.
     Operations,
 }
@@ -96,6 +100,7 @@ impl fmt::Display for Refusal {
                     }
                     Measure::Events => format!("events: there are {found} of them"),
                     Measure::Values => format!("the request has {found} values"),
+                    Measure::List => format!("the request has a list of {found} entries"),
                     Measure::Operations => format!("{found} operations would run over this connection"),
                 };
                 write!(formatter, "{said}; at most {accepted} are accepted")
@@ -107,6 +112,9 @@ impl fmt::Display for Refusal {
             Self::Cycle(fragment) => {
                 write!(formatter, "the fragment {:.40?} contains itself; fragments end", fragment.as_str())
             }
+            Self::Unbalanced => {
+                write!(formatter, "the document's brackets do not match: each of {{ [ ( is closed by its own")
+            }
         }
     }
 }
@@ -114,8 +122,8 @@ impl fmt::Display for Refusal {
 impl From<Refusal> for ServerError {
     fn from(refusal: Refusal) -> Self {
         let mut error = Self::new(refusal.to_string(), None);
-        // A cycle is a mistake in the document, whatever its size.
-        if !matches!(refusal, Refusal::Cycle(_)) {
+        // These are mistakes in the document, whatever its size.
+        if !matches!(refusal, Refusal::Cycle(_) | Refusal::Unbalanced) {
             error.extensions.get_or_insert_with(ErrorExtensionValues::default).set("code", TOO_COMPLEX);
         }
         error

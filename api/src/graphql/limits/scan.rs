@@ -19,25 +19,31 @@ struct Lexemes {
     brackets: u64,
     aliases: u64,
     directives: u64,
+    /// Whether its brackets match.
+    balanced: bool,
 }
 
-/// Refuses a text that is too long, or has too many tokens, open brackets, aliases or directives. It need not be
-/// well-formed: the parser says so later.
+/// Refuses a text that is too long, or has too many tokens, open brackets, aliases or directives. Whether it is
+/// well-formed the parser says later, but for brackets: it would read all of what they hold more than once, to find that
+/// they are not closed.
 pub(in crate::graphql) fn scan(text: &str, limits: &Limits) -> Result<(), Refusal> {
     Measure::Bytes.check(text.len() as u64, limits.graphql_bytes)?;
-    let Lexemes { tokens, longest, brackets, aliases, directives } = Lexemes::of(text.as_bytes());
+    let Lexemes { tokens, longest, brackets, aliases, directives, balanced } = Lexemes::of(text.as_bytes());
     Measure::Name.check(longest, NAME_BYTES_MAX)?;
     Measure::Brackets.check(brackets, BRACKETS_MAX)?;
     Measure::Directives.check(directives, limits.graphql_directives)?;
     Measure::Aliases.check(aliases, limits.graphql_aliases)?;
-    Measure::Tokens.check(tokens, limits.graphql_tokens)
+    Measure::Tokens.check(tokens, limits.graphql_tokens)?;
+    if balanced { Ok(()) } else { Err(Refusal::Unbalanced) }
 }
 
 impl Lexemes {
     /// Counts them. Where the text is not well-formed it rather counts too many.
     fn of(text: &[u8]) -> Self {
-        let mut lexemes = Self::default();
-        let (mut at, mut open, mut parentheses) = (0, 0_u64, 0_u64);
+        let mut lexemes = Self { balanced: true, ..Self::default() };
+        let (mut at, mut parentheses) = (0, 0_u64);
+        // The brackets that are open, by what closes each.
+        let mut open = Vec::new();
         while let Some(&byte) = text.get(at) {
             at += match byte {
                 b' ' | b',' | b'\t' | b'\n' | b'\r' | 0xEF | 0xBB | 0xBF => {
@@ -60,12 +66,12 @@ impl Lexemes {
             lexemes.tokens += 1;
             match byte {
                 b'{' | b'[' | b'(' => {
-                    open += 1;
+                    open.push(closer(byte));
                     parentheses += u64::from(byte == b'(');
-                    lexemes.brackets = lexemes.brackets.max(open);
+                    lexemes.brackets = lexemes.brackets.max(open.len() as u64);
                 }
                 b'}' | b']' | b')' => {
-                    open = open.saturating_sub(1);
+                    lexemes.balanced &= open.pop() == Some(byte);
                     parentheses = parentheses.saturating_sub(u64::from(byte == b')'));
                 }
                 b'@' => lexemes.directives += 1,
@@ -74,7 +80,17 @@ impl Lexemes {
                 _ => {}
             }
         }
+        lexemes.balanced &= open.is_empty();
         lexemes
+    }
+}
+
+/// What closes this bracket.
+fn closer(bracket: u8) -> u8 {
+    match bracket {
+        b'{' => b'}',
+        b'[' => b']',
+        _ => b')',
     }
 }
 
@@ -139,6 +155,17 @@ mod tests {
         assert_eq!(counted("{ a(b: \"@@ {{ \\\" x: y\") # @ : {{{\n }"), (8, 2, 0, 0));
         assert_eq!(counted("{ a(b: \"\"\"@ \" \\\"\"\" {\n\"\"\") }"), (8, 2, 0, 0));
         assert_eq!(counted("{ a(b: \"\") }"), (8, 2, 0, 0));
+    }
+
+    #[test]
+    fn brackets_that_do_not_match_are_refused() {
+        let scan = |text| scan(text, &Limits::default());
+        for text in ["{ a", "{ a }}", "{ a(b: [1) ] }", "{ a(b: {c: 1)} }", "}", "{ a \"", "{ a } # }\n ("] {
+            assert_eq!(scan(text), Err(Refusal::Unbalanced), "{text}");
+        }
+        for text in ["", "{ a(b: [{c: \"}\"}]) # {\n }", "{ a(b: \"\"\"\" ( \\\"\"\" [\"\"\") }"] {
+            assert_eq!(scan(text), Ok(()), "{text}");
+        }
     }
 
     #[test]
