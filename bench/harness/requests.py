@@ -7,7 +7,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from .instants import text_of
+from .instants import DAY_MS, text_of
 
 SCRIPT = Path(__file__).with_name("requests.lua")
 # As many different requests as a reading round goes through before it begins again, for each thread.
@@ -50,6 +50,12 @@ class Reads:
 
     def rest_past(self, seed):
         return (get(f"/space/{space}/count?ts={text_of(ts)}") for space, ts in self.pairs(seed))
+
+    def rest_each_day(self):
+        """A count of each space on each day, after which all pages are warm that there is room for."""
+        days = range(self.data.start_ms, self.data.end_ms, DAY_MS)
+        return (get(f"/space/{space}/count?ts={text_of(day + DAY_MS // 2)}")
+                for day in days for space in range(1, self.data.spaces + 1))
 
     def graphql_space(self, seed, **types):
         return (post("/graphql", space_body(space, ts, **types)) for space, ts in self.pairs(seed))

@@ -139,7 +139,7 @@ def small_cache(run):
 
 @row
 def growth(run):
-    """The median latency of a count at a random instant, one request at a time: much data against little."""
+    """The median latency of a count at a random instant, pages warm, one request at a time: much data against little."""
     sizes = sorted(run.data(), key=lambda data: data.events)
     if len(sizes) < 2:
         run.say("growth needs two sizes: it is left out")
@@ -150,7 +150,9 @@ def growth(run):
             sides = {"few": (little, few), "many": (much, many)}
             for server, data in sides.values():
                 servers.check(server.address, data, graphql=False)
-                run.drive(server, Reads(data).rest_past(0), connections=1)
+                # As often as it takes to ask for all of them.
+                while not run.drive(server, Reads(data).rest_each_day(), connections=1).laps:
+                    pass
 
             def side(server, data):
                 return lambda number: run.drive(server, Reads(data).rest_past(number), connections=1).p50_ms * 1000

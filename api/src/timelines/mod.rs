@@ -8,6 +8,7 @@ mod days;
 mod events;
 mod load;
 mod memory;
+mod packed;
 mod page;
 #[cfg(test)]
 mod properties;
