@@ -46,7 +46,7 @@ pub struct ServeConfig {
     /// The address and port to listen on
     #[arg(long, env = "LISTEN", value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8000")]
     pub listen: SocketAddr,
-    /// How many bytes of timelines to keep in memory: a DPU's day takes 4 bytes a crossing and some 400 more
+    /// How many bytes of timelines to keep in memory: a DPU's day takes 2 to 3 bytes a crossing and some 400 more
     #[arg(long, env = "CACHE_BYTES", value_name = "BYTES", default_value_t = CACHE_BYTES)]
     pub cache_bytes: u64,
     /// Prune events that are older, each hour: an age in whole days or weeks, such as 400d or 8w
