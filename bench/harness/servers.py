@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import tempfile
+import time
 import urllib.request
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -130,6 +131,11 @@ class Peer:
             raise SystemExit(f"somebody else listens on {self.ADDRESS}, where the peers do")
         with running([self.script, "serve", preset, self.name], log, self.ADDRESS) as pid:
             yield Server(self.ADDRESS, pid)
+        # Its workers may outlive it for a moment.
+        for _ in range(100):
+            if not answers(self.ADDRESS):
+                break
+            time.sleep(0.1)
 
     def writes(self, first_ms):
         """This peer's way to store one event, and what a right answer holds."""

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use ahash::AHashSet;
+use ahash::{AHashMap, AHashSet};
 use entity::tally::Resolution;
 use entity::{Instant, event};
 use sea_orm::{ActiveEnum, ConnectionTrait, DatabaseBackend, DbErr, QueryResult, Statement, Value};
@@ -147,14 +147,14 @@ async fn insert_on_postgres(
         ), lacking AS (
             SELECT COUNT(*) < CARDINALITY($2) AS any_lack FROM inserted
         ), hours AS (
-            SELECT dpu_id, ts - ts % {hour_ms} AS bucket,
+            SELECT dpu_id, ts - ts % {HOUR_MS} AS bucket,
                 COUNT(*) FILTER (WHERE direction > 0) AS toward, COUNT(*) FILTER (WHERE direction < 0) AS away
             FROM inserted GROUP BY 1, 2
         ), tallied AS (
             INSERT INTO tally (dpu_id, resolution, bucket, toward, away)
             SELECT dpu_id, {hour}::smallint, bucket, toward, away FROM hours
             UNION ALL
-            SELECT dpu_id, {day}::smallint, bucket - bucket % ({day} * {hour_ms}), SUM(toward), SUM(away)
+            SELECT dpu_id, {day}::smallint, bucket - bucket % ({day} * {HOUR_MS}), SUM(toward), SUM(away)
             FROM hours GROUP BY 1, 3
             ORDER BY 1, 2, 3
             {ADD_TO_TALLY} RETURNING dpu_id, resolution, bucket, toward, away
@@ -167,7 +167,6 @@ async fn insert_on_postgres(
         SELECT NULL::bigint, NULL::bigint, NULL::smallint, NULL::int, NULL::bigint, NULL::bigint FROM floor_plan
         WHERE horizon IS DISTINCT FROM $6",
         hour = Resolution::Hour.hours(),
-        hour_ms = i64::from(Resolution::Hour.hours()) * 3_600_000,
         day = Resolution::Day.hours(),
     );
     let values: [Value; 6] = [
@@ -197,15 +196,15 @@ async fn insert_on_postgres(
     Ok(done)
 }
 
-/// Looks which events are there, and inserts the others: nobody else writes to SQLite meanwhile. To have each
-/// inserted row returned instead would take as long again as to insert it.
+/// Looks what is there, and inserts the rest: nobody else writes to SQLite meanwhile. To have each row returned that is
+/// inserted, or each total, would take as long again as to write them.
 async fn insert_on_sqlite(
     transaction: &impl ConnectionTrait,
     identities: &[Identity],
     now: Instant,
     horizon: Option<Instant>,
 ) -> Result<Inserted, Unrecorded> {
-    let duplicates = stored(transaction, identities, horizon).await?;
+    let Stored { events: duplicates, days } = stored(transaction, identities, horizon).await?;
     let inserted: Vec<Identity> =
         identities.iter().filter(|identity| !duplicates.contains(*identity)).copied().collect();
     let row = |event: &Identity| {
@@ -215,39 +214,61 @@ async fn insert_on_sqlite(
     for some in pieces(&events, again) {
         transaction.execute_raw(with_rows(EVENT, &some, "ON CONFLICT DO NOTHING")).await?;
     }
-    for some in pieces(&tallies(&inserted, Resolution::Hour), nothing) {
+    let added = tallies(&inserted, Resolution::Day);
+    let totals = added.iter().map(|[dpu_id, _, day, toward, away]| {
+        let before = days.get(&(*dpu_id, *day)).copied().unwrap_or_default();
+        (*dpu_id, Instant::from_ms(*day), before + Crossings { toward: *toward, away: *away })
+    });
+    let totals = totals.collect();
+    for some in pieces(&[tallies(&inserted, Resolution::Hour), added].concat(), nothing) {
         transaction.execute_raw(with_rows(TALLY, &some, ADD_TO_TALLY)).await?;
-    }
-    let mut totals = Vec::new();
-    let told = format!("{ADD_TO_TALLY} RETURNING dpu_id, bucket, toward, away");
-    for some in pieces(&tallies(&inserted, Resolution::Day), nothing) {
-        for row in transaction.query_all_raw(with_rows(TALLY, &some, &told)).await? {
-            let total = Crossings { toward: row.try_get_by_index(2)?, away: row.try_get_by_index(3)? };
-            totals.push((row.try_get_by_index(0)?, row.try_get_by_index(1)?, total));
-        }
     }
     Ok(Inserted { duplicates, totals })
 }
 
-/// Those that are there, if the horizon is still the same.
+/// What there is already of what was sent.
+#[derive(Default)]
+struct Stored {
+    events: AHashSet<Identity>,
+    /// What their days have seen, by the DPU and when the day began.
+    days: AHashMap<(i64, i64), Crossings>,
+}
+
+/// What is there, if the horizon is still the same. All days come in one row: a row is handed from one thread to another.
 async fn stored(
     transaction: &impl ConnectionTrait,
     identities: &[Identity],
     horizon: Option<Instant>,
-) -> Result<AHashSet<Identity>, Unrecorded> {
-    let mut stored = AHashSet::new();
+) -> Result<Stored, Unrecorded> {
     let key = |i: &Identity| [i.dpu_id, i.ts.ms(), i.direction.sign().into(), i.seq.into()];
     let keys: Vec<_> = identities.iter().map(key).collect();
     let sent = "WITH sent (dpu_id, ts, direction, seq) AS (";
-    let found = ") SELECT dpu_id, ts, direction, seq FROM sent CROSS JOIN event USING (dpu_id, ts, direction, seq) \
-                 UNION ALL SELECT NULL, horizon, NULL, NULL FROM floor_plan";
+    let found = format!(
+        "), days AS (
+            SELECT json_group_array(json_array(dpu_id, bucket, toward, away))
+            FROM (SELECT DISTINCT dpu_id, ts - ts % ({day} * {HOUR_MS}) AS bucket FROM sent)
+            CROSS JOIN tally USING (dpu_id, bucket) WHERE resolution = {day}
+        )
+        SELECT dpu_id, ts, direction, seq FROM sent CROSS JOIN event USING (dpu_id, ts, direction, seq)
+        UNION ALL SELECT NULL, horizon, (SELECT * FROM days), NULL FROM floor_plan",
+        day = Resolution::Day.hours(),
+    );
+    let mut stored = Stored::default();
     for some in pieces(&keys, again) {
-        for row in transaction.query_all_raw(with_rows(sent, &some, found)).await? {
+        for row in transaction.query_all_raw(with_rows(sent, &some, &found)).await? {
             if row.try_get_by_index::<Option<i64>>(0)?.is_some() {
-                stored.insert(identity(&row)?);
-            } else if row.try_get_by_index::<Option<Instant>>(1)? != horizon {
+                stored.events.insert(identity(&row)?);
+                continue;
+            }
+            if row.try_get_by_index::<Option<Instant>>(1)? != horizon {
                 return Err(Unrecorded::OldPlan);
             }
+            let days: Vec<(i64, i64, i64, i64)> = serde_json::from_str(&row.try_get_by_index::<String>(2)?)
+                .map_err(|error| DbErr::Type(error.to_string()))?;
+            stored.days.extend(
+                days.into_iter()
+                    .map(|(dpu_id, day, toward, away)| ((dpu_id, day), Crossings { toward, away })),
+            );
         }
     }
     Ok(stored)
@@ -301,6 +322,7 @@ fn tallies(inserted: &[Identity], resolution: Resolution) -> Vec<[i64; 5]> {
     inserted.chunk_by(|one, next| bucket(one) == bucket(next)).map(tally).collect()
 }
 
+const HOUR_MS: i64 = 3_600_000;
 /// How many rows a piece has at most: SQLite takes 32,766 values a statement.
 const PIECE_ROWS_MAX: usize = 1024;
 const EVENT: &str = "INSERT INTO event (dpu_id, ts, direction, seq, created)";

@@ -1,28 +1,22 @@
-//! The database: SQLite in a file, or PostgreSQL, as the URL says.
+//! Opens databases, and decides which of its connections may be used again.
 
-use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use migration::{Migrator, MigratorTrait};
-use sea_orm::{
-    AccessMode, ConnectionTrait, DatabaseBackend, DatabaseConnection, DatabaseTransaction, DbErr,
-    IsolationLevel, RuntimeErr, SqliteTransactionMode, SqlxPostgresConnector, SqlxSqliteConnector, Statement,
-    TransactionOptions, TransactionTrait,
-};
+use sea_orm::{SqlxPostgresConnector, SqlxSqliteConnector};
 use sqlx::pool::PoolConnectionMetadata;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{ConnectOptions, Connection, PgPool};
+use sqlx::{ConnectOptions, Connection};
 
-use crate::readiness::Readiness;
-use crate::standby::{self, Standby};
-use crate::telemetry::metrics;
+use super::Database;
+use super::failure::is_busy;
+use crate::standby::Standby;
 
 /// How long a SQLite writer waits for another process to finish writing.
 const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_mins(1);
@@ -40,9 +34,6 @@ const POSTGRES_FRESH: Duration = Duration::from_secs(1);
 /// two hours that TCP waits unless told otherwise.
 const POSTGRES_SESSION: &str = "SET idle_in_transaction_session_timeout = '5min'; \
     SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3";
-/// The advisory lock that one migrating process holds on PostgreSQL, an arbitrary number of our own.
-const MIGRATION_LOCK: i64 = 0x6865_6164_0001;
-
 /// How long to wait for the database, so that no request hangs while it is away.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct PoolConfig {
@@ -58,30 +49,6 @@ impl Default for PoolConfig {
     fn default() -> Self {
         Self { database_wait_ms: 5_000, database_answer_ms: 20_000 }
     }
-}
-
-/// The connections of this process: on SQLite one that writes and some that read, on PostgreSQL one pool.
-#[derive(Clone, Debug)]
-pub struct Database {
-    reader: DatabaseConnection,
-    writer: DatabaseConnection,
-    /// A server that has what this one has, a little later.
-    standby: Option<Arc<Standby>>,
-    /// How many connections have written to the SQLite file, one after the other.
-    writers: Arc<AtomicU64>,
-    wait: Duration,
-    answer: Duration,
-}
-
-/// How many connections there are.
-#[derive(Clone, Copy, Debug)]
-pub struct PoolUse {
-    /// What they are for.
-    pub name: &'static str,
-    /// How many have nothing to do.
-    pub idle: u32,
-    /// How many are in use.
-    pub used: u32,
 }
 
 /// Why there is no database to work with.
@@ -203,184 +170,6 @@ impl Database {
         self.standby = Some(Arc::new(Standby::follow(primary, url, config).await?));
         Ok(self)
     }
-
-    /// The standby, if there is one.
-    pub(crate) fn standby(&self) -> Option<&Arc<Standby>> {
-        self.standby.as_ref()
-    }
-
-    /// What `work` reads about these DPUs: from the standby, if it has all that is known of them, or else, or where that
-    /// fails, from the database itself, within the time that it has to answer.
-    pub(crate) async fn read<'a, T>(
-        &'a self,
-        dpus: impl IntoIterator<Item = i64>,
-        work: impl Fn(&'a DatabaseConnection) -> BoxFuture<'a, Result<T, DbErr>>,
-    ) -> Result<T, DbErr> {
-        if let Some(standby) = &self.standby
-            && let Some(connection) = standby.if_it_has(dpus)
-        {
-            match tokio::time::timeout(standby::ANSWER_MAX, work(connection)).await {
-                Ok(Ok(read)) => {
-                    metrics::read_from("standby");
-                    return Ok(read);
-                }
-                Ok(Err(error)) => tracing::warn!(%error, "the standby could not be read from"),
-                Err(_) => tracing::warn!("the standby does not answer"),
-            }
-            standby.failed();
-        }
-        metrics::read_from("primary");
-        self.in_time(work(&self.reader)).await
-    }
-
-    /// Calls `callback` after each statement.
-    pub fn on_statement(
-        &mut self,
-        callback: impl Fn(&sea_orm::metric::Info<'_>) + Clone + Send + Sync + 'static,
-    ) {
-        self.reader.set_metric_callback(callback.clone());
-        self.writer.set_metric_callback(callback);
-    }
-
-    /// Which of the two it is.
-    pub fn backend(&self) -> DatabaseBackend {
-        self.reader.get_database_backend()
-    }
-
-    /// The connections to PostgreSQL, if that is what it is.
-    pub(crate) fn postgres(&self) -> Option<&PgPool> {
-        (self.backend() == DatabaseBackend::Postgres).then(|| self.writer.get_postgres_connection_pool())
-    }
-
-    /// Changes when another process writes to the SQLite file, and does not when this one does. It also changes when
-    /// this process had to open another connection to write by: what was written meanwhile nobody can say.
-    pub(crate) async fn sqlite_data_version(&self) -> Result<(u64, i64), sqlx::Error> {
-        let mut writer = self.writer.get_sqlite_connection_pool().acquire().await?;
-        let version = sqlx::query_scalar("PRAGMA data_version").fetch_one(&mut *writer).await?;
-        Ok((self.writers.load(Ordering::Relaxed), version))
-    }
-
-    /// What comes of work that waits for its turn at the database, or an error that says that it waited too long.
-    pub(crate) async fn in_turn<T>(&self, work: impl Future<Output = T>) -> Result<T, DbErr> {
-        tokio::time::timeout(self.wait, work).await.map_err(|_| too_late(self.wait))
-    }
-
-    /// What comes of work with the database, or an error that says that it did not answer in time.
-    pub(crate) async fn in_time<T, E: From<DbErr>>(
-        &self,
-        work: impl Future<Output = Result<T, E>>,
-    ) -> Result<T, E> {
-        self.answered(work).await.unwrap_or_else(|error| Err(error.into()))
-    }
-
-    /// The same where what was begun has to be gone on with all the same.
-    pub(crate) async fn answered<T>(&self, work: impl Future<Output = T>) -> Result<T, DbErr> {
-        tokio::time::timeout(self.answer, work).await.map_err(|_| too_late(self.answer))
-    }
-
-    /// How many connections there are.
-    pub fn pools(&self) -> Vec<PoolUse> {
-        let of = |name, size: u32, idle: usize| {
-            let idle = u32::try_from(idle).unwrap_or(u32::MAX).min(size);
-            PoolUse { name, idle, used: size - idle }
-        };
-        if let Some(pool) = self.postgres() {
-            return vec![of("all", pool.size(), pool.num_idle())];
-        }
-        let pools = [("readers", &self.reader), ("writer", &self.writer)];
-        let pools = pools.map(|(name, pool)| (name, pool.get_sqlite_connection_pool()));
-        pools.into_iter().map(|(name, pool)| of(name, pool.size(), pool.num_idle())).collect()
-    }
-
-    /// Adds the checks whether the database answers and has the schema that it must have.
-    pub(crate) fn add_checks(&self, readiness: &Readiness) {
-        let database = self.clone();
-        readiness.add("database", move || {
-            let reader = database.reader.clone();
-            async move {
-                let asked = reader.execute_unprepared("SELECT 1").await;
-                asked.map(drop).map_err(|_| "the database does not answer".to_owned())
-            }
-        });
-        let database = self.clone();
-        readiness.add("migrations", move || {
-            let database = database.clone();
-            async move {
-                let pending = database.pending_migrations().await;
-                let pending = pending.map_err(|_| "the database does not say".to_owned())?;
-                if pending.is_empty() {
-                    return Ok(());
-                }
-                Err(format!("not applied: {}; run `headcount migrate`", pending.join(", ")))
-            }
-        });
-    }
-
-    /// The migrations that the database lacks. It may have later ones, of a newer version of this program.
-    async fn pending_migrations(&self) -> Result<Vec<String>, DbErr> {
-        let sql = Statement::from_string(self.backend(), "SELECT version FROM seaql_migrations");
-        let rows = self.reader.query_all_raw(sql).await?;
-        let applied = rows.iter().map(|row| row.try_get_by_index(0)).collect::<Result<Vec<String>, _>>()?;
-        let mut wanted: Vec<_> =
-            Migrator::migrations().iter().map(|migration| migration.name().to_owned()).collect();
-        wanted.retain(|name| !applied.contains(name));
-        Ok(wanted)
-    }
-
-    /// For single statements that read.
-    pub fn reader(&self) -> &DatabaseConnection {
-        &self.reader
-    }
-
-    /// For single statements that write, each done whole or not at all.
-    pub fn writer(&self) -> &DatabaseConnection {
-        &self.writer
-    }
-
-    /// A transaction that writes. On SQLite it takes the write lock at once: one that began by reading
-    /// could not wait for another writer.
-    pub async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
-        let immediate = match self.backend() {
-            DatabaseBackend::Sqlite => Some(SqliteTransactionMode::Immediate),
-            _ => None,
-        };
-        let options = TransactionOptions { sqlite_transaction_mode: immediate, ..Default::default() };
-        self.writer.begin_with_options(options).await
-    }
-
-    /// A transaction that reads, and whose statements all see the database as it was at the first of them.
-    pub async fn begin_reading(&self) -> Result<DatabaseTransaction, DbErr> {
-        let options = match self.backend() {
-            DatabaseBackend::Postgres => TransactionOptions {
-                isolation_level: Some(IsolationLevel::RepeatableRead),
-                access_mode: Some(AccessMode::ReadOnly),
-                ..Default::default()
-            },
-            _ => TransactionOptions::default(),
-        };
-        self.reader.begin_with_options(options).await
-    }
-
-    /// Brings the schema up to date. Processes that start together take turns.
-    pub async fn migrate(&self) -> Result<(), DbErr> {
-        let transaction = self.begin().await?;
-        if self.backend() == DatabaseBackend::Postgres {
-            transaction
-                .execute_unprepared(&format!("SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
-                .await?;
-        }
-        Migrator::up(&transaction, None).await?;
-        transaction.commit().await
-    }
-}
-
-impl fmt::Display for Database {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self.backend() {
-            DatabaseBackend::Sqlite => "SQLite",
-            _ => "PostgreSQL",
-        })
-    }
 }
 
 impl PoolConfig {
@@ -414,35 +203,6 @@ pub(crate) fn postgres_pool(
         .after_release(|connection, _| Box::pin(answers(connection)))
 }
 
-fn too_late(after: Duration) -> DbErr {
-    DbErr::Conn(RuntimeErr::Internal(format!("no answer within {} ms", after.as_millis())))
-}
-
-/// Whether it is the database that is away, or has no room just now: the same may succeed a little later.
-pub fn is_unreachable(error: &DbErr) -> bool {
-    match error {
-        DbErr::Conn(_) | DbErr::ConnectionAcquire(_) => true,
-        DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error)) => {
-            match &**error {
-                sqlx::Error::Io(_)
-                | sqlx::Error::Tls(_)
-                | sqlx::Error::Protocol(_)
-                | sqlx::Error::PoolTimedOut
-                | sqlx::Error::PoolClosed
-                | sqlx::Error::WorkerCrashed => true,
-                sqlx::Error::Database(refused) => {
-                    // PostgreSQL's classes of lost connections and of a server that stops or starts, and its code for one
-                    // that has no connection left.
-                    let code = refused.code().unwrap_or_default();
-                    code.starts_with("08") || code.starts_with("57P") || code == "53300" || is_busy(error)
-                }
-                _ => false,
-            }
-        }
-        _ => false,
-    }
-}
-
 /// Whether the connection may be used again. Where the disk fails or is full, SQLite may roll back a transaction by
 /// itself; the driver then takes it for one that is still open, and would go on to put later commits inside of it,
 /// where they never reach the disk. So such a connection is closed.
@@ -469,13 +229,6 @@ async fn answers(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     Ok(true)
 }
 
-/// Whether SQLite refused because another process was at it: its result codes 5 (busy) and 6 (locked),
-/// and those whose low byte they are.
-fn is_busy(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|error| error.code()?.parse::<i32>().ok());
-    code.is_some_and(|code| matches!(code & 0xff, 5 | 6))
-}
-
 /// The URL with `…` in the place of its password.
 pub(crate) fn without_password(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
@@ -490,7 +243,7 @@ pub(crate) fn without_password(url: &str) -> String {
 mod tests {
     use sea_orm::ConnectionTrait;
 
-    use super::{Database, without_password};
+    use super::*;
 
     #[tokio::test]
     async fn a_transaction_that_sqlite_rolled_back_by_itself_swallows_none_that_come_later() {

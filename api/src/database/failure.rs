@@ -1,0 +1,42 @@
+//! What an error of the database means: whether the same may succeed a little later.
+
+use std::time::Duration;
+
+use sea_orm::{DbErr, RuntimeErr};
+
+/// That the database did not answer in time.
+pub(super) fn too_late(after: Duration) -> DbErr {
+    DbErr::Conn(RuntimeErr::Internal(format!("no answer within {} ms", after.as_millis())))
+}
+
+/// Whether it is the database that is away, or has no room just now: the same may succeed a little later.
+pub fn is_unreachable(error: &DbErr) -> bool {
+    match error {
+        DbErr::Conn(_) | DbErr::ConnectionAcquire(_) => true,
+        DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error)) => {
+            match &**error {
+                sqlx::Error::Io(_)
+                | sqlx::Error::Tls(_)
+                | sqlx::Error::Protocol(_)
+                | sqlx::Error::PoolTimedOut
+                | sqlx::Error::PoolClosed
+                | sqlx::Error::WorkerCrashed => true,
+                sqlx::Error::Database(refused) => {
+                    // PostgreSQL's classes of lost connections and of a server that stops or starts, and its code for one
+                    // that has no connection left.
+                    let code = refused.code().unwrap_or_default();
+                    code.starts_with("08") || code.starts_with("57P") || code == "53300" || is_busy(error)
+                }
+                _ => false,
+            }
+        }
+        _ => false,
+    }
+}
+
+/// Whether SQLite refused because another process was at it: its result codes 5 (busy) and 6 (locked),
+/// and those whose low byte they are.
+pub(super) fn is_busy(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code()?.parse::<i32>().ok());
+    code.is_some_and(|code| matches!(code & 0xff, 5 | 6))
+}
