@@ -150,7 +150,3 @@ class Peer:
                 add = "createEvent(input: {event: {dpuId: $dpu, ts: $ts, direction: $direction}}) { event { id } }"
             head = f"mutation ($dpu: Int!, $ts: {self.types['time_type']}!, $direction: Int!)"
             yield post("/graphql", {"query": f"{head} {{ {add} }}", "variables": variables})
-
-    @property
-    def stored(self):
-        return '"id":'
