@@ -46,6 +46,12 @@ def millions(events):
     return f"{events / 1e6:g} M events"
 
 
+def warm(run, server, data):
+    """Asks for counts until each page is in memory that there is room for."""
+    while not run.drive(server, Reads(data).rest_each_day(), connections=1).laps:
+        pass
+
+
 # Reading, against constants.
 
 
@@ -57,7 +63,7 @@ def reading(run, name, requests, bar, **checked):
             reads = getattr(Reads(data), requests)
             with run.serve(url) as ours, run.baseline() as base:
                 servers.check(ours.address, data, **checked)
-                run.drive(ours, reads(0))
+                warm(run, ours, data)
 
                 def side(server):
                     return lambda number: run.drive(server, reads(number)).rate
@@ -150,9 +156,7 @@ def growth(run):
             sides = {"few": (little, few), "many": (much, many)}
             for server, data in sides.values():
                 servers.check(server.address, data, graphql=False)
-                # As often as it takes to ask for all of them.
-                while not run.drive(server, Reads(data).rest_each_day(), connections=1).laps:
-                    pass
+                warm(run, server, data)
 
             def side(server, data):
                 return lambda number: run.drive(server, Reads(data).rest_past(number), connections=1).p50_ms * 1000
