@@ -39,7 +39,7 @@ pub struct Limits {
     #[arg(long, env = "GRAPHQL_COST", value_name = "NUMBER", default_value_t = DEFAULT.graphql_cost,
         value_parser = value_parser!(u32).range(1..))]
     pub graphql_cost: u32,
-    /// The most events in one mutation `ingest`; `POST /events` takes any number
+    /// The most events in one mutation `ingest`, and entries of any list in a long request; `POST /events` takes any number
     #[arg(long, env = "INGEST_EVENTS", value_name = "NUMBER", default_value_t = DEFAULT.ingest_events,
         value_parser = value_parser!(u32).range(1..))]
     pub ingest_events: u32,
