@@ -2,9 +2,11 @@
 //!
 //! - [`counting`]: what a count is; pure
 //! - [`floor_plan`]: spaces, DPUs, assignments, resets: rules, snapshot, changes
-//! - [`timelines`]: what odometers show at any instant, from memory or the database
+//! - [`timelines`]: the cache of odometers, and how they are read from the database
+//! - [`state`]: the state that this process answers from, and how it moves on
+//! - [`counts`]: counts, breakdowns, histories, last events: the one place that puts floor plan and timelines together
 //! - `standby`: a standby of the database, read from while it has all that is known
-//! - [`coherence`]: how memory stays true while other processes write
+//! - [`coherence`]: how memory stays current while other processes write
 //! - [`broker`]: events that come through NATS JetStream
 //! - [`ingest`]: the recorder, the only writer of events and tallies
 //! - [`feed`]: what the counts are now, told to whoever watches
@@ -29,6 +31,7 @@ pub mod clock;
 pub mod coherence;
 pub mod config;
 pub mod counting;
+pub mod counts;
 pub mod database;
 pub mod feed;
 pub mod floor_plan;
@@ -43,6 +46,7 @@ pub mod retention;
 pub mod routes;
 pub mod server;
 mod standby;
+pub mod state;
 pub mod telemetry;
 pub mod timelines;
 pub mod verify;

@@ -39,6 +39,10 @@ pub struct Limits {
     #[arg(long, env = "GRAPHQL_COST", value_name = "NUMBER", default_value_t = DEFAULT.graphql_cost,
         value_parser = value_parser!(u32).range(1..))]
     pub graphql_cost: u32,
+    /// The work that the answer to a request may take, estimated in milliseconds of one core: crossings and pages to read
+    #[arg(long, env = "REQUEST_WORK_MS", value_name = "MS", default_value_t = DEFAULT.request_work_ms,
+        value_parser = value_parser!(u32).range(1..))]
+    pub request_work_ms: u32,
     /// The most events in one mutation `ingest`, and entries of any list in a long request; `POST /events` takes any number
     #[arg(long, env = "INGEST_EVENTS", value_name = "NUMBER", default_value_t = DEFAULT.ingest_events,
         value_parser = value_parser!(u32).range(1..))]
@@ -114,6 +118,7 @@ const DEFAULT: Limits = Limits {
     graphql_directives: 50,
     graphql_selections: 2_000,
     graphql_cost: 100_000,
+    request_work_ms: 1_000,
     ingest_events: 5_000,
     json_values: 50_000,
     body_bytes: 2 << 20,

@@ -3,13 +3,13 @@
 use std::io::{Write, stderr, stdout};
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 use api::app::{App, Options};
 use api::auth::{Settings, TokenCommand};
 use api::broker::{self, ConsumeConfig, DeadLetterArgs};
 use api::clock::Clock;
-use api::coherence::Teller;
 use api::config::{self, DatabaseConfig, ServeConfig};
 use api::database::{Database, PoolConfig};
 use api::ids::PublicIds;
@@ -132,9 +132,6 @@ async fn main() -> anyhow::Result<ExitCode> {
             let database = Database::connect(&arguments.config.database_url).await?;
             let tell = |finding: &verify::Finding| writeln!(stdout(), "{finding}");
             let verdict = verify::verify(&database, arguments.repair, tell).await?;
-            if arguments.repair {
-                Teller::mended(&database).await.context("cannot tell running servers of the repair")?;
-            }
             writeln!(stdout(), "{verdict}").context("cannot write the verdict")?;
             return Ok(if verdict.is_right() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
@@ -171,7 +168,8 @@ async fn serve(config: ServeConfig) -> anyhow::Result<()> {
         "serving from {database} on http://{address}: /graphiql to explore, /graphql, /space/ID/count"
     );
 
-    let options = Options { memory_bytes: config.cache_bytes, ids, auth: settings };
+    let work_max = Duration::from_millis(config.limits.request_work_ms.into());
+    let options = Options { memory_bytes: config.cache_bytes, work_max, ids, auth: settings };
     let (app, recording) = App::start_with(database, clock, options);
     let schedule = Schedule::start(&app, config.prune_older_than);
     let stopped = stop();

@@ -18,6 +18,7 @@ use sea_orm::{
 
 use crate::counting::Crossings;
 use crate::database::Database;
+use crate::state::{CommitId, log_commit};
 
 /// Something that is not as it must be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,6 +103,9 @@ pub async fn verify(
                 }
             }
         }
+    }
+    if verdict.mended > 0 {
+        log_commit(&transaction, CommitId::new_writer().next(), None).await?;
     }
     transaction.commit().await?;
     Ok(verdict)

@@ -13,6 +13,7 @@ mod m0003_floor_plan_news;
 mod m0004_tokens;
 mod m0005_retention;
 mod m0006_one_revision_a_change;
+mod m0007_change_log;
 
 /// Every migration, oldest first.
 #[derive(Debug)]
@@ -28,6 +29,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0004_tokens::Migration),
             Box::new(m0005_retention::Migration),
             Box::new(m0006_one_revision_a_change::Migration),
+            Box::new(m0007_change_log::Migration),
         ]
     }
 }

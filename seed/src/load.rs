@@ -1,16 +1,16 @@
 //! Loading: a floor plan, then events in large commits, or all of it in one when it is all or nothing.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::io::{self, BufRead};
 
 use anyhow::Context;
 use api::clock::Clock;
-use api::coherence::{Node, Teller};
+use api::coherence::Notifier;
 use api::database::Database;
 use api::floor_plan::{ChangeError, FloorPlan, changes};
 use api::ingest::csv::CsvRows;
 use api::ingest::{Batch, Outcome, Partitions, Summary, record};
+use api::state::CommitId;
 use sea_orm::DatabaseTransaction;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
@@ -28,11 +28,11 @@ pub(crate) struct Loader<'a> {
     /// The one transaction for everything, if it is all or nothing.
     strict: Option<DatabaseTransaction>,
     all_or_nothing: bool,
-    /// Who tells running servers.
-    teller: Teller,
+    /// Notifies running servers.
+    notifier: Notifier,
     partitions: Partitions,
-    /// The DPUs of which events were recorded that are not committed yet.
-    uncommitted: BTreeSet<i64>,
+    /// The last commit that the change log has of this process.
+    logged: CommitId,
 }
 
 /// What became of a file of events.
@@ -46,9 +46,9 @@ pub(crate) struct Loaded {
 
 impl<'a> Loader<'a> {
     pub(crate) fn new(database: &'a Database, clock: Clock, all_or_nothing: bool) -> Self {
-        let teller = Teller::start(database, Node::new());
-        let (partitions, uncommitted) = (Partitions::default(), BTreeSet::new());
-        Self { database, clock, strict: None, all_or_nothing, teller, partitions, uncommitted }
+        let (notifier, partitions) = (Notifier::start(database), Partitions::default());
+        let logged = CommitId::new_writer();
+        Self { database, clock, strict: None, all_or_nothing, notifier, partitions, logged }
     }
 
     /// Makes the database's floor plan hold what the plan says: all of it, or nothing.
@@ -89,16 +89,17 @@ impl<'a> Loader<'a> {
         let transaction = self.begin().await?;
         let plan = changes::current(&transaction).await?;
         transaction.commit().await.context("cannot commit")?;
-        self.teller.recorded(self.uncommitted);
-        self.teller.finish().await;
+        self.notifier.recorded();
+        self.notifier.finish().await;
         Ok(plan)
     }
 
     async fn record(&mut self, batch: Batch) -> anyhow::Result<Vec<Outcome>> {
         let transaction = self.begin().await?;
         let plan = changes::current(&transaction).await?;
-        let recorded = record(&transaction, &self.partitions, &plan, self.clock.now(), &[batch]).await?;
-        self.uncommitted.extend(recorded.commit.dpus());
+        let (partitions, now) = (&self.partitions, self.clock.now());
+        self.logged = self.logged.next();
+        let recorded = record(&transaction, partitions, &plan, self.logged, now, &[batch]).await?;
         self.commit(transaction).await?;
         Ok(recorded.outcomes.into_iter().flatten().collect())
     }
@@ -117,7 +118,7 @@ impl<'a> Loader<'a> {
             return Ok(());
         }
         transaction.commit().await.context("cannot commit")?;
-        self.teller.recorded(std::mem::take(&mut self.uncommitted));
+        self.notifier.recorded();
         Ok(())
     }
 }

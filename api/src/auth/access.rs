@@ -152,7 +152,7 @@ impl Access {
 
     /// Resolves when it holds no more: its token was revoked or has expired, or tokens are wanted since.
     pub async fn ended(&self, app: &App) {
-        let mut changes = app.kept.tokens.changes();
+        let mut changes = app.tokens.changes();
         let expires = matches!(&self.0, Grant::Token(token) if token.expires.is_some());
         loop {
             let known = match self.still_holds(app).await {

@@ -111,18 +111,18 @@ impl Door {
 impl App {
     /// The tokens as they are now.
     pub(super) async fn tokens(&self) -> Result<Arc<Snapshot>, DbErr> {
-        if !self.coherence.hears() {
-            self.kept.tokens.forget();
+        if !self.coherence.is_listening() {
+            self.tokens.forget();
         }
-        self.kept.tokens.newest(&self.database).await
+        self.tokens.newest(&self.database).await
     }
 
     /// Does something with the tokens, if they are in memory and can be trusted.
     pub(super) fn with_tokens<T>(&self, work: impl FnOnce(&Snapshot) -> T) -> Option<T> {
-        if !self.coherence.hears() {
+        if !self.coherence.is_listening() {
             return None;
         }
-        self.kept.tokens.in_memory().as_deref().map(work)
+        self.tokens.in_memory().as_deref().map(work)
     }
 }
 

@@ -1,89 +1,69 @@
-//! Coherence: how what a process keeps in memory stays true while others write to the same database.
+//! Coherence: how the memory of a process stays current while others write to the same database.
 //!
-//! A process patches its memory by what it commits itself. Of what others commit it hears by news:
+//! The change log says what others have committed, and [`State::refresh`] reads it. This module says when:
 //!
-//! - On PostgreSQL whoever records events tells whose, by `NOTIFY`, after the commit and together with others
-//!   ([`Teller`]); a change of the floor plan or of a token tells of itself, by a trigger. A listener (`postgres`)
-//!   forgets what the news is about.
-//! - On SQLite the file knows that somebody else has written, and is asked (`sqlite`) again and again.
+//! - On PostgreSQL a process that records events notifies the others soon after the commit ([`Notifier`]); a change of the
+//!   floor plan or of a token does so by a trigger. A listener (`postgres`) refreshes the state when it is notified, and
+//!   every second anyway.
+//! - On SQLite the file knows that somebody else has written, and is asked (`sqlite`) every 20 ms.
 //!
-//! A process that cannot hear, or does not know yet that it can, forgets before each use: it is slow then,
-//! and right all the same.
+//! A process that cannot listen, or does not know yet that it can, refreshes before each use: it is slow then, and right all
+//! the same.
 
-mod news;
+mod notifier;
 mod postgres;
 mod sqlite;
-mod teller;
 
 use std::future::ready;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-pub use news::Node;
-pub use teller::Teller;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
+pub use self::notifier::{NOTIFY_INTERVAL, Notifier};
 use crate::auth::Tokens;
-use crate::database::Database;
-use crate::feed::Feed;
-use crate::floor_plan::FloorPlans;
 use crate::readiness::Readiness;
-use crate::timelines::Timelines;
+use crate::state::State;
 
-/// What is kept in memory of the database.
-#[derive(Clone, Debug)]
-pub struct Kept {
-    /// The floor plan.
-    pub floor_plans: Arc<FloorPlans>,
-    /// The timelines.
-    pub timelines: Arc<Timelines>,
-    /// Who watches what both say.
-    pub feed: Arc<Feed>,
-    /// The tokens.
-    pub tokens: Arc<Tokens>,
-}
-
-/// Hears what other processes write, for as long as it lives.
+/// Listens to what other processes write, for as long as it lives.
 #[derive(Debug)]
 pub struct Coherence {
-    hears: Arc<AtomicBool>,
+    state: Arc<State>,
     opened: watch::Receiver<bool>,
     listening: AbortHandle,
 }
 
 impl Coherence {
-    /// Begins to listen. `this` is how this process calls itself when it tells of its own commits.
-    pub fn start(database: &Database, kept: Kept, this: Node) -> Self {
-        let hears = Arc::new(AtomicBool::new(false));
+    /// Begins to listen.
+    pub fn start(state: &Arc<State>, tokens: Arc<Tokens>) -> Self {
         let (opening, opened) = watch::channel(false);
-        let ear = Ear { kept, hears: Arc::clone(&hears), opened: opening };
-        let listening = if let Some(pool) = database.postgres() {
-            tokio::spawn(postgres::listen(pool.clone(), ear, this))
+        let listener = Listener { state: Arc::clone(state), tokens, opened: opening };
+        let listening = if let Some(pool) = state.database().postgres() {
+            tokio::spawn(postgres::listen(pool.clone(), listener))
         } else {
-            tokio::spawn(sqlite::look(database.clone(), ear))
+            tokio::spawn(sqlite::listen(listener))
         };
-        Self { hears, opened, listening: listening.abort_handle() }
+        Self { state: Arc::clone(state), opened, listening: listening.abort_handle() }
     }
 
-    /// Resolves when news come.
+    /// Resolves when it listens.
     pub async fn begins(&self) {
         // The sender lives as long as this, so waiting for it cannot fail.
         self.opened.clone().wait_for(|opened| *opened).await.ok();
     }
 
-    /// Adds the check whether news come.
+    /// Adds the check whether it listens.
     pub fn add_check(&self, readiness: &Readiness) {
-        let hears = Arc::clone(&self.hears);
+        let state = Arc::clone(&self.state);
         readiness.add("coherence", move || {
-            let news_come = hears.load(Ordering::SeqCst);
-            ready(if news_come { Ok(()) } else { Err("news of other processes do not come".to_owned()) })
+            let is_followed = state.is_followed();
+            ready(if is_followed { Ok(()) } else { Err("changes by other processes are not heard of".to_owned()) })
         });
     }
 
-    /// Whether news come. While they do not, nothing in memory may be trusted.
-    pub fn hears(&self) -> bool {
-        self.hears.load(Ordering::SeqCst)
+    /// Whether it listens. While it does not, nothing in memory may be trusted before it was refreshed.
+    pub fn is_listening(&self) -> bool {
+        self.state.is_followed()
     }
 }
 
@@ -93,36 +73,24 @@ impl Drop for Coherence {
     }
 }
 
-/// Where news go.
-struct Ear {
-    kept: Kept,
-    hears: Arc<AtomicBool>,
+/// What listening keeps current.
+struct Listener {
+    state: Arc<State>,
+    tokens: Arc<Tokens>,
     opened: watch::Sender<bool>,
 }
 
-impl Ear {
-    /// From now on news come: what came before was missed.
+impl Listener {
+    /// From now on it is known when others write.
     fn open(&self) {
-        self.forget_all();
-        self.hears.store(true, Ordering::SeqCst);
+        self.state.set_followed(true);
         self.opened.send_replace(true);
     }
 
-    /// News do not come any more.
+    /// It is no longer known when others write.
     fn close(&self) {
-        self.hears.store(false, Ordering::SeqCst);
+        self.state.set_followed(false);
         self.opened.send_replace(false);
-        self.forget_all();
-    }
-
-    fn forget_all(&self) {
-        self.kept.tokens.forget();
-        self.kept.floor_plans.forget();
-        self.forget_timelines();
-    }
-
-    fn forget_timelines(&self) {
-        self.kept.timelines.forget_all();
-        self.kept.feed.changed();
+        self.tokens.forget();
     }
 }

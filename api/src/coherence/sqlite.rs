@@ -2,31 +2,47 @@
 
 use std::time::Duration;
 
-use super::Ear;
-use crate::database::Database;
+use sea_orm::DbErr;
+use tokio::time::Instant as Tick;
+
+use super::Listener;
 
 /// How long to wait between two looks: about how late another process's writes are seen.
-const REST: Duration = Duration::from_millis(20);
+const INTERVAL: Duration = Duration::from_millis(20);
 
 /// Looks again and again. The version of the data differs from the last time if somebody else has written,
 /// and only then: it is asked for on the one connection by which this process writes.
-pub(super) async fn look(database: Database, ear: Ear) {
+pub(super) async fn listen(listener: Listener) {
     let mut last = None;
     loop {
-        match database.sqlite_data_version().await {
+        match look(&listener, last).await {
             Ok(version) => {
-                if last != Some(version) {
-                    ear.open();
+                if last.is_none() {
+                    listener.open();
                 }
                 last = Some(version);
             }
             Err(error) => {
                 if last.take().is_some() {
                     tracing::warn!(%error, "whether others write to the database cannot be seen");
-                    ear.close();
+                    listener.close();
                 }
             }
         }
-        tokio::time::sleep(REST).await;
+        tokio::time::sleep(INTERVAL).await;
     }
+}
+
+/// Says which version the data has, and refreshes the state where that is not the last one.
+async fn look(listener: &Listener, last: Option<(u64, i64)>) -> Result<(u64, i64), DbErr> {
+    let begun = Tick::now();
+    let version = listener.state.database().sqlite_data_version().await;
+    let version = version.map_err(|error| DbErr::Custom(error.to_string()))?;
+    if last == Some(version) {
+        listener.state.nothing_came(begun).await;
+    } else {
+        listener.state.refresh().await?;
+        listener.tokens.forget();
+    }
+    Ok(version)
 }

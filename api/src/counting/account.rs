@@ -3,7 +3,7 @@
 use entity::Instant;
 use entity::assignment::{self, Placement};
 
-use super::{Crossings, Start, Stretch};
+use super::{Crossings, Start};
 
 /// How many people were in one space at one instant, before anybody has looked at an odometer.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +20,17 @@ pub struct Reading {
     pub dpu: i64,
     /// Crossings at this very instant count.
     pub at: Instant,
+}
+
+/// The crossings that a DPU saw in `(after, until]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Stretch {
+    /// The DPU's id.
+    pub dpu: i64,
+    /// The last instant before it; `None`: it begins with the first crossing ever.
+    pub after: Option<Instant>,
+    /// The last instant in it.
+    pub until: Instant,
 }
 
 /// What one assignment adds to a count: its DPU's crossings in `(after, until]`.

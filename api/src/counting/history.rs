@@ -1,22 +1,29 @@
 //! The history of a count: what it was over time, in buckets.
 //!
 //! A count is a step function. It changes where somebody crosses, and where a reset states it anew; where
-//! an assignment begins or ends it stays as it is.
+//! an assignment begins or ends it stays as it is. So a history is folded from the crossings of one stretch of time after
+//! the other ([`fold`]) into [`Cell`]s, each of which says all that a bucket needs to know of its part of the time, and
+//! cells are put together to buckets ([`Buckets`]).
 
-use entity::event::Direction;
 use entity::{Instant, assignment};
 
 use super::{Account, Start, Starts, Term};
 
-/// What happened to a space at an instant.
+/// What a count did during a stretch of time that begins where the one before ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
-    /// A person entered.
-    Entrance,
-    /// A person left.
-    Exit,
-    /// The count was stated; crossings at the same instant are in it.
-    Reset(i64),
+pub struct Cell {
+    /// The signed count at its end.
+    pub net: i64,
+    /// The lowest count in it, as it is answered.
+    pub min: i64,
+    /// The highest count in it, as it is answered.
+    pub max: i64,
+    /// The sum over its milliseconds of the count as it is answered.
+    pub people_ms: i64,
+    /// The number of people who entered.
+    pub entrances: u32,
+    /// The number of people who left.
+    pub exits: u32,
 }
 
 /// One bucket of a history.
@@ -34,9 +41,9 @@ pub struct Bucket {
     pub max: i64,
     /// The mean of the count over its time.
     pub average: f64,
-    /// How many people entered.
+    /// The number of people who entered.
     pub entrances: i64,
-    /// How many people left.
+    /// The number of people who left.
     pub exits: i64,
 }
 
@@ -47,23 +54,12 @@ impl Bucket {
     }
 }
 
-/// The crossings that a DPU saw in `(after, until]`, to be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Stretch {
-    /// The DPU's id.
-    pub dpu: i64,
-    /// The last instant before it; `None`: it begins with the first crossing ever.
-    pub after: Option<Instant>,
-    /// The last instant in it.
-    pub until: Instant,
-}
-
 /// The history of one space, before anybody has looked at an odometer.
 #[derive(Clone, Debug)]
 pub struct History<'a> {
     edges: Vec<Instant>,
     before: Account<'a>,
-    starts: Vec<Start<'a>>,
+    starts: Starts<'a>,
     terms: Vec<Term<'a>>,
 }
 
@@ -79,12 +75,13 @@ impl<'a> History<'a> {
             let after = term.after.max(Some(before));
             (after < Some(term.until)).then_some(Term { after, ..term })
         });
-        Self {
-            before: Account::new(assignments, starts.newest(before), before),
-            starts: starts.within(start, end),
-            terms: terms.collect(),
-            edges,
-        }
+        let before = Account::new(assignments, starts.newest(before), before);
+        Self { before, starts, terms: terms.collect(), edges }
+    }
+
+    /// The instants between which its buckets are.
+    pub fn edges(&self) -> &[Instant] {
+        &self.edges
     }
 
     /// The account of the count just before the history begins.
@@ -92,81 +89,159 @@ impl<'a> History<'a> {
         self.before
     }
 
-    /// The stretches of odometers that [`buckets`](Self::buckets) will ask for.
-    pub fn stretches(&self) -> impl Iterator<Item = Stretch> {
-        self.terms.iter().map(Term::stretch)
+    /// What its assignments add, from its first instant to its last.
+    pub fn terms(&self) -> &[Term<'a>] {
+        &self.terms
     }
 
-    /// The buckets.
-    ///
-    /// `before` is what the account [`before`](Self::before) adds up to; `crossings` are those of a stretch,
-    /// in any order; `answer` is what a count is answered as, and applies to every count but not to what
-    /// is carried on.
-    pub fn buckets<'e>(
-        &self,
-        before: i64,
-        crossings: impl Fn(Stretch) -> &'e [(Instant, Direction)],
-        answer: impl Fn(i64) -> i64,
-    ) -> Vec<Bucket> {
-        let resets = self.starts.iter().map(|start| (start.ts, Step::Reset(start.count)));
-        let crossed = self.terms.iter().flat_map(|term| {
-            let step = |direction: Direction| match term.placement().sign() * i64::from(direction.sign()) {
-                1 => Step::Entrance,
-                _ => Step::Exit,
-            };
-            crossings(term.stretch()).iter().map(move |(ts, direction)| (*ts, step(*direction)))
-        });
-        let mut steps: Vec<_> = resets.chain(crossed).collect();
-        // At one instant a reset comes last, since it has the crossings in it.
-        steps.sort_unstable_by_key(|(ts, step)| (*ts, matches!(step, Step::Reset(_))));
-        cut(&self.edges, before, steps, answer)
+    /// The resets in `[from, end)`, in ascending order.
+    pub fn resets(&self, from: Instant, end: Instant) -> Vec<Start<'a>> {
+        self.starts.within(from, end)
+    }
+
+    /// The first instant and the last of `[from, end)` between which [`resets`](Self::resets) may be; `None`: there are none.
+    pub fn reset_span(&self, from: Instant, end: Instant) -> Option<(Instant, Instant)> {
+        self.starts.span_within(from, end)
+    }
+
+    /// Whether there may be [`resets`](Self::resets) in `[from, end)`.
+    pub fn may_be_reset(&self, from: Instant, end: Instant) -> bool {
+        self.reset_span(from, end).is_some()
     }
 }
 
-/// Cuts the steps, which are in order, into buckets.
-fn cut(
+/// Folds what happens in a stretch of time into the cells between its edges.
+///
+/// `net` is the signed count just before the first edge. `steps` are the people who enter (`true`) and leave, at instants
+/// that ascend and lie between the first edge and the last, and `resets` are those of the same time. At one instant a reset
+/// comes last, since it has the crossings in it. `answer` is what a count is answered as; it applies to every count but not
+/// to what is carried on.
+pub fn fold(
+    mut net: i64,
     edges: &[Instant],
-    before: i64,
-    steps: Vec<(Instant, Step)>,
+    steps: impl IntoIterator<Item = (Instant, bool)>,
+    resets: &[Start<'_>],
     answer: impl Fn(i64) -> i64,
-) -> Vec<Bucket> {
+) -> Vec<Cell> {
     let mut steps = steps.into_iter().peekable();
-    let mut net = before;
-    edges
-        .windows(2)
-        .map(|edge| {
-            let (start, end) = (edge[0], edge[1]);
-            let mut bucket = Bucket {
-                start,
-                end,
-                count: 0,
-                min: i64::MAX,
-                max: i64::MIN,
-                average: 0.0,
-                entrances: 0,
-                exits: 0,
-            };
-            let mut people_ms: i128 = 0;
-            let mut from = start;
-            while from < end {
-                while let Some((_, step)) = steps.next_if(|(ts, _)| *ts <= from) {
-                    match step {
-                        Step::Entrance => (net, bucket.entrances) = (net + 1, bucket.entrances + 1),
-                        Step::Exit => (net, bucket.exits) = (net - 1, bucket.exits + 1),
-                        Step::Reset(count) => net = count,
-                    }
+    let mut resets = resets.iter().peekable();
+    let cells = edges.windows(2).map(|edge| {
+        let mut cell = Cell { net, min: i64::MAX, max: i64::MIN, people_ms: 0, entrances: 0, exits: 0 };
+        let (mut from, end) = (edge[0], edge[1]);
+        while from < end {
+            while let Some((_, enters)) = steps.next_if(|(ts, _)| *ts <= from) {
+                if enters {
+                    (net, cell.entrances) = (net + 1, cell.entrances + 1);
+                } else {
+                    (net, cell.exits) = (net - 1, cell.exits + 1);
                 }
-                let until = steps.peek().map_or(end, |(ts, _)| end.min(*ts));
-                bucket.count = answer(net);
-                bucket.min = bucket.min.min(bucket.count);
-                bucket.max = bucket.max.max(bucket.count);
-                people_ms += i128::from(bucket.count) * i128::from(until.ms() - from.ms());
-                from = until;
             }
-            bucket.average = mean(people_ms, end.ms() - start.ms());
-            bucket
-        })
-        .collect()
+            while let Some(reset) = resets.next_if(|reset| reset.ts <= from) {
+                net = reset.count;
+            }
+            let step = steps.peek().map_or(end, |(ts, _)| *ts);
+            let until = resets.peek().map_or(end, |reset| reset.ts).min(step).min(end);
+            let count = answer(net);
+            cell.min = cell.min.min(count);
+            cell.max = cell.max.max(count);
+            cell.people_ms += count * (until.ms() - from.ms());
+            from = until;
+        }
+        cell.net = net;
+        cell
+    });
+    cells.collect()
+}
+
+/// Puts cells together to the buckets of a history, one after the other.
+#[derive(Debug)]
+pub struct Buckets<'h> {
+    edges: &'h [Instant],
+    done: Vec<Bucket>,
+    /// The bucket that is being filled, as far as it is.
+    open: Bucket,
+    people_ms: i128,
+    /// How far it is.
+    at: Instant,
+    /// The signed count there.
+    net: i64,
+}
+
+impl<'h> Buckets<'h> {
+    /// The buckets between these edges, with the signed count just before the first of them.
+    pub fn new(edges: &'h [Instant], before: i64) -> Self {
+        let at = edges.first().copied().unwrap_or(Instant::MIN);
+        let buckets = edges.len().saturating_sub(1);
+        let open = Bucket::empty(at);
+        Self { edges, done: Vec::with_capacity(buckets), open, people_ms: 0, at, net: before }
+    }
+
+    /// How far it is: the first instant of which nothing was added.
+    pub fn at(&self) -> Instant {
+        self.at
+    }
+
+    /// The signed count there.
+    pub fn net(&self) -> i64 {
+        self.net
+    }
+
+    /// The edges after its present place and before `until`.
+    pub fn edges_before(&self, until: Instant) -> &'h [Instant] {
+        let edges = &self.edges[(self.done.len() + 1).min(self.edges.len())..];
+        &edges[..edges.partition_point(|edge| *edge < until)]
+    }
+
+    /// Where the bucket ends that is being filled; `None` once all are full.
+    pub fn bucket_end(&self) -> Option<Instant> {
+        self.edges.get(self.done.len() + 1).copied()
+    }
+
+    /// Adds a cell that lasts until `until`, which is not after the end of the bucket.
+    pub fn add(&mut self, until: Instant, cell: &Cell, answer: impl Fn(i64) -> i64) {
+        let Some(end) = self.bucket_end() else { return };
+        self.open.min = self.open.min.min(cell.min);
+        self.open.max = self.open.max.max(cell.max);
+        self.open.entrances += i64::from(cell.entrances);
+        self.open.exits += i64::from(cell.exits);
+        self.people_ms += i128::from(cell.people_ms);
+        (self.at, self.net) = (until, cell.net);
+        if until >= end {
+            let ms = end.ms() - self.open.start.ms();
+            let average = mean(self.people_ms, ms);
+            self.done.push(Bucket { end, count: answer(self.net), average, ..self.open });
+            (self.open, self.people_ms) = (Bucket::empty(end), 0);
+        }
+    }
+
+    /// Adds that nothing happened until `until`.
+    pub fn add_quiet(&mut self, until: Instant, answer: impl Fn(i64) -> i64 + Copy) {
+        let count = answer(self.net);
+        while self.at < until
+            && let Some(end) = self.bucket_end()
+        {
+            let end = end.min(until);
+            // In steps of which the product fits: 2,000,000,000 people for a month.
+            let end = end.min(self.at.plus_ms(QUIET_MS_MAX));
+            let people_ms = count * (end.ms() - self.at.ms());
+            let cell = Cell { net: self.net, min: count, max: count, people_ms, entrances: 0, exits: 0 };
+            self.add(end, &cell, answer);
+        }
+    }
+
+    /// The buckets. Those that nothing was added to are left out.
+    pub fn finish(self) -> Vec<Bucket> {
+        self.done
+    }
+}
+
+const QUIET_MS_MAX: i64 = 31 * 86_400_000;
+
+impl Bucket {
+    fn empty(start: Instant) -> Self {
+        let (min, max) = (i64::MAX, i64::MIN);
+        Self { start, end: start, count: 0, min, max, average: 0.0, entrances: 0, exits: 0 }
+    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a mean is rounded to what 53 bits hold")]

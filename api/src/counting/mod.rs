@@ -29,8 +29,8 @@ mod oracle;
 mod properties;
 mod start;
 
-pub use account::{Account, Reading, Term};
+pub use account::{Account, Reading, Stretch, Term};
 pub use crossings::Crossings;
-pub use history::{Bucket, History, Stretch};
+pub use history::{Bucket, Buckets, Cell, History, fold};
 pub use odometer::Odometer;
 pub use start::{Source, Start, Starts};

@@ -1,7 +1,7 @@
 //! The formula against the oracle, on worlds that are hard on purpose: few instants, so that crossings,
 //! moves and resets fall on one another's very edges.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use chrono_tz::Tz;
 use entity::assignment::Placement;
@@ -12,8 +12,7 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::oracle::{self, World};
-use super::{Account, Crossings, Odometer, Reading, Starts};
-use super::{Bucket, History, Stretch};
+use super::{Account, Bucket, Buckets, Crossings, History, Odometer, Reading, Starts, Stretch, Term, fold};
 
 const DPUS: i64 = 4;
 const SPACES: i64 = 3;
@@ -145,12 +144,33 @@ impl Place {
         self.crossings(stretch.dpu).iter().copied().filter(|(ts, _)| within(*ts)).collect()
     }
 
-    fn history(&self, edges: Vec<Instant>, answer: impl Fn(i64) -> i64) -> Vec<Bucket> {
+    /// Who entered and left by a term in `[from, until)`.
+    fn steps(&self, term: &Term<'_>, from: Instant, until: Instant) -> Vec<(Instant, bool)> {
+        let sign = term.placement().sign();
+        let crossed = self.stretch(term.stretch()).into_iter().filter(|(ts, _)| (from..until).contains(ts));
+        crossed.map(|(ts, direction)| (ts, sign * i64::from(direction.sign()) == 1)).collect()
+    }
+
+    fn history(&self, edges: Vec<Instant>, answer: impl Fn(i64) -> i64 + Copy) -> Vec<Bucket> {
         let before = self.net(edges[0].just_before());
         let history = History::new(&self.assignments, self.starts(), edges);
-        let read: HashMap<_, _> =
-            history.stretches().map(|stretch| (stretch, self.stretch(stretch))).collect();
-        history.buckets(before, |stretch| &read[&stretch], answer)
+        let mut buckets = Buckets::new(history.edges(), before);
+        // In pieces of a few milliseconds, some of which end within buckets.
+        while let Some(end) = history.edges().last().copied().filter(|end| buckets.at() < *end) {
+            let (from, until) = (buckets.at(), buckets.at().plus_ms(5).min(end));
+            let cells = [&[from], buckets.edges_before(until), &[until]].concat();
+            let mut steps: Vec<_> = history.terms().iter().flat_map(|term| self.steps(term, from, until)).collect();
+            steps.sort_by_key(|(ts, _)| *ts);
+            let resets = history.resets(from, until);
+            if steps.is_empty() && !history.may_be_reset(from, until) {
+                buckets.add_quiet(until, answer);
+                continue;
+            }
+            for (until, cell) in cells[1..].iter().zip(fold(buckets.net(), &cells, steps, &resets, answer)) {
+                buckets.add(*until, &cell, answer);
+            }
+        }
+        buckets.finish()
     }
 }
 

@@ -1,10 +1,12 @@
 //! Where counts start from: resets, and what reset rules say, whichever is newest.
 
-use chrono::Days;
+use chrono::{Days, NaiveDate, NaiveTime};
 use chrono_tz::Tz;
 use entity::{Instant, reset, reset_rule};
 
 use super::calendar;
+
+const DAY_MS: i64 = 86_400_000;
 
 /// A true count at an instant, from which later counts go on. Crossings at the instant itself are in it.
 #[derive(Clone, Copy, Debug)]
@@ -61,6 +63,21 @@ impl<'a> Starts<'a> {
         starts
     }
 
+    /// The first instant and the last of `[from, end)` between which all of them are that there are [`within`](Self::within);
+    /// `None`: there are none. A rule's days are taken for a day longer at both ends than they can be in any zone.
+    pub fn span_within(&self, from: Instant, end: Instant) -> Option<(Instant, Instant)> {
+        let first = self.resets.partition_point(|reset| reset.ts < from);
+        let recorded = &self.resets[first..self.resets.partition_point(|reset| reset.ts < end).max(first)];
+        let recorded = recorded.first().map(|first| (first.ts, recorded[recorded.len() - 1].ts));
+        let midnight = |day: NaiveDate| Instant::from(day.and_time(NaiveTime::MIN).and_utc());
+        let ruled = self.rules.iter().filter_map(|rule| {
+            let first = midnight(rule.first_day).plus_ms(-2 * DAY_MS).max(from);
+            let last = rule.last_day.map_or(end, |day| midnight(day).plus_ms(3 * DAY_MS).min(end)).just_before();
+            (first <= last).then_some((first, last))
+        });
+        ruled.chain(recorded).reduce(|one, other| (one.0.min(other.0), one.1.max(other.1)))
+    }
+
     /// The rule's last occurrence at or before `at`.
     fn last_occurrence(&self, rule: &'a reset_rule::Model, at: Instant) -> Option<Start<'a>> {
         let today = calendar::date_of(self.zone, at);
@@ -85,8 +102,6 @@ impl<'a> From<&'a reset::Model> for Start<'a> {
 
 #[cfg(test)]
 mod tests {
-    use chrono::{NaiveDate, NaiveTime};
-
     use super::*;
 
     fn rule(

@@ -21,7 +21,7 @@ use self::failure::too_late;
 pub use self::open::{ConnectError, PoolConfig};
 pub(crate) use self::open::{postgres_pool, without_password};
 use crate::readiness::Readiness;
-use crate::standby::{self, Standby};
+use crate::standby::Standby;
 use crate::telemetry::metrics;
 
 /// The advisory lock that one migrating process holds on PostgreSQL, an arbitrary number of our own.
@@ -57,28 +57,49 @@ impl Database {
         self.standby.as_ref()
     }
 
-    /// What `work` reads about these DPUs: from the standby, if it has all that is known of them, or else, or where that
-    /// fails, from the database itself, within the time that it has to answer.
+    /// What `work` reads about these DPUs: from the standby, if it has all that is known of them and what was read is
+    /// `acceptable`, or else from the database itself, within the time that it has to answer.
     pub(crate) async fn read<'a, T>(
         &'a self,
         dpus: impl IntoIterator<Item = i64>,
         work: impl Fn(&'a DatabaseConnection) -> BoxFuture<'a, Result<T, DbErr>>,
+        acceptable: impl Fn(&T) -> bool,
     ) -> Result<T, DbErr> {
         if let Some(standby) = &self.standby
             && let Some(connection) = standby.if_it_has(dpus)
+            && let Some(read) = standby.in_time(work(connection)).await
+            && acceptable(&read)
         {
-            match tokio::time::timeout(standby::ANSWER_MAX, work(connection)).await {
-                Ok(Ok(read)) => {
-                    metrics::read_from("standby");
-                    return Ok(read);
-                }
-                Ok(Err(error)) => tracing::warn!(%error, "the standby could not be read from"),
-                Err(_) => tracing::warn!("the standby does not answer"),
-            }
-            standby.failed();
+            metrics::read_from("standby");
+            return Ok(read);
         }
         metrics::read_from("primary");
         self.in_time(work(&self.reader)).await
+    }
+
+    /// Begins a transaction that reads, and whose statements all see the database as it was at the first of them, which is
+    /// `first`. It is the standby's where [`read`](Self::read) would read from that.
+    pub(crate) async fn begin_reading_of<T>(
+        &self,
+        dpus: impl IntoIterator<Item = i64>,
+        first: impl for<'t> Fn(&'t DatabaseTransaction) -> BoxFuture<'t, Result<T, DbErr>>,
+        acceptable: impl Fn(&T) -> bool,
+    ) -> Result<(DatabaseTransaction, T), DbErr> {
+        let begin = async |connection: &DatabaseConnection| {
+            let transaction = self.begin_reading_on(connection).await?;
+            let read = first(&transaction).await?;
+            Ok::<_, DbErr>((transaction, read))
+        };
+        if let Some(standby) = &self.standby
+            && let Some(connection) = standby.if_it_has(dpus)
+            && let Some(begun) = standby.in_time(begin(connection)).await
+            && acceptable(&begun.1)
+        {
+            metrics::read_from("standby");
+            return Ok(begun);
+        }
+        metrics::read_from("primary");
+        self.in_time(begin(&self.reader)).await
     }
 
     /// Calls `callback` after each statement.
@@ -198,6 +219,10 @@ impl Database {
 
     /// A transaction that reads, and whose statements all see the database as it was at the first of them.
     pub async fn begin_reading(&self) -> Result<DatabaseTransaction, DbErr> {
+        self.begin_reading_on(&self.reader).await
+    }
+
+    async fn begin_reading_on(&self, connection: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
         let options = match self.backend() {
             DatabaseBackend::Postgres => TransactionOptions {
                 isolation_level: Some(IsolationLevel::RepeatableRead),
@@ -206,7 +231,7 @@ impl Database {
             },
             _ => TransactionOptions::default(),
         };
-        self.reader.begin_with_options(options).await
+        connection.begin_with_options(options).await
     }
 
     /// Brings the schema up to date. Processes that start together take turns.

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use entity::Instant;
-use sea_orm::DbErr;
 use tokio::time::Instant as Tick;
 
 use crate::app::App;
+use crate::counts::{ReadError, View};
 use crate::floor_plan::FloorPlan;
 
 /// How many people are in each space, as one reading found it.
@@ -38,19 +38,23 @@ impl Counts {
         Self { begun: None, ts: Instant::MIN, plan: Arc::default(), spaces: BTreeMap::new() }
     }
 
-    /// Reads them all together.
-    pub(super) async fn read(app: &App) -> Result<Self, DbErr> {
-        let begun = Some(Tick::now());
-        let plan = app.floor_plan().await?;
-        let ts = app.clock.now();
-        let readings: Vec<_> =
-            plan.spaces().values().flat_map(|space| space.account(ts).readings()).collect();
-        let odometers = app.odometers(&readings).await?;
-        let spaces = plan.spaces().iter().map(|(id, space)| {
-            let net = space.account(ts).net(|reading| odometers[&reading]);
-            (*id, Count { count: space.answer(net), net })
-        });
-        let spaces = spaces.collect();
-        Ok(Self { begun, ts, plan, spaces })
+    /// Reads them all together, as of one state.
+    pub(super) async fn read(app: &App) -> Result<Self, ReadError> {
+        app.counts
+            .watch(|view: Arc<View>| async move {
+                let begun = Some(Tick::now());
+                let (plan, ts) = (Arc::clone(view.plan()), app.clock.now());
+                let accounts: Vec<_> =
+                    plan.spaces().values().map(|space| (space, space.account(ts))).collect();
+                let readings: Vec<_> = accounts.iter().flat_map(|(_, account)| account.readings()).collect();
+                let odometers = view.odometers(&readings).await?;
+                let spaces = accounts.iter().map(|(space, account)| {
+                    let net = account.net(|reading| odometers[&reading]);
+                    (space.row.id, Count { count: space.answer(net), net })
+                });
+                let spaces = spaces.collect();
+                Ok(Self { begun, ts, plan: Arc::clone(&plan), spaces })
+            })
+            .await
     }
 }

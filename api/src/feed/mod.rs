@@ -1,6 +1,6 @@
 //! The feed: what the counts are now, told to whoever watches. It reads and never writes.
 //!
-//! Whoever commits something says so ([`Feed::changed`]), which costs next to nothing and never waits.
+//! Whatever is committed moves the [`State`] on, which the feed waits for.
 //! While somebody watches, one task, the hub, reads the counts of all spaces together and publishes them
 //! as one immutable [`Counts`]; the statements are the same for one watcher and for thousands. A watcher
 //! compares the newest counts with what it told last and tells only what differs ([`Watch`]). So what a
@@ -19,6 +19,8 @@ use tokio::time::Instant as Tick;
 pub use watch::Watch;
 
 use crate::app::App;
+use crate::state::State;
+use crate::timelines::Version;
 
 /// How long the hub rests between two readings: changes that come meanwhile are told together.
 const REST: Duration = Duration::from_millis(50);
@@ -33,7 +35,10 @@ const LANES: usize = 128;
 /// Where changes are announced, and counts are watched.
 #[derive(Debug)]
 pub struct Feed {
-    changed: Notify,
+    /// The newest version of the state.
+    versions: channel::Receiver<Version>,
+    /// Somebody has begun to watch.
+    begun: Notify,
     /// Where the newest counts are published.
     lanes: Box<[channel::Sender<Arc<Counts>>]>,
     next_lane: AtomicUsize,
@@ -44,19 +49,15 @@ pub struct Feed {
 
 impl Feed {
     /// A feed that nobody watches yet.
-    pub fn new() -> Self {
+    pub fn new(state: &State) -> Self {
         Self {
-            changed: Notify::new(),
+            versions: state.versions(),
+            begun: Notify::new(),
             lanes: (0..LANES).map(|_| channel::Sender::new(Arc::new(Counts::none()))).collect(),
             next_lane: AtomicUsize::new(0),
             running: Mutex::new(false),
             stopping: channel::Sender::new(false),
         }
-    }
-
-    /// Says that something was committed that may change a count.
-    pub fn changed(&self) {
-        self.changed.notify_one();
     }
 
     /// Begins to watch spaces; `None`: all that there are, and those that will be.
@@ -71,7 +72,7 @@ impl Feed {
         drop(running);
         // What is told first must have been read after this.
         let since = Tick::now();
-        feed.changed();
+        feed.begun.notify_one();
         Watch::new(newest, spaces, since)
     }
 
@@ -99,16 +100,13 @@ impl Feed {
     }
 }
 
-impl Default for Feed {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 /// Publishes the newest counts until nobody watches.
 async fn hub(app: Arc<App>) {
     let feed = app.feed();
+    let mut versions = feed.versions.clone();
     while !feed.ends() {
+        // What comes from here on is not in the counts that are read now.
+        versions.borrow_and_update();
         match Counts::read(&app).await {
             Ok(counts) => {
                 let counts = Arc::new(counts);
@@ -121,7 +119,9 @@ async fn hub(app: Arc<App>) {
         }
         tokio::time::sleep(REST).await;
         tokio::select! {
-            () = feed.changed.notified() => {}
+            // The state lives as long as the app.
+            _ = versions.changed() => {}
+            () = feed.begun.notified() => {}
             () = tokio::time::sleep(LOOK) => {}
             () = feed.stopped() => {}
         }

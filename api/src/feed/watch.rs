@@ -18,6 +18,9 @@ pub struct Watch {
     spaces: Option<HashSet<i64>>,
     since: Tick,
     told: BTreeMap<i64, Count>,
+    /// The reading of the feed that is gone through, by when it began, and the spaces of it that were returned.
+    reading: Option<Tick>,
+    returned: HashSet<i64>,
     /// The space that was told of last: the next one comes after it, so that none waits for ever behind a busy one.
     last: Option<i64>,
 }
@@ -25,33 +28,47 @@ pub struct Watch {
 impl Watch {
     pub(super) fn new(newest: watch::Receiver<Arc<Counts>>, spaces: Option<Vec<i64>>, since: Tick) -> Self {
         let spaces = spaces.map(HashSet::from_iter);
-        Self { newest, spaces, since, told: BTreeMap::new(), last: None }
+        let (told, returned) = (BTreeMap::new(), HashSet::new());
+        Self { newest, spaces, since, told, reading: None, returned, last: None }
     }
 
-    /// The next space whose count is not what was told of it last, with the counts that say so. `None` once
-    /// there is no feed any more.
-    pub async fn next(&mut self) -> Option<(i64, Count, Arc<Counts>)> {
+    /// The next space whose count may not be what was told of it last. `None` once there is no feed any more.
+    pub async fn next(&mut self) -> Option<i64> {
         loop {
             let counts = Arc::clone(&self.newest.borrow_and_update());
+            if self.reading != counts.begun {
+                self.reading = counts.begun;
+                self.returned.clear();
+            }
             if counts.begun.is_some_and(|begun| begun >= self.since)
-                && let Some((space, count)) = self.difference(&counts)
+                && let Some(space) = self.difference(&counts)
             {
-                self.told.insert(space, count);
                 self.last = Some(space);
-                return Some((space, count, counts));
+                self.returned.insert(space);
+                return Some(space);
             }
             self.newest.changed().await.ok()?;
         }
     }
 
-    fn difference(&self, counts: &Counts) -> Option<(i64, Count)> {
+    /// The space that [`next`](Self::next) returned last.
+    pub fn last(&self) -> Option<i64> {
+        self.last
+    }
+
+    /// Whether a space's count is to be told, and if so, takes note that it is.
+    pub fn tell(&mut self, space: i64, count: Count) -> bool {
+        self.told.insert(space, count) != Some(count)
+    }
+
+    fn difference(&self, counts: &Counts) -> Option<i64> {
         let after = self.last.map_or(Unbounded, Excluded);
         let ahead = counts.spaces.range((after, Unbounded));
         let around = ahead.chain(counts.spaces.iter());
         let mut differing = around.filter(|(space, count)| {
             let watched = self.spaces.as_ref().is_none_or(|spaces| spaces.contains(space));
-            watched && self.told.get(space) != Some(count)
+            watched && !self.returned.contains(space) && self.told.get(space) != Some(count)
         });
-        differing.next().map(|(space, count)| (*space, *count))
+        differing.next().map(|(space, _)| *space)
     }
 }

@@ -1,12 +1,12 @@
 //! The floor plan: spaces, DPUs, who counted for whom and when, and resets.
 //!
-//! It is small, so all of it is kept in memory as one immutable [`FloorPlan`]. [`FloorPlans`] hands
-//! out the newest; [`changes`] are made in the database, under its constraints, and bump a revision
+//! It is small, so all of it is kept in memory as one immutable [`FloorPlan`], which belongs to the process's
+//! [`State`](crate::state::State). [`changes`] are made in the database, under its constraints, and bump a revision
 //! by which every process sees that its copy is old.
 
 pub mod changes;
 mod history;
-mod plans;
+mod load;
 mod preview;
 mod refusal;
 mod view;
@@ -17,7 +17,7 @@ use std::sync::Arc;
 use chrono_tz::Tz;
 use entity::{Instant, assignment, dpu, reset, reset_rule, space};
 pub use history::{HistoryError, history_edges};
-pub use plans::FloorPlans;
+pub(crate) use load::load;
 pub use preview::PreviewError;
 pub use refusal::{ChangeError, Refusal, RefusalCode};
 pub use view::Span;
@@ -110,6 +110,11 @@ impl FloorPlan {
             }
         }
         Self { edition, spaces: shared(spaces), dpus: shared(dpus), dpu_ids }
+    }
+
+    /// Its revision: each change makes it one more.
+    pub fn revision(&self) -> i64 {
+        self.edition.revision
     }
 
     /// The first instant from which on events are kept one by one; before it, digests are. `None`: all are kept.

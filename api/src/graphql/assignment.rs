@@ -11,13 +11,14 @@ use super::error::Result;
 use super::id;
 use super::scalars::DateTime;
 use super::space::Space;
-use crate::floor_plan::{self, FloorPlan};
+use super::view::View;
+use crate::floor_plan;
 use crate::ids::Kind;
 
 /// For a stretch of time, a DPU counted for a space.
 #[derive(Clone)]
 pub(super) struct Assignment {
-    plan: Arc<FloorPlan>,
+    view: Arc<View>,
     dpu: Arc<floor_plan::Dpu>,
     space: Arc<floor_plan::Space>,
     row: assignment::Model,
@@ -25,15 +26,15 @@ pub(super) struct Assignment {
 
 impl Assignment {
     /// `None` only where the floor plan lacks the DPU or the space, which the database rules out.
-    pub(super) fn new(plan: &Arc<FloorPlan>, row: &assignment::Model) -> Option<Self> {
-        let dpu = Arc::clone(plan.dpu(row.dpu_id)?);
-        let space = Arc::clone(plan.space(row.space_id)?);
-        Some(Self { plan: Arc::clone(plan), dpu, space, row: row.clone() })
+    pub(super) fn new(view: &Arc<View>, row: &assignment::Model) -> Option<Self> {
+        let dpu = Arc::clone(view.plan().dpu(row.dpu_id)?);
+        let space = Arc::clone(view.plan().space(row.space_id)?);
+        Some(Self { view: Arc::clone(view), dpu, space, row: row.clone() })
     }
 
-    pub(super) fn find(plan: &Arc<FloorPlan>, id: i64) -> Option<Self> {
-        let mut all = plan.spaces().values().flat_map(|space| &space.assignments);
-        Self::new(plan, all.find(|row| row.id == id)?)
+    pub(super) fn find(view: &Arc<View>, id: i64) -> Option<Self> {
+        let mut all = view.plan().spaces().values().flat_map(|space| &space.assignments);
+        Self::new(view, all.find(|row| row.id == id)?)
     }
 }
 
@@ -47,12 +48,12 @@ impl Assignment {
 
     /// The DPU that counted.
     async fn dpu(&self) -> Dpu {
-        Dpu::new(&self.plan, &self.dpu)
+        Dpu::new(&self.view, &self.dpu)
     }
 
     /// The space it counted for.
     async fn space(&self) -> Space {
-        Space::new(&self.plan, &self.space)
+        Space::new(&self.view, &self.space)
     }
 
     /// Which side of the doorway the DPU hung on.

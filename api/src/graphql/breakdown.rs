@@ -11,8 +11,8 @@ use super::enums::Resolution;
 use super::reset::{Reset, ResetRule};
 use super::scalars::DateTime;
 use super::space::Space;
+use super::view::View;
 use crate::counting::{Account, Crossings, Reading, Source, Term};
-use crate::floor_plan::FloorPlan;
 
 /// What a count is made of: `startCount`, and the `net` of each assignment, add up to `netCount`.
 #[derive(SimpleObject)]
@@ -62,7 +62,7 @@ impl CountBreakdown {
     /// The breakdown of an account, its odometers read.
     pub(super) fn new(
         space: &Space,
-        plan: &Arc<FloorPlan>,
+        view: &Arc<View>,
         at: Instant,
         account: Account<'_>,
         odometer: impl Fn(Reading) -> Crossings + Copy,
@@ -75,7 +75,7 @@ impl CountBreakdown {
         let net_count = account.net(odometer);
         Self {
             ts: at.into(),
-            resolution: Resolution::at(plan, at),
+            resolution: Resolution::at(view, at),
             count: space.answer(net_count),
             net_count,
             start: account.start().map(|start| start.ts.into()),
@@ -84,7 +84,7 @@ impl CountBreakdown {
             reset_rule,
             assignments: account
                 .terms()
-                .filter_map(|term| AssignmentShare::new(plan, &term, odometer))
+                .filter_map(|term| AssignmentShare::new(view, &term, odometer))
                 .collect(),
         }
     }
@@ -93,14 +93,14 @@ impl CountBreakdown {
 impl AssignmentShare {
     /// `None` only where the floor plan lacks the DPU or the space, which the database rules out.
     fn new(
-        plan: &Arc<FloorPlan>,
+        view: &Arc<View>,
         term: &Term<'_>,
         odometer: impl Fn(Reading) -> Crossings + Copy,
     ) -> Option<Self> {
         let (crossings, placement) = (term.crossings(odometer), term.placement());
         Some(Self {
-            assignment: Assignment::new(plan, term.assignment)?,
-            dpu: Dpu::find(plan, term.assignment.dpu_id)?,
+            assignment: Assignment::new(view, term.assignment)?,
+            dpu: Dpu::find(view, term.assignment.dpu_id)?,
             doorway: term.assignment.doorway.clone(),
             after: term.after.map(Into::into),
             until: term.until.into(),

@@ -11,8 +11,8 @@ use super::event::{Event, EventConnection};
 use super::id;
 use super::page::{Page, PageArguments, RowKey};
 use super::scalars::DateTime;
-use super::scope::Scope;
-use crate::floor_plan::{self, FloorPlan, Span};
+use super::view::View;
+use crate::floor_plan::{self, Span};
 use crate::ids::Kind;
 use crate::timelines::EventRange;
 
@@ -30,17 +30,17 @@ pub(super) enum DpuOrder {
 /// A DPU (depth processing unit): a sensor over a doorway that reports each crossing.
 #[derive(Clone)]
 pub(super) struct Dpu {
-    plan: Arc<FloorPlan>,
+    view: Arc<View>,
     dpu: Arc<floor_plan::Dpu>,
 }
 
 impl Dpu {
-    pub(super) fn new(plan: &Arc<FloorPlan>, dpu: &Arc<floor_plan::Dpu>) -> Self {
-        Self { plan: Arc::clone(plan), dpu: Arc::clone(dpu) }
+    pub(super) fn new(view: &Arc<View>, dpu: &Arc<floor_plan::Dpu>) -> Self {
+        Self { view: Arc::clone(view), dpu: Arc::clone(dpu) }
     }
 
-    pub(super) fn find(plan: &Arc<FloorPlan>, id: i64) -> Option<Self> {
-        Some(Self::new(plan, plan.dpu(id)?))
+    pub(super) fn find(view: &Arc<View>, id: i64) -> Option<Self> {
+        Some(Self::new(view, view.plan().dpu(id)?))
     }
 }
 
@@ -71,15 +71,13 @@ impl Dpu {
     ) -> Result<Page<Assignment>> {
         let assignments = self.dpu.assignments.iter();
         let assignments =
-            assignments.filter_map(|row| Some((RowKey(row.id), Assignment::new(&self.plan, row)?)));
+            assignments.filter_map(|row| Some((RowKey(row.id), Assignment::new(&self.view, row)?)));
         PageArguments { first, after }.page(context, "assignments", assignments.collect())
     }
 
     /// The crossings that it saw, oldest first.
-    #[expect(clippy::too_many_arguments, reason = "each is an argument of the field")]
     async fn events(
         &self,
-        context: &Context<'_>,
         #[graphql(desc = "From this instant on; without it, since ever.")] start: Option<DateTime>,
         #[graphql(desc = "Before this instant; without it, until now and ahead.")] end: Option<DateTime>,
         #[graphql(desc = "Only those in this direction.")] direction: Option<Direction>,
@@ -93,14 +91,14 @@ impl Dpu {
         let (dpu, direction) = (self.dpu.row.id, direction.map(Into::into));
         let ranges = spans.map(|Span { start, end }| EventRange { dpu, start, end, direction }).collect();
         let arguments = PageArguments { first, after };
-        EventConnection::read(Scope::of(context)?, &self.plan, ranges, newest_first, &arguments).await
+        EventConnection::read(&self.view, ranges, newest_first, &arguments).await
     }
 
     /// The event that happened last: it tells a quiet doorway from a dead sensor. Null: none was ever seen.
-    async fn last_event(&self, context: &Context<'_>) -> Result<Option<Event>> {
+    async fn last_event(&self) -> Result<Option<Event>> {
         let stretches = self.dpu.shown().iter().map(|span| span.stretch(self.dpu.row.id));
-        let last = Scope::of(context)?.last_event(stretches).await?;
-        Ok(last.and_then(|row| Event::new(&self.plan, row)))
+        let last = self.view.last_event(stretches).await?;
+        Ok(last.and_then(|row| Event::new(&self.view, row)))
     }
 
     /// When the DPU was created.

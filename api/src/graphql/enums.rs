@@ -3,7 +3,8 @@
 use async_graphql::Enum;
 use entity::Instant;
 
-use crate::floor_plan::FloorPlan;
+use super::view::View;
+
 
 /// Which way a person walked under a DPU.
 #[derive(Clone, Copy, PartialEq, Eq, Enum)]
@@ -68,8 +69,8 @@ pub(super) enum Resolution {
 }
 
 impl Resolution {
-    pub(super) fn at(plan: &FloorPlan, at: Instant) -> Self {
-        if plan.is_digested(at) { Self::Hour } else { Self::Millisecond }
+    pub(super) fn at(view: &View, at: Instant) -> Self {
+        if view.plan().is_digested(at) { Self::Hour } else { Self::Millisecond }
     }
 }
 

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use async_graphql::{Error, ErrorExtensionValues, Response, ServerError, Value};
 use sea_orm::DbErr;
 
+use super::limits::TOO_COMPLEX;
 use crate::auth::Refusal;
+use crate::counts::ReadError;
 use crate::database::is_unreachable;
 use crate::ingest::RecordError;
 use crate::telemetry::request_id;
@@ -16,6 +18,10 @@ use crate::telemetry::request_id;
 pub(super) enum Fault {
     /// The client asked for something that is not accepted; the message says what is.
     BadInput(String),
+    /// The answer would take more work than is accepted; the message says how much, and how to ask for less.
+    TooMuch(String),
+    /// The state has moved on: the operation is run again, and the client does not hear of this.
+    Moved,
     /// The service cannot do it now; the client may try again.
     Unavailable(String),
     /// Something failed that the client has no part in.
@@ -26,17 +32,34 @@ pub(super) type Result<T> = std::result::Result<T, Fault>;
 
 impl From<DbErr> for Fault {
     fn from(error: DbErr) -> Self {
-        Arc::new(error).into()
+        Self::of_database(&error)
     }
 }
 
-impl From<Arc<DbErr>> for Fault {
-    fn from(error: Arc<DbErr>) -> Self {
-        if is_unreachable(&error) {
+impl Fault {
+    fn of_database(error: &DbErr) -> Self {
+        if is_unreachable(error) {
             tracing::error!(%error, request_id = request_id(), "the database is not reachable");
             Self::Unavailable("the database is not reachable: try again".to_owned())
         } else {
             Self::Internal(error.to_string())
+        }
+    }
+}
+
+impl From<ReadError> for Fault {
+    fn from(error: ReadError) -> Self {
+        Arc::new(error).into()
+    }
+}
+
+impl From<Arc<ReadError>> for Fault {
+    fn from(error: Arc<ReadError>) -> Self {
+        match &*error {
+            ReadError::Moved => Self::Moved,
+            ReadError::TooMuch(too_much) => Self::TooMuch(too_much.to_string()),
+            ReadError::Busy => Self::Unavailable(error.to_string()),
+            ReadError::Database(cause) => Self::of_database(cause),
         }
     }
 }
@@ -58,6 +81,8 @@ impl From<Fault> for Error {
         let mut named = None;
         let (code, message) = match fault {
             Fault::BadInput(message) => (BAD_USER_INPUT, message),
+            Fault::TooMuch(message) => (TOO_COMPLEX, message),
+            Fault::Moved => ("UNAVAILABLE", "the state has moved on: try again".to_owned()),
             Fault::Unavailable(message) => ("UNAVAILABLE", message),
             Fault::Internal(cause) => {
                 named = request_id();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_graphql::connection::PageInfo;
-use async_graphql::{Context, Object};
+use async_graphql::Object;
 use entity::Instant;
 use entity::event;
 
@@ -12,8 +12,7 @@ use super::enums::Direction;
 use super::error::Result;
 use super::page::{self, Edge, PageArguments};
 use super::scalars::DateTime;
-use super::scope::Scope;
-use crate::floor_plan::FloorPlan;
+use super::view::View;
 use crate::timelines::{EventPage, EventRange};
 
 /// One person crossed a doorway under a DPU.
@@ -25,8 +24,8 @@ pub(super) struct Event {
 
 impl Event {
     /// `None` only where the floor plan lacks the DPU, which the database rules out.
-    pub(super) fn new(plan: &Arc<FloorPlan>, row: event::Model) -> Option<Self> {
-        Some(Self { dpu: Dpu::find(plan, row.dpu_id)?, row })
+    pub(super) fn new(view: &Arc<View>, row: event::Model) -> Option<Self> {
+        Some(Self { dpu: Dpu::find(view, row.dpu_id)?, row })
     }
 }
 
@@ -61,6 +60,7 @@ impl Event {
 
 /// One page of a DPU's events.
 pub(super) struct EventConnection {
+    view: Arc<View>,
     /// One after the other, no two of them meeting.
     ranges: Vec<EventRange>,
     edges: Vec<Edge<Event>>,
@@ -70,8 +70,7 @@ pub(super) struct EventConnection {
 impl EventConnection {
     /// The page that the arguments ask for.
     pub(super) async fn read(
-        scope: &Scope,
-        plan: &Arc<FloorPlan>,
+        view: &Arc<View>,
         ranges: Vec<EventRange>,
         newest_first: bool,
         arguments: &PageArguments,
@@ -84,7 +83,7 @@ impl EventConnection {
         let size = arguments.size()?;
         // One more than asked for tells whether there is a next page.
         let page = |range: &EventRange| EventPage { range: *range, after, newest_first, size: size + 1 };
-        let mut rows = scope.events(ranges.iter().map(page)).await?;
+        let mut rows = view.events(ranges.iter().map(page)).await?;
         rows.sort_unstable_by_key(|event| (event.ts, event.direction, event.seq));
         if newest_first {
             rows.reverse();
@@ -93,10 +92,10 @@ impl EventConnection {
         rows.truncate(size);
         let edges = rows.into_iter().filter_map(|row| {
             let key = (row.ts.ms(), i64::from(row.direction.sign()), row.seq);
-            Some(Edge { cursor: page::cursor(list, &key), node: Event::new(plan, row)? })
+            Some(Edge { cursor: page::cursor(list, &key), node: Event::new(view, row)? })
         });
         let edges: Vec<_> = edges.collect();
-        Ok(Self { page_info: page::page_info(&edges, after.is_some(), more), ranges, edges })
+        Ok(Self { view: Arc::clone(view), page_info: page::page_info(&edges, after.is_some(), more), ranges, edges })
     }
 }
 
@@ -119,7 +118,7 @@ impl EventConnection {
     }
 
     /// How many entries the whole list has. They are counted only if this is asked for.
-    async fn total_count(&self, context: &Context<'_>) -> Result<i64> {
-        Scope::of(context)?.event_count(self.ranges.iter().copied()).await
+    async fn total_count(&self) -> Result<i64> {
+        self.view.event_count(self.ranges.iter().copied()).await
     }
 }

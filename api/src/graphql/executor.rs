@@ -2,6 +2,7 @@
 
 use std::future::ready;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use async_graphql::parser::types::OperationType;
@@ -87,18 +88,42 @@ impl Executor {
         if let Err(refusal) = self.permit(&operation, &access) {
             return refused(&refusal);
         }
-        let Operation { request, document } = operation;
+        let Operation { mut request, document } = operation;
         let begun = Instant::now();
+        let now = self.app.clock.now();
         let operation = asked(&document, request.operation_name.as_deref());
-        let finish = self.finisher(document, &request);
-        let (scope, loads) = Scope::once(Arc::clone(&self.app), access);
-        let execution = loads.drive(self.schema.execute(request.data(scope)));
-        let (response, paused) = execution.instrument(span(operation.as_ref())).await;
-        let response = finish(response, !paused);
+        let span = span(operation.as_ref());
+        // A mutation is run once, and none of what it answers can move.
+        let again = match &operation {
+            Some(asked) if matches!(asked.kind, OperationKind::Query) => Some(again(&document, &mut request)),
+            _ => None,
+        };
+        let (mut response, has_moved) =
+            self.run(&document, request, access.clone(), now, false).instrument(span.clone()).await;
+        if has_moved && let Some(again) = again {
+            response = self.run(&document, again, access, now, true).instrument(span).await.0;
+        }
         if let Some(operation) = operation {
             operation.executed(!response.errors.is_empty(), begun.elapsed());
         }
         response
+    }
+
+    /// Runs an operation once. Says also whether the state has moved on meanwhile, so that the answer is of no use.
+    async fn run(
+        &self,
+        document: &Arc<Document>,
+        request: Request,
+        access: Access,
+        now: entity::Instant,
+        of_database: bool,
+    ) -> (Response, bool) {
+        let finish = self.finisher(Arc::clone(document), &request);
+        let (scope, loads) = Scope::once(Arc::clone(&self.app), access, now, of_database);
+        let moves = scope.moves();
+        let (response, paused) = loads.drive(self.schema.execute(request.data(scope))).await;
+        let has_moved = moves.load(Ordering::SeqCst);
+        (if has_moved { response } else { finish(response, !paused) }, has_moved)
     }
 
     /// Runs a subscription for whoever asks; a query or a mutation too, which is answered once.
@@ -115,14 +140,19 @@ impl Executor {
         let mut operation = asked(&document, request.operation_name.as_deref());
         let finish = self.finisher(document, &request);
         let (scope, loads) = Scope::ongoing(Arc::clone(&self.app), access.clone());
+        let moves = scope.moves();
         let answers = self.schema.execute_stream(request.data(scope));
-        loads.drive_all(answers.map(move |answer| {
+        loads.drive_all(answers.filter_map(move |answer| {
+            // The subscription tells it again.
+            if moves.load(Ordering::SeqCst) {
+                return ready(None);
+            }
             let answer = finish(answer, false);
             // It goes on; how long its first answer takes is what can be compared.
             if let Some(operation) = operation.take() {
                 operation.executed(!answer.errors.is_empty(), begun.elapsed());
             }
-            answer
+            ready(Some(answer))
         }))
     }
 
@@ -154,6 +184,15 @@ impl Executor {
             response
         }
     }
+}
+
+/// The same request once more.
+fn again(document: &Document, request: &mut Request) -> Request {
+    let mut again = Request::new("").variables(request.variables.clone());
+    again.operation_name.clone_from(&request.operation_name);
+    again.extensions.clone_from(&request.extensions);
+    again.set_parsed_query(document.parsed.clone());
+    again
 }
 
 /// The operation of a document that this name, or none, asks for.

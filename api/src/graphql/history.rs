@@ -4,8 +4,8 @@ use async_graphql::SimpleObject;
 
 use super::enums::Resolution;
 use super::scalars::DateTime;
+use super::view::View;
 use crate::counting::Bucket;
-use crate::floor_plan::FloorPlan;
 
 /// What a space's count was in a stretch of time.
 #[derive(SimpleObject)]
@@ -33,13 +33,13 @@ pub(super) struct HistoryBucket {
 }
 
 impl HistoryBucket {
-    pub(super) fn new(bucket: Bucket, capacity: Option<i32>, plan: &FloorPlan) -> Self {
+    pub(super) fn new(bucket: Bucket, capacity: Option<i32>, view: &View) -> Self {
         let Bucket { start, end, count, min, max, average, entrances, exits } = bucket;
         let utilization = bucket.utilization(capacity);
         Self {
             start: start.into(),
             end: end.into(),
-            resolution: Resolution::at(plan, start),
+            resolution: Resolution::at(view, start),
             count,
             min,
             max,

@@ -28,6 +28,7 @@ mod shape;
 mod socket;
 mod space;
 mod subscription;
+mod view;
 
 use std::sync::Arc;
 

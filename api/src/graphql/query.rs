@@ -25,9 +25,9 @@ impl Query {
         context: &Context<'_>,
         #[graphql(desc = "The space's id, the same as in REST.")] id: ID,
     ) -> Result<Option<Space>> {
-        let plan = Scope::of(context)?.plan().await?;
+        let view = Scope::of(context)?.view().await?;
         let row = id::row(context, Kind::Space, &id)?;
-        Ok(row.and_then(|row| plan.space(row)).map(|space| Space::new(plan, space)))
+        Ok(row.and_then(|row| view.plan().space(row)).map(|space| Space::new(view, space)))
     }
 
     /// All spaces, or those that the filter leaves.
@@ -40,15 +40,15 @@ impl Query {
         name_contains: Option<String>,
         #[graphql(desc = "In what order.", default_with = "SpaceOrder::Id")] order_by: SpaceOrder,
     ) -> Result<Page<Space>> {
-        let plan = Scope::of(context)?.plan().await?;
+        let view = Scope::of(context)?.view().await?;
         let part = name_contains.map(|part| part.to_lowercase()).unwrap_or_default();
-        let spaces = plan.spaces().values().filter(|space| space.row.name.to_lowercase().contains(&part));
+        let spaces = view.plan().spaces().values().filter(|space| space.row.name.to_lowercase().contains(&part));
         let spaces = spaces.map(|space| {
             let name = match order_by {
                 SpaceOrder::Id => String::new(),
                 SpaceOrder::Name => space.row.name.clone(),
             };
-            ((name, RowKey(space.row.id)), Space::new(plan, space))
+            ((name, RowKey(space.row.id)), Space::new(view, space))
         });
         let list = format!("spaces by {order_by:?}");
         PageArguments { first, after }.page(context, &list, spaces.collect())
@@ -60,8 +60,8 @@ impl Query {
         context: &Context<'_>,
         #[graphql(desc = "The hardware id, `dpu_id` in a CSV.")] serial: String,
     ) -> Result<Option<Dpu>> {
-        let plan = Scope::of(context)?.plan().await?;
-        Ok(plan.dpu_id(&serial).and_then(|id| plan.dpu(id)).map(|dpu| Dpu::new(plan, dpu)))
+        let view = Scope::of(context)?.view().await?;
+        Ok(view.plan().dpu_id(&serial).and_then(|id| view.plan().dpu(id)).map(|dpu| Dpu::new(view, dpu)))
     }
 
     /// All DPUs, or those that the filters leave.
@@ -79,20 +79,20 @@ impl Query {
         #[graphql(desc = "In what order.", default_with = "DpuOrder::Id")] order_by: DpuOrder,
     ) -> Result<Page<Dpu>> {
         let scope = Scope::of(context)?;
-        let (plan, now) = (scope.plan().await?, scope.instant(None)?);
+        let (view, now) = (scope.view().await?, scope.instant(None)?);
         let part = name_contains.map(|part| part.to_lowercase()).unwrap_or_default();
         let kept = |dpu: &&Arc<floor_plan::Dpu>| {
             let mut texts = [Some(&dpu.row.serial), dpu.row.name.as_ref()].into_iter().flatten();
             let named = texts.any(|text| text.to_lowercase().contains(&part));
             named && unassigned.is_none_or(|unassigned| unassigned != dpu.is_assigned(now))
         };
-        let dpus = plan.dpus().values().filter(kept).map(|dpu| {
+        let dpus = view.plan().dpus().values().filter(kept).map(|dpu| {
             let name = match order_by {
                 DpuOrder::Id => String::new(),
                 DpuOrder::Serial => dpu.row.serial.clone(),
                 DpuOrder::Name => dpu.row.name.clone().unwrap_or_default(),
             };
-            ((name, RowKey(dpu.row.id)), Dpu::new(plan, dpu))
+            ((name, RowKey(dpu.row.id)), Dpu::new(view, dpu))
         });
         PageArguments { first, after }.page(context, &format!("DPUs by {order_by:?}"), dpus.collect())
     }

@@ -9,7 +9,7 @@ use super::error::Result;
 use super::id;
 use super::scalars::{DateTime, LocalDate, LocalTime};
 use super::space::Space;
-use crate::floor_plan::FloorPlan;
+use super::view::View;
 use crate::ids::Kind;
 
 /// The true count of a space at an instant, which ends drift: later counts go on from it.
@@ -24,10 +24,10 @@ impl Reset {
         Self { space: space.clone(), row: row.clone() }
     }
 
-    pub(super) fn find(plan: &Arc<FloorPlan>, id: i64) -> Option<Self> {
-        plan.spaces().values().find_map(|space| {
+    pub(super) fn find(view: &Arc<View>, id: i64) -> Option<Self> {
+        view.plan().spaces().values().find_map(|space| {
             let row = space.resets.iter().find(|reset| reset.id == id)?;
-            Some(Self::new(&Space::new(plan, space), row))
+            Some(Self::new(&Space::new(view, space), row))
         })
     }
 }
@@ -83,10 +83,10 @@ impl ResetRule {
         Self { space: space.clone(), row: row.clone() }
     }
 
-    pub(super) fn find(plan: &Arc<FloorPlan>, id: i64) -> Option<Self> {
-        plan.spaces().values().find_map(|space| {
+    pub(super) fn find(view: &Arc<View>, id: i64) -> Option<Self> {
+        view.plan().spaces().values().find_map(|space| {
             let row = space.rules.iter().find(|rule| rule.id == id)?;
-            Some(Self::new(&Space::new(plan, space), row))
+            Some(Self::new(&Space::new(view, space), row))
         })
     }
 }

@@ -1,81 +1,63 @@
 //! What the resolvers of one request share.
 
-use std::collections::HashMap;
 use std::future::poll_fn;
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::task::{Context as TaskContext, Poll, Wake, Waker};
-use std::time::Duration;
 
 use async_graphql::Context;
-use async_graphql::dataloader::{DataLoader, Loader};
 use entity::Instant;
-use entity::event::{self, Direction};
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
-use futures::future::{BoxFuture, FutureExt, try_join};
+use futures::future::{BoxFuture, FutureExt};
 use futures::poll;
 use futures::stream::{self, BoxStream, Stream, StreamExt};
 use futures::task::AtomicWaker;
-use sea_orm::DbErr;
 use tokio::sync::OnceCell;
-use tracing::Instrument;
 
 use super::error::{Fault, Result};
 use super::scalars::DateTime;
+use super::view::View;
 use crate::app::App;
 use crate::auth::Access;
-use crate::counting::{Account, Bucket, Crossings, History, Reading, Stretch};
-use crate::floor_plan::{FloorPlan, Space};
-use crate::telemetry::{self, metrics};
-use crate::timelines::{EventPage, EventRange};
+use crate::counts;
+use crate::telemetry::metrics;
 
-/// One request's view: one floor plan, one "now", and odometers that are read together.
+/// What one request has: its access, its "now", and the state that it is answered from.
 pub(super) struct Scope {
     app: Arc<App>,
     access: Access,
     /// `None`: whenever somebody asks, since a subscription goes on.
     now: Option<Instant>,
-    plan: OnceCell<Arc<FloorPlan>>,
+    view: OnceCell<Arc<View>>,
+    /// Whether the view is of the database from the beginning.
+    of_database: bool,
     loads: UnboundedSender<BoxFuture<'static, ()>>,
-    database: OnceLock<DataLoader<Reads>>,
+    has_moved: Arc<AtomicBool>,
 }
 
 /// Loads that the resolvers have asked for and that wait to be driven.
 pub(super) struct Loads(UnboundedReceiver<BoxFuture<'static, ()>>);
 
 impl Scope {
-    /// The scope of a request that is answered once: it happens now. With it, the loads that its resolvers will ask for.
-    pub(super) fn once(app: Arc<App>, access: Access) -> (Self, Loads) {
-        let now = app.clock.now();
-        Self::new(app, access, Some(now))
+    /// The scope of a request that is answered once: it happens at `now`, in a state of memory or, where that has moved on
+    /// before, of the database. With it, the loads that its resolvers will ask for.
+    pub(super) fn once(app: Arc<App>, access: Access, now: Instant, of_database: bool) -> (Self, Loads) {
+        Self::new(app, access, Some(now), of_database)
     }
 
     /// The scope of a request that may be answered again and again, and the loads that its resolvers will ask for.
     pub(super) fn ongoing(app: Arc<App>, access: Access) -> (Self, Loads) {
-        Self::new(app, access, None)
+        Self::new(app, access, None, false)
     }
 
-    fn new(app: Arc<App>, access: Access, now: Option<Instant>) -> (Self, Loads) {
+    fn new(app: Arc<App>, access: Access, now: Option<Instant>, of_database: bool) -> (Self, Loads) {
         let (loads, receiver) = unbounded();
-        (Self { app, access, now, plan: OnceCell::new(), loads, database: OnceLock::new() }, Loads(receiver))
+        let has_moved = Arc::default();
+        (Self { app, access, now, view: OnceCell::new(), of_database, loads, has_moved }, Loads(receiver))
     }
 
-    /// What loads from the database, all at once what resolvers ask for while the request is not stuck.
-    fn database(&self) -> &DataLoader<Reads> {
-        self.database.get_or_init(|| {
-            let loads = self.loads.clone();
-            let spawn = move |load: BoxFuture<'static, ()>| {
-                let load = load.instrument(tracing::info_span!(target: telemetry::SPANS, "load"));
-                loads.unbounded_send(load.boxed()).ok();
-            };
-            DataLoader::new(Reads(Arc::clone(&self.app)), spawn)
-                .delay(Duration::ZERO)
-                .max_batch_size(usize::MAX)
-        })
-    }
-
-    /// The scope of the request that `context` belongs to.
+    /// The scope that a resolver belongs to.
     pub(super) fn of<'a>(context: &Context<'a>) -> Result<&'a Self> {
         context.data::<Self>().map_err(|error| Fault::Internal(error.message))
     }
@@ -85,15 +67,63 @@ impl Scope {
         &self.app
     }
 
-    /// What whoever asks may do.
+    /// What the client may do.
     pub(super) fn access(&self) -> &Access {
         &self.access
     }
 
-    /// What whoever asks may see of the floor plan, read by the first resolver that needs it and the same for all of
-    /// them.
-    pub(super) async fn plan(&self) -> Result<&Arc<FloorPlan>> {
-        Ok(self.plan.get_or_try_init(|| self.access.plan(&self.app)).await?)
+    /// Tells whether the state has moved on while the request was answered, so that it has to be answered again.
+    pub(super) fn moves(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.has_moved)
+    }
+
+    /// Whether the state has moved on since the last time that this was asked.
+    pub(super) fn take_move(&self) -> bool {
+        self.has_moved.swap(false, Ordering::SeqCst)
+    }
+
+    /// The same scope for a stream that outlasts the resolver.
+    pub(super) fn watching(&self) -> Self {
+        Self {
+            app: Arc::clone(&self.app),
+            access: self.access.clone(),
+            now: self.now,
+            view: OnceCell::new(),
+            of_database: false,
+            loads: self.loads.clone(),
+            has_moved: Arc::clone(&self.has_moved),
+        }
+    }
+
+    /// The state that the request is answered from, the same for all of its resolvers.
+    pub(super) async fn view(&self) -> Result<&Arc<View>> {
+        self.view
+            .get_or_try_init(async || {
+                if self.of_database { self.view_of_database().await } else { self.view_of_memory().await }
+            })
+            .await
+    }
+
+    /// A view of the state that memory is in now.
+    pub(super) async fn view_of_memory(&self) -> Result<Arc<View>> {
+        let view = self.app.counts.view().await?;
+        Ok(self.see(view))
+    }
+
+    /// A view of the state that the database is in now, which never moves.
+    pub(super) async fn view_of_database(&self) -> Result<Arc<View>> {
+        let view = self.app.counts.view_of_database().await?;
+        Ok(self.see(view))
+    }
+
+    /// A view of the state that there is before or after a change that the request makes. It never moves.
+    pub(super) async fn view_of_change(&self) -> Result<Arc<View>> {
+        let view = self.app.counts.view_of_change().await?;
+        Ok(self.see(view))
+    }
+
+    fn see(&self, view: counts::View) -> Arc<View> {
+        Arc::new(View::new(view, &self.access, self.loads.clone(), Arc::clone(&self.has_moved)))
     }
 
     /// The instant of an argument `ts`; without one it is now, the same for the whole request.
@@ -111,64 +141,6 @@ impl Scope {
         metrics::counted(now, at);
         Ok(at)
     }
-
-    /// What an account adds up to: from memory, or with its odometers read together with those of every other
-    /// account of the request.
-    pub(super) async fn net(&self, account: Account<'_>) -> Result<i64> {
-        if let Some(net) = account.try_net(|reading| self.app.odometer(reading)) {
-            return Ok(net);
-        }
-        let odometers = self.odometers(account.readings()).await?;
-        Ok(account.net(|reading| odometers[&reading]))
-    }
-
-    /// What odometers show.
-    pub(super) async fn odometers(
-        &self,
-        readings: impl Iterator<Item = Reading>,
-    ) -> Result<HashMap<Reading, Crossings>> {
-        let (mut shown, mut missing) = (HashMap::new(), Vec::new());
-        for reading in readings {
-            match self.app.odometer(reading) {
-                Some(crossings) => {
-                    shown.insert(reading, crossings);
-                }
-                None => missing.push(reading),
-            }
-        }
-        if !missing.is_empty() {
-            shown.extend(self.database().load_many(missing).await?);
-        }
-        Ok(shown)
-    }
-
-    /// The buckets of a history.
-    pub(super) async fn buckets(&self, space: &Space, history: &History<'_>) -> Result<Vec<Bucket>> {
-        let (before, crossings) = try_join(self.net(history.before()), async {
-            Ok(self.database().load_many(history.stretches()).await?)
-        })
-        .await?;
-        Ok(history.buckets(before, |stretch| &crossings[&stretch], |net| space.answer(net)))
-    }
-
-    /// The last event of all these stretches.
-    pub(super) async fn last_event(
-        &self,
-        stretches: impl Iterator<Item = Stretch>,
-    ) -> Result<Option<event::Model>> {
-        let found = self.database().load_many(stretches.map(LastOf)).await?;
-        Ok(found.into_values().max_by_key(|event| (event.ts, event.created)))
-    }
-
-    /// Pages of events, in no order.
-    pub(super) async fn events(&self, pages: impl Iterator<Item = EventPage>) -> Result<Vec<event::Model>> {
-        Ok(self.database().load_many(pages).await?.into_values().flatten().collect())
-    }
-
-    /// How many events there are.
-    pub(super) async fn event_count(&self, ranges: impl Iterator<Item = EventRange>) -> Result<i64> {
-        Ok(self.database().load_many(ranges).await?.into_values().sum())
-    }
 }
 
 impl Loads {
@@ -184,7 +156,7 @@ impl Loads {
     }
 
     /// Runs a request that is answered again and again, and its loads beside it.
-    pub(super) fn drive_all<T: 'static>(
+    pub(super) fn drive_all<T: Send + 'static>(
         self,
         answers: impl Stream<Item = T> + Send + 'static,
     ) -> BoxStream<'static, T> {
@@ -241,62 +213,5 @@ impl Wake for Watch {
     fn wake(self: Arc<Self>) {
         self.woken.store(true, Ordering::SeqCst);
         self.task.wake();
-    }
-}
-
-/// Reads for [`DataLoader`]: each kind of key is one statement, whatever the number of keys.
-struct Reads(Arc<App>);
-
-/// Asks for the last event of a stretch, not for all its crossings.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct LastOf(Stretch);
-
-type Loaded<K, V> = std::result::Result<HashMap<K, V>, Arc<DbErr>>;
-
-impl Loader<Reading> for Reads {
-    type Value = Crossings;
-    type Error = Arc<DbErr>;
-
-    async fn load(&self, readings: &[Reading]) -> Loaded<Reading, Crossings> {
-        Ok(self.0.odometers(readings).await?)
-    }
-}
-
-impl Loader<Stretch> for Reads {
-    type Value = Arc<[(Instant, Direction)]>;
-    type Error = Arc<DbErr>;
-
-    async fn load(&self, stretches: &[Stretch]) -> Loaded<Stretch, Self::Value> {
-        let crossings = self.0.crossings(stretches).await?;
-        Ok(crossings.into_iter().map(|(stretch, crossings)| (stretch, crossings.into())).collect())
-    }
-}
-
-impl Loader<LastOf> for Reads {
-    type Value = event::Model;
-    type Error = Arc<DbErr>;
-
-    async fn load(&self, stretches: &[LastOf]) -> Loaded<LastOf, event::Model> {
-        let stretches: Vec<_> = stretches.iter().map(|last| last.0).collect();
-        let events = self.0.last_events(&stretches).await?;
-        Ok(events.into_iter().map(|(stretch, event)| (LastOf(stretch), event)).collect())
-    }
-}
-
-impl Loader<EventPage> for Reads {
-    type Value = Vec<event::Model>;
-    type Error = Arc<DbErr>;
-
-    async fn load(&self, pages: &[EventPage]) -> Loaded<EventPage, Vec<event::Model>> {
-        Ok(self.0.events(pages).await?)
-    }
-}
-
-impl Loader<EventRange> for Reads {
-    type Value = i64;
-    type Error = Arc<DbErr>;
-
-    async fn load(&self, ranges: &[EventRange]) -> Loaded<EventRange, i64> {
-        Ok(self.0.event_counts(ranges).await?)
     }
 }

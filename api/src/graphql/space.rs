@@ -18,9 +18,10 @@ use super::page::{Page, PageArguments};
 use super::reset::{Reset, ResetRule, ResetRuleChange};
 use super::scalars::{DateTime, LocalDate, LocalTime};
 use super::scope::Scope;
+use super::view::View;
 use crate::counting::Account;
 use crate::floor_plan::changes::reset_rule::NewResetRule;
-use crate::floor_plan::{self, FloorPlan, history_edges};
+use crate::floor_plan::{self, history_edges};
 use crate::ids::Kind;
 
 /// In what order spaces are listed.
@@ -35,17 +36,17 @@ pub(super) enum SpaceOrder {
 /// A place where people can be: a room, a floor, a building. Outside is no space.
 #[derive(Clone)]
 pub(super) struct Space {
-    plan: Arc<FloorPlan>,
+    view: Arc<View>,
     space: Arc<floor_plan::Space>,
 }
 
 impl Space {
-    pub(super) fn new(plan: &Arc<FloorPlan>, space: &Arc<floor_plan::Space>) -> Self {
-        Self { plan: Arc::clone(plan), space: Arc::clone(space) }
+    pub(super) fn new(view: &Arc<View>, space: &Arc<floor_plan::Space>) -> Self {
+        Self { view: Arc::clone(view), space: Arc::clone(space) }
     }
 
-    pub(super) fn find(plan: &Arc<FloorPlan>, id: i64) -> Option<Self> {
-        Some(Self::new(plan, plan.space(id)?))
+    pub(super) fn find(view: &Arc<View>, id: i64) -> Option<Self> {
+        Some(Self::new(view, view.plan().space(id)?))
     }
 
     /// What a count of `net` people is answered as.
@@ -89,7 +90,7 @@ impl Space {
         #[graphql(desc = "At this instant, crossings at it included; without it, now.")] ts: Option<DateTime>,
     ) -> Result<i64> {
         let scope = Scope::of(context)?;
-        let net = scope.net(self.space.account(scope.counted_at(ts)?)).await?;
+        let net = self.view.net(self.space.account(scope.counted_at(ts)?)).await?;
         Ok(self.space.answer(net))
     }
 
@@ -100,7 +101,7 @@ impl Space {
         #[graphql(desc = "At this instant, crossings at it included; without it, now.")] ts: Option<DateTime>,
     ) -> Result<i64> {
         let scope = Scope::of(context)?;
-        scope.net(self.space.account(scope.counted_at(ts)?)).await
+        self.view.net(self.space.account(scope.counted_at(ts)?)).await
     }
 
     /// How finely the count is known in time: to the millisecond, or to the hour where events are pruned.
@@ -109,7 +110,7 @@ impl Space {
         context: &Context<'_>,
         #[graphql(desc = "At this instant; without it, now.")] ts: Option<DateTime>,
     ) -> Result<Resolution> {
-        Ok(Resolution::at(&self.plan, Scope::of(context)?.instant(ts)?))
+        Ok(Resolution::at(&self.view, Scope::of(context)?.instant(ts)?))
     }
 
     /// What the count is made of: where it starts, and what each assignment adds.
@@ -121,15 +122,14 @@ impl Space {
         let scope = Scope::of(context)?;
         let at = scope.counted_at(ts)?;
         let account = self.space.account(at);
-        let odometers = scope.odometers(account.readings()).await?;
-        Ok(CountBreakdown::new(self, &self.plan, at, account, |reading| odometers[&reading]))
+        let odometers = self.view.odometers(account.readings()).await?;
+        Ok(CountBreakdown::new(self, &self.view, at, account, |reading| odometers[&reading]))
     }
 
     /// What the count was over time, in buckets that cover `[start, end)` and are cut where an interval begins. It
     /// agrees with `count` at every instant, those still to come included: they go on from what is known now.
     async fn history(
         &self,
-        context: &Context<'_>,
         #[graphql(desc = "The first instant.")] start: DateTime,
         #[graphql(desc = "The first instant after it.")] end: DateTime,
         #[graphql(desc = "How long a bucket is; at most 10000 of them fit into a history.")]
@@ -142,17 +142,17 @@ impl Space {
         let (start, end) = (start.argument("start")?, end.argument("end")?);
         let edges = history_edges(&self.space, start, end, interval.into(), time_zone.as_deref())
             .map_err(|error| Fault::BadInput(format!("{}: {error}", error.argument("timeZone"))))?;
-        let buckets = Scope::of(context)?.buckets(&self.space, &self.space.history(edges)).await?;
+        let buckets = self.view.history(self.space.row.id, edges).await?;
         let capacity = self.space.row.capacity;
-        Ok(buckets.into_iter().map(|bucket| HistoryBucket::new(bucket, capacity, &self.plan)).collect())
+        Ok(buckets.into_iter().map(|bucket| HistoryBucket::new(bucket, capacity, &self.view)).collect())
     }
 
     /// The event that happened last at its doorways, while their DPUs counted for it: it tells an empty room from dead
     /// sensors. Null: none was ever seen.
-    async fn last_event(&self, context: &Context<'_>) -> Result<Option<Event>> {
+    async fn last_event(&self) -> Result<Option<Event>> {
         let ever = Account::new(&self.space.assignments, None, Instant::MAX);
-        let last = Scope::of(context)?.last_event(ever.terms().map(|term| term.stretch())).await?;
-        Ok(last.and_then(|row| Event::new(&self.plan, row)))
+        let last = self.view.last_event(ever.terms().map(|term| term.stretch())).await?;
+        Ok(last.and_then(|row| Event::new(&self.view, row)))
     }
 
     /// The counts that were stated for the space, earliest first.
@@ -173,10 +173,8 @@ impl Space {
 
     /// What a reset rule would change, before it is created: each of its occurrences in `[start, end)`, with the count as
     /// it is answered now and as it would be.
-    #[expect(clippy::too_many_arguments, reason = "each is an argument of the field")]
     async fn reset_rule_preview(
         &self,
-        context: &Context<'_>,
         #[graphql(desc = "When it would hold, by the clocks of the space's time zone.")]
         time_of_day: LocalTime,
         #[graphql(desc = "How many people would be in the space then: 0 or more.", default)] count: i32,
@@ -199,9 +197,8 @@ impl Space {
         let (start, end) = (start.argument("start")?, end.argument("end")?);
         let preview =
             self.space.preview(&rule, start, end).map_err(|error| Fault::BadInput(error.to_string()))?;
-        let scope = Scope::of(context)?;
         let changes = preview.into_iter().map(async |(ts, with_rule)| {
-            let count = self.space.answer(scope.net(self.space.account(ts)).await?);
+            let count = self.space.answer(self.view.net(self.space.account(ts)).await?);
             Ok(ResetRuleChange { ts: ts.into(), count, count_with_rule: self.space.answer(with_rule) })
         });
         try_join_all(changes).await
@@ -214,13 +211,13 @@ impl Space {
         #[graphql(desc = "At this instant; without it, now.")] ts: Option<DateTime>,
     ) -> Result<Vec<Dpu>> {
         let at = Scope::of(context)?.instant(ts)?;
-        let dpus = self.space.dpu_ids(at).into_iter().filter_map(|id| self.plan.dpu(id));
-        Ok(dpus.map(|dpu| Dpu::new(&self.plan, dpu)).collect())
+        let dpus = self.space.dpu_ids(at).into_iter().filter_map(|id| self.view.plan().dpu(id));
+        Ok(dpus.map(|dpu| Dpu::new(&self.view, dpu)).collect())
     }
 
     /// Every assignment of a DPU to the space, past ones included.
     async fn assignments(&self) -> Vec<Assignment> {
-        self.space.assignments.iter().filter_map(|row| Assignment::new(&self.plan, row)).collect()
+        self.space.assignments.iter().filter_map(|row| Assignment::new(&self.view, row)).collect()
     }
 
     /// When the space was created.

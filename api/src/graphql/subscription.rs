@@ -1,5 +1,8 @@
 //! What can be watched.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use async_graphql::{Context, ID, SimpleObject, Subscription as GraphqlSubscription};
 use futures::Stream;
 use futures::stream::unfold;
@@ -9,11 +12,15 @@ use super::id;
 use super::scalars::DateTime;
 use super::scope::Scope;
 use super::space::Space;
-use crate::feed::Feed;
+use super::view::View;
+use crate::feed::{Count, Feed, Watch};
 use crate::ids::Kind;
 
 /// What can be watched.
 pub(super) struct Subscription;
+
+/// How long to wait before the counts are read again that could not be read.
+const REST: Duration = Duration::from_secs(1);
 
 /// The count of a space, as it is now.
 #[derive(SimpleObject)]
@@ -40,22 +47,53 @@ impl Subscription {
         space_ids: Option<Vec<ID>>,
     ) -> Result<impl Stream<Item = CountChange> + use<>> {
         let scope = Scope::of(context)?;
-        let plan = scope.plan().await?;
+        let view = scope.view().await?;
         let known = |id: ID| {
-            let row = id::row(context, Kind::Space, &id)?.filter(|row| plan.space(*row).is_some());
+            let row = id::row(context, Kind::Space, &id)?.filter(|row| view.plan().space(*row).is_some());
             row.ok_or_else(|| Fault::BadInput(format!("spaceIds: there is no space {:.40?}", id.as_str())))
         };
         let spaces = space_ids.map(|ids| ids.into_iter().map(known).collect::<Result<_>>()).transpose()?;
         let watch = Feed::watch(scope.app(), spaces);
-        Ok(unfold((watch, scope.access().clone()), async |(mut watch, access)| {
-            loop {
-                let (id, count, counts) = watch.next().await?;
-                if let Some(space) = Space::find(&access.view(&counts.plan), id) {
-                    let change =
-                        CountChange { space, ts: counts.ts.into(), count: count.count, net_count: count.net };
-                    return Some((change, (watch, access)));
+        Ok(unfold((watch, scope.watching()), async |(mut watch, scope)| {
+            let change = CountChange::next(&mut watch, &scope).await?;
+            Some((change, (watch, scope)))
+        }))
+    }
+}
+
+impl CountChange {
+    /// The next change that is to be told, as of one state; `None` once there is no feed any more.
+    async fn next(watch: &mut Watch, scope: &Scope) -> Option<Self> {
+        // A message in whose fields the state moved on was not sent: it is told again, as the database has it.
+        let mut again = if scope.take_move() { watch.last() } else { None };
+        loop {
+            let (id, view) = match again.take() {
+                Some(id) => (id, scope.view_of_database().await),
+                None => (watch.next().await?, scope.view_of_memory().await),
+            };
+            match Self::of(view, id, scope).await {
+                Ok(Some(change)) if watch.tell(id, change.counted()) => return Some(change),
+                Ok(_) => {}
+                Err(Fault::Moved) => again = Some(id),
+                Err(error) => {
+                    tracing::error!(?error, "the counts could not be read for those who watch");
+                    tokio::time::sleep(REST).await;
                 }
             }
-        }))
+        }
+    }
+
+    /// The counts of a space in the view, if it is there.
+    async fn of(view: Result<Arc<View>>, id: i64, scope: &Scope) -> Result<Option<Self>> {
+        let view = view?;
+        let Some(row) = view.plan().space(id) else { return Ok(None) };
+        let ts = scope.instant(None)?;
+        let net_count = view.net(row.account(ts)).await?;
+        let count = row.answer(net_count);
+        Ok(Some(Self { space: Space::new(&view, row), ts: ts.into(), count, net_count }))
+    }
+
+    fn counted(&self) -> Count {
+        Count { count: self.count, net: self.net_count }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use ahash::{AHashMap, AHashSet};
+use ahash::AHashSet;
 use entity::tally::Resolution;
 use entity::{Instant, event};
 use sea_orm::{ActiveEnum, ConnectionTrait, DatabaseBackend, DbErr, QueryResult, Statement, Value};
@@ -11,7 +11,8 @@ use super::event::{Batch, Crossing, Identity, Outcome, Rejection, RejectionCode}
 use super::partitions::Partitions;
 use crate::counting::Crossings;
 use crate::floor_plan::FloorPlan;
-use crate::timelines::Commit;
+use crate::state::{CommitId, log_commit};
+use crate::timelines::Patch;
 
 /// How far ahead of the server's clock a DPU's may run, in milliseconds.
 pub const CLOCK_SKEW_MS: i64 = 5 * 60 * 1000;
@@ -23,8 +24,10 @@ pub const EARLIEST: Instant = Instant::from_ms(0);
 pub struct Recorded {
     /// What became of each event of each batch.
     pub outcomes: Vec<Vec<Outcome>>,
-    /// What the timelines have gained.
-    pub commit: Commit,
+    /// The commit's name in the change log; `None` where nothing was inserted.
+    pub id: Option<CommitId>,
+    /// What timelines gain by it.
+    pub patch: Patch,
 }
 
 /// Why nothing was recorded.
@@ -33,8 +36,8 @@ pub enum Unrecorded {
     /// The database failed.
     #[error(transparent)]
     Database(#[from] DbErr),
-    /// Events were pruned since the floor plan was read: by it, some might be recorded that are before the horizon.
-    #[error("events were pruned meanwhile")]
+    /// The floor plan was changed since it was read: by it, events might be recorded of another DPU, or before the horizon.
+    #[error("the floor plan was changed meanwhile")]
     OldPlan,
 }
 
@@ -47,8 +50,9 @@ impl From<Unrecorded> for DbErr {
     }
 }
 
-/// Records the batches inside a transaction of the caller's, as received at `now`. On PostgreSQL it is one statement,
-/// once there are partitions for the events.
+/// Records the batches inside a transaction of the caller's, as received at `now` and checked by `plan`, which must be the
+/// database's. The change log names the commit `id`. On PostgreSQL it is one statement, once there are partitions for the
+/// events.
 ///
 /// Rows are written in the order of their keys, so that transactions which share some wait for each
 /// other and never deadlock.
@@ -56,6 +60,7 @@ pub async fn record(
     transaction: &impl ConnectionTrait,
     partitions: &Partitions,
     plan: &FloorPlan,
+    id: CommitId,
     now: Instant,
     batches: &[Batch],
 ) -> Result<Recorded, Unrecorded> {
@@ -66,17 +71,18 @@ pub async fn record(
     identities.sort_unstable();
     identities.dedup();
 
-    let horizon = plan.horizon();
-    let Inserted { duplicates, totals } = if identities.is_empty() {
-        Inserted::default()
+    let log = Log { id, revision: plan.revision() };
+    let duplicates = if identities.is_empty() {
+        AHashSet::new()
     } else if transaction.get_database_backend() == DatabaseBackend::Postgres {
         partitions.ensure(transaction, identities.iter().map(|identity| identity.ts)).await?;
-        insert_on_postgres(transaction, &identities, now, horizon).await?
+        insert_on_postgres(transaction, &identities, now, log).await?
     } else {
-        insert_on_sqlite(transaction, &identities, now, horizon).await?
+        insert_on_sqlite(transaction, &identities, now, log).await?
     };
+    let id = (duplicates.len() < identities.len()).then_some(id);
     let inserted = identities.iter().filter(|identity| !duplicates.contains(*identity));
-    let commit = Commit::new(inserted.map(|event| (event.dpu_id, event.ts, event.direction)), totals);
+    let patch = Patch::new(inserted.map(|event| (event.dpu_id, event.ts, event.direction)));
 
     // Each inserted event was accepted where it came first; wherever else it comes, it is a duplicate.
     let mut seen = duplicates;
@@ -87,16 +93,14 @@ pub async fn record(
     };
     let mut outcomes = checked.into_iter().map(outcome);
     let outcomes = batches.iter().map(|batch| outcomes.by_ref().take(batch.len()).collect()).collect();
-    Ok(Recorded { outcomes, commit })
+    Ok(Recorded { outcomes, id, patch })
 }
 
-/// What inserting some distinct events has done.
-#[derive(Default)]
-struct Inserted {
-    /// Those that were there already.
-    duplicates: AHashSet<Identity>,
-    /// What the days of the others have seen now: their DPU, when they began, and the total.
-    totals: Vec<(i64, Instant, Crossings)>,
+/// Under which floor plan events are inserted, and by which name.
+#[derive(Clone, Copy)]
+struct Log {
+    id: CommitId,
+    revision: i64,
 }
 
 /// The event's identity, or why it is not stored.
@@ -126,20 +130,21 @@ fn check(plan: &FloorPlan, now: Instant, crossing: &Crossing) -> Result<Identity
     Ok(Identity { dpu_id, ts, direction, seq })
 }
 
-/// One statement, one answer: PostgreSQL inserts, tallies what it has inserted, and says what it has not. Where it has
-/// inserted all, as it nearly always has, the rows are not compared one by one. It does nothing, and says so, where the
-/// horizon is another one by now: whoever moves it waits for those who insert, and lets none in meanwhile.
+/// One statement, one answer: PostgreSQL inserts, tallies what it has inserted, adds it to the change log, and says what it
+/// has not inserted. Where it has inserted all, as it nearly always has, the rows are not compared one by one. It does
+/// nothing, and says so, where the floor plan is another one by now: a prune waits for those who insert, and lets none in
+/// meanwhile.
 async fn insert_on_postgres(
     connection: &impl ConnectionTrait,
     identities: &[Identity],
     now: Instant,
-    horizon: Option<Instant>,
-) -> Result<Inserted, Unrecorded> {
+    log: Log,
+) -> Result<AHashSet<Identity>, Unrecorded> {
     let sql = format!(
         "WITH sent AS (
             SELECT listed.* FROM floor_plan, UNNEST($2::bigint[], $3::bigint[], $4::smallint[], $5::int[])
             AS listed (dpu_id, ts, direction, seq)
-            WHERE horizon IS NOT DISTINCT FROM $6
+            WHERE revision = $6
         ), inserted AS (
             INSERT INTO event (dpu_id, ts, direction, seq, created)
             SELECT dpu_id, ts, direction, seq, $1 FROM sent ORDER BY dpu_id, ts, direction, seq
@@ -157,56 +162,53 @@ async fn insert_on_postgres(
             SELECT dpu_id, {day}::smallint, bucket - bucket % ({day} * {HOUR_MS}), SUM(toward), SUM(away)
             FROM hours GROUP BY 1, 3
             ORDER BY 1, 2, 3
-            {ADD_TO_TALLY} RETURNING dpu_id, resolution, bucket, toward, away
+            {ADD_TO_TALLY}
+        ), logged AS (
+            INSERT INTO change_log (writer, number, dpus)
+            SELECT $7, $8, ARRAY_AGG(DISTINCT dpu_id) FROM inserted HAVING COUNT(*) > 0
         )
-        SELECT dpu_id, bucket, NULL::smallint, NULL::int, toward, away FROM tallied WHERE resolution = {day}
-        UNION ALL (
-            SELECT sent.*, NULL::bigint, NULL::bigint FROM sent WHERE (SELECT any_lack FROM lacking)
-            EXCEPT SELECT inserted.*, NULL::bigint, NULL::bigint FROM inserted WHERE (SELECT any_lack FROM lacking)
-        ) UNION ALL
-        SELECT NULL::bigint, NULL::bigint, NULL::smallint, NULL::int, NULL::bigint, NULL::bigint FROM floor_plan
-        WHERE horizon IS DISTINCT FROM $6",
+        SELECT sent.* FROM sent WHERE (SELECT any_lack FROM lacking)
+        EXCEPT SELECT inserted.* FROM inserted WHERE (SELECT any_lack FROM lacking)
+        UNION ALL
+        SELECT NULL::bigint, NULL::bigint, NULL::smallint, NULL::int FROM floor_plan WHERE revision <> $6",
         hour = Resolution::Hour.hours(),
         day = Resolution::Day.hours(),
     );
-    let values: [Value; 6] = [
+    let values: [Value; 8] = [
         now.into(),
         identities.iter().map(|identity| identity.dpu_id).collect::<Vec<_>>().into(),
         identities.iter().map(|identity| identity.ts.ms()).collect::<Vec<_>>().into(),
         identities.iter().map(|identity| identity.direction.sign()).collect::<Vec<_>>().into(),
         identities.iter().map(|identity| identity.seq).collect::<Vec<_>>().into(),
-        horizon.into(),
+        log.revision.into(),
+        log.id.writer.into(),
+        log.id.number.into(),
     ];
     let statement = Statement::from_sql_and_values(DatabaseBackend::Postgres, sql, values);
-    let mut done = Inserted::default();
+    let mut duplicates = AHashSet::new();
     for row in connection.query_all_raw(statement).await? {
         if row.try_get_by_index::<Option<i64>>(0)?.is_none() {
             return Err(Unrecorded::OldPlan);
         }
-        match row.try_get_by_index::<Option<i64>>(4)? {
-            Some(toward) => {
-                let total = Crossings { toward, away: row.try_get_by_index(5)? };
-                done.totals.push((row.try_get_by_index(0)?, row.try_get_by_index(1)?, total));
-            }
-            None => {
-                done.duplicates.insert(identity(&row)?);
-            }
-        }
+        duplicates.insert(identity(&row)?);
     }
-    Ok(done)
+    Ok(duplicates)
 }
 
 /// Looks what is there, and inserts the rest: nobody else writes to SQLite meanwhile. To have each row returned that is
-/// inserted, or each total, would take as long again as to write them.
+/// inserted would take as long again as to write them.
 async fn insert_on_sqlite(
     transaction: &impl ConnectionTrait,
     identities: &[Identity],
     now: Instant,
-    horizon: Option<Instant>,
-) -> Result<Inserted, Unrecorded> {
-    let Stored { events: duplicates, days } = stored(transaction, identities, horizon).await?;
+    log: Log,
+) -> Result<AHashSet<Identity>, Unrecorded> {
+    let duplicates = stored(transaction, identities, log.revision).await?;
     let inserted: Vec<Identity> =
         identities.iter().filter(|identity| !duplicates.contains(*identity)).copied().collect();
+    if inserted.is_empty() {
+        return Ok(duplicates);
+    }
     let row = |event: &Identity| {
         [event.dpu_id, event.ts.ms(), event.direction.sign().into(), event.seq.into(), now.ms()]
     };
@@ -214,61 +216,36 @@ async fn insert_on_sqlite(
     for some in pieces(&events, again) {
         transaction.execute_raw(with_rows(EVENT, &some, "ON CONFLICT DO NOTHING")).await?;
     }
-    let added = tallies(&inserted, Resolution::Day);
-    let totals = added.iter().map(|[dpu_id, _, day, toward, away]| {
-        let before = days.get(&(*dpu_id, *day)).copied().unwrap_or_default();
-        (*dpu_id, Instant::from_ms(*day), before + Crossings { toward: *toward, away: *away })
-    });
-    let totals = totals.collect();
-    for some in pieces(&[tallies(&inserted, Resolution::Hour), added].concat(), nothing) {
+    let added = [tallies(&inserted, Resolution::Hour), tallies(&inserted, Resolution::Day)].concat();
+    for some in pieces(&added, nothing) {
         transaction.execute_raw(with_rows(TALLY, &some, ADD_TO_TALLY)).await?;
     }
-    Ok(Inserted { duplicates, totals })
+    let mut dpus: Vec<i64> = inserted.iter().map(|event| event.dpu_id).collect();
+    dpus.dedup();
+    log_commit(transaction, log.id, Some(dpus)).await?;
+    Ok(duplicates)
 }
 
-/// What there is already of what was sent.
-#[derive(Default)]
-struct Stored {
-    events: AHashSet<Identity>,
-    /// What their days have seen, by the DPU and when the day began.
-    days: AHashMap<(i64, i64), Crossings>,
-}
-
-/// What is there, if the horizon is still the same. All days come in one row: a row is handed from one thread to another.
+/// What is there already of what was sent, if the floor plan is still the same.
 async fn stored(
     transaction: &impl ConnectionTrait,
     identities: &[Identity],
-    horizon: Option<Instant>,
-) -> Result<Stored, Unrecorded> {
+    revision: i64,
+) -> Result<AHashSet<Identity>, Unrecorded> {
     let key = |i: &Identity| [i.dpu_id, i.ts.ms(), i.direction.sign().into(), i.seq.into()];
     let keys: Vec<_> = identities.iter().map(key).collect();
     let sent = "WITH sent (dpu_id, ts, direction, seq) AS (";
-    let found = format!(
-        "), days AS (
-            SELECT json_group_array(json_array(dpu_id, bucket, toward, away))
-            FROM (SELECT DISTINCT dpu_id, ts - ts % ({day} * {HOUR_MS}) AS bucket FROM sent)
-            CROSS JOIN tally USING (dpu_id, bucket) WHERE resolution = {day}
-        )
+    let found = ")
         SELECT dpu_id, ts, direction, seq FROM sent CROSS JOIN event USING (dpu_id, ts, direction, seq)
-        UNION ALL SELECT NULL, horizon, (SELECT * FROM days), NULL FROM floor_plan",
-        day = Resolution::Day.hours(),
-    );
-    let mut stored = Stored::default();
+        UNION ALL SELECT NULL, revision, NULL, NULL FROM floor_plan";
+    let mut stored = AHashSet::new();
     for some in pieces(&keys, again) {
-        for row in transaction.query_all_raw(with_rows(sent, &some, &found)).await? {
+        for row in transaction.query_all_raw(with_rows(sent, &some, found)).await? {
             if row.try_get_by_index::<Option<i64>>(0)?.is_some() {
-                stored.events.insert(identity(&row)?);
-                continue;
-            }
-            if row.try_get_by_index::<Option<Instant>>(1)? != horizon {
+                stored.insert(identity(&row)?);
+            } else if row.try_get_by_index::<i64>(1)? != revision {
                 return Err(Unrecorded::OldPlan);
             }
-            let days: Vec<(i64, i64, i64, i64)> = serde_json::from_str(&row.try_get_by_index::<String>(2)?)
-                .map_err(|error| DbErr::Type(error.to_string()))?;
-            stored.days.extend(
-                days.into_iter()
-                    .map(|(dpu_id, day, toward, away)| ((dpu_id, day), Crossings { toward, away })),
-            );
         }
     }
     Ok(stored)

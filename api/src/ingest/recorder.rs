@@ -3,7 +3,6 @@
 //! It never waits for a batch to fill: whatever has come in while one commit was under way makes the
 //! next one. So a lone event costs one commit, and a crowd of senders shares them.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant as Tick;
 
@@ -17,15 +16,17 @@ use super::event::{Batch, Outcome};
 use super::partitions::Partitions;
 use super::record::{Recorded, Unrecorded, record};
 use crate::clock::Clock;
-use crate::coherence::{Kept, Teller};
-use crate::database::Database;
+use crate::coherence::Notifier;
 use crate::floor_plan::FloorPlan;
+use crate::state::{self, CommitId, State};
 use crate::telemetry::{SPANS, metrics};
 
 /// How many batches may wait; further senders wait to hand theirs over.
 const WAITING_BATCHES_MAX: usize = 1024;
 /// A commit takes no further batch once it has this many events.
 const COMMIT_EVENTS_MAX: usize = 20_000;
+/// How often a commit is tried again because the floor plan has changed while it was made.
+const ATTEMPTS_MAX: usize = 10;
 
 /// Where batches are handed over.
 #[derive(Clone, Debug)]
@@ -73,21 +74,24 @@ impl Recorder {
 /// What the recorder works with.
 #[derive(Debug)]
 pub struct Writer {
-    /// Where events go.
-    pub database: Database,
-    /// By which DPUs are known, and which gains what is recorded.
-    pub kept: Kept,
+    /// Where events go, and what gains them.
+    pub state: Arc<State>,
     /// By which events are received.
     pub clock: Clock,
-    /// Who tells other processes.
-    pub teller: Teller,
+    /// Notifies other processes.
+    pub notifier: Notifier,
     /// Where events can go.
     pub partitions: Arc<Partitions>,
 }
 
 impl Writer {
     async fn run(self, mut submissions: mpsc::Receiver<Submission>) {
+        let mut tidied = Tick::now();
         while let Some(first) = submissions.recv().await {
+            if tidied.elapsed() > state::KEPT / 3 {
+                tidied = Tick::now();
+                self.tidy().await;
+            }
             let (mut batches, mut answers) = (vec![first.batch], vec![first.answer]);
             // In the trace of the first of those who share it; the others' traces point to it.
             let span = tracing::info_span!(target: SPANS, parent: &first.cause, "commit");
@@ -116,106 +120,112 @@ impl Writer {
                 }
             }
         }
-        self.teller.finish().await;
+        self.notifier.finish().await;
+    }
+
+    /// Deletes the rows of the change log that nobody needs any more.
+    async fn tidy(&self) {
+        let database = self.state.database();
+        if let Err(error) = database.in_time(state::tidy(database.writer())).await {
+            tracing::warn!(%error, "old rows of the change log could not be deleted");
+        }
     }
 
     async fn commit(&self, batches: &Arc<Vec<Batch>>) -> Result<Vec<Vec<Outcome>>, DbErr> {
-        let Kept { floor_plans, timelines, feed, .. } = &self.kept;
-        let mut plan = floor_plans.newest(&self.database).await?;
-        let unknown = |plan: &FloorPlan| {
-            batches.iter().flatten().flatten().any(|crossing| plan.dpu_id(&crossing.serial).is_none())
-        };
-        if unknown(&plan) {
+        let mut plan = Arc::clone(&self.state.newest().await?.plan);
+        let mut serials = batches.iter().flatten().flatten().map(|crossing| &crossing.serial);
+        if serials.any(|serial| plan.dpu_id(serial).is_none()) {
             // Another process may have made the DPU a moment ago.
-            floor_plans.check(&self.database).await?;
-            plan = floor_plans.newest(&self.database).await?;
+            self.state.refresh().await?;
+            plan = Arc::clone(&self.state.newest().await?.plan);
         }
         let begun = Tick::now();
         let now = self.clock.now();
         let mut attempt = self.attempt(&plan, batches, now).await;
-        if matches!(attempt, Err(Unrecorded::OldPlan)) {
-            floor_plans.check(&self.database).await?;
-            plan = floor_plans.newest(&self.database).await?;
+        for _ in 1..ATTEMPTS_MAX {
+            if !matches!(attempt, Err(Unrecorded::OldPlan)) {
+                break;
+            }
+            self.state.refresh().await?;
+            plan = Arc::clone(&self.state.newest().await?.plan);
             attempt = self.attempt(&plan, batches, now).await;
         }
-        match attempt {
-            Ok(Recorded { outcomes, commit }) => {
-                let again = self.stored_before(&plan, batches, &outcomes);
-                self.teller.recorded(commit.dpus().chain(again.iter().copied()));
-                timelines.patch(commit);
-                timelines.forget(again);
-                feed.changed();
-                metrics::committed(now, batches, &outcomes, begun.elapsed());
-                Ok(outcomes)
-            }
-            Err(error) => {
-                // It may have been done all the same: where the connection was lost, nobody can say.
-                let dpus = dpus_of(&plan, batches);
-                self.teller.recorded(dpus.iter().copied());
-                timelines.forget(dpus);
-                feed.changed();
-                Err(error.into())
-            }
+        let Recorded { outcomes, id, patch } = attempt?;
+        if let Some(id) = id {
+            self.notifier.recorded();
+            self.state.committed(id, patch);
         }
+        if outcomes.iter().flatten().any(|outcome| matches!(outcome, Outcome::Duplicate)) {
+            // Another process may have stored them a moment ago, and the sender is told that they are stored.
+            self.state.refresh().await?;
+        }
+        metrics::committed(now, batches, &outcomes, begun.elapsed());
+        Ok(outcomes)
     }
 
-    /// The DPUs with events that were stored before. PostgreSQL may have finished a commit whose connection was lost long
-    /// after everybody was told that it may have been done; its senders send it again, and here it is.
-    fn stored_before(&self, plan: &FloorPlan, batches: &[Batch], outcomes: &[Vec<Outcome>]) -> BTreeSet<i64> {
-        if self.database.backend() != DatabaseBackend::Postgres {
-            return BTreeSet::new();
-        }
-        let events = batches.iter().flatten().zip(outcomes.iter().flatten());
-        let again = events.filter(|(_, outcome)| matches!(outcome, Outcome::Duplicate));
-        again.filter_map(|(event, _)| plan.dpu_id(&event.as_ref().ok()?.serial)).collect()
-    }
-
-    /// Records and commits. Where the database does not answer in time, that comes to its end all the same, and what it
-    /// may have changed is forgotten then.
+    /// Tries to record the batches within the time that the database has to answer.
     async fn attempt(
         &self,
         plan: &Arc<FloorPlan>,
         batches: &Arc<Vec<Batch>>,
         now: Instant,
     ) -> Result<Recorded, Unrecorded> {
-        let (database, partitions) = (self.database.clone(), Arc::clone(&self.partitions));
-        let mut commit = Box::pin(commit(database, partitions, Arc::clone(plan), Arc::clone(batches), now));
-        match self.database.answered(&mut commit).await {
-            Ok(recorded) => recorded,
+        let Self { state, partitions, .. } = self;
+        let id = state.next_commit();
+        let committing =
+            commit(Arc::clone(state), Arc::clone(partitions), Arc::clone(plan), id, Arc::clone(batches), now);
+        // A task of its own: what was begun goes on to its end, whether it is in time or not.
+        let mut committing = tokio::spawn(committing.in_current_span());
+        match state.database().answered(&mut committing).await {
+            Ok(Ok(Err(Unrecorded::OldPlan))) => Err(Unrecorded::OldPlan),
+            Ok(Ok(Ok(recorded))) => Ok(recorded),
+            Ok(Ok(Err(error))) => {
+                // It may have been done all the same: where the connection was lost, nobody can say.
+                state.change_writer();
+                Self::refresh_soon(Arc::clone(state));
+                Err(error)
+            }
+            Ok(Err(panicked)) => {
+                state.change_writer();
+                Err(DbErr::Custom(panicked.to_string()).into())
+            }
             Err(late) => {
-                let (kept, tells) = (self.kept.clone(), self.teller.tells());
-                let dpus = dpus_of(plan, batches);
+                state.change_writer();
+                let state = Arc::clone(state);
                 tokio::spawn(async move {
-                    commit.await.ok();
-                    kept.timelines.forget(dpus.iter().copied());
-                    tells.recorded(dpus);
-                    kept.feed.changed();
+                    committing.await.ok();
+                    Self::refresh_soon(state);
                 });
                 Err(late.into())
             }
         }
     }
+
+    /// Makes what may have been committed known.
+    fn refresh_soon(state: Arc<State>) {
+        tokio::spawn(async move {
+            if let Err(error) = state.refresh().await {
+                tracing::warn!(%error, "whether a commit was made is not known yet");
+            }
+        });
+    }
 }
 
 async fn commit(
-    database: Database,
+    state: Arc<State>,
     partitions: Arc<Partitions>,
     plan: Arc<FloorPlan>,
+    id: CommitId,
     batches: Arc<Vec<Batch>>,
     now: Instant,
 ) -> Result<Recorded, Unrecorded> {
+    let database = state.database();
     // PostgreSQL records by one statement, which where there is a place for each event is a commit by itself.
     if database.backend() == DatabaseBackend::Postgres && partitions.hold(&batches) {
-        return record(database.writer(), &partitions, &plan, now, &batches).await;
+        return record(database.writer(), &partitions, &plan, id, now, &batches).await;
     }
     let transaction = database.begin().await?;
-    let recorded = record(&transaction, &partitions, &plan, now, &batches).await?;
+    let recorded = record(&transaction, &partitions, &plan, id, now, &batches).await?;
     transaction.commit().await?;
     Ok(recorded)
-}
-
-/// The DPUs that events are of, as far as they are known.
-fn dpus_of(plan: &FloorPlan, batches: &[Batch]) -> BTreeSet<i64> {
-    let serials = batches.iter().flatten().flatten().map(|crossing| &crossing.serial);
-    serials.filter_map(|serial| plan.dpu_id(serial)).collect()
 }

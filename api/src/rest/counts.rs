@@ -8,6 +8,7 @@ use axum::Json;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
+use entity::Instant;
 use serde::Serialize;
 use utoipa::openapi::{self, RefOr};
 use utoipa::{IntoResponses, ToSchema};
@@ -19,6 +20,7 @@ use super::space_id;
 use crate::app::App;
 use crate::auth::Access;
 use crate::counting::Bucket;
+use crate::counts::SpaceHistory;
 use crate::counting::calendar::Interval;
 use crate::floor_plan::history_edges;
 use crate::ids::Kind;
@@ -95,24 +97,53 @@ pub(super) async fn counts(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, RestError> {
-    let plan = access.plan(&app).await?;
     let space_id = space_id(&id)?;
-    let space = plan.space(app.ids.row(Kind::Space, space_id)).ok_or(RestError::NotFound)?;
     let query = query.unwrap_or_default();
-    let query = Query::new(&query);
-    let (start, end) = (query.required_instant("start")?, query.required_instant("end")?);
-    let interval = interval(query.get("interval").as_deref().unwrap_or("hour"))?;
-    let csv = wants_csv(query.get("format").as_deref(), &headers)?;
-    let time_zone = query.get("time_zone");
-    let edges = history_edges(space, start, end, interval, time_zone.as_deref())?;
-    let buckets = app.history(space, edges).await?;
+    let asked = Asked::read(&Query::new(&query), &headers);
+    let (app, access, wanted) = (&*app, &access, &asked);
+    let found = app
+        .counts
+        .ask(|view| async move {
+            let plan = access.view(view.plan());
+            let space = plan.space(app.ids.row(Kind::Space, space_id)).ok_or(RestError::NotFound)?;
+            // What is wrong with the query matters only where there is such a space.
+            let Ok(Asked { start, end, interval, time_zone, .. }) = wanted else { return Ok(None) };
+            let edges = history_edges(space, *start, *end, *interval, time_zone.as_deref())?;
+            let history = SpaceHistory { space: Arc::clone(space), edges };
+            let buckets = view.histories(vec![history]).await?.pop();
+            Ok::<_, RestError>(buckets.map(|buckets| (Arc::clone(space), buckets)))
+        })
+        .await?;
+    let Asked { start, end, interval, time_zone, is_csv } = asked?;
+    let (space, buckets) = found.ok_or(RestError::NotFound)?;
     let counts = buckets.into_iter().map(|bucket| BucketRow::new(bucket, space.row.capacity)).collect();
-    if csv {
+    if is_csv {
         return as_csv(counts);
     }
-    let time_zone = time_zone.map_or_else(|| space.row.time_zone.clone(), Cow::into_owned);
+    let time_zone = time_zone.unwrap_or_else(|| space.row.time_zone.clone());
     let (start, end) = (start.to_string(), end.to_string());
     Ok(Json(Counts { space_id, start, end, interval: name(interval), time_zone, counts }).into_response())
+}
+
+/// What is asked for.
+struct Asked {
+    start: Instant,
+    end: Instant,
+    interval: Interval,
+    time_zone: Option<String>,
+    is_csv: bool,
+}
+
+impl Asked {
+    fn read(query: &Query<'_>, headers: &HeaderMap) -> Result<Self, RestError> {
+        Ok(Self {
+            start: query.required_instant("start")?,
+            end: query.required_instant("end")?,
+            interval: interval(query.get("interval").as_deref().unwrap_or("hour"))?,
+            is_csv: wants_csv(query.get("format").as_deref(), headers)?,
+            time_zone: query.get("time_zone").map(Cow::into_owned),
+        })
+    }
 }
 
 /// What asking for a history may fail with.

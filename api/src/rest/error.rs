@@ -9,6 +9,7 @@ use entity::ParseInstantError;
 use sea_orm::DbErr;
 
 use crate::auth::Refusal;
+use crate::counts::{MayMove, ReadError};
 use crate::floor_plan::HistoryError;
 use crate::ingest::decoder::DecodeError;
 use crate::ingest::{RecordError, Summary};
@@ -89,9 +90,30 @@ pub(super) enum RestError {
     /// The recorder failed.
     #[error("The events could not be recorded, send them again: what is recorded already counts once.")]
     Record(#[from] RecordError),
+    /// A count could not be read.
+    #[error("{}", Unread(.0))]
+    Read(#[from] ReadError),
     /// The database failed.
     #[error("The service cannot answer now, try again.")]
     Database(#[from] DbErr),
+}
+
+impl MayMove for RestError {
+    fn has_moved(&self) -> bool {
+        matches!(self, Self::Read(ReadError::Moved))
+    }
+}
+
+/// What a client needs to know of a count that could not be read.
+struct Unread<'a>(&'a ReadError);
+
+impl fmt::Display for Unread<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            ReadError::TooMuch(_) | ReadError::Busy => self.0.fmt(formatter),
+            ReadError::Moved | ReadError::Database(_) => formatter.write_str("The service cannot answer now, try again."),
+        }
+    }
 }
 
 /// What a sender needs to know of a body that was read in part.
@@ -120,12 +142,13 @@ impl RestError {
             | Self::Missing { .. }
             | Self::NotOneOf { .. }
             | Self::History(_)
+            | Self::Read(ReadError::TooMuch(_))
             | Self::Body { .. } => StatusCode::BAD_REQUEST,
             Self::Csv(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::MediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Silence { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::Refused(refusal) | Self::Ended { refusal, .. } => refusal.status(),
-            Self::Record(_) | Self::Database(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Record(_) | Self::Read(_) | Self::Database(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -142,7 +165,7 @@ impl IntoResponse for RestError {
     fn into_response(self) -> Response {
         // What makes the recorder fail it has logged itself.
         match &self {
-            Self::Database(cause) => tracing::error!(%cause, request_id = request_id(), "a request failed"),
+            Self::Database(cause) | Self::Read(ReadError::Database(cause)) => tracing::error!(%cause, request_id = request_id(), "a request failed"),
             Self::Csv(cause) => {
                 tracing::error!(%cause, request_id = request_id(), "an answer could not be written");
             }

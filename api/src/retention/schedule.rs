@@ -94,7 +94,9 @@ async fn keep_house(app: &App, older_than: Option<Age>) {
         Ok(_) => {}
         Err(error) => tracing::error!(%error, "events could not be pruned"),
     }
-    app.kept.floor_plans.forget();
+    if let Err(error) = app.state.refresh().await {
+        tracing::warn!(%error, "what was pruned is not known yet");
+    }
 }
 
 #[cfg(test)]

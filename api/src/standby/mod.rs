@@ -18,21 +18,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use sea_orm::{DatabaseConnection, SqlxPostgresConnector};
+use sea_orm::{DatabaseConnection, DbErr, SqlxPostgresConnector};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, PgPool};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
+use tokio::time::timeout;
 
 use self::follow::{Identity, check};
 use self::progress::Progress;
 use crate::database::{ConnectError, PoolConfig, postgres_pool, without_password};
 
 /// How long the standby may take to answer before the primary is asked instead.
-pub(crate) const ANSWER_MAX: Duration = Duration::from_secs(5);
+const ANSWER_MAX: Duration = Duration::from_secs(5);
 
 /// A standby that is followed for as long as this lives.
-pub struct Standby {
+pub(crate) struct Standby {
     connection: DatabaseConnection,
     state: Arc<State>,
     following: AbortHandle,
@@ -94,8 +95,18 @@ impl Standby {
         self.state.progress().has(dpus).then_some(&self.connection)
     }
 
-    /// It has failed: until it is asked again nothing is known of it.
-    pub(crate) fn failed(&self) {
+    /// What work with it comes to; `None` where it fails or takes too long. Until it is asked again nothing is known of it then.
+    pub(crate) async fn in_time<T>(&self, work: impl Future<Output = Result<T, DbErr>>) -> Option<T> {
+        match timeout(ANSWER_MAX, work).await {
+            Ok(Ok(read)) => return Some(read),
+            Ok(Err(error)) => tracing::warn!(%error, "the standby could not be read from"),
+            Err(_) => tracing::warn!("the standby does not answer"),
+        }
+        self.failed();
+        None
+    }
+
+    fn failed(&self) {
         self.state.lost();
         self.state.changed.notify_one();
     }

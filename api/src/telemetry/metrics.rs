@@ -249,7 +249,7 @@ pub(super) fn tidy() {
 pub fn text(app: &App) -> Result<String, fmt::Error> {
     #[expect(clippy::cast_precision_loss, reason = "nobody watches with so many subscriptions")]
     gauge!("headcount_subscribers").set(app.feed().watchers() as f64);
-    gauge!("headcount_coherence_hears").set(if app.coherence.hears() { 1.0 } else { 0.0 });
+    gauge!("headcount_coherence_hears").set(if app.coherence.is_listening() { 1.0 } else { 0.0 });
     for pool in app.database.pools() {
         gauge!("headcount_database_connections", "pool" => pool.name, "state" => "idle").set(pool.idle);
         gauge!("headcount_database_connections", "pool" => pool.name, "state" => "used").set(pool.used);
@@ -288,7 +288,7 @@ pub fn text(app: &App) -> Result<String, fmt::Error> {
     let numbers = [
         ("headcount_cache_hits_total", "counter", "Odometers read from memory.", CACHE_HITS.get()),
         ("headcount_cache_misses_total", "counter", "Odometers read from the database.", CACHE_MISSES.get()),
-        ("headcount_cache_bytes", "gauge", "Bytes of timelines in memory.", app.kept.timelines.bytes()),
+        ("headcount_cache_bytes", "gauge", "Bytes of timelines in memory.", app.state.timelines().bytes()),
         ("headcount_log_lines_lost_total", "counter", "Lines of the log that found no room.", logs::lost()),
     ];
     for (name, kind, help, number) in numbers {

@@ -10,7 +10,7 @@ use crate::counting::Crossings;
 ///
 /// A DPU that reports changes its last day, so that one is kept apart: to raise it copies nothing else.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Days {
+pub(crate) struct Days {
     /// All but the last, in ascending order.
     past: Arc<[DayEnd]>,
     last: Option<DayEnd>,
@@ -26,7 +26,7 @@ struct DayEnd {
 
 impl Days {
     /// What the odometer showed when the day began, and what was seen during the day.
-    pub(super) fn around(&self, day: Instant) -> (Crossings, Crossings) {
+    pub(crate) fn around(&self, day: Instant) -> (Crossings, Crossings) {
         if let Some(last) = self.last
             && last.day <= day
         {
@@ -45,17 +45,47 @@ impl Days {
         }
     }
 
-    /// The same where at least `totals` were seen during their days; a day that has seen as much is as it was.
-    pub(super) fn raised(&self, totals: impl IntoIterator<Item = (Instant, Crossings)>) -> Self {
-        totals.into_iter().fold(self.clone(), |days, (day, total)| days.raised_once(day, total))
+    /// The first day and the last on which somebody crossed.
+    pub(crate) fn ends(&self) -> Option<(Instant, Instant)> {
+        let last = self.last?;
+        Some((self.past.first().map_or(last.day, |end| end.day), last.day))
     }
 
-    fn raised_once(self, day: Instant, total: Crossings) -> Self {
-        let (before, seen) = self.around(day);
-        let added = total.max(seen) - seen;
+    /// The newest day at or before `day` on which somebody crossed.
+    pub(crate) fn newest(&self, day: Instant) -> Option<Instant> {
+        if let Some(last) = self.last.filter(|last| last.day <= day) {
+            return Some(last.day);
+        }
+        let after = self.past.partition_point(|end| end.day <= day);
+        after.checked_sub(1).map(|index| self.past[index].day)
+    }
+
+    /// The last day before which no more than `most` were seen, counted by `count`; `None`: there were more from the beginning.
+    pub(crate) fn last_before(&self, most: i64, count: impl Fn(Crossings) -> i64) -> Option<Instant> {
+        let last = self.last.filter(|_| most >= 0)?;
+        let after = self.past.partition_point(|end| count(end.seen) <= most);
+        Some(self.past.get(after).map_or(last.day, |end| end.day))
+    }
+
+    /// The first day by whose end at least `least` were seen, counted by `count`; `None`: it is not yet reached.
+    pub(crate) fn first_until(&self, least: i64, count: impl Fn(Crossings) -> i64) -> Option<Instant> {
+        let after = self.past.partition_point(|end| count(end.seen) < least);
+        let last = self.last.filter(|last| count(last.seen) >= least).map(|last| last.day);
+        self.past.get(after).map(|end| end.day).or(last)
+    }
+
+    /// The number of days on which somebody crossed.
+    pub(crate) fn len(&self) -> usize {
+        self.past.len() + usize::from(self.last.is_some())
+    }
+
+    /// The same with more crossings on a day.
+    #[must_use]
+    pub(super) fn plus(self, day: Instant, added: Crossings) -> Self {
         if added == Crossings::default() {
             return self;
         }
+        let (before, seen) = self.around(day);
         let raised = DayEnd { day, seen: before + seen + added };
         match self.last {
             None => Self { last: Some(raised), ..self },

@@ -5,7 +5,11 @@ use std::hash::Hash;
 
 use entity::Instant;
 use entity::event::{self, Direction};
+use entity::tally::Resolution;
 use sea_orm::{ActiveEnum, ConnectionTrait, DbErr, QueryResult, Statement};
+
+use super::days::Days;
+use crate::counting::Crossings;
 
 /// How many selects one compound statement may have; SQLite stops at 500.
 const COMPOUND_MAX: usize = 400;
@@ -40,7 +44,7 @@ pub struct EventPage {
 }
 
 /// Reads pages of events, all of them together.
-pub async fn pages(
+pub(crate) async fn pages(
     connection: &impl ConnectionTrait,
     pages: &[EventPage],
 ) -> Result<HashMap<EventPage, Vec<event::Model>>, DbErr> {
@@ -64,20 +68,6 @@ pub async fn pages(
             events.reverse();
         }
     }
-    Ok(found)
-}
-
-/// Counts the events of ranges, all of them together.
-pub async fn counts(
-    connection: &impl ConnectionTrait,
-    ranges: &[EventRange],
-) -> Result<HashMap<EventRange, i64>, DbErr> {
-    let mut found = HashMap::new();
-    compound(connection, ranges, EventRange::select_count, |range, row| {
-        found.insert(range, row.try_get_by_index(1)?);
-        Ok(())
-    })
-    .await?;
     Ok(found)
 }
 
@@ -114,12 +104,41 @@ impl EventRange {
         conditions.into_iter().flatten().collect::<Vec<_>>().join(" AND ")
     }
 
-    fn select_count(&self, place: usize) -> String {
-        format!("SELECT {place}, COUNT(*) FROM event WHERE {}", self.condition())
+    /// How many of these crossings it is about.
+    fn count(&self, crossings: Crossings) -> i64 {
+        match self.direction {
+            Some(Direction::Toward) => crossings.toward,
+            Some(Direction::Away) => crossings.away,
+            None => crossings.count(),
+        }
     }
 }
 
 impl EventPage {
+    /// The same page, of a range that has no more days than hold as many events as it needs; `None`: there are none.
+    pub(crate) fn narrowed(&self, days: &Days) -> Option<Self> {
+        const DAY_MS: i64 = 86_400_000;
+        let (first, last) = days.ends()?;
+        let size = i64::try_from(self.size).unwrap_or(i64::MAX);
+        let count = |crossings| self.range.count(crossings);
+        let after = self.after.map(|(ts, ..)| ts);
+        let (start, end) = if self.newest_first {
+            let until = [self.range.end, after].into_iter().flatten().min().unwrap_or(Instant::MAX);
+            let day = Resolution::Day.bucket(until).min(last);
+            let enough = days.last_before(count(days.around(day).0).saturating_sub(size), count);
+            (enough.unwrap_or(first), day)
+        } else {
+            let from = self.range.start.max(after).unwrap_or(Instant::MIN);
+            let day = Resolution::Day.bucket(from).max(first);
+            let (before, during) = days.around(day);
+            (day, days.first_until(count(before + during).saturating_add(size), count).unwrap_or(last))
+        };
+        let start = self.range.start.max(Some(start));
+        let end = end.plus_ms(DAY_MS);
+        let end = Some(self.range.end.map_or(end, |given| given.min(end)));
+        Some(Self { range: EventRange { start, end, ..self.range }, ..*self })
+    }
+
     fn select(&self, place: usize) -> String {
         let condition = self.range.condition();
         let (beyond, order) = if self.newest_first { ("<", "DESC") } else { (">", "ASC") };

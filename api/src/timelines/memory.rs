@@ -1,59 +1,66 @@
-//! What is kept of timelines in memory, and how it stays true. No I/O, no waiting.
+//! The in-memory cache of odometers, as of any recent state. No I/O; readers take no lock.
 //!
-//! A DPU's [`Days`] say how many crossings each day had, and a [`Page`] has those of one day. Events are
-//! only ever added, so a page is up to date exactly if it is as long as its DPU's days say: pages need no
-//! care of their own, whoever commits what, and only days must be kept true.
+//! For each DPU the cache holds its daily totals ([`Days`]), and for each day that was asked for a [`Page`] with the
+//! crossings of that day, and for each space summaries of its days. Two rules keep it correct:
 //!
-//! - What this process commits raises the days that are in memory ([`Memory::patch`]). To raise is to take
-//!   the greater of two totals, so it does no harm where they were read with the commit in them already.
-//! - What was read while its DPU was patched may lack that commit, and is not kept. A generation a DPU tells.
-//! - What another process commits makes its DPUs' days forgotten ([`Memory::forget`]), or those of all DPUs
-//!   ([`Memory::forget_all`]): days belong to an era, and only those of this era are true.
+//! - **Days belong to versions.** Whatever changes the cache does so under the next version, which readers are told of only
+//!   once all of it is in place. A reader looks for the days that hold at its own version, and finds those that were
+//!   replaced a moment ago behind the newest. So a commit is seen whole or not at all, however many DPUs it is about.
+//! - **Pages are told by their lengths.** Events are only ever added, so a page is the right one if and only if it has as
+//!   many crossings as the days say, and is made of digests where the events of its day are pruned. Pages never need to be
+//!   invalidated, and a page that has grown still answers for its earlier lengths.
 //!
-//! Who reads takes no lock. Who changes what is kept holds the lock of the DPU, and never while waiting.
+//! Changes are made by one caller at a time: [`State`](crate::state::State) holds the lock.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use entity::Instant;
+use entity::event::Direction;
 use entity::tally::Resolution;
 
+use super::cache::Cache;
 use super::days::Days;
-use super::page::{Page, Step, count};
-use super::shelf::Shelf;
+use super::page::{Page, PageAt, Step};
+use super::summary::{Summary, SummaryKey};
 use crate::counting::{Crossings, Reading};
 
-/// How many locks there are for all DPUs; some share one, and then now and then read again in vain.
-const LOCKS: usize = 1024;
+/// The number of a state of this process: each change makes it one more.
+pub type Version = u64;
+
+/// How many marks there are of when DPUs were changed; several DPUs share one, and then now and then read in vain.
+const MARKS: usize = 1 << 14;
+/// How many replaced days are kept behind the newest, for readers of a moment ago.
+const REPLACED_MAX: usize = 2;
 /// What an entry takes beside its days or its crossings: its key, its place in the map and in the queue by
 /// which it is let go. Measured by the test of the memory's bound.
 const ENTRY_BYTES: usize = 200;
-/// The era of days that are not true any more.
-const NO_ERA: u64 = u64::MAX;
 
-/// Days and pages, as many as fit into so many bytes.
+/// The cached timelines of all DPUs, in a bounded number of bytes.
 #[derive(Debug)]
-pub(super) struct Memory {
-    shelf: Shelf<Key, Entry>,
-    /// By a DPU's id, how often what is known of it was changed.
-    generations: Box<[Mutex<u64>]>,
-    era: AtomicU64,
-    /// Days before it have digests instead of events, in milliseconds.
-    digested_ms: AtomicI64,
+pub struct Timelines {
+    cache: Cache<Key, Entry>,
+    /// By a DPU's id, the version of its last change.
+    changed: Box<[AtomicU64]>,
+    /// Days of earlier versions than this are not trusted.
+    forgotten: AtomicU64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Key {
     Days(i64),
     Page(PageKey),
+    Summary(SummaryKey),
 }
 
 /// Which page: of this DPU, of the day that begins then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct PageKey {
-    pub(super) dpu: i64,
-    pub(super) day: Instant,
+pub struct PageKey {
+    /// The DPU's id.
+    pub dpu: i64,
+    /// When the day begins.
+    pub day: Instant,
 }
 
 /// Most entries are pages, so days stand apart and do not make them larger.
@@ -61,270 +68,279 @@ pub(super) struct PageKey {
 enum Entry {
     Days(Box<Known>),
     Page(Page),
-    /// A page that was, until its events were pruned.
-    Gone,
+    Summary(Arc<Summary>),
 }
 
-/// Days, and the era in which they are true.
-#[derive(Debug)]
+/// The days of a DPU from a version on.
+#[derive(Clone, Debug)]
 struct Known {
-    era: u64,
-    days: Days,
+    since: Version,
+    /// `None`: somebody else has changed them, and they were not read since.
+    days: Option<Days>,
+    /// What it replaced, newest first.
+    replaced: Vec<(Version, Option<Days>)>,
 }
 
-/// What the memory lacks for some readings, to be read from the database all at once.
+/// What was read from the database, all of one state.
 #[derive(Debug, Default)]
-pub(super) struct Lacking {
-    /// The DPUs whose days are asked for.
-    pub(super) days: Vec<i64>,
-    /// The pages that are asked for.
-    pub(super) pages: Vec<PageKey>,
-    /// The generation of every DPU that is asked about, from before the database was asked.
-    generations: BTreeMap<i64, u64>,
-    /// The era, from before the database was asked.
-    era: u64,
-    /// Which days were digested before the database was asked.
-    digested_ms: i64,
+pub struct Loaded {
+    /// By the DPU's id.
+    pub(crate) days: BTreeMap<i64, Days>,
+    pub(crate) pages: BTreeMap<PageKey, Page>,
 }
 
-/// What the database held when it was asked, all at one instant.
+/// What a commit of this process adds to timelines: by the DPU's id and the day.
 #[derive(Debug, Default)]
-pub(super) struct Loaded {
-    pub(super) days: BTreeMap<i64, Days>,
-    pub(super) pages: BTreeMap<PageKey, Page>,
-}
+pub struct Patch(BTreeMap<i64, BTreeMap<Instant, Vec<Step>>>);
 
-/// What one commit has added to one DPU's timeline.
-#[derive(Debug, Default)]
-pub(super) struct Added {
-    /// What its days have seen with the commit in them.
-    pub(super) totals: BTreeMap<Instant, Crossings>,
-    /// The crossings that the commit added.
-    pub(super) steps: BTreeMap<Instant, Vec<Step>>,
+/// From which version on what was loaded holds.
+#[derive(Clone, Copy, Debug)]
+pub struct Since {
+    /// The version that the reader began with.
+    pub begun: Version,
+    /// The version under which the changes were made that the reader found in the database and not in memory, if it was the
+    /// reader that made them.
+    pub caught_up: Option<Version>,
 }
 
 impl PageKey {
-    fn of(reading: Reading) -> Self {
+    /// The page on which the reading is.
+    pub fn of(reading: Reading) -> Self {
         Self { dpu: reading.dpu, day: Resolution::Day.bucket(reading.at) }
     }
 }
 
-impl Lacking {
-    /// The DPUs that it is about.
-    pub(super) fn dpus(&self) -> impl Iterator<Item = i64> {
-        self.generations.keys().copied()
+impl Loaded {
+    /// Adds what was loaded later, of the same state.
+    pub(crate) fn append(&mut self, mut more: Self) {
+        self.days.append(&mut more.days);
+        self.pages.append(&mut more.pages);
     }
 }
 
-impl Loaded {
-    /// What the odometer shows by what was loaded alone.
-    pub(super) fn show(&self, reading: Reading) -> Crossings {
-        let key = PageKey::of(reading);
-        let (before, during) = self.days.get(&key.dpu).map(|days| days.around(key.day)).unwrap_or_default();
-        let page = self.pages.get(&key);
-        if page.map_or(0, Page::len) != during.count() {
-            tracing::warn!(
-                dpu = key.dpu, day = %key.day,
-                "a day's tally differs from its events: run `headcount verify`"
-            );
+impl Patch {
+    /// The patch of a commit that inserted these events: DPU, instant and direction of each.
+    pub fn new(inserted: impl IntoIterator<Item = (i64, Instant, Direction)>) -> Self {
+        let mut patch = Self::default();
+        for (dpu, ts, direction) in inserted {
+            let day = Resolution::Day.bucket(ts);
+            let days = patch.0.entry(dpu).or_default();
+            days.entry(day).or_default().push(Step::new(day, ts, direction));
         }
-        before + page.map(|page| page.until(key.day, reading.at)).unwrap_or_default()
+        patch
+    }
+
+    /// The DPUs whose timelines it changes.
+    pub fn dpus(&self) -> impl Iterator<Item = i64> + Clone {
+        self.0.keys().copied()
+    }
+}
+
+impl Known {
+    /// The days that hold at `version`, if they are known and not `forgotten`.
+    fn at(&self, version: Version, forgotten: Version) -> Option<&Days> {
+        let replaced = self.replaced.iter().map(|(since, days)| (*since, days));
+        let (since, days) =
+            [(self.since, &self.days)].into_iter().chain(replaced).find(|(since, _)| *since <= version)?;
+        days.as_ref().filter(|_| since >= forgotten)
+    }
+
+    /// What replaces it from `version` on.
+    fn replace(&self, version: Version, days: Option<Days>) -> Self {
+        let newest = [(self.since, self.days.clone())].into_iter();
+        let replaced = newest.chain(self.replaced.iter().cloned()).take(REPLACED_MAX).collect();
+        Self { since: version, days, replaced }
+    }
+
+    fn bytes(&self) -> usize {
+        let days = self.days.as_ref().map_or(0, Days::heap_bytes);
+        size_of::<Self>() + days + size_of_val(&*self.replaced)
     }
 }
 
 impl Entry {
     fn bytes(&self) -> usize {
         let beside = match self {
-            Self::Days(known) => size_of::<Known>() + known.days.heap_bytes(),
+            Self::Days(known) => known.bytes(),
             Self::Page(page) => page.heap_bytes(),
-            Self::Gone => 0,
+            Self::Summary(summary) => summary.bytes(),
         };
         ENTRY_BYTES + beside
     }
 }
 
-impl Memory {
-    pub(super) fn new(bytes: u64) -> Self {
-        let generations = (0..LOCKS).map(|_| Mutex::default()).collect();
-        let digested_ms = AtomicI64::new(i64::MIN);
-        Self { shelf: Shelf::new(bytes), generations, era: AtomicU64::default(), digested_ms }
+impl Timelines {
+    /// An empty cache that takes about as many bytes as these at most.
+    pub fn new(bytes: u64) -> Self {
+        let changed = (0..MARKS).map(|_| AtomicU64::default()).collect();
+        Self { cache: Cache::new(bytes), changed, forgotten: AtomicU64::default() }
     }
 
-    /// What the odometer shows, if that is known.
-    pub(super) fn show(&self, reading: Reading) -> Option<Crossings> {
-        self.show_with(reading, &Loaded::default())
-    }
-
-    /// What the odometer shows by what was loaded, and by what is known of the rest.
-    pub(super) fn show_with(&self, reading: Reading, loaded: &Loaded) -> Option<Crossings> {
+    /// What the odometer shows at `version`, if that is in memory. `is_pruned` says whether the events of the reading's day
+    /// are pruned then.
+    pub fn show(&self, version: Version, reading: Reading, is_pruned: bool) -> Option<Crossings> {
         let key = PageKey::of(reading);
-        let (before, during) = match loaded.days.get(&key.dpu) {
-            Some(days) => days.around(key.day),
-            None => self.days(key.dpu, |days| days.around(key.day))?,
-        };
+        let (before, during) = self.look_at_days(key.dpu, version, |days| days.around(key.day))?;
         if during == Crossings::default() {
             return Some(before);
         }
-        let until =
-            |page: &Page| (page.len() == during.count()).then(|| before + page.until(key.day, reading.at));
-        match loaded.pages.get(&key) {
-            Some(page) => until(page),
-            None => self.page(key, until)?,
+        let until = |page: PageAt<'_>| before + page.until(key.day, reading.at);
+        self.look_at_page(key, during.count(), is_pruned, until)
+    }
+
+    /// The daily totals of a DPU at `version`, if they are in memory.
+    pub(crate) fn days(&self, dpu: i64, version: Version) -> Option<Days> {
+        self.look_at_days(dpu, version, Clone::clone)
+    }
+
+    /// What `look` finds on a page with `len` crossings, if that is in memory.
+    pub(crate) fn look_at_page<R>(
+        &self,
+        key: PageKey,
+        len: i64,
+        is_pruned: bool,
+        look: impl FnOnce(PageAt<'_>) -> R,
+    ) -> Option<R> {
+        let look = |entry: &Entry| match entry {
+            Entry::Page(page) if page.is_pruned() == is_pruned => page.at(len).map(look),
+            _ => None,
+        };
+        self.cache.get(&Key::Page(key), look).flatten()
+    }
+
+    /// The page, if it is in memory and has been `len` crossings long.
+    pub(crate) fn page(&self, key: PageKey, len: i64, is_pruned: bool) -> Option<Page> {
+        let look = |entry: &Entry| match entry {
+            Entry::Page(page) if page.is_pruned() == is_pruned => page.cut(len),
+            _ => None,
+        };
+        self.cache.get(&Key::Page(key), look).flatten()
+    }
+
+    /// The cached summary of a space's day, of whatever it was made.
+    pub(crate) fn summary(&self, key: SummaryKey) -> Option<Arc<Summary>> {
+        let look = |entry: &Entry| match entry {
+            Entry::Summary(summary) => Some(Arc::clone(summary)),
+            _ => None,
+        };
+        self.cache.get(&Key::Summary(key), look).flatten()
+    }
+
+    /// Caches the summary of a space's day.
+    pub(crate) fn keep_summary(&self, key: SummaryKey, summary: Arc<Summary>) {
+        self.put(Key::Summary(key), Entry::Summary(summary));
+    }
+
+    /// The number of bytes that are cached.
+    pub fn bytes(&self) -> u64 {
+        self.cache.weight()
+    }
+
+    // What changes the cache. One caller at a time.
+
+    /// Adds what a commit of this process has added, from `version` on.
+    pub fn apply(&self, version: Version, patch: Patch) {
+        for (dpu, steps) in patch.0 {
+            self.mark(dpu, version);
+            let Some(known) = self.known(dpu) else { continue };
+            let Some(mut days) = known.days.clone() else { continue };
+            for (day, steps) in steps {
+                let (_, during) = days.around(day);
+                let added = steps.iter().map(|step| step.crossings()).sum();
+                let longer = |page: &Page| (page.len() == during.count()).then(|| page.with(steps));
+                self.replace_page(PageKey { dpu, day }, longer);
+                days = days.plus(day, added);
+            }
+            self.put_days(dpu, known.replace(version, Some(days)));
         }
     }
 
-    /// What is to be loaded for the readings. Those that turn out to be known by now need nothing.
-    pub(super) fn lacking(&self, readings: &[Reading]) -> Lacking {
-        self.lacking_by(readings, |reading| {
-            let days = self.days(reading.dpu, |_| ()).is_none();
-            // With the days known, and no answer, the page is not there or is too short.
-            let page = !days || self.page(PageKey::of(reading), |_| ()).is_none();
-            self.show(reading).is_none().then_some((days, page))
-        })
-    }
-
-    /// All days and pages that the readings need, known or not.
-    pub(super) fn lacking_all(&self, readings: &[Reading]) -> Lacking {
-        self.lacking_by(readings, |_| Some((true, true)))
-    }
-
-    /// `lacks` says whether days, and whether a page, are to be loaded for a reading; `None` if it needs nothing.
-    fn lacking_by(&self, readings: &[Reading], lacks: impl Fn(Reading) -> Option<(bool, bool)>) -> Lacking {
-        let digested_ms = self.digested_ms.load(Ordering::SeqCst);
-        let mut lacking = Lacking { era: self.era(), digested_ms, ..Lacking::default() };
-        for reading in readings {
-            let key = PageKey::of(*reading);
-            // Whoever patches the DPU just now is waited for: what it has half done would look as if it lacked.
-            let generation = self.generation(key.dpu);
-            if let Some((days, page)) = lacks(*reading) {
-                lacking.generations.insert(key.dpu, *generation);
-                lacking.days.extend(days.then_some(key.dpu));
-                lacking.pages.extend(page.then_some(key));
+    /// Forgets the days of these DPUs from `version` on: another process has changed them.
+    pub fn forget(&self, version: Version, dpus: impl IntoIterator<Item = i64>) {
+        for dpu in dpus {
+            self.mark(dpu, version);
+            if let Some(known) = self.known(dpu).filter(|known| known.days.is_some()) {
+                self.put_days(dpu, known.replace(version, None));
             }
         }
-        lacking.days.sort_unstable();
-        lacking.days.dedup();
-        lacking.pages.sort_unstable();
-        lacking.pages.dedup();
-        lacking
     }
 
-    /// Keeps what was loaded, except of DPUs whose timeline was changed meanwhile.
-    pub(super) fn keep(&self, lacking: &Lacking, loaded: &Loaded) {
-        for (dpu, before) in &lacking.generations {
-            let generation = self.generation(*dpu);
-            if *generation != *before {
-                continue;
+    /// Forgets the days of all DPUs from `version` on.
+    pub fn forget_all(&self, version: Version) {
+        for changed in &self.changed {
+            changed.store(version, Ordering::SeqCst);
+        }
+        self.forgotten.store(version, Ordering::SeqCst);
+    }
+
+    /// Caches what was loaded, except of DPUs that were changed since the reader began.
+    pub(crate) fn keep(&self, since: Since, loaded: &Loaded) {
+        let holds_since = |dpu: i64| {
+            let changed = self.mark_of(dpu).load(Ordering::SeqCst);
+            (changed <= since.begun || Some(changed) == since.caught_up).then_some(changed)
+        };
+        for (dpu, days) in &loaded.days {
+            if let Some(version) = holds_since(*dpu) {
+                self.put_days(*dpu, Known { since: version, days: Some(days.clone()), replaced: Vec::new() });
             }
-            if let Some(days) = loaded.days.get(dpu) {
-                self.keep_days(*dpu, lacking.era, days.clone());
-            }
-            let all = PageKey { dpu: *dpu, day: Instant::MIN }..=PageKey { dpu: *dpu, day: Instant::MAX };
-            for (key, page) in loaded.pages.range(all).filter(|(_, page)| page.len() > 0) {
+        }
+        for (key, page) in loaded.pages.iter().filter(|(_, page)| page.len() > 0) {
+            if holds_since(key.dpu).is_some() {
                 self.put(Key::Page(*key), Entry::Page(page.clone()));
-                // It may be of events that are gone by now, and be as long as its digest.
-                if self.digested_ms.load(Ordering::SeqCst) != lacking.digested_ms {
-                    self.put(Key::Page(*key), Entry::Gone);
-                }
             }
         }
-    }
-
-    /// Adds what a commit of this process has added. To be called after the commit.
-    pub(super) fn patch(&self, dpu: i64, added: Added) {
-        let mut generation = self.generation(dpu);
-        *generation += 1;
-        for (day, steps) in added.steps {
-            let key = PageKey { dpu, day };
-            let total = added.totals.get(&day).map_or(0, |total| total.count());
-            // One that has the commit already, or lacks another one too, is left as it is.
-            let before = total - count(steps.len());
-            let patched = self.page(key, |page| (page.len() == before).then(|| page.with(steps))).flatten();
-            if let Some(page) = patched {
-                self.put(Key::Page(key), Entry::Page(page));
-            }
-        }
-        let era = self.era();
-        if let Some(days) = self.days(dpu, |days| days.raised(added.totals)) {
-            self.keep_days(dpu, era, days);
-        }
-    }
-
-    /// Forgets how much the DPU has seen: another process has written of it.
-    pub(super) fn forget(&self, dpu: i64) {
-        let mut generation = self.generation(dpu);
-        *generation += 1;
-        if self.days(dpu, |_| ()).is_some() {
-            self.keep_days(dpu, NO_ERA, Days::default());
-        }
-    }
-
-    /// Forgets how much each DPU has seen.
-    pub(super) fn forget_all(&self) {
-        self.era.fetch_add(1, Ordering::SeqCst);
-    }
-
-    /// Whether it knows that the events of days before `until` are gone.
-    pub(super) fn is_digested(&self, until: Instant) -> bool {
-        self.digested_ms.load(Ordering::SeqCst) >= until.ms()
-    }
-
-    /// Lets go of the pages of days before `until`: their events are gone, and digests stand for them.
-    pub(super) fn digested(&self, until: Instant) {
-        if self.digested_ms.fetch_max(until.ms(), Ordering::SeqCst) < until.ms() {
-            for key in self.shelf.keys() {
-                if matches!(key, Key::Page(PageKey { day, .. }) if day < until) {
-                    self.put(key, Entry::Gone);
-                }
-            }
-        }
-    }
-
-    /// How many bytes are kept.
-    pub(super) fn bytes(&self) -> u64 {
-        self.shelf.weight()
     }
 
     /// Lets everything go, as if there were no room for it.
     #[cfg(test)]
-    pub(super) fn evict(&self) {
-        self.shelf.clear();
+    pub(crate) fn evict(&self) {
+        self.cache.clear();
     }
 
-    fn era(&self) -> u64 {
-        self.era.load(Ordering::SeqCst)
+    /// What `look` finds in the days of a DPU that hold at `version`, if they are in memory.
+    fn look_at_days<R>(&self, dpu: i64, version: Version, look: impl FnOnce(&Days) -> R) -> Option<R> {
+        let look = |entry: &Entry| match entry {
+            Entry::Days(known) => known.at(version, self.forgotten.load(Ordering::SeqCst)).map(look),
+            _ => None,
+        };
+        self.cache.get(&Key::Days(dpu), look).flatten()
     }
 
-    fn keep_days(&self, dpu: i64, era: u64, days: Days) {
-        self.put(Key::Days(dpu), Entry::Days(Box::new(Known { era, days })));
+    /// The newest that is known of a DPU's days.
+    fn known(&self, dpu: i64) -> Option<Known> {
+        let forgotten = self.forgotten.load(Ordering::SeqCst);
+        let look = |entry: &Entry| match entry {
+            Entry::Days(known) if known.since >= forgotten => Some(Known::clone(known)),
+            _ => None,
+        };
+        self.cache.get(&Key::Days(dpu), look).flatten()
+    }
+
+    fn replace_page(&self, key: PageKey, change: impl FnOnce(&Page) -> Option<Page>) {
+        let look = |entry: &Entry| match entry {
+            Entry::Page(page) => change(page),
+            _ => None,
+        };
+        if let Some(page) = self.cache.get(&Key::Page(key), look).flatten() {
+            self.put(Key::Page(key), Entry::Page(page));
+        }
+    }
+
+    fn put_days(&self, dpu: i64, known: Known) {
+        self.put(Key::Days(dpu), Entry::Days(Box::new(known)));
     }
 
     fn put(&self, key: Key, entry: Entry) {
         let bytes = entry.bytes();
-        self.shelf.put(key, entry, bytes);
+        self.cache.put(key, entry, bytes);
     }
 
-    /// What `look` finds in the DPU's days; `None` if they are not known, or not true any more.
-    fn days<R>(&self, dpu: i64, look: impl FnOnce(&Days) -> R) -> Option<R> {
-        let look = |entry: &Entry| match entry {
-            Entry::Days(known) => (known.era == self.era()).then(|| look(&known.days)),
-            Entry::Page(_) | Entry::Gone => None,
-        };
-        self.shelf.get(&Key::Days(dpu), look).flatten()
+    fn mark(&self, dpu: i64, version: Version) {
+        self.mark_of(dpu).store(version, Ordering::SeqCst);
     }
 
-    /// What `look` finds in the page; `None` if it is not kept.
-    fn page<R>(&self, key: PageKey, look: impl FnOnce(&Page) -> R) -> Option<R> {
-        let look = |entry: &Entry| match entry {
-            Entry::Page(page) => Some(look(page)),
-            Entry::Days(_) | Entry::Gone => None,
-        };
-        self.shelf.get(&Key::Page(key), look).flatten()
-    }
-
-    fn generation(&self, dpu: i64) -> MutexGuard<'_, u64> {
-        let place = dpu.unsigned_abs() % LOCKS as u64;
-        let place = usize::try_from(place).unwrap_or_default();
-        self.generations[place].lock().unwrap_or_else(PoisonError::into_inner)
+    fn mark_of(&self, dpu: i64) -> &AtomicU64 {
+        let place = dpu.unsigned_abs() % MARKS as u64;
+        &self.changed[usize::try_from(place).unwrap_or_default()]
     }
 }

@@ -19,11 +19,11 @@ const WORD: usize = 64;
 /// Crossings of one day, in order.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Packed {
-    len: usize,
-    /// How many milliseconds a bucket has, as a power of two.
-    bucket_bits: usize,
     /// A section after the other: marks, buckets, instants within buckets, directions.
     words: Arc<[u64]>,
+    len: u32,
+    /// How many milliseconds a bucket has, as a power of two.
+    bucket_bits: u8,
 }
 
 /// Where the sections begin, in words; the marks begin at zero.
@@ -56,13 +56,13 @@ impl Packed {
         let mut words = vec![0; sections.end];
         let (mut marks, mut toward) = (0, 0);
         for (index, step) in steps.iter().enumerate() {
-            let bucket = bucket_of(step.ms(), bucket_bits);
+            let bucket = bucket_of(step.ms() as usize, bucket_bits);
             while marks * WORD <= bucket {
                 words[marks] = mark(index + marks * WORD, toward);
                 marks += 1;
             }
             set(&mut words[sections.buckets..], index + bucket, 1);
-            let within = step.ms() as u64 & low(bucket_bits);
+            let within = u64::from(step.ms()) & low(bucket_bits);
             set(&mut words[sections.instants..], index * bucket_bits, within);
             set(&mut words[sections.directions..], index, step.toward());
             toward += step.toward();
@@ -70,12 +70,18 @@ impl Packed {
         for (group, word) in words[..sections.buckets].iter_mut().enumerate().skip(marks) {
             *word = mark(len + group * WORD, toward);
         }
-        Self { len, bucket_bits, words: words.into() }
+        // A day has fewer crossings than this holds: their marks take 32 bits each.
+        let len = u32::try_from(len).unwrap_or(u32::MAX);
+        Self { words: words.into(), len, bucket_bits: u8::try_from(bucket_bits).unwrap_or(u8::MAX) }
     }
 
     /// How many there are.
     pub(super) fn len(&self) -> usize {
-        self.len
+        self.len as usize
+    }
+
+    fn bucket_bits(&self) -> usize {
+        self.bucket_bits.into()
     }
 
     /// How many there are before the millisecond `end` of the day, at most 86,400,000, and how many of these went toward
@@ -85,7 +91,7 @@ impl Packed {
             return (0, 0);
         }
         let sections = self.sections();
-        let bucket = bucket_of(end, self.bucket_bits);
+        let bucket = bucket_of(end, self.bucket_bits());
         let group = bucket / WORD;
         let (start, toward) = marked(self.words[group]);
         // Each crossing and each end of a bucket has a place; that of a bucket less the ends before it counts crossings.
@@ -93,7 +99,7 @@ impl Packed {
         let place = after_zeros(buckets, start, bucket % WORD);
         let (first, mut from) = (start - group * WORD, place - bucket);
         let mut until = from + ones_from(buckets, place);
-        let within = end as u64 & low(self.bucket_bits);
+        let within = end as u64 & low(self.bucket_bits());
         while from < until {
             let middle = usize::midpoint(from, until);
             if self.within(&sections, middle) < within {
@@ -109,11 +115,11 @@ impl Packed {
     pub(super) fn steps(&self) -> impl Iterator<Item = Step> {
         let sections = self.sections();
         let mut place = 0;
-        (0..self.len).map(move |index| {
+        (0..self.len()).map(move |index| {
             place = next_one(&self.words[sections.buckets..], place);
             let bucket = place - index;
             place += 1;
-            let ms = (bucket as u64) << self.bucket_bits | self.within(&sections, index);
+            let ms = (bucket as u64) << self.bucket_bits() | self.within(&sections, index);
             Step::from_parts(ms, get(&self.words[sections.directions..], index, 1))
         })
     }
@@ -124,12 +130,12 @@ impl Packed {
     }
 
     fn sections(&self) -> Sections {
-        Sections::new(self.len, self.bucket_bits)
+        Sections::new(self.len(), self.bucket_bits())
     }
 
     /// At which millisecond of its bucket a crossing was.
     fn within(&self, sections: &Sections, index: usize) -> u64 {
-        get(&self.words[sections.instants..], index * self.bucket_bits, self.bucket_bits)
+        get(&self.words[sections.instants..], index * self.bucket_bits(), self.bucket_bits())
     }
 }
 
@@ -261,9 +267,9 @@ mod tests {
         #[test]
         fn it_finds_what_a_walk_finds(steps in steps(), ends in vec(0..=DAY_MS, 20)) {
             let packed = Packed::new(&steps);
-            let near = steps.iter().flat_map(|step| [step.ms(), step.ms() + 1]);
+            let near = steps.iter().flat_map(|step| [step.ms() as usize, step.ms() as usize + 1]);
             for end in near.step_by(7).chain(ends).chain([0, DAY_MS]) {
-                let walked = steps.iter().filter(|step| step.ms() < end);
+                let walked = steps.iter().filter(|step| (step.ms() as usize) < end);
                 let found = walked.fold((0, 0), |(seen, toward), step| (seen + 1, toward + step.toward()));
                 prop_assert_eq!(packed.before(end), found, "before {}", end);
             }

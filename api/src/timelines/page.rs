@@ -13,19 +13,29 @@ const LOOSE_MAX: usize = 64;
 
 /// A DPU's crossings during one UTC day.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Page {
+pub(crate) struct Page {
     packed: Packed,
-    /// Those that were added since, in any order: a crossing is added without packing the day again.
+    /// The crossings that were added after packing, in the order of their commits: a crossing is added without packing
+    /// the day again, and a reader of an earlier state leaves the last ones out.
     loose: Arc<[Step]>,
+    /// Whether the events of the day are pruned, so that the page is made of their digests.
+    is_pruned: bool,
+}
+
+/// A page as it was when it had a given number of crossings.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PageAt<'a> {
+    packed: &'a Packed,
+    loose: &'a [Step],
 }
 
 /// A crossing within a day: twice the millisecond of the day, plus one if it went toward the DPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Step(u32);
+pub(crate) struct Step(u32);
 
 impl Step {
     /// The crossing at `ts` on the day that began at `day`.
-    pub(super) fn new(day: Instant, ts: Instant, direction: Direction) -> Self {
+    pub(crate) fn new(day: Instant, ts: Instant, direction: Direction) -> Self {
         Self(ms_of_day(day, ts) << 1 | u32::from(direction == Direction::Toward))
     }
 
@@ -39,9 +49,20 @@ impl Step {
         Self(u32::try_from(ms << 1 | toward).unwrap_or(u32::MAX))
     }
 
+    /// The crossing, counted.
+    pub(super) fn crossings(self) -> Crossings {
+        let toward = i64::from(self.0 & 1);
+        Crossings { toward, away: 1 - toward }
+    }
+
     /// The millisecond of the day.
-    pub(super) fn ms(self) -> usize {
-        self.0 as usize >> 1
+    pub(crate) fn ms(self) -> u32 {
+        self.0 >> 1
+    }
+
+    /// Whether it went toward the DPU.
+    pub(crate) fn is_toward(self) -> bool {
+        self.0 & 1 == 1
     }
 
     /// One, if it went toward the DPU; else zero.
@@ -56,17 +77,57 @@ fn ms_of_day(day: Instant, ts: Instant) -> u32 {
 }
 
 impl Page {
-    /// How many crossings there were. Since none ever goes, two pages of one day that are as long are equal.
-    pub(super) fn len(&self) -> i64 {
+    /// The number of crossings on it.
+    pub(crate) fn len(&self) -> i64 {
         count(self.packed.len() + self.loose.len())
     }
 
+    /// Whether it is made of digests.
+    pub(super) fn is_pruned(&self) -> bool {
+        self.is_pruned
+    }
+
+    /// The same page, made of digests or of events.
+    #[must_use]
+    pub(super) fn pruned(self, is_pruned: bool) -> Self {
+        Self { is_pruned, ..self }
+    }
+
+    /// The page as it was when it had `len` crossings. `None` where it has fewer, or where later ones are packed with them.
+    pub(crate) fn at(&self, len: i64) -> Option<PageAt<'_>> {
+        let loose = usize::try_from(len).ok()?.checked_sub(self.packed.len())?;
+        Some(PageAt { packed: &self.packed, loose: self.loose.get(..loose)? })
+    }
+
+    /// The page that it was when it had `len` crossings, as [`at`](Self::at) finds it.
+    pub(super) fn cut(&self, len: i64) -> Option<Self> {
+        let loose = self.at(len)?.loose;
+        let loose = if loose.len() == self.loose.len() { Arc::clone(&self.loose) } else { loose.into() };
+        Some(Self { packed: self.packed.clone(), loose, is_pruned: self.is_pruned })
+    }
+
+    /// The page with more crossings on it.
+    pub(super) fn with(&self, added: impl IntoIterator<Item = Step>) -> Self {
+        let loose: Vec<_> = self.loose.iter().copied().chain(added).collect();
+        if loose.len() <= LOOSE_MAX {
+            return Self { packed: self.packed.clone(), loose: loose.into(), is_pruned: self.is_pruned };
+        }
+        self.packed.steps().chain(loose).collect::<Self>().pruned(self.is_pruned)
+    }
+
+    /// How many bytes it takes beside itself.
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.packed.heap_bytes() + size_of_val(&*self.loose)
+    }
+}
+
+impl<'a> PageAt<'a> {
     /// What was seen from the beginning of the day, `day`, until `ts`, crossings at `ts` included.
-    pub(super) fn until(&self, day: Instant, ts: Instant) -> Crossings {
+    pub(crate) fn until(self, day: Instant, ts: Instant) -> Crossings {
         let end = ms_of_day(day, ts) as usize + 1;
         let (mut seen, mut toward) = self.packed.before(end);
-        for step in &*self.loose {
-            let is_seen = step.ms() < end;
+        for step in self.loose {
+            let is_seen = (step.ms() as usize) < end;
             seen += usize::from(is_seen);
             toward += u64::from(is_seen) & step.toward();
         }
@@ -74,18 +135,9 @@ impl Page {
         Crossings { toward, away: count(seen) - toward }
     }
 
-    /// The page with more crossings on it.
-    pub(super) fn with(&self, added: impl IntoIterator<Item = Step>) -> Self {
-        let loose: Vec<_> = self.loose.iter().copied().chain(added).collect();
-        if loose.len() <= LOOSE_MAX {
-            return Self { packed: self.packed.clone(), loose: loose.into() };
-        }
-        self.packed.steps().chain(loose).collect()
-    }
-
-    /// How many bytes it takes beside itself.
-    pub(super) fn heap_bytes(&self) -> usize {
-        self.packed.heap_bytes() + size_of_val(&*self.loose)
+    /// Its crossings: those that are packed in order, and then the others in any.
+    pub(crate) fn steps(self) -> impl Iterator<Item = Step> + use<'a> {
+        self.packed.steps().chain(self.loose.iter().copied())
     }
 }
 
@@ -95,7 +147,7 @@ impl FromIterator<Step> for Page {
         let mut steps: Vec<_> = steps.into_iter().collect();
         // Nearly in order, as a rule, which the stable sort is quick with.
         steps.sort();
-        Self { packed: Packed::new(&steps), loose: Arc::default() }
+        Self { packed: Packed::new(&steps), loose: Arc::default(), is_pruned: false }
     }
 }
 
@@ -113,6 +165,17 @@ mod tests {
 
     const DAY: Instant = Instant::from_ms(1_700_000_000_000 / 86_400_000 * 86_400_000);
 
+    #[test]
+    fn an_earlier_length_is_found_until_it_is_packed_with_later_crossings() {
+        let steps = |from: u32, until: u32| (from..until).map(|ms| Step(ms << 1));
+        let page: Page = steps(0, 100).collect();
+        let later = page.with(steps(100, 110));
+        let seen = |page: &Page, len| page.at(len).map(|page| page.until(DAY, DAY.plus_ms(500)).away);
+        assert_eq!([99, 100, 105, 110, 111].map(|len| seen(&later, len)), [None, Some(100), Some(105), Some(110), None]);
+        let packed = later.with(steps(110, 200));
+        assert_eq!([110, 199, 200].map(|len| seen(&packed, len)), [None, None, Some(200)]);
+    }
+
     proptest! {
         #[test]
         fn crossings_that_are_added_bit_by_bit_are_all_there(
@@ -128,7 +191,7 @@ mod tests {
             for at in asked {
                 let seen = all.iter().filter(|(ms, _)| *ms <= at);
                 let walked = seen.map(|(_, toward)| Crossings::from(direction(*toward))).sum::<Crossings>();
-                prop_assert_eq!(page.until(DAY, DAY.plus_ms(at)), walked);
+                prop_assert_eq!(page.at(page.len()).unwrap().until(DAY, DAY.plus_ms(at)), walked);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Stretches of odometers: the crossings themselves, where a sum of them does not say enough.
+//! The last event of stretches of time.
 
 use std::collections::HashMap;
 
@@ -8,39 +8,8 @@ use sea_orm::{ActiveEnum, ConnectionTrait, DatabaseBackend, DbErr, Statement, Va
 
 use crate::counting::Stretch;
 
-/// Reads the crossings of each stretch, in ascending order of their instants, all in one statement.
-pub async fn crossings(
-    connection: &impl ConnectionTrait,
-    stretches: &[Stretch],
-) -> Result<HashMap<Stretch, Vec<(Instant, Direction)>>, DbErr> {
-    let mut found: HashMap<_, _> = stretches.iter().map(|stretch| (*stretch, Vec::new())).collect();
-    let listed: Vec<Stretch> = found.keys().copied().collect();
-    if listed.is_empty() {
-        return Ok(found);
-    }
-    // Of pruned events there are digests.
-    let select = "SELECT number, ts, direction, CAST(1 AS BIGINT) AS people FROM stretch
-        JOIN event ON event.dpu_id = stretch.dpu_id AND ts > after AND ts <= until
-        UNION ALL SELECT number, ts, CAST(1 AS SMALLINT), toward FROM stretch
-        JOIN digest ON digest.dpu_id = stretch.dpu_id AND ts > after AND ts <= until
-        UNION ALL SELECT number, ts, CAST(-1 AS SMALLINT), away FROM stretch
-        JOIN digest ON digest.dpu_id = stretch.dpu_id AND ts > after AND ts <= until
-        ORDER BY number, ts";
-    for row in connection.query_all_raw(statement(connection.get_database_backend(), &listed, select)).await?
-    {
-        let direction = Direction::try_from_value(&row.try_get_by_index(2)?)?;
-        if let Some(crossings) =
-            place(&listed, row.try_get_by_index(0)?).and_then(|stretch| found.get_mut(stretch))
-        {
-            let (ts, people): (Instant, i64) = (row.try_get_by_index(1)?, row.try_get_by_index(3)?);
-            crossings.extend((0..people).map(|_| (ts, direction)));
-        }
-    }
-    Ok(found)
-}
-
 /// Reads the last event of each stretch that has one, all in one statement.
-pub async fn last_events(
+pub(crate) async fn last_events(
     connection: &impl ConnectionTrait,
     stretches: &[Stretch],
 ) -> Result<HashMap<Stretch, event::Model>, DbErr> {

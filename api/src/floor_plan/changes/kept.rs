@@ -6,7 +6,7 @@ use entity::{Instant, space};
 use sea_orm::ConnectionTrait;
 
 use crate::counting::calendar;
-use crate::floor_plan::plans::edition;
+use crate::floor_plan::load::edition;
 use crate::floor_plan::{ChangeError, Refusal, RefusalCode};
 
 const HOUR_MS: i64 = 3_600_000;

@@ -13,7 +13,7 @@ mod values;
 
 use sea_orm::{ConnectionTrait, DatabaseBackend};
 
-use super::plans::load_in;
+use super::load;
 use super::{ChangeError, FloorPlan};
 
 /// Lets one change of the floor plan be under way at a time, until the transaction ends.
@@ -28,5 +28,5 @@ pub async fn take_turn(transaction: &impl ConnectionTrait) -> Result<(), ChangeE
 
 /// The floor plan as the transaction sees it, its own changes included.
 pub async fn current(transaction: &impl ConnectionTrait) -> Result<FloorPlan, ChangeError> {
-    Ok(load_in(transaction).await?)
+    Ok(load(transaction).await?)
 }

@@ -22,7 +22,7 @@ pub(super) use self::scan::scan;
 pub(super) use self::size::check_size;
 
 /// The code of an error that says a limit was passed.
-const TOO_COMPLEX: &str = "TOO_COMPLEX";
+pub(super) const TOO_COMPLEX: &str = "TOO_COMPLEX";
 
 /// Why a document is not executed.
 #[derive(Debug, PartialEq, Eq)]

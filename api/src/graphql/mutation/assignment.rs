@@ -69,7 +69,7 @@ impl AssignmentMutation {
         let outcome =
             change(context, input.read(context), |t, new, now| Box::pin(assignment::create(t, new, now)))
                 .await?;
-        AssignmentPayload::of(outcome.map(|(row, plan)| Assignment::find(&plan, row.id)))
+        AssignmentPayload::of(outcome.map(|(row, view)| Assignment::find(&view, row.id)))
     }
 
     /// Corrects what an assignment says, for all the time that it holds and however long ago that is. Every count that
@@ -84,7 +84,7 @@ impl AssignmentMutation {
             id(context, "id", Kind::Assignment, &assignment).and_then(|id| Ok((id, input.read(context)?)));
         let outcome =
             change(context, update, |t, (id, update), now| Box::pin(assignment::update(t, id, update, now)));
-        AssignmentPayload::of(outcome.await?.map(|(row, plan)| Assignment::find(&plan, row.id)))
+        AssignmentPayload::of(outcome.await?.map(|(row, view)| Assignment::find(&view, row.id)))
     }
 
     /// Ends an assignment: at `at` and from then on its DPU no longer counts for its space.
@@ -98,7 +98,7 @@ impl AssignmentMutation {
             .and_then(|id| Ok((id, readable("at", at.parsed())?)));
         let outcome =
             change(context, end, |t, (id, at), now| Box::pin(assignment::end(t, id, at, now))).await?;
-        AssignmentPayload::of(outcome.map(|(row, plan)| Assignment::find(&plan, row.id)))
+        AssignmentPayload::of(outcome.map(|(row, view)| Assignment::find(&view, row.id)))
     }
 
     /// Deletes an assignment, as if the DPU had never counted for the space in that time.
@@ -108,7 +108,7 @@ impl AssignmentMutation {
         #[graphql(name = "id", desc = "The assignment.")] assignment: ID,
     ) -> Result<AssignmentPayload> {
         let assignment_id = id(context, "id", Kind::Assignment, &assignment);
-        let before = Scope::of(context)?.app().floor_plan().await?;
+        let before = Scope::of(context)?.view_of_change().await?;
         let deleted = assignment_id.as_ref().ok().and_then(|id| Assignment::find(&before, *id));
         let outcome = change(context, assignment_id, |t, id, _| Box::pin(assignment::delete(t, id))).await?;
         AssignmentPayload::of(outcome.map(|_| deleted))

@@ -85,7 +85,7 @@ impl DpuMutation {
     ) -> Result<DpuPayload> {
         let new = NewDpu { serial: input.serial, name: input.name };
         let outcome = change(context, Ok(new), |t, new, now| Box::pin(dpu::create(t, new, now))).await?;
-        DpuPayload::of(outcome.map(|(row, plan)| Dpu::find(&plan, row.id)))
+        DpuPayload::of(outcome.map(|(row, view)| Dpu::find(&view, row.id)))
     }
 
     /// Changes a DPU.
@@ -100,7 +100,7 @@ impl DpuMutation {
             .and_then(|id| Ok((id, DpuUpdate { serial, name: changed(name, Ok)? })));
         let outcome =
             change(context, update, |t, (id, update), now| Box::pin(dpu::update(t, id, update, now))).await?;
-        DpuPayload::of(outcome.map(|(row, plan)| Dpu::find(&plan, row.id)))
+        DpuPayload::of(outcome.map(|(row, view)| Dpu::find(&view, row.id)))
     }
 
     /// Moves a DPU, in one step: ends what it counts for at `at`, and lets it count elsewhere from then on. The move may
@@ -114,9 +114,9 @@ impl DpuMutation {
             Box::pin(async move { Ok((id, dpu::relocate(t, id, at, to, now).await?)) })
         });
         let (dpu, assignments) = match outcome.await? {
-            Ok(((id, made), plan)) => {
-                let assignments = made.into_iter().filter_map(|id| Assignment::find(&plan, id)).collect();
-                (Dpu::find(&plan, id), assignments)
+            Ok(((id, made), view)) => {
+                let assignments = made.into_iter().filter_map(|id| Assignment::find(&view, id)).collect();
+                (Dpu::find(&view, id), assignments)
             }
             Err(errors) => {
                 let user_errors = errors.into_iter().map(UserError::beneath_input).collect();

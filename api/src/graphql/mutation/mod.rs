@@ -23,7 +23,8 @@ use super::error::{Fault, Result};
 use super::id::row;
 use super::scalars::DateTime;
 use super::scope::Scope;
-use crate::floor_plan::{ChangeError, FloorPlan, Refusal, RefusalCode};
+use super::view::View;
+use crate::floor_plan::{ChangeError, Refusal, RefusalCode};
 use crate::ids::{Kind, PublicIds};
 
 /// What can be changed.
@@ -48,8 +49,8 @@ struct UserError {
     message: String,
 }
 
-/// What a change came to: its result and the floor plan with it, or why it was not made.
-type Outcome<T> = std::result::Result<(T, Arc<FloorPlan>), Vec<UserError>>;
+/// What a change came to: its result and the state with it, or why it was not made.
+type Outcome<T> = std::result::Result<(T, Arc<View>), Vec<UserError>>;
 
 /// Makes a change, given its input as far as that could be read.
 async fn change<I: Send, T: Send>(
@@ -62,13 +63,14 @@ async fn change<I: Send, T: Send>(
     ) -> BoxFuture<'t, std::result::Result<T, ChangeError>>
     + Send,
 ) -> Result<Outcome<T>> {
-    let app = Scope::of(context)?.app();
+    let scope = Scope::of(context)?;
+    let app = scope.app();
     let changed = match input {
         Ok(input) => app.change(|transaction, now| work(transaction, input, now)).await,
         Err(refusal) => Err(refusal.into()),
     };
     match changed {
-        Ok(done) => Ok(Ok((done, app.floor_plan().await?))),
+        Ok(done) => Ok(Ok((done, scope.view_of_change().await?))),
         Err(ChangeError::Refused(refusal)) => Ok(Err(vec![UserError::of(&refusal, &app.ids)])),
         Err(ChangeError::Database(error)) => Err(error.into()),
     }

@@ -57,7 +57,7 @@ impl ResetMutation {
     ) -> Result<ResetPayload> {
         let outcome =
             change(context, input.read(context), |t, new, now| Box::pin(reset::create(t, new, now))).await?;
-        ResetPayload::of(outcome.map(|(row, plan)| Reset::find(&plan, row.id)))
+        ResetPayload::of(outcome.map(|(row, view)| Reset::find(&view, row.id)))
     }
 
     /// Corrects a reset.
@@ -74,7 +74,7 @@ impl ResetMutation {
         let outcome =
             change(context, update, |t, (id, update), now| Box::pin(reset::update(t, id, update, now)))
                 .await?;
-        ResetPayload::of(outcome.map(|(row, plan)| Reset::find(&plan, row.id)))
+        ResetPayload::of(outcome.map(|(row, view)| Reset::find(&view, row.id)))
     }
 
     /// Deletes a reset, as if nobody had stated the count.
@@ -84,7 +84,7 @@ impl ResetMutation {
         #[graphql(name = "id", desc = "The reset.")] reset: ID,
     ) -> Result<ResetPayload> {
         let reset_id = id(context, "id", Kind::Reset, &reset);
-        let before = Scope::of(context)?.app().floor_plan().await?;
+        let before = Scope::of(context)?.view_of_change().await?;
         let deleted = reset_id.as_ref().ok().and_then(|id| Reset::find(&before, *id));
         let outcome = change(context, reset_id, |t, id, _| Box::pin(reset::delete(t, id))).await?;
         ResetPayload::of(outcome.map(|_| deleted))

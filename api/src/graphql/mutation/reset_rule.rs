@@ -65,7 +65,7 @@ impl ResetRuleMutation {
         let outcome =
             change(context, input.read(context), |t, new, now| Box::pin(reset_rule::create(t, new, now)))
                 .await?;
-        ResetRulePayload::of(outcome.map(|(row, plan)| ResetRule::find(&plan, row.id)))
+        ResetRulePayload::of(outcome.map(|(row, view)| ResetRule::find(&view, row.id)))
     }
 
     /// Changes a reset rule, for past days too.
@@ -78,7 +78,7 @@ impl ResetRuleMutation {
         let update = id(context, "id", Kind::ResetRule, &rule).and_then(|id| Ok((id, input.read()?)));
         let outcome =
             change(context, update, |t, (id, update), now| Box::pin(reset_rule::update(t, id, update, now)));
-        ResetRulePayload::of(outcome.await?.map(|(row, plan)| ResetRule::find(&plan, row.id)))
+        ResetRulePayload::of(outcome.await?.map(|(row, view)| ResetRule::find(&view, row.id)))
     }
 
     /// Deletes a reset rule, as if it had never held.
@@ -88,7 +88,7 @@ impl ResetRuleMutation {
         #[graphql(name = "id", desc = "The rule.")] rule: ID,
     ) -> Result<ResetRulePayload> {
         let rule_id = id(context, "id", Kind::ResetRule, &rule);
-        let before = Scope::of(context)?.app().floor_plan().await?;
+        let before = Scope::of(context)?.view_of_change().await?;
         let deleted = rule_id.as_ref().ok().and_then(|id| ResetRule::find(&before, *id));
         let outcome = change(context, rule_id, |t, id, _| Box::pin(reset_rule::delete(t, id))).await?;
         ResetRulePayload::of(outcome.map(|_| deleted))

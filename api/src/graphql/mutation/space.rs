@@ -60,7 +60,7 @@ impl SpaceMutation {
         let negative_counts = negative_counts.map(Into::into).unwrap_or_default();
         let new = NewSpace { name, capacity, time_zone, negative_counts };
         let outcome = change(context, Ok(new), |t, new, now| Box::pin(space::create(t, new, now))).await?;
-        SpacePayload::of(outcome.map(|(row, plan)| Space::find(&plan, row.id)))
+        SpacePayload::of(outcome.map(|(row, view)| Space::find(&view, row.id)))
     }
 
     /// Changes a space.
@@ -79,7 +79,7 @@ impl SpaceMutation {
         let outcome =
             change(context, update, |t, (id, update), now| Box::pin(space::update(t, id, update, now)))
                 .await?;
-        SpacePayload::of(outcome.map(|(row, plan)| Space::find(&plan, row.id)))
+        SpacePayload::of(outcome.map(|(row, view)| Space::find(&view, row.id)))
     }
 
     /// Deletes a space: only if no assignment, reset or reset rule refers to it, or with all of them. Events stay,
@@ -91,7 +91,7 @@ impl SpaceMutation {
         #[graphql(desc = "Delete its assignments, resets and reset rules too.", default)] cascade: bool,
     ) -> Result<SpacePayload> {
         let space_id = id(context, "id", Kind::Space, &space);
-        let before = Scope::of(context)?.app().floor_plan().await?;
+        let before = Scope::of(context)?.view_of_change().await?;
         let deleted = space_id.as_ref().ok().and_then(|id| Space::find(&before, *id));
         let outcome = change(context, space_id, |t, id, _| Box::pin(space::delete(t, id, cascade))).await?;
         SpacePayload::of(outcome.map(|_| deleted))

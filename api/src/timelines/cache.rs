@@ -15,7 +15,7 @@ use ahash::RandomState;
 use papaya::HashMap;
 
 /// Entries whose weights are together no more than so much.
-pub(super) struct Shelf<K, V> {
+pub(super) struct Cache<K, V> {
     entries: HashMap<K, Held<V>, RandomState>,
     /// The key of every entry, once: whoever puts one in where none was adds it, whoever takes it out takes the entry.
     queue: Mutex<VecDeque<K>>,
@@ -30,7 +30,7 @@ struct Held<V> {
     is_used: AtomicBool,
 }
 
-impl<K: Copy + Hash + Eq, V> Shelf<K, V> {
+impl<K: Copy + Hash + Eq, V> Cache<K, V> {
     pub(super) fn new(weight_max: u64) -> Self {
         Self {
             entries: HashMap::with_hasher(RandomState::new()),
@@ -69,11 +69,6 @@ impl<K: Copy + Hash + Eq, V> Shelf<K, V> {
         }
     }
 
-    /// The keys of all entries there were at some moment.
-    pub(super) fn keys(&self) -> Vec<K> {
-        self.queue().iter().copied().collect()
-    }
-
     /// The weight of all entries.
     pub(super) fn weight(&self) -> u64 {
         u64::try_from(self.weight.load(Ordering::Relaxed)).unwrap_or_default()
@@ -103,9 +98,9 @@ impl<K: Copy + Hash + Eq, V> Shelf<K, V> {
     }
 }
 
-impl<K, V> fmt::Debug for Shelf<K, V> {
+impl<K, V> fmt::Debug for Cache<K, V> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "Shelf({:?} of {})", self.weight, self.weight_max)
+        write!(formatter, "Cache({:?} of {})", self.weight, self.weight_max)
     }
 }
 
@@ -119,18 +114,18 @@ mod tests {
 
     #[test]
     fn what_was_read_gets_a_second_chance() {
-        let shelf = Shelf::new(3);
+        let cache = Cache::new(3);
         for key in 0..3 {
-            shelf.put(key, key, 1);
+            cache.put(key, key, 1);
         }
-        assert_eq!(shelf.get(&0, |value| *value), Some(0));
-        shelf.put(3, 3, 1);
+        assert_eq!(cache.get(&0, |value| *value), Some(0));
+        cache.put(3, 3, 1);
         // 1 was the first that nobody had read.
-        assert_eq!([0, 1, 2, 3].map(|key| shelf.entries.pin().contains_key(&key)), [true, false, true, true]);
+        assert_eq!([0, 1, 2, 3].map(|key| cache.entries.pin().contains_key(&key)), [true, false, true, true]);
         // Nobody has read 2 either, and 0 only once.
-        shelf.put(4, 4, 2);
+        cache.put(4, 4, 2);
         assert_eq!(
-            [0, 2, 3, 4].map(|key| shelf.entries.pin().contains_key(&key)),
+            [0, 2, 3, 4].map(|key| cache.entries.pin().contains_key(&key)),
             [true, false, false, true]
         );
     }
@@ -141,19 +136,19 @@ mod tests {
         /// Whatever is put in and read, the weight is that of what is there, within the bound, and each key is queued once.
         #[test]
         fn it_holds_what_it_says(puts in prop::collection::vec((0_u8..12, 0_usize..6, any::<bool>()), 1..80)) {
-            let shelf = Shelf::new(20);
+            let cache = Cache::new(20);
             for (key, weight, read) in puts {
-                shelf.put(key, weight, weight);
-                let found = shelf.get(&key, |value| *value);
+                cache.put(key, weight, weight);
+                let found = cache.get(&key, |value| *value);
                 prop_assert!(found.is_none_or(|found| found == weight));
                 if !read {
-                    shelf.get(&(key / 2), |_| ());
+                    cache.get(&(key / 2), |_| ());
                 }
-                let entries = shelf.entries.pin();
+                let entries = cache.entries.pin();
                 let held: i64 = entries.iter().map(|(_, held)| held.weight).sum();
-                prop_assert_eq!(held, shelf.weight.load(Ordering::Relaxed));
+                prop_assert_eq!(held, cache.weight.load(Ordering::Relaxed));
                 prop_assert!(held <= 20);
-                let mut queued: Vec<_> = shelf.queue().iter().copied().collect();
+                let mut queued: Vec<_> = cache.queue().iter().copied().collect();
                 queued.sort_unstable();
                 let mut keys: Vec<_> = entries.keys().copied().collect();
                 keys.sort_unstable();
@@ -165,22 +160,22 @@ mod tests {
     /// Threads that put in the same few keys at once leave nothing behind that nobody can let go of.
     #[test]
     fn threads_leave_nothing_behind() {
-        let shelf = Shelf::new(50);
+        let cache = Cache::new(50);
         thread::scope(|scope| {
             for thread in 0..3_usize {
-                let shelf = &shelf;
+                let cache = &cache;
                 scope.spawn(move || {
                     for number in 0..20_000 {
                         let key = (number * 7 + thread) % 23;
-                        shelf.put(key, number, number % 11);
-                        shelf.get(&(number % 23), |_| ());
+                        cache.put(key, number, number % 11);
+                        cache.get(&(number % 23), |_| ());
                     }
                 });
             }
         });
-        assert!(shelf.weight() <= 50);
-        assert_eq!(shelf.queue().len(), shelf.entries.len());
-        shelf.clear();
-        assert_eq!((shelf.weight(), shelf.entries.len()), (0, 0));
+        assert!(cache.weight() <= 50);
+        assert_eq!(cache.queue().len(), cache.entries.len());
+        cache.clear();
+        assert_eq!((cache.weight(), cache.entries.len()), (0, 0));
     }
 }

@@ -1,0 +1,229 @@
+//! What a view is of: a version of memory, and what has changed between it and the view's state. No I/O.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{PoisonError, RwLock};
+
+use entity::Instant;
+
+use super::error::ReadError;
+use crate::counting::{Crossings, Reading};
+use crate::state::{Changes, Position};
+use crate::timelines::{Days, Lacking, Loaded, PageAt, PageKey, Since, Timelines, Version};
+
+/// A version of memory, and which DPUs are others in the view's state.
+#[derive(Debug)]
+pub(super) struct Basis {
+    /// The version that is read from memory.
+    pub(super) version: Version,
+    /// The revision of the view's floor plan.
+    revision: i64,
+    /// Events before it are pruned.
+    digested: Option<Instant>,
+    /// Whether the floor plan is kept, whichever is the newest, and everything read in one transaction.
+    keeps_plan: bool,
+    /// Whether anything was taken from memory, or loaded.
+    is_used: AtomicBool,
+    /// Whether any DPU has changed between the version and the view's state.
+    has_changed: AtomicBool,
+    changed: RwLock<Changed>,
+}
+
+/// The DPUs that have changed between a view's version and its state: memory does not say what they are.
+#[derive(Debug, Default)]
+struct Changed {
+    dpus: HashSet<i64>,
+    all: bool,
+}
+
+/// How far a view has come: the snapshot of the database that it is of.
+#[derive(Debug)]
+pub(super) struct Reached {
+    /// The commits that are in it.
+    pub(super) position: Position,
+    /// The version of memory that caught up with it.
+    caught_up: Option<Version>,
+    /// Whether what is loaded may be cached.
+    is_kept: bool,
+}
+
+impl Basis {
+    /// A version with the revision of its floor plan, by which events before `digested` are pruned.
+    pub(super) fn new(version: Version, revision: i64, digested: Option<Instant>) -> Self {
+        Self {
+            version,
+            revision,
+            digested,
+            keeps_plan: false,
+            is_used: AtomicBool::new(false),
+            has_changed: AtomicBool::new(false),
+            changed: RwLock::default(),
+        }
+    }
+
+    /// The same, which keeps its floor plan.
+    pub(super) fn keeping_its_plan(self) -> Self {
+        Self { keeps_plan: true, ..self }
+    }
+
+    /// Whether it keeps its floor plan.
+    pub(super) fn keeps_plan(&self) -> bool {
+        self.keeps_plan
+    }
+
+    /// Goes on to a snapshot of the database that has these changes, with which memory has caught up, if that does not change
+    /// what was read so far.
+    pub(super) fn go_on(
+        &self,
+        reached: &mut Reached,
+        changes: &Changes,
+        caught_up: Option<Version>,
+    ) -> Result<(), ReadError> {
+        if changes.revision != self.revision && !self.keeps_plan {
+            return Err(ReadError::Moved);
+        }
+        if !changes.commits.is_empty() {
+            if self.is_used.load(Ordering::SeqCst) {
+                return Err(ReadError::Moved);
+            }
+            self.note(changes);
+            reached.go_on(changes, caught_up);
+        }
+        self.use_it();
+        Ok(())
+    }
+
+    /// Takes note of what has changed since the version.
+    pub(super) fn note(&self, changes: &Changes) {
+        let mut changed = self.changed.write().unwrap_or_else(PoisonError::into_inner);
+        for commit in &changes.commits {
+            match &commit.dpus {
+                Some(dpus) => changed.dpus.extend(dpus),
+                None => changed.all = true,
+            }
+            self.has_changed.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// Whether the events of the day are pruned.
+    pub(super) fn is_pruned(&self, day: Instant) -> bool {
+        self.digested.is_some_and(|digested| day < digested)
+    }
+
+    /// What the odometer shows, if memory says.
+    pub(super) fn remembered(&self, timelines: &Timelines, reading: Reading) -> Option<Crossings> {
+        if !self.is_remembered(reading.dpu) {
+            return None;
+        }
+        timelines.show(self.version, reading, self.is_pruned(PageKey::of(reading).day))
+    }
+
+    /// The daily totals of a DPU, if memory has them.
+    pub(super) fn remembered_days(&self, timelines: &Timelines, dpu: i64) -> Option<Days> {
+        if self.is_remembered(dpu) { timelines.days(dpu, self.version) } else { None }
+    }
+
+    /// What odometers show by what was loaded, and by memory for the rest; and what is to be loaded for the others.
+    pub(super) fn show(
+        &self,
+        timelines: &Timelines,
+        readings: &[Reading],
+        loaded: &Loaded,
+    ) -> (HashMap<Reading, Crossings>, Lacking) {
+        let mut shown = HashMap::with_capacity(readings.len());
+        let mut lacking = Lacking::default();
+        for reading in readings {
+            match self.shown(timelines, *reading, loaded) {
+                Some(crossings) => drop(shown.insert(*reading, crossings)),
+                None => self.list_lacking(timelines, *reading, loaded, &mut lacking),
+            }
+        }
+        lacking.sort();
+        (shown, lacking)
+    }
+
+    fn shown(&self, timelines: &Timelines, reading: Reading, loaded: &Loaded) -> Option<Crossings> {
+        let key = PageKey::of(reading);
+        let (days, page) = (loaded.days.get(&key.dpu), loaded.pages.get(&key));
+        if days.is_none() && page.is_none() {
+            return self.remembered(timelines, reading);
+        }
+        let (before, during) = match days {
+            Some(days) => days.around(key.day),
+            None => self.remembered_days(timelines, key.dpu)?.around(key.day),
+        };
+        if during == Crossings::default() {
+            return Some(before);
+        }
+        let until = |page: PageAt<'_>| page.until(key.day, reading.at);
+        let until = match page {
+            Some(page) => {
+                if page.len() != during.count() {
+                    warn_of_tally(key);
+                }
+                page.at(page.len()).map(until)
+            }
+            None => timelines.look_at_page(key, during.count(), self.is_pruned(key.day), until),
+        };
+        until.map(|until| before + until)
+    }
+
+    fn list_lacking(&self, timelines: &Timelines, reading: Reading, loaded: &Loaded, lacking: &mut Lacking) {
+        let key = PageKey::of(reading);
+        if !loaded.days.contains_key(&key.dpu) && self.remembered_days(timelines, key.dpu).is_none() {
+            lacking.days.push(key.dpu);
+        }
+        if !loaded.pages.contains_key(&key) {
+            lacking.pages.push(key);
+        }
+    }
+
+    /// Whether memory says how the DPU is in the view's state.
+    fn is_remembered(&self, dpu: i64) -> bool {
+        if self.keeps_plan && !self.is_used.load(Ordering::SeqCst) {
+            // What is in memory is not looked at before it is known what has changed since.
+            return false;
+        }
+        if !self.has_changed.load(Ordering::SeqCst) {
+            return true;
+        }
+        let changed = self.changed.read().unwrap_or_else(PoisonError::into_inner);
+        !changed.all && !changed.dpus.contains(&dpu)
+    }
+
+    /// Takes note that something was read.
+    pub(super) fn use_it(&self) {
+        // Nearly always noted already.
+        if !self.is_used.load(Ordering::Relaxed) {
+            self.is_used.store(true, Ordering::SeqCst);
+        }
+    }
+}
+
+impl Reached {
+    /// The state that memory is in.
+    pub(super) fn new(position: Position) -> Self {
+        Self { position, caught_up: None, is_kept: true }
+    }
+
+    /// Goes on by these changes, with which memory has caught up.
+    pub(super) fn go_on(&mut self, changes: &Changes, caught_up: Option<Version>) {
+        if !changes.commits.is_empty() {
+            self.position = self.position.after(&changes.commits);
+            self.is_kept &= caught_up.is_some() && self.caught_up.is_none();
+            self.caught_up = caught_up;
+        }
+    }
+
+    /// From when on what is loaded holds; `None`: it is not known, so that it is not to be cached.
+    pub(super) fn since(&self, begun: Version) -> Option<Since> {
+        self.is_kept.then_some(Since { begun, caught_up: self.caught_up })
+    }
+}
+
+/// Says that a page has another number of crossings than its day's tally.
+pub(super) fn warn_of_tally(key: PageKey) {
+    tracing::warn!(
+        dpu = key.dpu, day = %key.day, "a day's tally differs from its events: run `headcount verify`"
+    );
+}

@@ -1,0 +1,108 @@
+//! What one request may make the server read.
+//!
+//! The work of an answer is estimated before it is done, from what is in memory anyway: daily totals say how many crossings
+//! a history has to fold, and which pages would have to be loaded. The estimate is in time of one core, by rates that
+//! `bench/` measures; it need not be right to a factor of two, only to tell seconds from milliseconds.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// The time that one request may take of one core, unless the operator says otherwise.
+pub const DEFAULT: Duration = Duration::from_secs(1);
+
+/// Work to be done for an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Days of a space or a DPU to look at.
+    pub days: u64,
+    /// Crossings to fold.
+    pub crossings: u64,
+    /// Pages to load from the database.
+    pub pages: u64,
+    /// Crossings to load with them.
+    pub loaded: u64,
+    /// Entries of lists to answer.
+    pub entries: u64,
+}
+
+/// What one request has spent of what it may.
+#[derive(Debug)]
+pub struct Budget {
+    spent_ns: AtomicU64,
+    allowed_ns: u64,
+}
+
+/// The answer would take too much work.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "this would take about {needed_ms} ms of work ({work}), and {allowed_ms} ms are accepted: {advice}"
+)]
+pub struct TooMuch {
+    needed_ms: u64,
+    allowed_ms: u64,
+    work: Work,
+    advice: &'static str,
+}
+
+impl Work {
+    /// About how long it takes one core, in nanoseconds.
+    pub fn ns(self) -> u64 {
+        let Self { days, crossings, pages, loaded, entries } = self;
+        let parts = [(days, 100), (crossings, 20), (pages, 6_000), (loaded, 90), (entries, 1_000)];
+        parts.iter().fold(0, |sum: u64, (number, ns)| sum.saturating_add(number.saturating_mul(*ns)))
+    }
+}
+
+impl Work {
+    /// The rest of the work, when a part of it is accounted for.
+    #[must_use]
+    pub fn without(self, part: Self) -> Self {
+        Self {
+            days: self.days.saturating_sub(part.days),
+            crossings: self.crossings.saturating_sub(part.crossings),
+            pages: self.pages.saturating_sub(part.pages),
+            loaded: self.loaded.saturating_sub(part.loaded),
+            entries: self.entries.saturating_sub(part.entries),
+        }
+    }
+}
+
+impl std::fmt::Display for Work {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { days, crossings, pages, loaded, entries } = *self;
+        let parts = [
+            (days, "days to look at"),
+            (crossings.max(loaded), "crossings to read"),
+            (pages, "pages to load"),
+            (entries, "entries to answer"),
+        ];
+        let parts = parts.iter().filter(|(number, _)| *number > 0);
+        let parts: Vec<_> = parts.map(|(number, what)| format!("{number} {what}")).collect();
+        formatter.write_str(&parts.join(", "))
+    }
+}
+
+impl Budget {
+    /// A budget of so much time of one core.
+    pub fn new(allowed: Duration) -> Self {
+        let allowed_ns = u64::try_from(allowed.as_nanos()).unwrap_or(u64::MAX);
+        Self { spent_ns: AtomicU64::default(), allowed_ns }
+    }
+
+    /// The time that is left, in nanoseconds.
+    pub fn left_ns(&self) -> u64 {
+        self.allowed_ns.saturating_sub(self.spent_ns.load(Ordering::Relaxed))
+    }
+
+    /// Spends what the work takes, if that much is left.
+    pub fn spend(&self, work: Work) -> Result<(), TooMuch> {
+        let ns = work.ns();
+        let needed = self.spent_ns.fetch_add(ns, Ordering::Relaxed).saturating_add(ns);
+        if needed <= self.allowed_ns {
+            return Ok(());
+        }
+        let ms = |ns: u64| ns.div_ceil(1_000_000);
+        let advice = "ask for a shorter range, fewer spaces, or a part of the list at a time";
+        Err(TooMuch { needed_ms: ms(needed), allowed_ms: ms(self.allowed_ns), work, advice })
+    }
+}

@@ -1,0 +1,71 @@
+//! Where long histories are read: on a thread of their own, few at a time, so that counts never stand behind them.
+
+use std::sync::{Arc, OnceLock};
+
+use sea_orm::DbErr;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::Semaphore;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::error::ReadError;
+
+/// How many long histories are read at a time.
+const RUNNING_MAX: usize = 2;
+/// How many more may wait for their turn.
+const WAITING_MAX: usize = 64;
+
+/// The thread that reads long histories, once there was one to read.
+#[derive(Debug)]
+pub struct Heavy {
+    runtime: OnceLock<Option<Runtime>>,
+    running: Arc<Semaphore>,
+    waiting: Semaphore,
+}
+
+impl Heavy {
+    /// No thread yet.
+    pub fn new() -> Self {
+        let waiting = Semaphore::new(RUNNING_MAX + WAITING_MAX);
+        Self { runtime: OnceLock::new(), running: Arc::new(Semaphore::new(RUNNING_MAX)), waiting }
+    }
+
+    /// Does the work on the thread when its turn comes. It ends when the caller goes away.
+    ///
+    /// [`ReadError::Busy`] where too many wait already.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, ReadError>> + Send + 'static,
+    ) -> Result<T, ReadError> {
+        let _place = self.waiting.try_acquire().map_err(|_| ReadError::Busy)?;
+        let Some(runtime) = self.runtime.get_or_init(start) else { return Err(ReadError::Busy) };
+        let running = Arc::clone(&self.running);
+        let task = runtime.spawn(async move {
+            // The semaphore is never closed.
+            let _turn = running.acquire_owned().await.ok();
+            work.await
+        });
+        let failed = |error| DbErr::Custom(format!("a long history failed: {error}"));
+        AbortOnDropHandle::new(task).await.map_err(failed)?
+    }
+}
+
+impl Default for Heavy {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn start() -> Option<Runtime> {
+    let runtime =
+        Builder::new_multi_thread().worker_threads(1).thread_name("histories").enable_all().build();
+    runtime.inspect_err(|error| tracing::error!(%error, "there is no thread for long histories")).ok()
+}
+
+impl Drop for Heavy {
+    fn drop(&mut self) {
+        // To wait for its thread is not possible where other tasks run.
+        if let Some(runtime) = self.runtime.take().flatten() {
+            runtime.shutdown_background();
+        }
+    }
+}

@@ -1,0 +1,423 @@
+//! Histories, folded from the pages of odometers a day at a time.
+//!
+//! Whole UTC days come from [`Summary`]s of the space's hours, which are cached beside the pages they were made of, and made
+//! anew where one of these, the floor plan or the count before the day is another one. Days on which the history begins or
+//! ends, and those that its buckets cut elsewhere than on quarters of an hour, are folded from their pages each time. Pages
+//! that are not in memory are loaded many together, no more of them than [`LOADED_MAX`] crossings at a time; so memory does
+//! not grow with the range.
+
+use std::collections::{BTreeMap, HashMap};
+use std::iter::successors;
+use std::sync::Arc;
+
+use entity::Instant;
+use entity::assignment::Placement;
+use entity::tally::Resolution;
+
+use super::basis::warn_of_tally;
+use super::budget::Work;
+use super::error::ReadError;
+use super::view::View;
+use crate::counting::{Bucket, Buckets, Cell, History, Term, fold};
+use crate::floor_plan::Space;
+use crate::timelines::{Days, Grain, Lacking, Page, PageAt, PageKey, Summary, SummaryKey, SummarySource};
+
+/// The number of crossings on the pages that one statement loads, and of the pages themselves.
+const LOADED_MAX: i64 = 400_000;
+const LOADED_PAGES_MAX: usize = 4_000;
+/// How much is done without letting other tasks run, in nanoseconds.
+const SLICE_NS: u64 = 300_000;
+/// Work that takes longer than this is done where long histories are, in nanoseconds.
+const LIGHT_NS: u64 = 2_000_000;
+const DAY_MS: i64 = 86_400_000;
+
+/// A history that is asked for.
+#[derive(Clone, Debug)]
+pub struct SpaceHistory {
+    /// The space.
+    pub space: Arc<Space>,
+    /// The instants between which the buckets are, ascending.
+    pub edges: Vec<Instant>,
+}
+
+/// A history that is being folded.
+struct Folding<'a> {
+    space: &'a Space,
+    history: &'a History<'a>,
+    buckets: Buckets<'a>,
+    /// The first day and the last on which anything may happen; `None`: nothing does.
+    busy: Option<(Instant, Instant)>,
+    /// Whether a summary was found that was made with another count before its day. Later ones are not counted on then.
+    has_stale: bool,
+}
+
+/// What foldings read from.
+struct Source<'a> {
+    view: &'a View,
+    days: &'a BTreeMap<i64, Days>,
+    /// The pages of the present piece, so that none of them can be evicted before it was folded.
+    held: HashMap<PageKey, Page>,
+    /// The crossings of a day of a space: the millisecond of the day, doubled, plus one if the person enters.
+    crossed: Vec<u32>,
+}
+
+/// Where a folding stands.
+enum Progress {
+    Finished,
+    /// Other tasks are to run before it goes on.
+    Paused,
+    /// It needs pages that are not in memory.
+    Lacks,
+}
+
+/// The pages that are to be loaded next.
+#[derive(Default)]
+struct Piece {
+    lacking: Lacking,
+    crossings: i64,
+}
+
+impl Piece {
+    fn is_full(&self) -> bool {
+        self.crossings >= LOADED_MAX || self.lacking.pages.len() >= LOADED_PAGES_MAX
+    }
+}
+
+impl View {
+    /// Reads histories, each with its buckets in the order that was asked for, as their spaces want counts answered.
+    ///
+    /// [`ReadError::TooMuch`] where that takes more than the request may spend, [`ReadError::Busy`] where too many long
+    /// ones are being read.
+    pub async fn histories(self: &Arc<Self>, asked: Vec<SpaceHistory>) -> Result<Vec<Vec<Bucket>>, ReadError> {
+        let dpus: Vec<i64> = {
+            let histories = asked.iter().map(SpaceHistory::history);
+            histories.flat_map(|history| dpus_of(&history).collect::<Vec<_>>()).collect()
+        };
+        let days = self.days(dpus).await?;
+        let (least, most) = bounds(&asked, &days);
+        let is_light = if most.ns() <= LIGHT_NS {
+            self.budget().spend(most)?;
+            true
+        } else if least.ns() <= LIGHT_NS {
+            let work = self.work(&asked, &days);
+            self.budget().spend(work)?;
+            work.ns() <= LIGHT_NS
+        } else {
+            self.budget().spend(least)?;
+            false
+        };
+        if is_light {
+            return self.fold(&asked, &days).await;
+        }
+        let view = Arc::clone(self);
+        let reading = async move {
+            if least.ns() > LIGHT_NS && most.ns() > view.budget().left_ns() {
+                view.budget().spend(view.work(&asked, &days).without(least))?;
+            }
+            view.fold(&asked, &days).await
+        };
+        self.heavy().run(reading).await
+    }
+
+    /// The work that histories take, by what is in memory now.
+    fn work(&self, asked: &[SpaceHistory], days: &BTreeMap<i64, Days>) -> Work {
+        let mut work = bounds(asked, days).0;
+        for SpaceHistory { space, edges } in asked {
+            let history = space.history(edges.clone());
+            let busy = busy_days(&history, days);
+            for day in busy.into_iter().flat_map(|(first, last)| days_between(first, last)) {
+                let lengths = lengths(&history, days, day);
+                if self.is_summarized(space, day, &lengths) {
+                    continue;
+                }
+                for (term, length) in terms_on(&history, day).zip(lengths).filter(|(_, length)| *length > 0) {
+                    work.crossings += length.unsigned_abs();
+                    if !self.has_page(PageKey { dpu: term.assignment.dpu_id, day }, length) {
+                        work.pages += 1;
+                        work.loaded += length.unsigned_abs();
+                    }
+                }
+            }
+        }
+        work
+    }
+
+    /// Whether a summary of the day is in memory that was made of as many crossings, by the present floor plan.
+    fn is_summarized(&self, space: &Space, day: Instant, lengths: &[i64]) -> bool {
+        [Grain::Hour, Grain::Quarter].into_iter().any(|grain| {
+            let key = SummaryKey { space: space.row.id, day, grain };
+            self.state().timelines().summary(key).is_some_and(|summary| {
+                summary.source.revision == self.plan().revision() && summary.source.lengths == lengths
+            })
+        })
+    }
+
+    fn has_page(&self, key: PageKey, len: i64) -> bool {
+        self.state().timelines().look_at_page(key, len, self.is_pruned(key.day), |_| ()).is_some()
+    }
+
+    async fn fold(&self, asked: &[SpaceHistory], days: &BTreeMap<i64, Days>) -> Result<Vec<Vec<Bucket>>, ReadError> {
+        let histories: Vec<History<'_>> = asked.iter().map(SpaceHistory::history).collect();
+        let readings: Vec<_> = histories.iter().flat_map(|history| history.before().readings()).collect();
+        let before = self.odometers(&readings).await?;
+        let foldings = asked.iter().zip(&histories).map(|(SpaceHistory { space, .. }, history)| {
+            let net = history.before().net(|reading| before[&reading]);
+            let buckets = Buckets::new(history.edges(), net);
+            Folding { space, history, buckets, busy: busy_days(history, days), has_stale: false }
+        });
+        let mut foldings: Vec<_> = foldings.collect();
+        let mut source = Source { view: self, days, held: HashMap::new(), crossed: Vec::new() };
+        loop {
+            let mut lacks = Vec::new();
+            for (place, folding) in foldings.iter_mut().enumerate() {
+                loop {
+                    match folding.go_on(&mut source) {
+                        Progress::Paused => tokio::task::yield_now().await,
+                        Progress::Lacks => break lacks.push(place),
+                        Progress::Finished => break,
+                    }
+                }
+            }
+            if lacks.is_empty() {
+                break;
+            }
+            source.held.clear();
+            let mut piece = Piece::default();
+            for place in lacks {
+                foldings[place].list(&mut source, &mut piece);
+            }
+            if piece.is_full() {
+                // There will be more of them, and all are to be of one state.
+                self.hold(days.keys().copied()).await?;
+            }
+            piece.lacking.sort();
+            source.held.extend(self.load(&piece.lacking).await?.pages);
+        }
+        Ok(foldings.into_iter().map(|folding| folding.buckets.finish()).collect())
+    }
+}
+
+impl SpaceHistory {
+    fn history(&self) -> History<'_> {
+        self.space.history(self.edges.clone())
+    }
+}
+
+impl Folding<'_> {
+    /// Folds as far as pages are in memory, for a while.
+    fn go_on(&mut self, source: &mut Source<'_>) -> Progress {
+        let answer = |net| self.space.answer(net);
+        let mut done = Work::default();
+        while let Some(end) = self.history.edges().last().copied().filter(|end| self.buckets.at() < *end) {
+            if done.ns() > SLICE_NS {
+                return Progress::Paused;
+            }
+            let at = self.buckets.at();
+            let day = Resolution::Day.bucket(at);
+            let quiet_until = match self.busy {
+                Some((first, _)) if day < first => Some(first),
+                Some((_, last)) if day <= last => None,
+                _ => Some(end),
+            };
+            if let Some(quiet_until) = quiet_until {
+                self.buckets.add_quiet(quiet_until.min(end), answer);
+                continue;
+            }
+            let until = day.plus_ms(DAY_MS).min(end);
+            let lengths = lengths(self.history, source.days, day);
+            done.days += 1;
+            if lengths.iter().all(|length| *length == 0) && !self.history.may_be_reset(at, until) {
+                self.buckets.add_quiet(until, answer);
+                continue;
+            }
+            let grain = self.grain(day, until);
+            let key = grain.map(|grain| SummaryKey { space: self.space.row.id, day, grain });
+            let made_of = SummarySource {
+                revision: source.view.plan().revision(),
+                before: self.buckets.net(),
+                lengths: lengths.clone(),
+            };
+            let edges = self.cell_edges(at, until, grain);
+            let known = key.and_then(|key| source.view.state().timelines().summary(key));
+            if let Some(summary) = known.filter(|summary| summary.source == made_of) {
+                self.add(&edges, &summary.cells);
+                continue;
+            }
+            if !source.gather(self.history, day, &lengths, (at, until)) {
+                self.has_stale = true;
+                return Progress::Lacks;
+            }
+            done.crossings += source.crossed.len() as u64;
+            let steps = source.crossed.iter().map(|step| (day.plus_ms((step >> 1).into()), step & 1 == 1));
+            let resets = self.history.resets(at, until);
+            let cells = fold(self.buckets.net(), &edges, steps, &resets, answer);
+            self.add(&edges, &cells);
+            if let Some(key) = key {
+                let summary = Summary { source: made_of, cells: cells.into() };
+                source.view.state().timelines().keep_summary(key, Arc::new(summary));
+            }
+        }
+        Progress::Finished
+    }
+
+    fn add(&mut self, edges: &[Instant], cells: &[Cell]) {
+        for (until, cell) in edges[1..].iter().zip(cells) {
+            self.buckets.add(*until, cell, |net| self.space.answer(net));
+        }
+    }
+
+    /// The length of the cells from which the rest of a day can be put together; `None`: it has to be folded by itself.
+    fn grain(&self, day: Instant, until: Instant) -> Option<Grain> {
+        let is_whole = self.buckets.at() == day && until == day.plus_ms(DAY_MS);
+        let suits = |grain: &Grain| {
+            self.buckets.edges_before(until).iter().all(|edge| edge.floor_to(grain.ms()) == *edge)
+        };
+        if is_whole { [Grain::Hour, Grain::Quarter].into_iter().find(suits) } else { None }
+    }
+
+    /// The edges of the cells from `at` until `until`: those of the grain, or else of the buckets.
+    fn cell_edges(&self, at: Instant, until: Instant, grain: Option<Grain>) -> Vec<Instant> {
+        if let Some(grain) = grain {
+            return (0..=DAY_MS / grain.ms()).map(|number| at.plus_ms(number * grain.ms())).collect();
+        }
+        let within = self.buckets.edges_before(until).iter().copied();
+        [at].into_iter().chain(within).chain([until]).collect()
+    }
+
+    /// Lists the pages that it needs next and that are not in memory, until there are enough.
+    fn list(&self, source: &mut Source<'_>, piece: &mut Piece) {
+        let Some((first, last)) = self.busy else { return };
+        let end = self.history.edges().last().copied().unwrap_or(last);
+        let first = first.max(Resolution::Day.bucket(self.buckets.at()));
+        for day in days_between(first, last.min(end.just_before())) {
+            if piece.is_full() {
+                return;
+            }
+            let lengths = lengths(self.history, source.days, day);
+            if !self.has_stale && source.view.is_summarized(self.space, day, &lengths) {
+                continue;
+            }
+            for (term, length) in terms_on(self.history, day).zip(lengths).filter(|(_, length)| *length > 0) {
+                let key = PageKey { dpu: term.assignment.dpu_id, day };
+                if source.held.contains_key(&key) {
+                    continue;
+                }
+                match source.view.page(key, length) {
+                    Some(page) => drop(source.held.insert(key, page)),
+                    None => {
+                        piece.lacking.pages.push(key);
+                        piece.crossings += length;
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Source<'_> {
+    /// Gathers a space's crossings of `[from, end)`, a part of the day, in order. False where a page is not in memory.
+    fn gather(
+        &mut self,
+        history: &History<'_>,
+        day: Instant,
+        lengths: &[i64],
+        (from, end): (Instant, Instant),
+    ) -> bool {
+        self.crossed.clear();
+        for (term, length) in terms_on(history, day).zip(lengths).filter(|(_, length)| **length > 0) {
+            let key = PageKey { dpu: term.assignment.dpu_id, day };
+            let after = term.after.max(Some(from.just_before())).map_or(-1, |after| after.ms() - day.ms());
+            let until = term.until.min(end.just_before()).ms() - day.ms();
+            let inside = term.placement() == Placement::Inside;
+            let crossed = &mut self.crossed;
+            let take = |page: PageAt<'_>| {
+                for step in page.steps() {
+                    let ms = i64::from(step.ms());
+                    if after < ms && ms <= until {
+                        crossed.push(step.ms() << 1 | u32::from(step.is_toward() == inside));
+                    }
+                }
+            };
+            let is_taken = match self.held.get(&key) {
+                Some(page) => {
+                    if page.len() != *length {
+                        warn_of_tally(key);
+                    }
+                    page.at(page.len()).map(take)
+                }
+                None => {
+                    let is_pruned = self.view.is_pruned(day);
+                    self.view.state().timelines().look_at_page(key, *length, is_pruned, take)
+                }
+            };
+            if is_taken.is_none() {
+                return false;
+            }
+        }
+        // A sequence in order a page.
+        self.crossed.sort();
+        true
+    }
+}
+
+/// The work that histories take at least, where all summaries are in memory, and at most, where all is to be loaded.
+fn bounds(asked: &[SpaceHistory], days: &BTreeMap<i64, Days>) -> (Work, Work) {
+    let (mut least, mut crossings, mut pages) = (Work::default(), 0, 0);
+    for asked in asked {
+        let history = asked.history();
+        least.entries += asked.edges.len() as u64;
+        let Some((first, last)) = busy_days(&history, days) else { continue };
+        let busy = (last.ms() - first.ms()).unsigned_abs() / DAY_MS.unsigned_abs() + 1;
+        least.days += busy * (1 + history.terms().len() + asked.space.rules.len()) as u64;
+        for term in history.terms() {
+            let Some(days) = days.get(&term.assignment.dpu_id) else { continue };
+            crossings += crossings_within(days, first, last);
+            pages += busy.min(days.len() as u64);
+        }
+    }
+    (least, Work { crossings, loaded: crossings, pages, ..least })
+}
+
+/// The number of crossings from the first day to the last.
+fn crossings_within(days: &Days, first: Instant, last: Instant) -> u64 {
+    let (before, _) = days.around(first);
+    let (at_last, on_last) = days.around(last);
+    (at_last + on_last - before).count().unsigned_abs()
+}
+
+/// The first day and the last of a history on which anything may happen.
+fn busy_days(history: &History<'_>, days: &BTreeMap<i64, Days>) -> Option<(Instant, Instant)> {
+    let (start, end) = (*history.edges().first()?, *history.edges().last()?);
+    let crossed = history.terms().iter().filter_map(|term| days.get(&term.assignment.dpu_id)?.ends());
+    let reset = history.reset_span(start, end).map(|(first, last)| {
+        (Resolution::Day.bucket(first), Resolution::Day.bucket(last))
+    });
+    let spans = crossed.chain(reset);
+    let (first, last) = spans.reduce(|one, other| (one.0.min(other.0), one.1.max(other.1)))?;
+    let first = first.max(Resolution::Day.bucket(start));
+    let last = last.min(Resolution::Day.bucket(end.just_before()));
+    (first <= last).then_some((first, last))
+}
+
+fn days_between(first: Instant, last: Instant) -> impl Iterator<Item = Instant> {
+    successors(Some(first), |day| Some(day.plus_ms(DAY_MS))).take_while(move |day| *day <= last)
+}
+
+/// The terms that have a part in the day.
+fn terms_on<'h>(history: &'h History<'_>, day: Instant) -> impl Iterator<Item = &'h Term<'h>> {
+    let end = day.plus_ms(DAY_MS);
+    history
+        .terms()
+        .iter()
+        .filter(move |term| term.after.is_none_or(|after| after < end.just_before()) && term.until >= day)
+}
+
+/// The number of crossings that each of these terms' DPUs saw on the day.
+fn lengths(history: &History<'_>, days: &BTreeMap<i64, Days>, day: Instant) -> Vec<i64> {
+    let length = |term: &Term<'_>| days.get(&term.assignment.dpu_id).map_or(0, |days| days.around(day).1.count());
+    terms_on(history, day).map(length).collect()
+}
+
+fn dpus_of<'h>(history: &'h History<'_>) -> impl Iterator<Item = i64> + 'h {
+    history.terms().iter().map(|term| term.assignment.dpu_id)
+}

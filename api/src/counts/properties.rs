@@ -1,0 +1,347 @@
+//! The mechanism of states against a model, whatever comes between the steps of readers and writers.
+//!
+//! The model is a database: commits, one after the other, of which a snapshot has the first ones. A process is a real
+//! [`Memory`]; its readers are a real [`Basis`] and what they load of the model. Reading, committing and refreshing are taken
+//! apart into the steps between which other tasks can run, and all steps come in every order that can be.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use entity::Instant;
+use entity::event::Direction;
+use entity::tally::Resolution;
+use proptest::prelude::*;
+
+use super::basis::{Basis, Reached};
+use crate::counting::{Crossings, Odometer, Reading};
+use crate::floor_plan::FloorPlan;
+use crate::state::{Changes, CommitId, LoggedCommit, Memory, Position};
+use crate::timelines::{Lacking, Loaded, PageKey, Patch, Step};
+
+const DAY_MS: i64 = 24 * 3_600_000;
+/// Few, so that everything meets everything.
+const DPUS: i64 = 3;
+const DAYS: i64 = 2;
+const READERS: usize = 3;
+
+type Event = (i64, Instant, Direction, i32);
+
+/// Commits, in the order in which they were made.
+#[derive(Debug, Default)]
+struct Database(Vec<(CommitId, BTreeSet<Event>)>);
+
+impl Database {
+    /// Commits those events that are not there yet.
+    fn commit(&mut self, id: CommitId, events: &[Event]) -> Option<Patch> {
+        let new: BTreeSet<Event> = events
+            .iter()
+            .copied()
+            .filter(|event| !self.0.iter().any(|(_, known)| known.contains(event)))
+            .collect();
+        if new.is_empty() {
+            return None;
+        }
+        self.0.push((id, new.clone()));
+        Some(Patch::new(new.into_iter().map(|(dpu, ts, direction, _)| (dpu, ts, direction))))
+    }
+
+    /// The events of a DPU in the commits that `is_in` says.
+    fn events(&self, dpu: i64, is_in: impl Fn(usize, CommitId) -> bool) -> Vec<(Instant, Direction)> {
+        let commits = self.0.iter().enumerate().filter(|(place, (id, _))| is_in(*place, *id));
+        let events = commits.flat_map(|(_, (_, events))| events);
+        events.filter(|event| event.0 == dpu).map(|(_, ts, direction, _)| (*ts, *direction)).collect()
+    }
+
+    /// What the odometer shows in the state at a position.
+    fn show(&self, position: &Position, reading: Reading) -> Crossings {
+        self.events(reading.dpu, |_, id| position.has(id)).into_iter().collect::<Odometer>().at(reading.at)
+    }
+
+    /// What a statement answers whose snapshot has the first `commits`.
+    fn load(&self, commits: usize, lacking: &Lacking, position: &Position) -> (Loaded, Changes) {
+        let mut loaded = Loaded::default();
+        for dpu in &lacking.days {
+            let mut days: BTreeMap<Instant, Crossings> = BTreeMap::new();
+            for (ts, direction) in self.events(*dpu, |place, _| place < commits) {
+                *days.entry(Resolution::Day.bucket(ts)).or_default() += direction.into();
+            }
+            loaded.days.insert(*dpu, days.into_iter().collect());
+        }
+        for key in &lacking.pages {
+            let events = self.events(key.dpu, |place, _| place < commits);
+            let of_day = events.into_iter().filter(|(ts, _)| Resolution::Day.bucket(*ts) == key.day);
+            loaded.pages.insert(*key, of_day.map(|(ts, way)| Step::new(key.day, ts, way)).collect());
+        }
+        (loaded, self.changes(commits, position))
+    }
+
+    fn changes(&self, commits: usize, position: &Position) -> Changes {
+        let lacking = self.0[..commits].iter().filter(|(id, _)| !position.has(*id));
+        let logged = lacking.map(|(id, events)| {
+            let dpus: BTreeSet<i64> = events.iter().map(|event| event.0).collect();
+            LoggedCommit { id: *id, dpus: Some(dpus.into_iter().collect()) }
+        });
+        Changes { commits: logged.collect(), ..Changes::default() }
+    }
+}
+
+/// A reader under way.
+struct Reader {
+    readings: Vec<Reading>,
+    basis: Basis,
+    reached: Reached,
+    loaded: Loaded,
+    /// What the database has answered, before the reader has done anything with it.
+    answered: Option<(Loaded, Changes)>,
+    /// What it has read before.
+    shown: HashMap<Reading, Crossings>,
+    /// Whether all its loads are of one snapshot, and which.
+    snapshot: Option<usize>,
+}
+
+/// A step of what goes on around one memory.
+#[derive(Clone, Debug)]
+enum Move {
+    /// A reader begins, in the state of memory or of the database.
+    Begin(usize, Vec<Reading>, bool),
+    /// A reader asks the database for what memory lacks.
+    Ask(usize),
+    /// A reader goes on with what it was answered, and asks for more readings once it has all.
+    Take(usize, Vec<Reading>),
+    /// This process commits.
+    Commit(Vec<Event>),
+    /// Its commit is applied to memory.
+    Apply,
+    /// Nobody knows whether its commit was made.
+    Lose,
+    /// Another process commits.
+    Foreign(i64, Vec<Event>),
+    /// The database is looked at for what others have committed.
+    Look,
+    /// Memory moves on by what was seen.
+    Refresh,
+    /// Everything that is cached goes, as where there is no room for it.
+    Evict,
+}
+
+fn instant() -> impl Strategy<Value = Instant> {
+    (0..DAYS, prop_oneof![0_i64..3, DAY_MS - 3..DAY_MS])
+        .prop_map(|(day, ms)| Instant::from_ms(day * DAY_MS + ms))
+}
+
+fn moves() -> impl Strategy<Value = Vec<Move>> {
+    let direction = || prop_oneof![Just(Direction::Toward), Just(Direction::Away)];
+    let events = move || prop::collection::vec((0..DPUS, instant(), direction(), 0_i32..3), 1..6);
+    let reading = || (0..DPUS, instant()).prop_map(|(dpu, at)| Reading { dpu, at });
+    let readings = move || prop::collection::vec(reading(), 1..4);
+    let one = prop_oneof![
+        6 => (0..READERS, readings(), any::<bool>()).prop_map(|(place, all, fresh)| Move::Begin(place, all, fresh)),
+        6 => (0..READERS).prop_map(Move::Ask),
+        6 => (0..READERS, readings()).prop_map(|(place, more)| Move::Take(place, more)),
+        4 => events().prop_map(Move::Commit),
+        5 => Just(Move::Apply),
+        1 => Just(Move::Lose),
+        3 => (100_i64..102, events()).prop_map(|(writer, events)| Move::Foreign(writer, events)),
+        2 => Just(Move::Look),
+        2 => Just(Move::Refresh),
+        1 => Just(Move::Evict),
+    ];
+    prop::collection::vec(one, 1..80)
+}
+
+/// A process over the model.
+struct Process {
+    database: Database,
+    memory: Memory,
+    /// The commit that is made, and is not in memory yet.
+    in_flight: Option<(CommitId, Patch)>,
+    /// What others have committed, as it was seen.
+    seen: Vec<Changes>,
+    foreign: BTreeMap<i64, i64>,
+    readers: Vec<Option<Reader>>,
+    /// The positions of all that was answered.
+    answered: Vec<Position>,
+}
+
+impl Process {
+    fn new(bytes: u64) -> Self {
+        let memory = Memory::new(bytes, None);
+        memory.begin(Arc::new(FloorPlan::default()), Position::start(CommitId::new_writer()));
+        Self {
+            database: Database::default(),
+            memory,
+            in_flight: None,
+            seen: Vec::new(),
+            foreign: BTreeMap::new(),
+            readers: (0..READERS).map(|_| None).collect(),
+            answered: Vec::new(),
+        }
+    }
+
+    fn step(&mut self, step: Move) -> Result<(), TestCaseError> {
+        match step {
+            Move::Begin(place, readings, of_database) => self.begin(place, readings, of_database)?,
+            Move::Ask(place) => self.ask(place),
+            Move::Take(place, more) => self.take(place, more)?,
+            Move::Commit(events) => {
+                let id = self.memory.head().unwrap().position.own.next();
+                if self.in_flight.is_none() {
+                    self.in_flight = self.database.commit(id, &events).map(|patch| (id, patch));
+                }
+            }
+            Move::Apply => {
+                if let Some((id, patch)) = self.in_flight.take() {
+                    self.memory.committed(id, patch);
+                }
+            }
+            Move::Lose => {
+                if self.in_flight.take().is_some() {
+                    self.memory.change_writer();
+                }
+            }
+            Move::Foreign(writer, events) => {
+                let number = self.foreign.entry(writer).or_default();
+                let id = CommitId { writer, number: *number + 1 };
+                *number += i64::from(self.database.commit(id, &events).is_some());
+            }
+            Move::Look => {
+                let position = self.memory.head().unwrap().position.clone();
+                self.seen.push(self.database.changes(self.database.0.len(), &position));
+            }
+            Move::Refresh => {
+                if let Some(changes) = self.seen.pop() {
+                    self.memory.advance(&changes, None, false);
+                }
+            }
+            Move::Evict => self.memory.timelines().evict(),
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, place: usize, readings: Vec<Reading>, of_database: bool) -> Result<(), TestCaseError> {
+        let head = self.memory.head().unwrap();
+        for answered in &self.answered {
+            prop_assert!(is_within(answered, &head.position), "a state goes back: {answered:?}, {head:?}");
+        }
+        let mut reader = Reader {
+            readings,
+            basis: Basis::new(head.version, 0, None),
+            reached: Reached::new(head.position.clone()),
+            loaded: Loaded::default(),
+            answered: None,
+            shown: HashMap::new(),
+            snapshot: None,
+        };
+        if of_database {
+            let commits = self.database.0.len();
+            let changes = self.database.changes(commits, &head.position);
+            if self.is_waiting_for(&changes) {
+                return Ok(());
+            }
+            let caught_up = self.memory.advance(&changes, None, false);
+            reader.basis.note(&changes);
+            reader.reached.go_on(&changes, caught_up);
+            reader.snapshot = Some(commits);
+        }
+        self.readers[place] = Some(reader);
+        Ok(())
+    }
+
+    /// Whether a commit of this process is among the changes that is not in memory yet: a reader waits for it.
+    fn is_waiting_for(&self, changes: &Changes) -> bool {
+        let in_flight = self.in_flight.as_ref().map(|(id, _)| *id);
+        changes.commits.iter().any(|commit| Some(commit.id) == in_flight)
+    }
+
+    fn ask(&mut self, place: usize) {
+        let Some(reader) = &mut self.readers[place] else { return };
+        let (_, lacking) = reader.basis.show(self.memory.timelines(), &reader.readings, &reader.loaded);
+        if reader.answered.is_none() && !lacking.is_empty() {
+            let commits = reader.snapshot.unwrap_or(self.database.0.len());
+            reader.answered = Some(self.database.load(commits, &lacking, &reader.reached.position));
+        }
+    }
+
+    fn take(&mut self, place: usize, more: Vec<Reading>) -> Result<(), TestCaseError> {
+        let Some(mut reader) = self.readers[place].take() else { return Ok(()) };
+        if let Some((loaded, changes)) = reader.answered.take() {
+            if self.is_waiting_for(&changes) {
+                reader.answered = Some((loaded, changes));
+                self.readers[place] = Some(reader);
+                return Ok(());
+            }
+            let caught_up = self.memory.advance(&changes, None, false);
+            if reader.basis.go_on(&mut reader.reached, &changes, caught_up).is_err() {
+                prop_assert!(reader.snapshot.is_none(), "a view of the database has moved");
+                return Ok(());
+            }
+            if let Some(since) = reader.reached.since(reader.basis.version) {
+                self.memory.keep(since, &loaded);
+            }
+            reader.loaded.append(loaded);
+        }
+        let (shown, lacking) = reader.basis.show(self.memory.timelines(), &reader.readings, &reader.loaded);
+        if lacking.is_empty() {
+            reader.basis.use_it();
+            reader.shown.extend(shown);
+            for (reading, crossings) in &reader.shown {
+                let right = self.database.show(&reader.reached.position, *reading);
+                prop_assert_eq!(*crossings, right, "{:?} at {:?}", reading, reader.reached);
+            }
+            self.answered.push(reader.reached.position.clone());
+            (reader.readings, reader.loaded) = (more, Loaded::default());
+        }
+        self.readers[place] = Some(reader);
+        Ok(())
+    }
+}
+
+/// Whether all commits at the first position are in the state at the second.
+fn is_within(one: &Position, other: &Position) -> bool {
+    let others = one.others.iter().map(|(writer, number)| CommitId { writer: *writer, number: *number });
+    others.chain([one.own]).all(|id| other.has(id))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// All that one reader reads is right for one state, and no later reader sees an earlier one.
+    #[test]
+    fn what_is_read_is_true_of_one_state(moves in moves(), bytes in prop_oneof![Just(0), Just(3_000), Just(1 << 24)]) {
+        let mut process = Process::new(bytes);
+        for step in moves {
+            process.step(step)?;
+        }
+    }
+
+    /// A commit of this process leaves in memory what was there, so that a busy DPU is not read anew after each.
+    #[test]
+    fn what_a_commit_changes_stays_in_memory(commits in prop::collection::vec((0..DAYS, 0..DAY_MS), 1..150)) {
+        let process = Process::new(1 << 24);
+        let mut database = Database::default();
+        let readings: Vec<_> =
+            (0..DAYS).map(|day| Reading { dpu: 0, at: Instant::from_ms((day + 1) * DAY_MS - 1) }).collect();
+        let lacking = Lacking { days: vec![0], pages: readings.iter().map(|at| PageKey::of(*at)).collect() };
+        let head = process.memory.head().unwrap();
+        let (loaded, _) = database.load(0, &lacking, &head.position);
+        process.memory.keep(Reached::new(head.position.clone()).since(head.version).unwrap(), &loaded);
+        for (number, (day, ms)) in (0..).zip(commits) {
+            let head = process.memory.head().unwrap();
+            let event = (0, Instant::from_ms(day * DAY_MS + ms), Direction::Toward, number);
+            let id = head.position.own.next();
+            process.memory.committed(id, database.commit(id, &[event]).unwrap());
+            let after = process.memory.head().unwrap();
+            for reading in &readings {
+                let known = |version| process.memory.timelines().show(version, *reading, false);
+                if let Some(shown) = known(after.version) {
+                    prop_assert_eq!(shown, database.show(&after.position, *reading));
+                }
+                // A reader that began before finds what there was, unless its page was packed again.
+                if let Some(shown) = known(head.version) {
+                    prop_assert_eq!(shown, database.show(&head.position, *reading));
+                }
+            }
+            prop_assert!(process.memory.timelines().days(0, after.version).is_some());
+        }
+    }
+}

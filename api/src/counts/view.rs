@@ -1,0 +1,280 @@
+//! A view: one state, and all that one request reads of it.
+//!
+//! A view begins with the state that memory is in, and reads that without a lock. What is not in memory it loads by
+//! statements that say, in the same snapshot, which commits the view's state lacks. Where none of them matters to what
+//! was read, the view goes on as a view of the snapshot. Otherwise it ends with [`ReadError::Moved`], and its reader begins
+//! again with a view of the database ([`View::of_database`]): that one reads everything in one transaction, and never
+//! moves. So a reader begins again once at most.
+//!
+//! Before anything that was loaded is handed out, memory has caught up with the snapshot it was loaded from.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use entity::Instant;
+use futures::FutureExt;
+use sea_orm::{DatabaseTransaction, DbErr};
+use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
+
+use super::basis::{Basis, Reached};
+use super::budget::{Budget, Work};
+use super::error::ReadError;
+use super::heavy::Heavy;
+use crate::counting::{Account, Crossings, Reading};
+use crate::floor_plan::{self, FloorPlan};
+use crate::state::{Changes, Position, State};
+use crate::telemetry::metrics::{CACHE_HITS, CACHE_MISSES};
+use crate::timelines::{self, Days, Lacking, Loaded, PageKey, Version};
+
+/// The number of DPUs whose days are read by one statement.
+const DAYS_DPUS_MAX: usize = 1_000;
+
+/// One state, and what was read of it so far.
+#[derive(Debug)]
+pub struct View {
+    state: Arc<State>,
+    plan: Arc<FloorPlan>,
+    basis: Basis,
+    snapshot: Mutex<Snapshot>,
+    budget: Budget,
+    heavy: Arc<Heavy>,
+}
+
+/// The snapshot of the database that a view is of.
+#[derive(Debug)]
+struct Snapshot {
+    reached: Reached,
+    /// The transaction that sees it, once there is one.
+    transaction: Option<DatabaseTransaction>,
+}
+
+impl View {
+    /// A view of the state that memory is in, whose reader may spend `budget`.
+    pub async fn of_memory(state: &Arc<State>, budget: Budget, heavy: &Arc<Heavy>) -> Result<Self, ReadError> {
+        let head = state.newest().await?;
+        Ok(Self::new(state, Arc::clone(&head.plan), head.version, head.position.clone(), budget, heavy))
+    }
+
+    /// A view of the state that the database is in. It never moves.
+    pub async fn of_database(state: &Arc<State>, budget: Budget, heavy: &Arc<Heavy>) -> Result<Self, ReadError> {
+        let head = state.newest().await?;
+        let database = state.database();
+        let reading = async {
+            let transaction = database.begin_reading().await?;
+            let changes = Changes::read(&transaction, &head.position).await?;
+            let newer = match changes.revision == head.plan.revision() {
+                true => None,
+                false => Some(Arc::new(floor_plan::load(&transaction).await?)),
+            };
+            Ok::<_, DbErr>((transaction, changes, newer))
+        };
+        let (transaction, changes, newer) = database.in_time(reading).await?;
+        let caught_up = state.catch_up(&changes, newer.clone()).await?;
+        let plan = newer.unwrap_or_else(|| Arc::clone(&head.plan));
+        let mut view = Self::new(state, plan, head.version, head.position.clone(), budget, heavy);
+        view.basis.note(&changes);
+        let snapshot = view.snapshot.get_mut();
+        snapshot.reached.go_on(&changes, caught_up);
+        snapshot.transaction = Some(transaction);
+        Ok(view)
+    }
+
+    fn new(
+        state: &Arc<State>,
+        plan: Arc<FloorPlan>,
+        version: Version,
+        position: Position,
+        budget: Budget,
+        heavy: &Arc<Heavy>,
+    ) -> Self {
+        let basis = Basis::new(version, plan.revision(), plan.digested());
+        let snapshot = Mutex::new(Snapshot { reached: Reached::new(position), transaction: None });
+        Self { state: Arc::clone(state), plan, basis, snapshot, budget, heavy: Arc::clone(heavy) }
+    }
+
+    /// The same, which keeps its floor plan and never moves.
+    #[must_use]
+    pub fn keeping_its_plan(self) -> Self {
+        Self { basis: self.basis.keeping_its_plan(), ..self }
+    }
+
+    /// The floor plan that belongs to the state.
+    pub fn plan(&self) -> &Arc<FloorPlan> {
+        &self.plan
+    }
+
+    /// What the reader may spend.
+    pub fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    /// What the odometer shows, if that is in memory. Takes no lock and does not wait.
+    pub fn odometer(&self, reading: Reading) -> Option<Crossings> {
+        let shown = self.basis.remembered(self.state.timelines(), reading)?;
+        CACHE_HITS.add(1);
+        self.basis.use_it();
+        Some(shown)
+    }
+
+    /// What an account adds up to, if that is in memory.
+    pub fn net_in_memory(&self, account: &Account<'_>) -> Option<i64> {
+        account.try_net(|reading| self.odometer(reading))
+    }
+
+    /// What an account adds up to.
+    pub async fn net(&self, account: &Account<'_>) -> Result<i64, ReadError> {
+        if let Some(net) = self.net_in_memory(account) {
+            return Ok(net);
+        }
+        let readings: Vec<_> = account.readings().collect();
+        let odometers = self.odometers(&readings).await?;
+        Ok(account.net(|reading| odometers[&reading]))
+    }
+
+    /// Reads odometers, what is not in memory by one statement. Every reading has an entry in the answer.
+    pub async fn odometers(&self, readings: &[Reading]) -> Result<HashMap<Reading, Crossings>, ReadError> {
+        let mut loaded = Loaded::default();
+        loop {
+            // All anew after each load, which may have told that some DPUs of memory have changed.
+            let (shown, lacking) = self.basis.show(self.state.timelines(), readings, &loaded);
+            if lacking.is_empty() {
+                self.basis.use_it();
+                return Ok(shown);
+            }
+            CACHE_MISSES.add(lacking.pages.len().max(lacking.days.len()) as u64);
+            self.budget.spend(Work { pages: lacking.pages.len() as u64, ..Work::default() })?;
+            loaded.append(self.load(&lacking).await?);
+        }
+    }
+
+    /// Reads the daily totals of DPUs, what is not in memory by few statements.
+    pub(super) async fn days(&self, dpus: impl IntoIterator<Item = i64>) -> Result<BTreeMap<i64, Days>, ReadError> {
+        let mut wanted: Vec<i64> = dpus.into_iter().collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        let mut loaded = Loaded::default();
+        loop {
+            let is_lacking = |dpu: &i64| !loaded.days.contains_key(dpu) && self.basis.remembered_days(self.state.timelines(), *dpu).is_none();
+            let days: Vec<i64> = wanted.iter().copied().filter(is_lacking).take(DAYS_DPUS_MAX).collect();
+            if days.is_empty() {
+                break;
+            }
+            let more = self.load(&Lacking { days, pages: Vec::new() }).await?;
+            let days = more.days.values().map(|days| days.len() as u64).sum();
+            self.budget.spend(Work { days, ..Work::default() })?;
+            loaded.append(more);
+        }
+        let mut found = BTreeMap::new();
+        for dpu in wanted {
+            // Those of memory are taken last, when it is known which of them the snapshot has changed.
+            match loaded.days.remove(&dpu).or_else(|| self.basis.remembered_days(self.state.timelines(), dpu)) {
+                Some(days) => found.insert(dpu, days),
+                // Evicted between two looks.
+                None => found.insert(dpu, self.load_days(dpu).await?),
+            };
+        }
+        self.basis.use_it();
+        Ok(found)
+    }
+
+    async fn load_days(&self, dpu: i64) -> Result<Days, ReadError> {
+        let mut loaded = self.load(&Lacking { days: vec![dpu], pages: Vec::new() }).await?;
+        Ok(loaded.days.remove(&dpu).unwrap_or_default())
+    }
+
+    /// Loads days and pages, all of the view's state.
+    pub(super) async fn load(&self, lacking: &Lacking) -> Result<Loaded, ReadError> {
+        let mut snapshot = self.snapshot.lock().await;
+        let database = self.state.database();
+        if self.basis.keeps_plan() {
+            self.begin(&mut snapshot, lacking.dpus()).await?;
+        }
+        let position = snapshot.reached.position.clone();
+        let reading = async {
+            match &snapshot.transaction {
+                Some(transaction) => {
+                    database.in_time(timelines::load(transaction, lacking, &position)).await
+                }
+                None => {
+                    let load = |connection| timelines::load(connection, lacking, &position).boxed();
+                    let revision = self.plan.revision();
+                    database.read(lacking.dpus(), load, |(_, changes)| changes.revision >= revision).await
+                }
+            }
+        };
+        let (loaded, changes) = reading.await?;
+        self.go_on(&mut snapshot.reached, &changes).await?;
+        if let Some(since) = snapshot.reached.since(self.basis.version) {
+            self.state.keep(since, &loaded);
+        }
+        Ok(loaded)
+    }
+
+    /// The transaction that sees the view's state, for statements of the caller's that are about these DPUs.
+    pub(super) async fn transaction(
+        &self,
+        dpus: impl IntoIterator<Item = i64>,
+    ) -> Result<MappedMutexGuard<'_, DatabaseTransaction>, ReadError> {
+        let mut snapshot = self.snapshot.lock().await;
+        self.begin(&mut snapshot, dpus).await?;
+        self.basis.use_it();
+        MutexGuard::try_map(snapshot, |snapshot| snapshot.transaction.as_mut())
+            .map_err(|_| DbErr::Custom("there is no transaction".to_owned()).into())
+    }
+
+    /// From now on everything is read in one transaction, and the view does not move any more.
+    pub(super) async fn hold(&self, dpus: impl IntoIterator<Item = i64>) -> Result<(), ReadError> {
+        let mut snapshot = self.snapshot.lock().await;
+        self.begin(&mut snapshot, dpus).await
+    }
+
+    async fn begin(
+        &self,
+        snapshot: &mut Snapshot,
+        dpus: impl IntoIterator<Item = i64>,
+    ) -> Result<(), ReadError> {
+        if snapshot.transaction.is_some() {
+            return Ok(());
+        }
+        let (position, revision) = (snapshot.reached.position.clone(), self.plan.revision());
+        let (transaction, changes) = self
+            .state
+            .database()
+            .begin_reading_of(
+                dpus,
+                |transaction| {
+                    let position = position.clone();
+                    async move { Changes::read(transaction, &position).await }.boxed()
+                },
+                |changes| changes.revision >= revision,
+            )
+            .await?;
+        self.go_on(&mut snapshot.reached, &changes).await?;
+        snapshot.transaction = Some(transaction);
+        Ok(())
+    }
+
+    /// Goes on as a view of the snapshot that these are the changes of, once memory has caught up with it.
+    async fn go_on(&self, reached: &mut Reached, changes: &Changes) -> Result<(), ReadError> {
+        let caught_up = self.state.catch_up(changes, None).await?;
+        self.basis.go_on(reached, changes, caught_up)
+    }
+
+    /// Whether the events of the day are pruned.
+    pub(super) fn is_pruned(&self, day: Instant) -> bool {
+        self.basis.is_pruned(day)
+    }
+
+    /// The page of the view's state, if it is in memory.
+    pub(super) fn page(&self, key: PageKey, len: i64) -> Option<timelines::Page> {
+        self.state.timelines().page(key, len, self.is_pruned(key.day))
+    }
+
+    pub(super) fn heavy(&self) -> &Arc<Heavy> {
+        &self.heavy
+    }
+
+    pub(super) fn state(&self) -> &Arc<State> {
+        &self.state
+    }
+}

@@ -1,0 +1,175 @@
+//! The memory of a process: one state, and how it moves to the next. No I/O; readers take no lock.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::ArcSwapOption;
+use tokio::sync::watch;
+
+use super::log::{Changes, CommitId, LoggedCommit, Position};
+use crate::floor_plan::FloorPlan;
+use crate::standby::Standby;
+use crate::timelines::{Loaded, Patch, Since, Timelines, Version};
+
+/// A state, by name.
+#[derive(Clone, Debug)]
+pub struct Head {
+    /// The version under which memory has it.
+    pub version: Version,
+    /// The floor plan that belongs to it.
+    pub plan: Arc<FloorPlan>,
+    /// The commits that are in it.
+    pub position: Position,
+}
+
+/// The timelines and the floor plan, as of one state at a time.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    timelines: Timelines,
+    /// `None` until the database was read for the first time.
+    head: ArcSwapOption<Head>,
+    /// Held while memory moves on.
+    moving: Mutex<()>,
+    /// The newest version.
+    moved: watch::Sender<Version>,
+    standby: Option<Arc<Standby>>,
+}
+
+impl Memory {
+    /// An empty memory of about so many bytes. The standby, if there is one, is told of each change beforehand.
+    pub(crate) fn new(bytes: u64, standby: Option<Arc<Standby>>) -> Self {
+        Self {
+            timelines: Timelines::new(bytes),
+            head: ArcSwapOption::empty(),
+            moving: Mutex::default(),
+            moved: watch::Sender::new(0),
+            standby,
+        }
+    }
+
+    pub(crate) fn timelines(&self) -> &Timelines {
+        &self.timelines
+    }
+
+    /// The state that it is in, once it is in one.
+    pub(crate) fn head(&self) -> Option<Arc<Head>> {
+        self.head.load_full()
+    }
+
+    /// The newest version, for those who wait for the next one.
+    pub(crate) fn versions(&self) -> watch::Receiver<Version> {
+        self.moved.subscribe()
+    }
+
+    /// Whether the commit is in the state.
+    pub(crate) fn has(&self, id: CommitId) -> bool {
+        self.head.load().as_ref().is_some_and(|head| head.position.has(id))
+    }
+
+    /// The name under which this process writes.
+    pub(crate) fn writer(&self) -> Option<i64> {
+        self.head.load().as_ref().map(|head| head.position.own.writer)
+    }
+
+    /// Begins with the floor plan and the position of a snapshot of the database.
+    pub(crate) fn begin(&self, plan: Arc<FloorPlan>, position: Position) {
+        let _moving = self.moving();
+        if self.head.load().is_none() {
+            self.publish(Head { version: 1, plan, position });
+        }
+    }
+
+    /// Moves on by a commit of this process.
+    pub(crate) fn committed(&self, id: CommitId, patch: Patch) {
+        let _moving = self.moving();
+        let Some(head) = self.head.load_full() else { return };
+        let version = head.version + 1;
+        self.standby_lacks(patch.dpus());
+        self.timelines.apply(version, patch);
+        let position = Position { own: id, ..head.position.clone() };
+        self.publish(Head { version, position, plan: Arc::clone(&head.plan) });
+    }
+
+    /// Goes on under another writer's name: nobody knows whether the last commit was made, or will be. If it is, it is another
+    /// writer's, of which the log tells.
+    pub(crate) fn change_writer(&self) {
+        let _moving = self.moving();
+        let Some(head) = self.head.load_full() else { return };
+        let mut position = head.position.clone();
+        let CommitId { writer, number } = position.own;
+        Arc::make_mut(&mut position.others).insert(writer, number);
+        position.own = CommitId::new_writer();
+        self.publish(Head { version: head.version + 1, position, plan: Arc::clone(&head.plan) });
+    }
+
+    /// Caches what was loaded, where nothing has changed it since.
+    pub(crate) fn keep(&self, since: Since, loaded: &Loaded) {
+        let _moving = self.moving();
+        self.timelines.keep(since, loaded);
+    }
+
+    /// Forgets all timelines: somebody has changed tallies without a word in the log.
+    pub(crate) fn forget_all(&self) {
+        let _moving = self.moving();
+        let Some(head) = self.head.load_full() else { return };
+        let version = head.version + 1;
+        self.standby_lacks_all();
+        self.timelines.forget_all(version);
+        self.publish(Head { version, ..Head::clone(&head) });
+    }
+
+    /// Moves on by what others have committed. Commits of this process are left to [`committed`](Self::committed).
+    pub(crate) fn advance(&self, changes: &Changes, plan: Option<Arc<FloorPlan>>, has_gap: bool) -> Option<Version> {
+        let _moving = self.moving();
+        let head = self.head.load_full()?;
+        let is_new = |commit: &&LoggedCommit| {
+            commit.id.writer != head.position.own.writer && !head.position.has(commit.id)
+        };
+        let new: Vec<&LoggedCommit> = changes.commits.iter().filter(is_new).collect();
+        let plan = plan.filter(|plan| plan.revision() > head.plan.revision());
+        if new.is_empty() && plan.is_none() && !has_gap {
+            return None;
+        }
+        let version = head.version + 1;
+        if has_gap || new.iter().any(|commit| commit.dpus.is_none()) {
+            self.standby_lacks_all();
+            self.timelines.forget_all(version);
+        } else {
+            let dpus = new.iter().flat_map(|commit| commit.dpus.iter().flatten().copied());
+            self.standby_lacks(dpus.clone());
+            self.timelines.forget(version, dpus);
+        }
+        let is_all = new.len() == changes.commits.len();
+        let foreign: Vec<_> =
+            new.iter().map(|commit| LoggedCommit { id: commit.id, dpus: None }).collect();
+        self.publish(Head {
+            version,
+            plan: plan.unwrap_or_else(|| Arc::clone(&head.plan)),
+            position: head.position.after(&foreign),
+        });
+        is_all.then_some(version)
+    }
+
+    fn publish(&self, head: Head) {
+        let version = head.version;
+        self.head.store(Some(Arc::new(head)));
+        self.moved.send_replace(version);
+    }
+
+    // Before memory changes: a reader looks at memory first, and then for what the standby lacks.
+
+    fn standby_lacks(&self, dpus: impl IntoIterator<Item = i64>) {
+        if let Some(standby) = &self.standby {
+            standby.changed(dpus);
+        }
+    }
+
+    fn standby_lacks_all(&self) {
+        if let Some(standby) = &self.standby {
+            standby.changed_all();
+        }
+    }
+
+    fn moving(&self) -> MutexGuard<'_, ()> {
+        self.moving.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
