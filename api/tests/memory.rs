@@ -7,10 +7,12 @@
 )]
 
 use std::alloc::System;
+use std::sync::Arc;
 
 use api::counting::Reading;
+use api::counts::{Counts, WORK_DEFAULT};
 use api::database::Database;
-use api::timelines::Timelines;
+use api::state::State;
 use cap::Cap;
 use entity::Instant;
 use sea_orm::ConnectionTrait;
@@ -54,25 +56,28 @@ async fn it_takes_what_it_was_allowed() {
     // Pages that are nearly nothing but what an entry takes anyway, and pages that are nearly all crossings.
     for (crossings, bytes) in [(1, 3 << 20), (300, 12 << 20)] {
         let database = database(folder.path(), crossings).await;
-        let day = |timelines: Timelines, day: i64| {
-            let database = &database;
-            async move {
-                let at = Instant::from_ms(day * DAY_MS + 2);
-                let readings: Vec<_> = (0..DPUS).map(|dpu| Reading { dpu, at }).collect();
-                let shown = timelines.read(database, &readings).await.unwrap();
-                assert!(
-                    shown.values().all(|shown| shown.toward == (day * crossings) + crossings.min(3)),
-                    "day {day}"
-                );
-                timelines
-            }
+        let counts = |bytes| {
+            let state = Arc::new(State::new(database.clone(), bytes));
+            // Nobody else writes.
+            state.set_followed(true);
+            Counts::new(state, WORK_DEFAULT)
+        };
+        let day = |counts: Counts, day: i64| async move {
+            let at = Instant::from_ms(day * DAY_MS + 2);
+            let readings: Vec<_> = (0..DPUS).map(|dpu| Reading { dpu, at }).collect();
+            let shown = counts.view().await.unwrap().odometers(&readings).await.unwrap();
+            assert!(
+                shown.values().all(|shown| shown.toward == (day * crossings) + crossings.min(3)),
+                "day {day}"
+            );
+            counts
         };
         // What reading itself leaves behind, in the driver's caches, is not the memory's.
-        day(Timelines::new(bytes), DAYS - 1).await;
+        day(counts(bytes), DAYS - 1).await;
         let before = ALLOCATOR.allocated();
-        let mut timelines = Timelines::new(bytes);
+        let mut known = counts(bytes);
         for number in 0..DAYS {
-            timelines = day(timelines, number).await;
+            known = day(known, number).await;
         }
         let taken = (ALLOCATOR.allocated() - before) as f64 / bytes as f64;
         assert!(

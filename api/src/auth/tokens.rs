@@ -58,12 +58,13 @@ impl Tokens {
         if let Some(tokens) = self.newest.load_full() {
             return Ok(tokens);
         }
-        let mut paces = self.paces.lock().await;
+        // While the database is away each that waits here would wait for the failures of all before it.
+        let mut paces = database.in_turn(self.paces.lock()).await?;
         if let Some(tokens) = self.newest.load_full() {
             return Ok(tokens);
         }
         let forgotten = *self.forgotten.borrow();
-        let rows = token::Entity::find().all(database.reader()).await?;
+        let rows = database.in_time(token::Entity::find().all(database.reader())).await?;
         let tokens = Arc::new(Snapshot::new(rows, self.rate, &mut paces));
         let _keeping = self.keeping.lock().unwrap_or_else(PoisonError::into_inner);
         if *self.forgotten.borrow() == forgotten {

@@ -41,10 +41,8 @@ struct Changed {
 pub(super) struct Reached {
     /// The commits that are in it.
     pub(super) position: Position,
-    /// The version of memory that caught up with it.
+    /// The version of memory that caught up with it, if that is the one after the version that the view began with.
     caught_up: Option<Version>,
-    /// Whether what is loaded may be cached.
-    is_kept: bool,
 }
 
 impl Basis {
@@ -87,14 +85,19 @@ impl Basis {
                 return Err(ReadError::Moved);
             }
             self.note(changes);
-            reached.go_on(changes, caught_up);
+            reached.go_on(changes, caught_up.filter(|caught_up| *caught_up == self.version + 1));
         }
         self.use_it();
         Ok(())
     }
 
+    /// From when on what is loaded holds.
+    pub(super) fn since(&self, reached: &Reached) -> Since {
+        Since { begun: self.version, caught_up: reached.caught_up }
+    }
+
     /// Takes note of what has changed since the version.
-    pub(super) fn note(&self, changes: &Changes) {
+    fn note(&self, changes: &Changes) {
         let mut changed = self.changed.write().unwrap_or_else(PoisonError::into_inner);
         for commit in &changes.commits {
             match &commit.dpus {
@@ -203,21 +206,12 @@ impl Basis {
 impl Reached {
     /// The state that memory is in.
     pub(super) fn new(position: Position) -> Self {
-        Self { position, caught_up: None, is_kept: true }
+        Self { position, caught_up: None }
     }
 
-    /// Goes on by these changes, with which memory has caught up.
-    pub(super) fn go_on(&mut self, changes: &Changes, caught_up: Option<Version>) {
-        if !changes.commits.is_empty() {
-            self.position = self.position.after(&changes.commits);
-            self.is_kept &= caught_up.is_some() && self.caught_up.is_none();
-            self.caught_up = caught_up;
-        }
-    }
-
-    /// From when on what is loaded holds; `None`: it is not known, so that it is not to be cached.
-    pub(super) fn since(&self, begun: Version) -> Option<Since> {
-        self.is_kept.then_some(Since { begun, caught_up: self.caught_up })
+    fn go_on(&mut self, changes: &Changes, caught_up: Option<Version>) {
+        self.position = self.position.after(&changes.commits);
+        self.caught_up = self.caught_up.or(caught_up);
     }
 }
 

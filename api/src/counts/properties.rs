@@ -16,7 +16,7 @@ use super::basis::{Basis, Reached};
 use crate::counting::{Crossings, Odometer, Reading};
 use crate::floor_plan::FloorPlan;
 use crate::state::{Changes, CommitId, LoggedCommit, Memory, Position};
-use crate::timelines::{Lacking, Loaded, PageKey, Patch, Step};
+use crate::timelines::{Lacking, Loaded, PageKey, Patch, Since, Step};
 
 const DAY_MS: i64 = 24 * 3_600_000;
 /// Few, so that everything meets everything.
@@ -239,8 +239,7 @@ impl Process {
                 return Ok(());
             }
             let caught_up = self.memory.advance(&changes, None, false);
-            reader.basis.note(&changes);
-            reader.reached.go_on(&changes, caught_up);
+            prop_assert!(reader.basis.go_on(&mut reader.reached, &changes, caught_up).is_ok());
             reader.snapshot = Some(commits);
         }
         self.readers[place] = Some(reader);
@@ -275,9 +274,7 @@ impl Process {
                 prop_assert!(reader.snapshot.is_none(), "a view of the database has moved");
                 return Ok(());
             }
-            if let Some(since) = reader.reached.since(reader.basis.version) {
-                self.memory.keep(since, &loaded);
-            }
+            self.memory.keep(reader.basis.since(&reader.reached), &loaded);
             reader.loaded.append(loaded);
         }
         let (shown, lacking) = reader.basis.show(self.memory.timelines(), &reader.readings, &reader.loaded);
@@ -324,7 +321,7 @@ proptest! {
         let lacking = Lacking { days: vec![0], pages: readings.iter().map(|at| PageKey::of(*at)).collect() };
         let head = process.memory.head().unwrap();
         let (loaded, _) = database.load(0, &lacking, &head.position);
-        process.memory.keep(Reached::new(head.position.clone()).since(head.version).unwrap(), &loaded);
+        process.memory.keep(Since { begun: head.version, caught_up: None }, &loaded);
         for (number, (day, ms)) in (0..).zip(commits) {
             let head = process.memory.head().unwrap();
             let event = (0, Instant::from_ms(day * DAY_MS + ms), Direction::Toward, number);

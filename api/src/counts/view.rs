@@ -72,9 +72,8 @@ impl View {
         let caught_up = state.catch_up(&changes, newer.clone()).await?;
         let plan = newer.unwrap_or_else(|| Arc::clone(&head.plan));
         let mut view = Self::new(state, plan, head.version, head.position.clone(), budget, heavy);
-        view.basis.note(&changes);
         let snapshot = view.snapshot.get_mut();
-        snapshot.reached.go_on(&changes, caught_up);
+        view.basis.go_on(&mut snapshot.reached, &changes, caught_up)?;
         snapshot.transaction = Some(transaction);
         Ok(view)
     }
@@ -204,9 +203,7 @@ impl View {
         };
         let (loaded, changes) = reading.await?;
         self.go_on(&mut snapshot.reached, &changes).await?;
-        if let Some(since) = snapshot.reached.since(self.basis.version) {
-            self.state.keep(since, &loaded);
-        }
+        self.state.keep(self.basis.since(&snapshot.reached), &loaded);
         Ok(loaded)
     }
 

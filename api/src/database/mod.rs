@@ -32,6 +32,8 @@ const MIGRATION_LOCK: i64 = 0x6865_6164_0001;
 pub struct Database {
     reader: DatabaseConnection,
     writer: DatabaseConnection,
+    /// The readers for what no request asks for: its statements are not counted as a request's.
+    background: DatabaseConnection,
     /// A server that has what this one has, a little later.
     standby: Option<Arc<Standby>>,
     /// How many connections have written to the SQLite file, one after the other.
@@ -199,6 +201,11 @@ impl Database {
     /// For single statements that read.
     pub fn reader(&self) -> &DatabaseConnection {
         &self.reader
+    }
+
+    /// For single statements that read and that no request asks for.
+    pub(crate) fn background(&self) -> &DatabaseConnection {
+        &self.background
     }
 
     /// For single statements that write, each done whole or not at all.

@@ -151,8 +151,10 @@ impl Database {
         // Whoever writes waits in line for the one that writes, as long as another process may take.
         let readers = pool().max_connections(SQLITE_READERS_MAX).acquire_timeout(config.wait());
         let readers = readers.connect_with(options.pragma("query_only", "ON")).await?;
+        let reader = SqlxSqliteConnector::from_sqlx_sqlite_pool(readers);
         Ok(Self {
-            reader: SqlxSqliteConnector::from_sqlx_sqlite_pool(readers),
+            background: reader.clone(),
+            reader,
             writer: SqlxSqliteConnector::from_sqlx_sqlite_pool(writer),
             standby: None,
             writers,
@@ -166,7 +168,8 @@ impl Database {
         let pool = postgres_pool(config, |_| Box::pin(async { Ok(()) })).connect_with(options).await?;
         let pool = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
         let (wait, answer) = (config.wait(), config.answer());
-        Ok(Self { reader: pool.clone(), writer: pool, standby: None, writers: Arc::default(), wait, answer })
+        let (reader, background) = (pool.clone(), pool.clone());
+        Ok(Self { reader, writer: pool, background, standby: None, writers: Arc::default(), wait, answer })
     }
 
     /// The same with a standby to read timelines and events from: another server of the same database.

@@ -146,6 +146,8 @@ impl Writer {
             if !matches!(attempt, Err(Unrecorded::OldPlan)) {
                 break;
             }
+            // None that the transaction has made is there.
+            self.partitions.forget();
             self.state.refresh().await?;
             plan = Arc::clone(&self.state.newest().await?.plan);
             attempt = self.attempt(&plan, batches, now).await;

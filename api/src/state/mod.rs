@@ -115,7 +115,7 @@ impl State {
             Some(head) => head.position.clone(),
             None => Position::start(CommitId::new_writer()),
         };
-        let changes = Changes::read(self.database.reader(), &position).await?;
+        let changes = Changes::read(self.database.background(), &position).await?;
         if head.is_some_and(|head| head.plan.revision() == changes.revision) {
             self.memory.advance(&changes, None, has_gap);
             return Ok(());

@@ -98,8 +98,7 @@ pub struct Patch(BTreeMap<i64, BTreeMap<Instant, Vec<Step>>>);
 pub struct Since {
     /// The version that the reader began with.
     pub begun: Version,
-    /// The version under which the changes were made that the reader found in the database and not in memory, if it was the
-    /// reader that made them.
+    /// The next version, if it is the one by which memory has caught up with what the reader found in the database.
     pub caught_up: Option<Version>,
 }
 

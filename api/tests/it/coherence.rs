@@ -27,8 +27,7 @@ async fn crosses(app: &App, serial: &str, ts: &str) {
 }
 
 async fn count(app: &App, space: i64, ts: &str) -> i64 {
-    let plan = app.floor_plan().await.unwrap();
-    app.count(plan.space(space).unwrap(), at(ts)).await.unwrap()
+    app.counts.count(space, at(ts)).await.unwrap().unwrap()
 }
 
 async fn hall(service: &Service) -> i64 {
@@ -69,16 +68,15 @@ on_both! {
         let transaction = broken.begin().await.unwrap();
         transaction.execute_unprepared("UPDATE tally SET toward = 5 WHERE resolution = 24").await.unwrap();
         transaction.commit().await.unwrap();
-        service.app.kept.timelines.forget_all();
+        service.app.state.forget_all();
         assert_eq!(count(&service.app, space, NOW).await, 5);
         api::verify::verify(&broken, true, |_| Ok(())).await.unwrap();
-        api::coherence::Teller::mended(&broken).await.unwrap();
         until("the mended tally", async || count(&service.app, space, NOW).await == 1).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_commit_that_nobody_told_of_is_seen_once_its_sender_sends_it_again() {
+async fn a_commit_without_a_notification_is_seen_by_itself_and_at_once_where_it_is_sent_again() {
     let Some(service) = Service::on_postgres().await else { return };
     let space = hall(&service).await;
     let there = other(&service).await;
@@ -87,7 +85,7 @@ async fn a_commit_that_nobody_told_of_is_seen_once_its_sender_sends_it_again() {
     crosses(&service.app, "283", "2026-01-01T00:00:00Z").await;
     assert_eq!(count(&service.app, space, NOW).await, 1);
     until("the event", async || count(&there, space, NOW).await == 1).await;
-    // As by a server that finishes what a lost connection has left it, after everybody has looked.
+    // As by a process that is killed before it notifies the others.
     let silent = Database::connect(&service.url).await.unwrap();
     let plan = service.app.floor_plan().await.unwrap();
     let crossing = Crossing {
@@ -97,10 +95,10 @@ async fn a_commit_that_nobody_told_of_is_seen_once_its_sender_sends_it_again() {
         seq: 0,
     };
     let (partitions, batch) = (api::ingest::Partitions::default(), vec![Ok(crossing.clone())]);
+    let id = api::state::CommitId::new_writer().next();
     let transaction = silent.begin().await.unwrap();
-    api::ingest::record(&transaction, &partitions, &plan, at(NOW), &[batch]).await.ok().unwrap();
+    api::ingest::record(&transaction, &partitions, &plan, id, at(NOW), &[batch]).await.ok().unwrap();
     transaction.commit().await.unwrap();
-    assert_eq!((count(&service.app, space, NOW).await, count(&there, space, NOW).await), (1, 1));
     let outcomes = there.recorder.record(vec![Ok(crossing)]).await.unwrap();
     assert_eq!(outcomes, [api::ingest::Outcome::Duplicate]);
     assert_eq!(count(&there, space, NOW).await, 2, "where it was sent again it is seen at once");
@@ -131,27 +129,5 @@ async fn who_cannot_hear_is_right_all_the_same() {
     }
     service.app.coherence.begins().await;
     drop(there);
-    service.finish().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn who_ends_without_telling_is_noticed() {
-    let Some(service) = Service::on_postgres().await else { return };
-    let space = hall(&service).await;
-    assert_eq!(count(&service.app, space, NOW).await, 0);
-    // A process that says that it is there, records an event, and is killed before it tells of it.
-    let killed = Database::connect(&service.url).await.unwrap();
-    let transaction = killed.begin().await.unwrap();
-    transaction.execute_unprepared("SELECT pg_notify('headcount', '{\"alive\": 1}')").await.unwrap();
-    transaction.commit().await.unwrap();
-    let transaction = killed.begin().await.unwrap();
-    let plan = service.app.floor_plan().await.unwrap();
-    let crossing =
-        Crossing { serial: "283".to_owned(), ts: at("2026-01-01"), direction: Direction::Toward, seq: 0 };
-    let (partitions, batch) = (api::ingest::Partitions::default(), vec![Ok(crossing)]);
-    api::ingest::record(&transaction, &partitions, &plan, at(NOW), &[batch]).await.unwrap();
-    transaction.commit().await.unwrap();
-    until("the event of a process that was killed", async || count(&service.app, space, NOW).await == 1)
-        .await;
     service.finish().await;
 }

@@ -51,12 +51,12 @@ on_both! {
         };
         service.data(EVERYTHING, json!({ "first": 1 })).await;
         for (query, first) in [(EVERYTHING, 1), (EVERYTHING, 50), (&aliases, 50)] {
-            service.app.kept.timelines.forget_all();
+            service.app.state.forget_all();
             assert_eq!(statements(query, first).await, 1, "all timelines at once");
             assert_eq!(statements(query, first).await, 0, "they are in memory");
         }
-        service.app.kept.floor_plans.forget();
-        assert_eq!(statements(EVERYTHING, 50).await, 6, "the floor plan: its revision, and five tables");
+        service.space("One more").await;
+        assert_eq!(statements(EVERYTHING, 51).await, 0, "whoever changed the floor plan has read it");
     }
 
     async fn a_space_tells_what_it_is_and_who_counts_for_it(service: &Service) {

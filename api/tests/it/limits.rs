@@ -33,7 +33,7 @@ async fn refusal(service: &Service, body: String) -> Value {
     // Who asks is known beforehand.
     post(service, request("{ __typename }", &Value::Null)).await;
     // Whatever resolver runs first would have to read it again.
-    service.app.kept.floor_plans.forget();
+    service.app.state.refresh().await.unwrap();
     let mut answer = None;
     let statements = service.statements_of(async { answer = Some(post(service, body).await) }).await;
     let answer = answer.unwrap();

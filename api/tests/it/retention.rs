@@ -25,7 +25,7 @@ async fn pruned_elsewhere(service: &Service, until: &str) -> Pruned {
 /// Prunes, and waits until the service knows.
 async fn pruned(service: &Service, until: &str) -> Pruned {
     let done = pruned_elsewhere(service, until).await;
-    service.app.kept.floor_plans.forget();
+    service.app.state.refresh().await.unwrap();
     done
 }
 
@@ -170,7 +170,7 @@ on_both! {
         };
         let (done, ()) = tokio::join!(pruned_elsewhere(service, "2026-02-01"), coming);
         assert_eq!(done.events, 400);
-        service.app.kept.floor_plans.forget();
+        service.app.state.refresh().await.unwrap();
         assert_eq!(service.count(space, "2026-02-28").await, 440);
         assert_eq!(digest::Entity::find().all(service.app.database.reader()).await.unwrap().len(), 400);
         assert_right(service).await;
