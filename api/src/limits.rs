@@ -39,6 +39,10 @@ pub struct Limits {
     #[arg(long, env = "GRAPHQL_COST", value_name = "NUMBER", default_value_t = DEFAULT.graphql_cost,
         value_parser = value_parser!(u32).range(1..))]
     pub graphql_cost: u32,
+    /// The most bytes in an answer to a GraphQL request
+    #[arg(long, env = "ANSWER_BYTES", value_name = "BYTES", default_value_t = DEFAULT.answer_bytes,
+        value_parser = value_parser!(u32).range(1..=BYTES_MAX))]
+    pub answer_bytes: u32,
     /// The work that the answer to a request may take, estimated in milliseconds of one core: crossings and pages to read
     #[arg(long, env = "REQUEST_WORK_MS", value_name = "MS", default_value_t = DEFAULT.request_work_ms,
         value_parser = value_parser!(u32).range(1..))]
@@ -118,6 +122,7 @@ const DEFAULT: Limits = Limits {
     graphql_directives: 50,
     graphql_selections: 2_000,
     graphql_cost: 100_000,
+    answer_bytes: 16 << 20,
     request_work_ms: 1_000,
     ingest_events: 5_000,
     json_values: 50_000,

@@ -14,10 +14,14 @@ from .instants import DAY_MS, day_ms, ms_of, text_of
 
 SPACES = 50
 DPUS = 100
+# Over how many days the events are: of most rows, and of those about histories.
 DAYS = 90
+YEAR_DAYS = 365
 START = "2025-03-03"
 # How many counts of the past are known to be true.
 SAMPLES = 500
+# The spaces of which each day is known; at the first and the last a DPU is moved halfway through.
+DAILY_SPACES = (1, 2, 25, SPACES)
 LATE_DAYS = 10
 
 
@@ -26,22 +30,24 @@ class Data:
 
     spaces, dpus = SPACES, DPUS
     start_ms = day_ms(START)
-    end_ms = start_ms + DAYS * DAY_MS
 
-    def __init__(self, folder, events, seed):
-        self.events = events
-        self.folder = Path(folder) / f"events-{events}"
+    def __init__(self, folder, events, seed, days=DAYS):
+        self.events, self.days = events, days
+        self.end_ms = self.start_ms + days * DAY_MS
+        self.folder = Path(folder) / f"events-{events}-days-{days}"
         self.csv, self.plan = self.folder / "events.csv", self.folder / "plan.toml"
         self.folder.mkdir(parents=True, exist_ok=True)
         finished = self.folder / "truth.json"
         if not finished.exists():
-            subprocess.run([seed, "generate", "--events", str(events), "--days", str(DAYS), "--dpus", str(DPUS),
+            subprocess.run([seed, "generate", "--events", str(events), "--days", str(days), "--dpus", str(DPUS),
                             "--spaces", str(SPACES), "--start", START, "--seed", "7", "--csv", self.csv,
                             "--plan", self.plan], check=True, stdout=subprocess.DEVNULL)
             finished.write_text(json.dumps(truth(self.csv, self.plan, self.start_ms, self.end_ms)))
         known = json.loads(finished.read_text())
         self.rows, self.past, self.now = known["rows"], known["past"], known["now"]
         self.names, self.doors = known["names"], known["doors"]
+        # Of each day of some spaces: the count at its end, entrances and exits.
+        self.daily = {space: list(map(tuple, each_day)) for space, each_day in known["daily"]}
 
     def late(self):
         """The same rows, each late by up to ten days, in the order in which they then arrive."""
@@ -86,6 +92,11 @@ def truth(csv, plan, start_ms, end_ms):
         place = bisect_right(instants.get(serial, ()), ts)
         return sums[serial][place - 1] if place else 0
 
+    def crossings(serial, ts):
+        """How many crossings the DPU had seen by this instant: towards it, and away from it."""
+        seen_by_then, net = bisect_right(instants.get(serial, ()), ts), odometer(serial, ts)
+        return (seen_by_then + net) // 2, (seen_by_then - net) // 2
+
     def bound(assignment, key):
         return ms_of(assignment[key]) if key in assignment else None
 
@@ -102,6 +113,25 @@ def truth(csv, plan, start_ms, end_ms):
             people += added if assignment["placement"] == "inside" else -added
         return people
 
+    def passed(space, start, end):
+        """How many people entered the space and left it in `[start, end)`."""
+        entrances, exits = 0, 0
+        for assignment in plan["assignment"]:
+            starts_at, ends_at = bound(assignment, "starts_at"), bound(assignment, "ends_at")
+            first = start if starts_at is None else max(start, starts_at)
+            until = end if ends_at is None else min(end, ends_at)
+            if assignment["space"] != space or first >= until:
+                continue
+            before, after = crossings(assignment["dpu"], first - 1), crossings(assignment["dpu"], until - 1)
+            toward, away = after[0] - before[0], after[1] - before[1]
+            entered, left = (toward, away) if assignment["placement"] == "inside" else (away, toward)
+            entrances, exits = entrances + entered, exits + left
+        return entrances, exits
+
+    def each_day(space):
+        return [(count(space, day + DAY_MS - 1), *passed(space, day, day + DAY_MS))
+                for day in range(start_ms, end_ms, DAY_MS)]
+
     names = [space["name"] for space in plan["space"]]
     door = {dpu["serial"]: dpu["name"] for dpu in plan["dpu"]}
     doors = [sorted(door[assignment["dpu"]] for assignment in plan["assignment"]
@@ -114,6 +144,7 @@ def truth(csv, plan, start_ms, end_ms):
         "doors": doors,
         "now": [count(name, end_ms) for name in names],
         "past": [(space, text_of(ts), count(names[space - 1], ts)) for space, ts in moments],
+        "daily": [(space, each_day(names[space - 1])) for space in DAILY_SPACES],
     }
 
 
@@ -146,5 +177,5 @@ def write_for_peers(data, folder):
 
     write("events.csv", "timestamp,direction,dpu_id", once())
     span = {"start": text_of(data.start_ms), "end": text_of(data.end_ms)}
-    meta = {"spaces": len(spaces), "dpus": len(dpus), "events": data.events, "days": DAYS, **span}
+    meta = {"spaces": len(spaces), "dpus": len(dpus), "events": data.events, "days": data.days, **span}
     (folder / "meta.json").write_text(json.dumps(meta))

@@ -43,8 +43,21 @@ class Sqlite:
         with closing(sqlite3.connect(self.path(name))) as connection:
             return connection.execute("SELECT count(*) FROM event").fetchone()[0]
 
+    def timed(self, name, statements):
+        """How many milliseconds each statement took that only reads, and its rows of whole numbers."""
+        answers = []
+        with closing(sqlite3.connect(f"file:{self.path(name)}?mode=ro", uri=True)) as connection:
+            for statement in statements:
+                start = time.perf_counter()
+                rows = connection.execute(statement).fetchall()
+                answers.append(((time.perf_counter() - start) * 1000, rows))
+        return answers
+
     def settle(self):
         os.sync()
+
+    def tidy(self, name):
+        """Does what the database does by itself in the hours after a bulk load: nothing."""
 
     def raw_rate(self, name, rows):
         """Rows a second by prepared inserts into a bare table with the same key, nothing checked and nothing told."""
@@ -111,8 +124,33 @@ class Postgres:
         size = "SELECT sum(pg_total_relation_size(relid)) FROM pg_partition_tree('event')"
         return int(self.sql(size, f"{self.prefix}{name}"))
 
+    def timed(self, name, statements):
+        """How many milliseconds each statement took that only reads, and its rows of whole numbers."""
+        command = ["psql", "-qAtX", "-v", "ON_ERROR_STOP=1", "-d", self.url(name)]
+        script = "\n".join(["\\timing on", *(f"{statement};" for statement in statements)])
+        output = subprocess.run(command, check=True, text=True, input=script, stdout=subprocess.PIPE,
+                                env={**os.environ, "LC_ALL": "C"}).stdout
+        answers, rows = [], []
+        for line in output.splitlines():
+            if line.startswith("Time: "):
+                answers.append((float(line.split()[1]), rows))
+                rows = []
+            else:
+                rows.append(tuple(map(int, line.split("|"))))
+        return answers
+
     def settle(self):
         self.sql("CHECKPOINT")
+
+    def tidy(self, name):
+        """Does what the database does by itself in the hours after a bulk load, so that it does not do so meanwhile."""
+        self.sql("VACUUM (ANALYZE)", f"{self.prefix}{name}")
+
+    def make_hourly_sums(self, name):
+        """Makes the table that a program would keep which counts by the hour."""
+        self.sql("DROP TABLE IF EXISTS hourly; "
+                 "CREATE TABLE hourly AS SELECT dpu_id, bucket, toward, away FROM tally WHERE resolution = 1; "
+                 "ALTER TABLE hourly ADD PRIMARY KEY (dpu_id, bucket)", f"{self.prefix}{name}")
 
     def forget_events(self, name):
         self.sql("TRUNCATE event, tally", f"{self.prefix}{name}")

@@ -65,8 +65,16 @@ def free_address():
 
 
 def resident_mb(pid):
+    return status_mb(pid, "VmRSS")
+
+
+def peak_resident_mb(pid):
+    return status_mb(pid, "VmHWM")
+
+
+def status_mb(pid, name):
     with open(f"/proc/{pid}/status") as file:
-        line = next(line for line in file if line.startswith("VmRSS:"))
+        line = next(line for line in file if line.startswith(f"{name}:"))
     return int(line.split()[1]) / 1024
 
 

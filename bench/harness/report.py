@@ -44,7 +44,7 @@ class Finding:
 
     def line(self):
         bar = f"≥ {self.at_least}" if self.at_least is not None else f"≤ {self.at_most}" if self.at_most else ""
-        ratio = "" if self.ratio is None else f"{self.ratio:.2f}"
+        ratio = "" if self.ratio is None else f"{self.ratio:.2f}" if self.ratio >= 0.1 else figure(self.ratio)
         met = {None: "", True: "yes", False: "**no**"}[self.met]
         note = f": {self.note}" if self.note else ""
         cells = [self.figures(self.ours), self.against, self.figures(self.theirs), ratio, bar, met]

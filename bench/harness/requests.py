@@ -17,6 +17,8 @@ SPACE = "query ($id: %s!, $ts: %s) { space(id: $id) { name count(ts: $ts) dpus {
 SPACES = "{ spaces(first: 50) { nodes { id name count dpus { name } } } }"
 INGEST = ("mutation ($dpu: String!, $ts: DateTime!, $direction: Direction!) "
           "{ ingest(events: [{dpu: $dpu, ts: $ts, direction: $direction}]) { accepted } }")
+HISTORIES = ("query ($start: DateTime!, $end: DateTime!) { spaces(first: 50) { nodes { id "
+             "history(start: $start, end: $end, interval: MONTH) { count max } } } }")
 
 
 def get(path):
@@ -56,6 +58,20 @@ class Reads:
         days = range(self.data.start_ms, self.data.end_ms, DAY_MS)
         return (get(f"/space/{space}/count?ts={text_of(day + DAY_MS // 2)}")
                 for day in days for space in range(1, self.data.spaces + 1))
+
+    def year_path(self, space):
+        """The path of the history of a space, by day, over all days of the data."""
+        start, end = text_of(self.data.start_ms), text_of(self.data.end_ms)
+        return f"/space/{space}/counts?start={start}&end={end}&interval=day"
+
+    def rest_years(self):
+        """The history of each space in turn, again and again."""
+        return itertools.cycle([get(self.year_path(space)) for space in range(1, self.data.spaces + 1)])
+
+    def graphql_years(self):
+        """What is sent for the histories of all spaces by month."""
+        variables = {"start": text_of(self.data.start_ms), "end": text_of(self.data.end_ms)}
+        return {"query": HISTORIES, "variables": variables}
 
     def graphql_space(self, seed, **types):
         return (post("/graphql", space_body(space, ts, **types)) for space, ts in self.pairs(seed))

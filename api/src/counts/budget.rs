@@ -23,6 +23,8 @@ pub struct Work {
     pub loaded: u64,
     /// Entries of lists to answer.
     pub entries: u64,
+    /// Names of spaces and DPUs to look at.
+    pub names: u64,
 }
 
 /// What one request has spent of what it may.
@@ -47,8 +49,9 @@ pub struct TooMuch {
 impl Work {
     /// About how long it takes one core, in nanoseconds.
     pub fn ns(self) -> u64 {
-        let Self { days, crossings, pages, loaded, entries } = self;
-        let parts = [(days, 100), (crossings, 20), (pages, 6_000), (loaded, 90), (entries, 1_000)];
+        let Self { days, crossings, pages, loaded, entries, names } = self;
+        let parts =
+            [(days, 100), (crossings, 20), (pages, 6_000), (loaded, 90), (entries, 1_000), (names, 100)];
         parts.iter().fold(0, |sum: u64, (number, ns)| sum.saturating_add(number.saturating_mul(*ns)))
     }
 }
@@ -63,18 +66,20 @@ impl Work {
             pages: self.pages.saturating_sub(part.pages),
             loaded: self.loaded.saturating_sub(part.loaded),
             entries: self.entries.saturating_sub(part.entries),
+            names: self.names.saturating_sub(part.names),
         }
     }
 }
 
 impl std::fmt::Display for Work {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { days, crossings, pages, loaded, entries } = *self;
+        let Self { days, crossings, pages, loaded, entries, names } = *self;
         let parts = [
             (days, "days to look at"),
             (crossings.max(loaded), "crossings to read"),
             (pages, "pages to load"),
             (entries, "entries to answer"),
+            (names, "names to look at"),
         ];
         let parts = parts.iter().filter(|(number, _)| *number > 0);
         let parts: Vec<_> = parts.map(|(number, what)| format!("{number} {what}")).collect();

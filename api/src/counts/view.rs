@@ -29,6 +29,9 @@ use crate::timelines::{self, Days, Lacking, Loaded, PageKey, Version};
 /// The number of DPUs whose days are read by one statement.
 const DAYS_DPUS_MAX: usize = 1_000;
 
+/// The number of pages that are loaded together with the days that say how long they are.
+const UNPRICED_PAGES_MAX: usize = 100;
+
 /// One state, and what was read of it so far.
 #[derive(Debug)]
 pub struct View {
@@ -135,15 +138,33 @@ impl View {
         let mut loaded = Loaded::default();
         loop {
             // All anew after each load, which may have told that some DPUs of memory have changed.
-            let (shown, lacking) = self.basis.show(self.state.timelines(), readings, &loaded);
+            let (shown, mut lacking) = self.basis.show(self.state.timelines(), readings, &loaded);
             if lacking.is_empty() {
                 self.basis.use_it();
                 return Ok(shown);
             }
             CACHE_MISSES.add(lacking.pages.len().max(lacking.days.len()) as u64);
-            self.budget.spend(Work { pages: lacking.pages.len() as u64, ..Work::default() })?;
-            loaded.append(self.load(&lacking).await?);
+            if lacking.pages.len() > UNPRICED_PAGES_MAX && !lacking.days.is_empty() {
+                // How long so many pages are is to be known before they are loaded.
+                lacking.pages.clear();
+            }
+            self.budget.spend(self.work_of(&lacking, &loaded))?;
+            let more = self.load(&lacking).await?;
+            let days = more.days.values().map(|days| days.len() as u64).sum();
+            self.budget.spend(Work { days, ..Work::default() })?;
+            loaded.append(more);
         }
+    }
+
+    /// The work that it takes to load what is lacking, as far as the lengths of its pages are known.
+    fn work_of(&self, lacking: &Lacking, loaded: &Loaded) -> Work {
+        let length = |page: &PageKey| {
+            let days = loaded.days.get(&page.dpu).cloned();
+            let days = days.or_else(|| self.basis.remembered_days(self.state.timelines(), page.dpu));
+            days.map_or(0, |days| days.around(page.day).1.count().unsigned_abs())
+        };
+        let loaded = lacking.pages.iter().map(length).sum();
+        Work { pages: lacking.pages.len() as u64, loaded, ..Work::default() }
     }
 
     /// Reads the daily totals of DPUs, what is not in memory by few statements.

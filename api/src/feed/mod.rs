@@ -2,15 +2,16 @@
 //!
 //! Whatever is committed moves the [`State`] on, which the feed waits for.
 //! While somebody watches, one task, the hub, reads the counts of all spaces together and publishes them
-//! as one immutable [`Counts`]; the statements are the same for one watcher and for thousands. A watcher
-//! compares the newest counts with what it told last and tells only what differs ([`Watch`]). So what a
+//! as one immutable [`Counts`], to those who watch a space whose count has changed; the statements are the same for one
+//! watcher and for thousands. A watcher compares the newest counts with what it told last and tells only what differs ([`Watch`]). So what a
 //! slow client has missed is never kept: it gets the newest value when it is ready for one.
 
 mod counts;
 mod watch;
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub use counts::{Count, Counts};
@@ -28,8 +29,8 @@ const REST: Duration = Duration::from_millis(50);
 /// by what other processes commit.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// How many watchers' lanes there are. Those of a lane are told at once, and then whoever else has something to do goes
-/// first: thousands who watch keep nobody waiting.
+/// The number of lanes for those who watch one space, and of those for all others. Those of a lane are told at once, and
+/// then other tasks go first: thousands who watch keep nobody waiting.
 const LANES: usize = 128;
 
 /// Where changes are announced, and counts are watched.
@@ -39,9 +40,11 @@ pub struct Feed {
     versions: channel::Receiver<Version>,
     /// Somebody has begun to watch.
     begun: Notify,
-    /// Where the newest counts are published.
+    /// Where the newest counts are published: first the lanes of single spaces, by their ids, and then those of all others.
     lanes: Box<[channel::Sender<Arc<Counts>>]>,
     next_lane: AtomicUsize,
+    /// The lanes in which somebody has begun to watch, and waits for counts that were read after that.
+    begun_in: Mutex<BTreeSet<usize>>,
     /// Whether the hub runs; held while somebody begins to watch, and while the hub looks whether anybody does.
     running: Mutex<bool>,
     stopping: channel::Sender<bool>,
@@ -53,8 +56,9 @@ impl Feed {
         Self {
             versions: state.versions(),
             begun: Notify::new(),
-            lanes: (0..LANES).map(|_| channel::Sender::new(Arc::new(Counts::none()))).collect(),
+            lanes: (0..2 * LANES).map(|_| channel::Sender::new(Arc::new(Counts::none()))).collect(),
             next_lane: AtomicUsize::new(0),
+            begun_in: Mutex::default(),
             running: Mutex::new(false),
             stopping: channel::Sender::new(false),
         }
@@ -64,7 +68,11 @@ impl Feed {
     pub fn watch(app: &Arc<App>, spaces: Option<Vec<i64>>) -> Watch {
         let feed = app.feed();
         let mut running = feed.running.lock().unwrap_or_else(PoisonError::into_inner);
-        let newest = feed.lanes[feed.next_lane.fetch_add(1, Ordering::Relaxed) % LANES].subscribe();
+        let lane = match spaces.as_deref() {
+            Some([space]) => lane_of(*space),
+            _ => LANES + feed.next_lane.fetch_add(1, Ordering::Relaxed) % LANES,
+        };
+        let newest = feed.lanes[lane].subscribe();
         if !*running {
             *running = true;
             tokio::spawn(hub(Arc::clone(app)));
@@ -72,6 +80,7 @@ impl Feed {
         drop(running);
         // What is told first must have been read after this.
         let since = Tick::now();
+        feed.begun_in().insert(lane);
         feed.begun.notify_one();
         Watch::new(newest, spaces, since)
     }
@@ -92,6 +101,26 @@ impl Feed {
         self.stopping.subscribe().wait_for(|stopping| *stopping).await.ok();
     }
 
+    fn begun_in(&self) -> MutexGuard<'_, BTreeSet<usize>> {
+        self.begun_in.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Publishes counts to those who wait for the first, and to those who watch a space that has another count than before.
+    async fn publish(&self, counts: Arc<Counts>, before: Option<&Counts>, begun_in: BTreeSet<usize>) {
+        let changed = counts.changed_since(before);
+        let mut lanes = begun_in;
+        if !changed.is_empty() {
+            lanes.extend(LANES..2 * LANES);
+        }
+        lanes.extend(changed.into_iter().map(lane_of));
+        for lane in lanes {
+            if self.lanes[lane].receiver_count() > 0 {
+                self.lanes[lane].send_replace(Arc::clone(&counts));
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
     /// Whether the hub has nothing to do; if so it counts as ended.
     fn ends(&self) -> bool {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
@@ -100,22 +129,30 @@ impl Feed {
     }
 }
 
+/// The lane of those who watch this space alone.
+fn lane_of(space: i64) -> usize {
+    usize::try_from(space.unsigned_abs() % LANES as u64).unwrap_or_default()
+}
+
 /// Publishes the newest counts until nobody watches.
 async fn hub(app: Arc<App>) {
     let feed = app.feed();
     let mut versions = feed.versions.clone();
+    let mut before: Option<Arc<Counts>> = None;
     while !feed.ends() {
         // What comes from here on is not in the counts that are read now.
         versions.borrow_and_update();
+        let begun_in = std::mem::take(&mut *feed.begun_in());
         match Counts::read(&app).await {
             Ok(counts) => {
                 let counts = Arc::new(counts);
-                for lane in feed.lanes.iter().filter(|lane| lane.receiver_count() > 0) {
-                    lane.send_replace(Arc::clone(&counts));
-                    tokio::task::yield_now().await;
-                }
+                feed.publish(Arc::clone(&counts), before.as_deref(), begun_in).await;
+                before = Some(counts);
             }
-            Err(error) => tracing::error!(%error, "the counts could not be read for those who watch"),
+            Err(error) => {
+                tracing::error!(%error, "the counts could not be read for those who watch");
+                feed.begun_in().extend(begun_in);
+            }
         }
         tokio::time::sleep(REST).await;
         tokio::select! {

@@ -66,6 +66,11 @@ impl Documents {
 }
 
 impl Document {
+    /// What the request's operation costs.
+    pub(super) fn cost(&self, request: &Request, limits: &Limits) -> Result<u64, Refusal> {
+        self.bills.cost(request.operation_name.as_deref(), &request.variables, limits)
+    }
+
     /// Refuses the request's operation if it costs too much.
     pub(super) fn check(&self, request: &Request, limits: &Limits) -> Result<(), Refusal> {
         self.bills.check(request.operation_name.as_deref(), &request.variables, limits)

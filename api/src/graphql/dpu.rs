@@ -11,6 +11,7 @@ use super::event::{Event, EventConnection};
 use super::id;
 use super::page::{Page, PageArguments, RowKey};
 use super::scalars::DateTime;
+use super::scope::Scope;
 use super::view::View;
 use crate::floor_plan::{self, Span};
 use crate::ids::Kind;
@@ -76,8 +77,10 @@ impl Dpu {
     }
 
     /// The crossings that it saw, oldest first.
+    #[expect(clippy::too_many_arguments, reason = "each is an argument of the field")]
     async fn events(
         &self,
+        context: &Context<'_>,
         #[graphql(desc = "From this instant on; without it, since ever.")] start: Option<DateTime>,
         #[graphql(desc = "Before this instant; without it, until now and ahead.")] end: Option<DateTime>,
         #[graphql(desc = "Only those in this direction.")] direction: Option<Direction>,
@@ -91,6 +94,7 @@ impl Dpu {
         let (dpu, direction) = (self.dpu.row.id, direction.map(Into::into));
         let ranges = spans.map(|Span { start, end }| EventRange { dpu, start, end, direction }).collect();
         let arguments = PageArguments { first, after };
+        Scope::list(context, arguments.size()?)?;
         EventConnection::read(&self.view, ranges, newest_first, &arguments).await
     }
 

@@ -13,6 +13,8 @@ use tracing::Instrument;
 
 use super::documents::{Document, Documents};
 use super::error::{finish_errors, refused};
+use super::meter::Meter;
+use super::pacer::Pacer;
 use super::roots;
 use super::scope::Scope;
 use super::shape::Shapes;
@@ -30,6 +32,7 @@ pub(super) struct Executor {
     shapes: Arc<Shapes>,
     documents: Documents,
     limits: Limits,
+    pacer: Pacer,
     app: Arc<App>,
 }
 
@@ -51,7 +54,7 @@ impl Executor {
         let schema = schema(app.door.settings().introspection.is_on());
         let sdl = schema.sdl();
         let (shapes, documents) = (Arc::new(Shapes::new(&sdl)?), Documents::new(&sdl, limits)?);
-        Ok(Self { schema, shapes, documents, limits, app })
+        Ok(Self { schema, shapes, documents, limits, pacer: Pacer::new(), app })
     }
 
     /// The service.
@@ -119,9 +122,17 @@ impl Executor {
         of_database: bool,
     ) -> (Response, bool) {
         let finish = self.finisher(Arc::clone(document), &request);
-        let (scope, loads) = Scope::once(Arc::clone(&self.app), access, now, of_database);
+        let meter = Arc::new(Meter::new(&self.limits));
+        let (scope, loads) =
+            Scope::once(Arc::clone(&self.app), access, Arc::clone(&meter), now, of_database);
         let moves = scope.moves();
-        let (response, paused) = loads.drive(self.schema.execute(request.data(scope))).await;
+        let executing = self.schema.execute(request.data(scope));
+        let Some((response, paused)) = loads.drive(&meter, executing).await else {
+            let late = || ServerError::new("the answer took too long: ask for less at a time", None);
+            let mut errors = vec![meter.exceeded().unwrap_or_else(late)];
+            finish_errors(&mut errors);
+            return (Response::from_errors(errors), false);
+        };
         let has_moved = moves.load(Ordering::SeqCst);
         (if has_moved { response } else { finish(response, !paused) }, has_moved)
     }
@@ -138,11 +149,14 @@ impl Executor {
         let Operation { request, document } = operation;
         let begun = Instant::now();
         let mut operation = asked(&document, request.operation_name.as_deref());
-        let finish = self.finisher(document, &request);
-        let (scope, loads) = Scope::ongoing(Arc::clone(&self.app), access.clone());
+        let finish = self.finisher(Arc::clone(&document), &request);
+        let cost = document.cost(&request, &self.limits).unwrap_or(u64::MAX);
+        let (meter, pace) = (Arc::new(Meter::new(&self.limits)), self.pacer.pace(cost));
+        let (scope, loads) = Scope::ongoing(Arc::clone(&self.app), access.clone(), meter, Arc::clone(&pace));
         let moves = scope.moves();
         let answers = self.schema.execute_stream(request.data(scope));
         loads.drive_all(answers.filter_map(move |answer| {
+            pace.end();
             // The subscription tells it again.
             if moves.load(Ordering::SeqCst) {
                 return ready(None);

@@ -17,6 +17,8 @@ mod history;
 mod http;
 mod id;
 mod limits;
+mod meter;
+mod pacer;
 mod mutation;
 mod page;
 mod query;

@@ -135,6 +135,7 @@ impl PageArguments {
         let total_count = entries.len();
         let skipped = after.map_or(0, |after| entries.partition_point(|(key, _)| *key <= after));
         let more = total_count - skipped > size;
+        Scope::list(context, size.min(total_count - skipped))?;
         let edges = entries.into_iter().skip(skipped).take(size);
         let edges: Vec<_> = edges
             .map(|(key, node)| {

@@ -41,6 +41,7 @@ impl Query {
         #[graphql(desc = "In what order.", default_with = "SpaceOrder::Id")] order_by: SpaceOrder,
     ) -> Result<Page<Space>> {
         let view = Scope::of(context)?.view().await?;
+        view.look_at_names(view.plan().spaces().len())?;
         let part = name_contains.map(|part| part.to_lowercase()).unwrap_or_default();
         let spaces = view.plan().spaces().values().filter(|space| space.row.name.to_lowercase().contains(&part));
         let spaces = spaces.map(|space| {
@@ -80,6 +81,7 @@ impl Query {
     ) -> Result<Page<Dpu>> {
         let scope = Scope::of(context)?;
         let (view, now) = (scope.view().await?, scope.instant(None)?);
+        view.look_at_names(view.plan().dpus().len())?;
         let part = name_contains.map(|part| part.to_lowercase()).unwrap_or_default();
         let kept = |dpu: &&Arc<floor_plan::Dpu>| {
             let mut texts = [Some(&dpu.row.serial), dpu.row.name.as_ref()].into_iter().flatten();

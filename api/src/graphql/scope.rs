@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context as TaskContext, Poll, Wake, Waker};
+use std::time::Duration;
 
 use async_graphql::Context;
 use entity::Instant;
@@ -16,12 +17,17 @@ use futures::task::AtomicWaker;
 use tokio::sync::OnceCell;
 
 use super::error::{Fault, Result};
+use super::meter::Meter;
+use super::pacer::Pace;
 use super::scalars::DateTime;
 use super::view::View;
 use crate::app::App;
 use crate::auth::Access;
 use crate::counts;
 use crate::telemetry::metrics;
+
+/// How long a request may take to be answered.
+const ANSWER_MAX: Duration = Duration::from_mins(1);
 
 /// What one request has: its access, its "now", and the state that it is answered from.
 pub(super) struct Scope {
@@ -34,6 +40,9 @@ pub(super) struct Scope {
     of_database: bool,
     loads: UnboundedSender<BoxFuture<'static, ()>>,
     has_moved: Arc<AtomicBool>,
+    meter: Arc<Meter>,
+    /// Of a subscription.
+    pace: Option<Arc<Pace>>,
 }
 
 /// Loads that the resolvers have asked for and that wait to be driven.
@@ -42,19 +51,34 @@ pub(super) struct Loads(UnboundedReceiver<BoxFuture<'static, ()>>);
 impl Scope {
     /// The scope of a request that is answered once: it happens at `now`, in a state of memory or, where that has moved on
     /// before, of the database. With it, the loads that its resolvers will ask for.
-    pub(super) fn once(app: Arc<App>, access: Access, now: Instant, of_database: bool) -> (Self, Loads) {
-        Self::new(app, access, Some(now), of_database)
+    pub(super) fn once(
+        app: Arc<App>,
+        access: Access,
+        meter: Arc<Meter>,
+        now: Instant,
+        of_database: bool,
+    ) -> (Self, Loads) {
+        Self::new(app, access, meter, Some(now), of_database)
     }
 
     /// The scope of a request that may be answered again and again, and the loads that its resolvers will ask for.
-    pub(super) fn ongoing(app: Arc<App>, access: Access) -> (Self, Loads) {
-        Self::new(app, access, None, false)
+    pub(super) fn ongoing(app: Arc<App>, access: Access, meter: Arc<Meter>, pace: Arc<Pace>) -> (Self, Loads) {
+        let (scope, loads) = Self::new(app, access, meter, None, false);
+        (Self { pace: Some(pace), ..scope }, loads)
     }
 
-    fn new(app: Arc<App>, access: Access, now: Option<Instant>, of_database: bool) -> (Self, Loads) {
+    fn new(
+        app: Arc<App>,
+        access: Access,
+        meter: Arc<Meter>,
+        now: Option<Instant>,
+        of_database: bool,
+    ) -> (Self, Loads) {
         let (loads, receiver) = unbounded();
         let has_moved = Arc::default();
-        (Self { app, access, now, view: OnceCell::new(), of_database, loads, has_moved }, Loads(receiver))
+        let view = OnceCell::new();
+        let pace = None;
+        (Self { app, access, now, view, of_database, loads, has_moved, meter, pace }, Loads(receiver))
     }
 
     /// The scope that a resolver belongs to.
@@ -92,6 +116,23 @@ impl Scope {
             of_database: false,
             loads: self.loads.clone(),
             has_moved: Arc::clone(&self.has_moved),
+            meter: Arc::clone(&self.meter),
+            pace: self.pace.clone(),
+        }
+    }
+
+    /// Waits until the next message of a subscription may be made, of which nothing is answered yet.
+    pub(super) async fn begin_message(&self) {
+        if let Some(pace) = &self.pace {
+            pace.begin().await;
+        }
+        self.meter.start_again();
+    }
+
+    /// Says that there is no message to be made after all.
+    pub(super) fn no_message(&self) {
+        if let Some(pace) = &self.pace {
+            pace.end();
         }
     }
 
@@ -126,6 +167,11 @@ impl Scope {
         Arc::new(View::new(view, &self.access, self.loads.clone(), Arc::clone(&self.has_moved)))
     }
 
+    /// Takes note that a field is about to answer so many entries, if that is not too much.
+    pub(super) fn list(context: &Context<'_>, entries: usize) -> Result<()> {
+        Self::of(context)?.meter.list(context, entries)
+    }
+
     /// The instant of an argument `ts`; without one it is now, the same for the whole request.
     pub(super) fn instant(&self, ts: Option<DateTime>) -> Result<Instant> {
         match ts {
@@ -144,15 +190,23 @@ impl Scope {
 }
 
 impl Loads {
-    /// Runs a request to its end, and its loads beside it. Says also whether it paused on the way.
-    pub(super) async fn drive<T>(self, request: impl Future<Output = T>) -> (T, bool) {
+    /// Runs a request to its end, and its loads beside it. Says also whether it paused on the way. `None` where it
+    /// answers too much, or takes longer than [`ANSWER_MAX`].
+    pub(super) async fn drive<T>(self, meter: &Meter, request: impl Future<Output = T>) -> Option<(T, bool)> {
         let mut request = pin!(request);
         // As a rule all is in memory, and there is nothing to drive.
         if let Poll::Ready(done) = poll!(&mut request) {
-            return (done, false);
+            return meter.exceeded().is_none().then_some((done, false));
         }
         let mut driver = Driver::new(self);
-        (poll_fn(move |context| driver.poll(context, |context| request.as_mut().poll(context))).await, true)
+        let driving = poll_fn(move |context| {
+            if meter.exceeded().is_some() {
+                return Poll::Ready(None);
+            }
+            driver.poll(context, |context| request.as_mut().poll(context)).map(Some)
+        });
+        let done = tokio::time::timeout(ANSWER_MAX, driving).await.ok().flatten()?;
+        meter.exceeded().is_none().then_some((done, true))
     }
 
     /// Runs a request that is answered again and again, and its loads beside it.

@@ -122,6 +122,7 @@ impl Space {
         let scope = Scope::of(context)?;
         let at = scope.counted_at(ts)?;
         let account = self.space.account(at);
+        Scope::list(context, account.terms().count())?;
         let odometers = self.view.odometers(account.readings()).await?;
         Ok(CountBreakdown::new(self, &self.view, at, account, |reading| odometers[&reading]))
     }
@@ -130,6 +131,7 @@ impl Space {
     /// agrees with `count` at every instant, those still to come included: they go on from what is known now.
     async fn history(
         &self,
+        context: &Context<'_>,
         #[graphql(desc = "The first instant.")] start: DateTime,
         #[graphql(desc = "The first instant after it.")] end: DateTime,
         #[graphql(desc = "How long a bucket is; at most 10000 of them fit into a history.")]
@@ -142,6 +144,7 @@ impl Space {
         let (start, end) = (start.argument("start")?, end.argument("end")?);
         let edges = history_edges(&self.space, start, end, interval.into(), time_zone.as_deref())
             .map_err(|error| Fault::BadInput(format!("{}: {error}", error.argument("timeZone"))))?;
+        Scope::list(context, edges.len().saturating_sub(1))?;
         let buckets = self.view.history(self.space.row.id, edges).await?;
         let capacity = self.space.row.capacity;
         Ok(buckets.into_iter().map(|bucket| HistoryBucket::new(bucket, capacity, &self.view)).collect())
@@ -167,14 +170,17 @@ impl Space {
     }
 
     /// The counts that hold for the space every day, oldest rule first.
-    async fn reset_rules(&self) -> Vec<ResetRule> {
-        self.space.rules.iter().map(|row| ResetRule::new(self, row)).collect()
+    async fn reset_rules(&self, context: &Context<'_>) -> Result<Vec<ResetRule>> {
+        Scope::list(context, self.space.rules.len())?;
+        Ok(self.space.rules.iter().map(|row| ResetRule::new(self, row)).collect())
     }
 
     /// What a reset rule would change, before it is created: each of its occurrences in `[start, end)`, with the count as
     /// it is answered now and as it would be.
+    #[expect(clippy::too_many_arguments, reason = "each is an argument of the field")]
     async fn reset_rule_preview(
         &self,
+        context: &Context<'_>,
         #[graphql(desc = "When it would hold, by the clocks of the space's time zone.")]
         time_of_day: LocalTime,
         #[graphql(desc = "How many people would be in the space then: 0 or more.", default)] count: i32,
@@ -197,6 +203,7 @@ impl Space {
         let (start, end) = (start.argument("start")?, end.argument("end")?);
         let preview =
             self.space.preview(&rule, start, end).map_err(|error| Fault::BadInput(error.to_string()))?;
+        Scope::list(context, preview.len())?;
         let changes = preview.into_iter().map(async |(ts, with_rule)| {
             let count = self.space.answer(self.view.net(self.space.account(ts)).await?);
             Ok(ResetRuleChange { ts: ts.into(), count, count_with_rule: self.space.answer(with_rule) })
@@ -211,13 +218,17 @@ impl Space {
         #[graphql(desc = "At this instant; without it, now.")] ts: Option<DateTime>,
     ) -> Result<Vec<Dpu>> {
         let at = Scope::of(context)?.instant(ts)?;
-        let dpus = self.space.dpu_ids(at).into_iter().filter_map(|id| self.view.plan().dpu(id));
+        let ids = self.space.dpu_ids(at);
+        Scope::list(context, ids.len())?;
+        let dpus = ids.into_iter().filter_map(|id| self.view.plan().dpu(id));
         Ok(dpus.map(|dpu| Dpu::new(&self.view, dpu)).collect())
     }
 
     /// Every assignment of a DPU to the space, past ones included.
-    async fn assignments(&self) -> Vec<Assignment> {
-        self.space.assignments.iter().filter_map(|row| Assignment::new(&self.view, row)).collect()
+    async fn assignments(&self, context: &Context<'_>) -> Result<Vec<Assignment>> {
+        Scope::list(context, self.space.assignments.len())?;
+        let assignments = self.space.assignments.iter();
+        Ok(assignments.filter_map(|row| Assignment::new(&self.view, row)).collect())
     }
 
     /// When the space was created.

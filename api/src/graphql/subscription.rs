@@ -65,21 +65,29 @@ impl CountChange {
     /// The next change that is to be told, as of one state; `None` once there is no feed any more.
     async fn next(watch: &mut Watch, scope: &Scope) -> Option<Self> {
         // A message in whose fields the state moved on was not sent: it is told again, as the database has it.
-        let mut again = if scope.take_move() { watch.last() } else { None };
+        let mut is_lost = scope.take_move();
+        let mut again = if is_lost { watch.last() } else { None };
         loop {
-            let (id, view) = match again.take() {
-                Some(id) => (id, scope.view_of_database().await),
-                None => (watch.next().await?, scope.view_of_memory().await),
+            let (id, of_database) = match again.take() {
+                Some(id) => (id, true),
+                None => (watch.next().await?, false),
             };
+            scope.begin_message().await;
+            let view =
+                if of_database { scope.view_of_database().await } else { scope.view_of_memory().await };
             match Self::of(view, id, scope).await {
-                Ok(Some(change)) if watch.tell(id, change.counted()) => return Some(change),
-                Ok(_) => {}
-                Err(Fault::Moved) => again = Some(id),
+                Ok(Some(change)) if watch.tell(id, change.counted()) || is_lost => return Some(change),
+                Ok(_) => is_lost = false,
+                Err(Fault::Moved) => {
+                    scope.take_move();
+                    again = Some(id);
+                }
                 Err(error) => {
                     tracing::error!(?error, "the counts could not be read for those who watch");
                     tokio::time::sleep(REST).await;
                 }
             }
+            scope.no_message();
         }
     }
 

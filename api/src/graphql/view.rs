@@ -14,7 +14,7 @@ use tracing::Instrument;
 use super::error::{Fault, Result};
 use crate::auth::Access;
 use crate::counting::{Account, Bucket, Crossings, Reading, Stretch};
-use crate::counts::{self, ReadError, SpaceHistory};
+use crate::counts::{self, ReadError, SpaceHistory, Work};
 use crate::floor_plan::FloorPlan;
 use crate::telemetry;
 use crate::timelines::{EventPage, EventRange};
@@ -46,6 +46,12 @@ impl View {
     /// The floor plan, as the client sees it.
     pub(super) fn plan(&self) -> &Arc<FloorPlan> {
         &self.plan
+    }
+
+    /// Takes note that a list is gone through which has so many entries, if that is not too much.
+    pub(super) fn look_at_names(&self, names: usize) -> Result<()> {
+        let work = Work { names: names as u64, ..Work::default() };
+        self.counts.budget().spend(work).map_err(|too_much| Fault::TooMuch(too_much.to_string()))
     }
 
     /// What an account adds up to.

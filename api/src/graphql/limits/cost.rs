@@ -110,9 +110,19 @@ impl Bills {
         variables: &Variables,
         limits: &Limits,
     ) -> Result<(), Refusal> {
+        Measure::Cost.check(self.cost(operation, variables, limits)?, limits.graphql_cost)
+    }
+
+    /// What an operation costs with these variables.
+    pub(in crate::graphql) fn cost(
+        &self,
+        operation: Option<&str>,
+        variables: &Variables,
+        limits: &Limits,
+    ) -> Result<u64, Refusal> {
         let chosen = |bill: &&Bill| operation.is_none() || bill.operation.as_deref() == operation;
-        let Some(Bill { cost, defaults, .. }) = self.0.iter().find(chosen) else { return Ok(()) };
-        Measure::Cost.check(cost.with(&Given { variables, defaults }, limits)?, limits.graphql_cost)
+        let Some(Bill { cost, defaults, .. }) = self.0.iter().find(chosen) else { return Ok(0) };
+        cost.with(&Given { variables, defaults }, limits)
     }
 }
 

@@ -66,6 +66,10 @@ pub(super) enum Measure {
     Selections,
     /// What an operation costs.
     Cost,
+    /// Fields that an operation answers.
+    Answered,
+    /// Bytes of its answer.
+    AnswerBytes,
     /// Entries of a page.
     First,
     /// Events handed over together.
@@ -94,6 +98,18 @@ impl fmt::Display for Refusal {
                     }
                     Measure::Cost => {
                         format!("the operation costs {found}, about as many fields as its answer can have")
+                    }
+                    Measure::Answered => {
+                        return write!(
+                            formatter,
+                            "the answer would have more than {accepted} fields: ask for fewer entries or fewer fields of each"
+                        );
+                    }
+                    Measure::AnswerBytes => {
+                        return write!(
+                            formatter,
+                            "the answer would have more than {accepted} bytes: ask for fewer entries or fewer fields of each"
+                        );
                     }
                     Measure::First => {
                         return write!(formatter, "first: {found} is not a number from 0 to {accepted}");

@@ -1,0 +1,318 @@
+"""The rows about histories: a year of a space, with all of it in the server's memory and with nothing."""
+
+import http.client
+import json
+import statistics
+import threading
+import time
+from itertools import groupby
+from pathlib import Path
+
+from . import servers
+from .data import DAILY_SPACES, YEAR_DAYS
+from .instants import DAY_MS, text_of
+from .machine import peak_resident_mb, resident_mb
+from .report import Finding
+from .requests import Reads, drive
+from .rows import MB, MEMORY_CACHE_BYTES, interleaved, millions, warm
+
+# How many clients ask for histories at once.
+CLIENTS = 8
+COUNTING_CONNECTIONS = 4
+# What the server may hold beside its cache after many histories.
+BESIDE_CACHE_MB = 64
+SCAN = "SELECT count(*), sum(direction) FROM event WHERE dpu_id IN ({dpus}) AND ts >= {start} AND ts < {end}"
+# What a program would answer that keeps sums by hour: of each day the entrances, the exits and the count at its end.
+FROM_HOURLY_SUMS = f"""
+    SELECT day, coalesce(entrances, 0), coalesce(exits, 0), coalesce(sum(entrances - exits) OVER (ORDER BY day), 0)
+    FROM generate_series({{start}} / {DAY_MS}, ({{end}} - 1) / {DAY_MS}) AS day
+    LEFT JOIN (
+        SELECT bucket / {DAY_MS} AS day,
+            sum(CASE placement WHEN 1 THEN toward ELSE away END) AS entrances,
+            sum(CASE placement WHEN 1 THEN away ELSE toward END) AS exits
+        FROM assignment JOIN hourly USING (dpu_id)
+        WHERE space_id = {{space}} AND bucket >= {{start}} AND bucket < {{end}}
+            AND (starts_at IS NULL OR bucket >= starts_at) AND (ends_at IS NULL OR bucket < ends_at)
+        GROUP BY 1
+    ) AS crossed USING (day)
+    ORDER BY day"""
+
+
+class Scans:
+    """The time that the database alone takes for each space's year."""
+
+    def __init__(self, database, name, data):
+        self.database, self.name, self.data = database, name, data
+        (_, assigned), = database.timed(name, ["SELECT DISTINCT space_id, dpu_id FROM assignment ORDER BY 1, 2"])
+        self.dpus = {space: {dpu for _, dpu in pairs} for space, pairs in groupby(assigned, lambda pair: pair[0])}
+
+    def median_ms(self):
+        """The median over all spaces of reading a space's events of the year."""
+        year = {"start": self.data.start_ms, "end": self.data.end_ms}
+        statements = [SCAN.format(dpus=", ".join(map(str, sorted(dpus))), **year) for dpus in self.dpus.values()]
+        answers = self.database.timed(self.name, statements)
+        if (seen := sum(count for _, ((count, _),) in answers)) < self.data.events:
+            raise SystemExit(f"the scans read {seen} events of {self.data.events}")
+        return statistics.median(ms for ms, _ in answers)
+
+    def hourly_median_ms(self):
+        """The median over all spaces of computing a year by day from hourly sums."""
+        statements = [FROM_HOURLY_SUMS.format(space=space, start=self.data.start_ms, end=self.data.end_ms)
+                      for space in self.dpus]
+        answers = dict(zip(self.dpus, self.database.timed(self.name, statements)))
+        for space, days in self.data.daily.items():
+            given = [(count, entrances, exits) for _, entrances, exits, count in answers[space][1]]
+            if given != days:
+                raise SystemExit(f"the hourly sums are wrong about space {space}")
+        return statistics.median(ms for ms, _ in answers.values())
+
+    def strangers(self):
+        """The spaces in groups, in which no two have a DPU in common: a history of the one leaves nothing in memory
+        that the other needs."""
+        groups = []
+        for space, dpus in self.dpus.items():
+            group = next((group for group in groups if not group["dpus"] & dpus), None)
+            if group is None:
+                groups.append(group := {"spaces": [], "dpus": set()})
+            group["spaces"].append(space)
+            group["dpus"] |= dpus
+        return [group["spaces"] for group in groups]
+
+
+class Client:
+    """A connection that is kept."""
+
+    def __init__(self, address):
+        self.connection = http.client.HTTPConnection(address, timeout=120)
+        self.connection.connect()
+
+    def ask(self, path, body=None):
+        """How many milliseconds an answer took, its status and its body."""
+        body = body and json.dumps(body).encode()
+        start = time.perf_counter()
+        self.connection.request("POST" if body else "GET", path, body, {"Content-Type": "application/json"})
+        answer = self.connection.getresponse()
+        text = answer.read()
+        return (time.perf_counter() - start) * 1000, answer.status, text
+
+    def close(self):
+        self.connection.close()
+
+
+def check_history(address, data, space, status, text):
+    """Ends the run if this history by day is an error, has too few days, or is not what is known of the space."""
+    if status != 200:
+        raise SystemExit(f"{address} answers the history of space {space} with {status}: {text.decode()}")
+    given = [(day["count"], day["entrances"], day["exits"]) for day in json.loads(text)["counts"]]
+    if len(given) != data.days:
+        raise SystemExit(f"{address} answers {len(given)} days of space {space}, not {data.days}")
+    for day, (answered, known) in enumerate(zip(given, data.daily.get(space, given))):
+        if answered != known:
+            raise SystemExit(f"{address} is wrong about day {day} of space {space}: {answered}, not {known}")
+
+
+def check_histories(address, data):
+    """Compares histories by day with the truth, and ends the run where one is wrong."""
+    client = Client(address)
+    for space in data.daily:
+        _, status, text = client.ask(Reads(data).year_path(space))
+        check_history(address, data, space, status, text)
+    client.close()
+
+
+def loaded(run, database, data):
+    """The name of a database that holds the data, and that has no work left to do on it."""
+    name = run.loaded_name(database, data)
+    database.tidy(name)
+    return name
+
+
+def warm_histories(run, server, data):
+    """Asks for the history of each space, until none needs the database any more."""
+    while not run.drive(server, Reads(data).rest_years(), connections=1, pool=data.spaces).laps:
+        pass
+
+
+def warm_ms(run, server, data):
+    """The median latency of a year by day, one request at a time."""
+    return lambda _: run.drive(server, Reads(data).rest_years(), connections=1).p50_ms
+
+
+def history_warm(run):
+    """A year of a space by day, all of it in memory, against reading its events, and against sums by the hour."""
+    for data in run.data(YEAR_DAYS):
+        for database in run.databases:
+            name = loaded(run, database, data)
+            scans = Scans(database, name, data)
+            with run.serve(database.url(name)) as ours:
+                check_histories(ours.address, data)
+                warm_histories(run, ours, data)
+                sides = {"ours": warm_ms(run, ours, data), "scan": lambda _: scans.median_ms()}
+                if database is run.postgres():
+                    database.make_hourly_sums(name)
+                    database.tidy(name)
+                    sides["hourly"] = lambda _: scans.hourly_median_ms()
+                times = interleaved(run, sides)
+                check_histories(ours.address, data)
+            label = f"{database.name}, {millions(data.events)}"
+            bar = 1 / 20 if data.events >= 1e7 else 1 / 3 if data.events >= 1e6 else None
+            yield Finding("history-warm", label, "ms", times["ours"], "a scan of its events", times["scan"],
+                          at_most=bar)
+            if "hourly" in times:
+                yield Finding("history-warm", label, "ms", times["ours"], "SQL over hourly sums", times["hourly"],
+                              at_most=1)
+
+
+def history_cold(run):
+    """The first history of each space that a new server is asked for, against reading its events."""
+    for data in run.data(YEAR_DAYS):
+        for database in run.databases:
+            name = loaded(run, database, data)
+            scans = Scans(database, name, data)
+
+            def cold(_):
+                times = []
+                for spaces in scans.strangers():
+                    with run.serve(database.url(name)) as ours:
+                        client = Client(ours.address)
+                        for space in spaces:
+                            ms, status, text = client.ask(Reads(data).year_path(space))
+                            check_history(ours.address, data, space, status, text)
+                            times.append(ms)
+                        client.close()
+                return statistics.median(times)
+
+            cold(0)
+            times = interleaved(run, {"ours": cold, "scan": lambda _: scans.median_ms()})
+            yield Finding("history-cold", f"{database.name}, {millions(data.events)}", "ms", times["ours"],
+                          "a scan of its events", times["scan"], at_most=6)
+
+
+def history_growth(run):
+    """The median latency of a year by day, all of it in memory: much data against little."""
+    sizes = sorted(run.data(YEAR_DAYS), key=lambda data: data.events)
+    if len(sizes) < 2:
+        run.say("history-growth needs two sizes: it is left out")
+        return
+    few, many = sizes[0], sizes[-1]
+    for database in run.databases:
+        urls = [database.url(loaded(run, database, data)) for data in (few, many)]
+        with run.serve(urls[0]) as little, run.serve(urls[1]) as much:
+            sides = {"few": (little, few), "many": (much, many)}
+            for server, data in sides.values():
+                check_histories(server.address, data)
+                warm_histories(run, server, data)
+            times = interleaved(run, {side: warm_ms(run, *pair) for side, pair in sides.items()})
+        yield Finding("history-growth", f"{database.name}, {millions(many.events)}", "ms", times["many"],
+                      millions(few.events), times["few"], at_most=1.3)
+
+
+def history_many(run):
+    """The answers that several clients get who ask for the year of all spaces by month, and what stays resident."""
+    for data in run.data(YEAR_DAYS):
+        for database in run.databases:
+            with run.serve(database.url(loaded(run, database, data)), MEMORY_CACHE_BYTES) as ours:
+                before_mb = resident_mb(ours.pid)
+                answered, failed = ask_for_all(ours, data, run.rounds * run.seconds)
+                after_mb, peak_mb = resident_mb(ours.pid), peak_resident_mb(ours.pid)
+            for failure in set(failed):
+                run.say(f"an answer was {failure}")
+            allowed_mb = before_mb + MEMORY_CACHE_BYTES / MB + BESIDE_CACHE_MB
+            label = f"{database.name}, {millions(data.events)}"
+            yield Finding("history-many", f"{label}, without errors", "answers", [answered - len(failed)],
+                          "all of them", [answered], at_least=1)
+            yield Finding("history-many", f"{label}, memory", "MiB", [after_mb],
+                          f"{before_mb:.0f} MiB before, the cache and {BESIDE_CACHE_MB} MiB", [allowed_mb],
+                          at_most=1, note=f"{peak_mb:.0f} MiB at the most")
+
+
+def ask_for_all(server, data, seconds):
+    """Asks for the year of all spaces by month over several connections, for so long. Returns the number of answers, and
+    what the failed ones among them say; a wrong count ends the run."""
+    query, expected, deadline = Reads(data).graphql_years(), expected_months(data), time.monotonic() + seconds
+    answers, failed, wrong, right = [], [], [], set()
+
+    def judge(status, text):
+        # Nothing changes meanwhile, so a right answer is always the same.
+        if text in right:
+            return
+        answer = json.loads(text) if status == 200 else {"errors": status}
+        if "errors" in answer:
+            failed.append(f"{status}: {text.decode()[:400]}")
+        elif months(answer) == expected:
+            right.add(text)
+        else:
+            wrong.append(text.decode()[:400])
+
+    def work():
+        client = Client(server.address)
+        while time.monotonic() < deadline and not wrong:
+            try:
+                _, status, text = client.ask("/graphql", query)
+                judge(status, text)
+            except (OSError, http.client.HTTPException) as error:
+                failed.append(repr(error))
+                client.close()
+            answers.append(True)
+        client.close()
+
+    workers = [threading.Thread(target=work) for _ in range(CLIENTS)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    if wrong:
+        raise SystemExit(f"{server.address} is wrong about the months of all spaces: {wrong[0]}")
+    return len(answers), failed
+
+
+def months(answer):
+    """The counts at the end of each month, of the spaces of which they are known."""
+    return {int(space["id"]): [bucket["count"] for bucket in space["history"]]
+            for space in answer["data"]["spaces"]["nodes"] if int(space["id"]) in DAILY_SPACES}
+
+
+def expected_months(data):
+    month = [text_of(data.start_ms + day * DAY_MS)[:7] for day in range(data.days)]
+    last = [day for day in range(data.days) if day + 1 == data.days or month[day] != month[day + 1]]
+    return {space: [days[day][0] for day in last] for space, days in data.daily.items()}
+
+
+def counts_beside_histories(run):
+    """The 99th percentile of counts while several clients ask for histories without pause, against the idle one."""
+    for data in run.data(YEAR_DAYS):
+        for database in run.databases:
+            with run.serve(database.url(loaded(run, database, data))) as ours:
+                check_histories(ours.address, data)
+                warm(run, ours, data)
+                reads, shots = Reads(data), []
+                # The requests of the two are files of the same names.
+                folder = Path(run.folder) / "histories"
+                folder.mkdir(exist_ok=True)
+
+                def idle(number):
+                    return run.drive(ours, reads.rest_past(number), connections=COUNTING_CONNECTIONS).p99_ms
+
+                def histories():
+                    shots.append(drive(ours.address, folder, reads.rest_years(), connections=CLIENTS,
+                                       seconds=run.seconds + 2, threads=1))
+
+                def busy(number):
+                    asking = threading.Thread(target=histories)
+                    asking.start()
+                    time.sleep(1)
+                    try:
+                        return idle(number)
+                    finally:
+                        asking.join()
+
+                idle(0)
+                times = interleaved(run, {"busy": busy, "idle": idle})
+                servers.check(ours.address, data, graphql=False)
+            rate = statistics.median(shot.rate for shot in shots)
+            yield Finding("counts-beside-histories", f"{database.name}, {millions(data.events)}, p99", "ms",
+                          times["busy"], "idle", times["idle"], at_most=2, note=f"{rate:,.0f} histories/s")
+
+
+ALL = {function.__name__.replace("_", "-"): function
+       for function in (history_warm, history_cold, history_growth, history_many, counts_beside_histories)}
