@@ -4,6 +4,7 @@
 //! PostgreSQL each month of events is a partition of its own.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use entity::event::Direction;
 use entity::tally::Resolution;
@@ -16,6 +17,8 @@ use crate::counting::{Reading, Stretch};
 use crate::timelines::{self, Days, EventPage, EventRange};
 
 const DAY_MS: i64 = 86_400_000;
+/// Pages with more events than this together are read where long histories are.
+const LIGHT_ENTRIES_MAX: usize = 2_000;
 
 impl View {
     /// Reads the last event of each stretch that has one.
@@ -60,8 +63,20 @@ impl View {
         [newest, before].into_iter().flatten().filter_map(part).collect()
     }
 
-    /// Reads pages of events.
+    /// Reads pages of events. Many of them are read where long histories are.
     pub async fn event_pages(
+        self: &Arc<Self>,
+        pages: &[EventPage],
+    ) -> Result<HashMap<EventPage, Vec<event::Model>>, ReadError> {
+        let entries: usize = pages.iter().map(|page| page.size).sum();
+        if entries <= LIGHT_ENTRIES_MAX {
+            return self.read_event_pages(pages).await;
+        }
+        let (view, pages) = (Arc::clone(self), pages.to_vec());
+        self.run_long(async move { view.read_event_pages(&pages).await }).await
+    }
+
+    async fn read_event_pages(
         &self,
         pages: &[EventPage],
     ) -> Result<HashMap<EventPage, Vec<event::Model>>, ReadError> {

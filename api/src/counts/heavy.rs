@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use sea_orm::DbErr;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::error::ReadError;
@@ -13,6 +13,10 @@ use super::error::ReadError;
 const RUNNING_MAX: usize = 2;
 /// How many more may wait for their turn.
 const WAITING_MAX: usize = 64;
+
+/// The right to read a long history now.
+#[derive(Debug)]
+pub struct Turn(#[expect(dead_code, reason = "it ends with it")] OwnedSemaphorePermit);
 
 /// The thread that reads long histories, once there was one to read.
 #[derive(Debug)]
@@ -25,27 +29,27 @@ pub struct Heavy {
 impl Heavy {
     /// No thread yet.
     pub fn new() -> Self {
-        let waiting = Semaphore::new(RUNNING_MAX + WAITING_MAX);
+        let waiting = Semaphore::new(WAITING_MAX);
         Self { runtime: OnceLock::new(), running: Arc::new(Semaphore::new(RUNNING_MAX)), waiting }
     }
 
-    /// Does the work on the thread when its turn comes. It ends when the caller goes away.
+    /// Waits for a turn, of which there are few at a time. It ends when it is dropped.
     ///
     /// [`ReadError::Busy`] where too many wait already.
+    pub async fn turn(&self) -> Result<Turn, ReadError> {
+        let _place = self.waiting.try_acquire().map_err(|_| ReadError::Busy)?;
+        let permit = Arc::clone(&self.running).acquire_owned().await;
+        permit.map(Turn).map_err(|_| ReadError::Busy)
+    }
+
+    /// Does the work of a turn on the thread. It ends when the caller goes away.
     pub async fn run<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, ReadError>> + Send + 'static,
     ) -> Result<T, ReadError> {
-        let _place = self.waiting.try_acquire().map_err(|_| ReadError::Busy)?;
         let Some(runtime) = self.runtime.get_or_init(start) else { return Err(ReadError::Busy) };
-        let running = Arc::clone(&self.running);
-        let task = runtime.spawn(async move {
-            // The semaphore is never closed.
-            let _turn = running.acquire_owned().await.ok();
-            work.await
-        });
         let failed = |error| DbErr::Custom(format!("a long history failed: {error}"));
-        AbortOnDropHandle::new(task).await.map_err(failed)?
+        AbortOnDropHandle::new(runtime.spawn(work)).await.map_err(failed)?
     }
 }
 

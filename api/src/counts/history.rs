@@ -110,13 +110,13 @@ impl View {
             return self.fold(&asked, &days).await;
         }
         let view = Arc::clone(self);
-        let reading = async move {
+        self.run_long(async move {
             if least.ns() > LIGHT_NS && most.ns() > view.budget().left_ns() {
                 view.budget().spend(view.work(&asked, &days).without(least))?;
             }
             view.fold(&asked, &days).await
-        };
-        self.heavy().run(reading).await
+        })
+        .await
     }
 
     /// The work that histories take, by what is in memory now.

@@ -21,9 +21,9 @@ use entity::Instant;
 
 pub use self::budget::{Budget, DEFAULT as WORK_DEFAULT, TooMuch, Work};
 pub use self::error::{MayMove, ReadError};
-pub use self::heavy::Heavy;
 pub use self::history::SpaceHistory;
 pub use self::view::View;
+use self::heavy::Heavy;
 use crate::state::State;
 
 /// Answers questions about counts.
@@ -52,9 +52,9 @@ impl Counts {
         Ok(self.view().await?.keeping_its_plan())
     }
 
-    /// A view of the state that the database is in, which never moves.
-    pub async fn view_of_database(&self) -> Result<View, ReadError> {
-        View::of_database(&self.state, Budget::new(self.work_max), &self.heavy).await
+    /// A view of the state that the database is in, which never moves. `is_long` says whether long histories are read of it.
+    pub async fn view_of_database(&self, is_long: bool) -> Result<View, ReadError> {
+        View::of_database(&self.state, Budget::new(self.work_max), &self.heavy, is_long).await
     }
 
     /// How many people are in a space at `at`, as the space wants it answered; `None`: there is no such space.
@@ -87,10 +87,11 @@ impl Counts {
         work_max: Duration,
         question: impl Fn(Arc<View>) -> F,
     ) -> Result<T, E> {
-        let view = View::of_memory(&self.state, Budget::new(work_max), &self.heavy).await?;
-        match question(Arc::new(view)).await {
+        let view = Arc::new(View::of_memory(&self.state, Budget::new(work_max), &self.heavy).await?);
+        match question(Arc::clone(&view)).await {
             Err(error) if error.has_moved() => {
-                let view = View::of_database(&self.state, Budget::new(work_max), &self.heavy).await?;
+                let (budget, is_long) = (Budget::new(work_max), view.is_long());
+                let view = View::of_database(&self.state, budget, &self.heavy, is_long).await?;
                 question(Arc::new(view)).await
             }
             answered => answered,

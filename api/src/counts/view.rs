@@ -10,6 +10,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use entity::Instant;
 use futures::FutureExt;
@@ -19,7 +20,7 @@ use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
 use super::basis::{Basis, Reached};
 use super::budget::{Budget, Work};
 use super::error::ReadError;
-use super::heavy::Heavy;
+use super::heavy::{Heavy, Turn};
 use crate::counting::{Account, Crossings, Reading};
 use crate::floor_plan::{self, FloorPlan};
 use crate::state::{Changes, Position, State};
@@ -41,6 +42,10 @@ pub struct View {
     snapshot: Mutex<Snapshot>,
     budget: Budget,
     heavy: Arc<Heavy>,
+    /// Whether it reads by the connections that are for long histories.
+    is_long: AtomicBool,
+    /// The turn that it has had from the beginning.
+    turn: Option<Turn>,
 }
 
 /// The snapshot of the database that a view is of.
@@ -58,12 +63,18 @@ impl View {
         Ok(Self::new(state, Arc::clone(&head.plan), head.version, head.position.clone(), budget, heavy))
     }
 
-    /// A view of the state that the database is in. It never moves.
-    pub async fn of_database(state: &Arc<State>, budget: Budget, heavy: &Arc<Heavy>) -> Result<Self, ReadError> {
+    /// A view of the state that the database is in. It never moves. One that `is_long` begins when its turn comes.
+    pub async fn of_database(
+        state: &Arc<State>,
+        budget: Budget,
+        heavy: &Arc<Heavy>,
+        is_long: bool,
+    ) -> Result<Self, ReadError> {
+        let turn = if is_long { Some(heavy.turn().await?) } else { None };
         let head = state.newest().await?;
         let database = state.database();
         let reading = async {
-            let transaction = database.begin_reading().await?;
+            let transaction = database.begin_reading_by(is_long).await?;
             let changes = Changes::read(&transaction, &head.position).await?;
             let newer = match changes.revision == head.plan.revision() {
                 true => None,
@@ -78,6 +89,7 @@ impl View {
         let snapshot = view.snapshot.get_mut();
         view.basis.go_on(&mut snapshot.reached, &changes, caught_up)?;
         snapshot.transaction = Some(transaction);
+        (view.is_long, view.turn) = (AtomicBool::new(is_long), turn);
         Ok(view)
     }
 
@@ -91,7 +103,8 @@ impl View {
     ) -> Self {
         let basis = Basis::new(version, plan.revision(), plan.digested());
         let snapshot = Mutex::new(Snapshot { reached: Reached::new(position), transaction: None });
-        Self { state: Arc::clone(state), plan, basis, snapshot, budget, heavy: Arc::clone(heavy) }
+        let (is_long, turn) = (AtomicBool::new(false), None);
+        Self { state: Arc::clone(state), plan, basis, snapshot, budget, heavy: Arc::clone(heavy), is_long, turn }
     }
 
     /// The same, which keeps its floor plan and never moves.
@@ -218,7 +231,7 @@ impl View {
                 None => {
                     let load = |connection| timelines::load(connection, lacking, &position).boxed();
                     let revision = self.plan.revision();
-                    database.read(lacking.dpus(), load, |(_, changes)| changes.revision >= revision).await
+                    database.read(self.is_long(), lacking.dpus(), load, |(_, changes)| changes.revision >= revision).await
                 }
             }
         };
@@ -259,6 +272,7 @@ impl View {
             .state
             .database()
             .begin_reading_of(
+                self.is_long(),
                 dpus,
                 |transaction| {
                     let position = position.clone();
@@ -288,8 +302,19 @@ impl View {
         self.state.timelines().page(key, len, self.is_pruned(key.day))
     }
 
-    pub(super) fn heavy(&self) -> &Arc<Heavy> {
-        &self.heavy
+    /// Whether anything was read that takes long.
+    pub fn is_long(&self) -> bool {
+        self.is_long.load(Ordering::SeqCst)
+    }
+
+    /// Does work that takes long where long histories are read, when its turn comes.
+    pub(super) async fn run_long<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, ReadError>> + Send + 'static,
+    ) -> Result<T, ReadError> {
+        self.is_long.store(true, Ordering::SeqCst);
+        let _turn = if self.turn.is_none() { Some(self.heavy.turn().await?) } else { None };
+        self.heavy.run(work).await
     }
 
     pub(super) fn state(&self) -> &Arc<State> {

@@ -32,6 +32,8 @@ const MIGRATION_LOCK: i64 = 0x6865_6164_0001;
 pub struct Database {
     reader: DatabaseConnection,
     writer: DatabaseConnection,
+    /// For long histories, which would keep the other readers from what is short.
+    long_reader: DatabaseConnection,
     /// The readers for what no request asks for: its statements are not counted as a request's.
     background: DatabaseConnection,
     /// A server that has what this one has, a little later.
@@ -60,9 +62,11 @@ impl Database {
     }
 
     /// What `work` reads about these DPUs: from the standby, if it has all that is known of them and what was read is
-    /// `acceptable`, or else from the database itself, within the time that it has to answer.
+    /// `acceptable`, or else from the database itself, within the time that it has to answer. What `is_long` has connections
+    /// of its own there.
     pub(crate) async fn read<'a, T>(
         &'a self,
+        is_long: bool,
         dpus: impl IntoIterator<Item = i64>,
         work: impl Fn(&'a DatabaseConnection) -> BoxFuture<'a, Result<T, DbErr>>,
         acceptable: impl Fn(&T) -> bool,
@@ -76,13 +80,14 @@ impl Database {
             return Ok(read);
         }
         metrics::read_from("primary");
-        self.in_time(work(&self.reader)).await
+        self.in_time(work(self.reader_of(is_long))).await
     }
 
     /// Begins a transaction that reads, and whose statements all see the database as it was at the first of them, which is
     /// `first`. It is the standby's where [`read`](Self::read) would read from that.
     pub(crate) async fn begin_reading_of<T>(
         &self,
+        is_long: bool,
         dpus: impl IntoIterator<Item = i64>,
         first: impl for<'t> Fn(&'t DatabaseTransaction) -> BoxFuture<'t, Result<T, DbErr>>,
         acceptable: impl Fn(&T) -> bool,
@@ -101,7 +106,7 @@ impl Database {
             return Ok(begun);
         }
         metrics::read_from("primary");
-        self.in_time(begin(&self.reader)).await
+        self.in_time(begin(self.reader_of(is_long))).await
     }
 
     /// Calls `callback` after each statement.
@@ -110,6 +115,7 @@ impl Database {
         callback: impl Fn(&sea_orm::metric::Info<'_>) + Clone + Send + Sync + 'static,
     ) {
         self.reader.set_metric_callback(callback.clone());
+        self.long_reader.set_metric_callback(callback.clone());
         self.writer.set_metric_callback(callback);
     }
 
@@ -156,9 +162,12 @@ impl Database {
             PoolUse { name, idle, used: size - idle }
         };
         if let Some(pool) = self.postgres() {
-            return vec![of("all", pool.size(), pool.num_idle())];
+            let long = self.long_reader.get_postgres_connection_pool();
+            let pools = [("all", pool), ("histories", long)];
+            return pools.map(|(name, pool)| of(name, pool.size(), pool.num_idle())).into();
         }
-        let pools = [("readers", &self.reader), ("writer", &self.writer)];
+        let pools =
+            [("readers", &self.reader), ("histories", &self.long_reader), ("writer", &self.writer)];
         let pools = pools.map(|(name, pool)| (name, pool.get_sqlite_connection_pool()));
         pools.into_iter().map(|(name, pool)| of(name, pool.size(), pool.num_idle())).collect()
     }
@@ -227,6 +236,15 @@ impl Database {
     /// A transaction that reads, and whose statements all see the database as it was at the first of them.
     pub async fn begin_reading(&self) -> Result<DatabaseTransaction, DbErr> {
         self.begin_reading_on(&self.reader).await
+    }
+
+    /// The same by the connections for what `is_long`, or else by those for everything.
+    pub(crate) async fn begin_reading_by(&self, is_long: bool) -> Result<DatabaseTransaction, DbErr> {
+        self.begin_reading_on(self.reader_of(is_long)).await
+    }
+
+    fn reader_of(&self, is_long: bool) -> &DatabaseConnection {
+        if is_long { &self.long_reader } else { &self.reader }
     }
 
     async fn begin_reading_on(&self, connection: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {

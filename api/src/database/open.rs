@@ -30,7 +30,9 @@ const SQLITE_CHECKPOINT_PAGES: &str = "16384";
 /// How large the pages of a new SQLite file are, in bytes. A commit writes whole pages, and events of different DPUs are on
 /// different ones. With half of this, loading many events takes a tenth longer.
 const SQLITE_PAGE_BYTES: u32 = 2048;
-/// Connections to a PostgreSQL server.
+/// Connections for long histories.
+const LONG_READERS_MAX: u32 = 4;
+/// Connections to a PostgreSQL server, beside those.
 const POSTGRES_CONNECTIONS_MAX: u32 = 16;
 /// How long PostgreSQL may take to say that it is there. The other end of a connection may be gone without a word.
 const POSTGRES_PING_MAX: Duration = Duration::from_secs(2);
@@ -149,11 +151,15 @@ impl Database {
             }
         };
         // Whoever writes waits in line for the one that writes, as long as another process may take.
+        let options = options.pragma("query_only", "ON");
         let readers = pool().max_connections(SQLITE_READERS_MAX).acquire_timeout(config.wait());
-        let readers = readers.connect_with(options.pragma("query_only", "ON")).await?;
+        let readers = readers.connect_with(options.clone()).await?;
+        let long_readers = pool().max_connections(LONG_READERS_MAX).acquire_timeout(config.wait());
+        let long_readers = long_readers.min_connections(0).connect_lazy_with(options);
         let reader = SqlxSqliteConnector::from_sqlx_sqlite_pool(readers);
         Ok(Self {
             background: reader.clone(),
+            long_reader: SqlxSqliteConnector::from_sqlx_sqlite_pool(long_readers),
             reader,
             writer: SqlxSqliteConnector::from_sqlx_sqlite_pool(writer),
             standby: None,
@@ -165,11 +171,14 @@ impl Database {
 
     async fn connect_postgres(options: PgConnectOptions, config: PoolConfig) -> Result<Self, sqlx::Error> {
         let options = options.application_name("headcount").disable_statement_logging();
-        let pool = postgres_pool(config, |_| Box::pin(async { Ok(()) })).connect_with(options).await?;
+        let new_pool = || postgres_pool(config, |_| Box::pin(async { Ok(()) }));
+        let long_readers = new_pool().max_connections(LONG_READERS_MAX).connect_lazy_with(options.clone());
+        let long_reader = SqlxPostgresConnector::from_sqlx_postgres_pool(long_readers);
+        let pool = new_pool().connect_with(options).await?;
         let pool = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
         let (wait, answer) = (config.wait(), config.answer());
         let (reader, background) = (pool.clone(), pool.clone());
-        Ok(Self { reader, writer: pool, background, standby: None, writers: Arc::default(), wait, answer })
+        Ok(Self { reader, writer: pool, background, long_reader, standby: None, writers: Arc::default(), wait, answer })
     }
 
     /// The same with a standby to read timelines and events from: another server of the same database.

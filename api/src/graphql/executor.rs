@@ -2,7 +2,6 @@
 
 use std::future::ready;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use async_graphql::parser::types::OperationType;
@@ -16,7 +15,7 @@ use super::error::{finish_errors, refused};
 use super::meter::Meter;
 use super::pacer::Pacer;
 use super::roots;
-use super::scope::Scope;
+use super::scope::{Moves, Scope};
 use super::shape::Shapes;
 use super::{Schema, schema};
 use crate::app::App;
@@ -101,10 +100,12 @@ impl Executor {
             Some(asked) if matches!(asked.kind, OperationKind::Query) => Some(again(&document, &mut request)),
             _ => None,
         };
-        let (mut response, has_moved) =
-            self.run(&document, request, access.clone(), now, false).instrument(span.clone()).await;
-        if has_moved && let Some(again) = again {
-            response = self.run(&document, again, access, now, true).instrument(span).await.0;
+        let (mut response, moves) =
+            self.run(&document, request, access.clone(), now, None).instrument(span.clone()).await;
+        if let Some(moves) = moves
+            && let Some(again) = again
+        {
+            response = self.run(&document, again, access, now, Some(&moves)).instrument(span).await.0;
         }
         if let Some(operation) = operation {
             operation.executed(!response.errors.is_empty(), begun.elapsed());
@@ -112,29 +113,28 @@ impl Executor {
         response
     }
 
-    /// Runs an operation once. Says also whether the state has moved on meanwhile, so that the answer is of no use.
+    /// Runs an operation once. Says also how the state has moved on meanwhile, if it has: then the answer is of no use.
     async fn run(
         &self,
         document: &Arc<Document>,
         request: Request,
         access: Access,
         now: entity::Instant,
-        of_database: bool,
-    ) -> (Response, bool) {
+        tried: Option<&Moves>,
+    ) -> (Response, Option<Arc<Moves>>) {
         let finish = self.finisher(Arc::clone(document), &request);
         let meter = Arc::new(Meter::new(&self.limits));
         let (scope, loads) =
-            Scope::once(Arc::clone(&self.app), access, Arc::clone(&meter), now, of_database);
+            Scope::once(Arc::clone(&self.app), access, Arc::clone(&meter), now, tried);
         let moves = scope.moves();
         let executing = self.schema.execute(request.data(scope));
         let Some((response, paused)) = loads.drive(&meter, executing).await else {
             let late = || ServerError::new("the answer took too long: ask for less at a time", None);
             let mut errors = vec![meter.exceeded().unwrap_or_else(late)];
             finish_errors(&mut errors);
-            return (Response::from_errors(errors), false);
+            return (Response::from_errors(errors), None);
         };
-        let has_moved = moves.load(Ordering::SeqCst);
-        (if has_moved { response } else { finish(response, !paused) }, has_moved)
+        if moves.has_moved() { (response, Some(moves)) } else { (finish(response, !paused), None) }
     }
 
     /// Runs a subscription for whoever asks; a query or a mutation too, which is answered once.
@@ -158,7 +158,7 @@ impl Executor {
         loads.drive_all(answers.filter_map(move |answer| {
             pace.end();
             // The subscription tells it again.
-            if moves.load(Ordering::SeqCst) {
+            if moves.has_moved() {
                 return ready(None);
             }
             let answer = finish(answer, false);

@@ -38,32 +38,58 @@ pub(super) struct Scope {
     view: OnceCell<Arc<View>>,
     /// Whether the view is of the database from the beginning.
     of_database: bool,
+    /// Whether the request reads long histories.
+    is_long: bool,
     loads: UnboundedSender<BoxFuture<'static, ()>>,
-    has_moved: Arc<AtomicBool>,
+    moves: Arc<Moves>,
     meter: Arc<Meter>,
     /// Of a subscription.
     pace: Option<Arc<Pace>>,
+}
+
+/// What became of the views of a request.
+#[derive(Debug, Default)]
+pub(super) struct Moves {
+    /// Whether the state has moved on while it was read.
+    has_moved: AtomicBool,
+    /// Whether long histories were read then.
+    is_long: AtomicBool,
+}
+
+impl Moves {
+    /// Whether the state has moved on.
+    pub(super) fn has_moved(&self) -> bool {
+        self.has_moved.load(Ordering::SeqCst)
+    }
+
+    /// Takes note that it has.
+    pub(super) fn moved(&self, is_long: bool) {
+        self.is_long.store(is_long, Ordering::SeqCst);
+        self.has_moved.store(true, Ordering::SeqCst);
+    }
 }
 
 /// Loads that the resolvers have asked for and that wait to be driven.
 pub(super) struct Loads(UnboundedReceiver<BoxFuture<'static, ()>>);
 
 impl Scope {
-    /// The scope of a request that is answered once: it happens at `now`, in a state of memory or, where that has moved on
-    /// before, of the database. With it, the loads that its resolvers will ask for.
+    /// The scope of a request that is answered once: it happens at `now`, in a state of memory or, where it was tried before
+    /// and the state has moved on, of the database. With it, the loads that its resolvers will ask for.
     pub(super) fn once(
         app: Arc<App>,
         access: Access,
         meter: Arc<Meter>,
         now: Instant,
-        of_database: bool,
+        tried: Option<&Moves>,
     ) -> (Self, Loads) {
-        Self::new(app, access, meter, Some(now), of_database)
+        let (scope, loads) = Self::new(app, access, meter, Some(now));
+        let is_long = tried.is_some_and(|moves| moves.is_long.load(Ordering::SeqCst));
+        (Self { of_database: tried.is_some(), is_long, ..scope }, loads)
     }
 
     /// The scope of a request that may be answered again and again, and the loads that its resolvers will ask for.
     pub(super) fn ongoing(app: Arc<App>, access: Access, meter: Arc<Meter>, pace: Arc<Pace>) -> (Self, Loads) {
-        let (scope, loads) = Self::new(app, access, meter, None, false);
+        let (scope, loads) = Self::new(app, access, meter, None);
         (Self { pace: Some(pace), ..scope }, loads)
     }
 
@@ -72,13 +98,11 @@ impl Scope {
         access: Access,
         meter: Arc<Meter>,
         now: Option<Instant>,
-        of_database: bool,
     ) -> (Self, Loads) {
         let (loads, receiver) = unbounded();
-        let has_moved = Arc::default();
-        let view = OnceCell::new();
-        let pace = None;
-        (Self { app, access, now, view, of_database, loads, has_moved, meter, pace }, Loads(receiver))
+        let (view, moves, pace) = (OnceCell::new(), Arc::default(), None);
+        let (of_database, is_long) = (false, false);
+        (Self { app, access, now, view, of_database, is_long, loads, moves, meter, pace }, Loads(receiver))
     }
 
     /// The scope that a resolver belongs to.
@@ -97,13 +121,13 @@ impl Scope {
     }
 
     /// Tells whether the state has moved on while the request was answered, so that it has to be answered again.
-    pub(super) fn moves(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.has_moved)
+    pub(super) fn moves(&self) -> Arc<Moves> {
+        Arc::clone(&self.moves)
     }
 
     /// Whether the state has moved on since the last time that this was asked.
     pub(super) fn take_move(&self) -> bool {
-        self.has_moved.swap(false, Ordering::SeqCst)
+        self.moves.has_moved.swap(false, Ordering::SeqCst)
     }
 
     /// The same scope for a stream that outlasts the resolver.
@@ -114,8 +138,9 @@ impl Scope {
             now: self.now,
             view: OnceCell::new(),
             of_database: false,
+            is_long: self.is_long,
             loads: self.loads.clone(),
-            has_moved: Arc::clone(&self.has_moved),
+            moves: Arc::clone(&self.moves),
             meter: Arc::clone(&self.meter),
             pace: self.pace.clone(),
         }
@@ -153,7 +178,7 @@ impl Scope {
 
     /// A view of the state that the database is in now, which never moves.
     pub(super) async fn view_of_database(&self) -> Result<Arc<View>> {
-        let view = self.app.counts.view_of_database().await?;
+        let view = self.app.counts.view_of_database(self.is_long).await?;
         Ok(self.see(view))
     }
 
@@ -164,7 +189,7 @@ impl Scope {
     }
 
     fn see(&self, view: counts::View) -> Arc<View> {
-        Arc::new(View::new(view, &self.access, self.loads.clone(), Arc::clone(&self.has_moved)))
+        Arc::new(View::new(view, &self.access, self.loads.clone(), Arc::clone(&self.moves)))
     }
 
     /// Takes note that a field is about to answer so many entries, if that is not too much.

@@ -1,7 +1,6 @@
 //! The state that a request is answered from, as its client may see it, with reads that are made together.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use futures::future::{BoxFuture, FutureExt};
 use tracing::Instrument;
 
 use super::error::{Fault, Result};
+use super::scope::Moves;
 use crate::auth::Access;
 use crate::counting::{Account, Bucket, Crossings, Reading, Stretch};
 use crate::counts::{self, ReadError, SpaceHistory, Work};
@@ -26,21 +26,21 @@ pub(super) struct View {
     counts: Arc<counts::View>,
     plan: Arc<FloorPlan>,
     loads: UnboundedSender<BoxFuture<'static, ()>>,
-    has_moved: Arc<AtomicBool>,
+    moves: Arc<Moves>,
     loader: OnceLock<DataLoader<Reads>>,
 }
 
 impl View {
-    /// What the client sees of a state. `loads` takes the loads that resolvers ask for; `has_moved` is set where one of them
-    /// found that the state has moved on.
+    /// What the client sees of a state. `loads` takes the loads that resolvers ask for; `moves` is told where one of them
+    /// finds that the state has moved on.
     pub(super) fn new(
         counts: counts::View,
         access: &Access,
         loads: UnboundedSender<BoxFuture<'static, ()>>,
-        has_moved: Arc<AtomicBool>,
+        moves: Arc<Moves>,
     ) -> Self {
         let plan = access.view(counts.plan());
-        Self { counts: Arc::new(counts), plan, loads, has_moved, loader: OnceLock::new() }
+        Self { counts: Arc::new(counts), plan, loads, moves, loader: OnceLock::new() }
     }
 
     /// The floor plan, as the client sees it.
@@ -123,7 +123,7 @@ impl View {
     fn read<T>(&self, read: std::result::Result<T, Arc<ReadError>>) -> Result<T> {
         read.map_err(|error| {
             if matches!(*error, ReadError::Moved) {
-                self.has_moved.store(true, Ordering::SeqCst);
+                self.moves.moved(self.counts.is_long());
             }
             Fault::from(error)
         })

@@ -418,6 +418,8 @@ on_both! {
             socket.subscribe("x", watch, json!({ "ids": [id] })).await;
             let mut answer = socket.next().await;
             while answer["type"] != "error" && answer["type"] != "next" { answer = socket.next().await; }
+            // Its name is free again once it is complete.
+            if answer["type"] == "next" { assert_eq!(socket.next().await["type"], "complete"); }
             answers.push(answer.to_string().replace(&format!(r#"no space \"{id}\""#), "no space ?"));
         }
         assert_eq!(answers[0], answers[1]);
