@@ -1,9 +1,10 @@
 //! Operations over a WebSocket that speaks `graphql-transport-ws`: subscriptions as a rule.
 //!
-//! A connection holds one message at a time, whatever its client does: answers are computed when the last one was
-//! sent, and messages are read when there is nothing to send. Who does not read, or is gone without a word, loses the
-//! connection after a while. async-graphql's own implementation has none of these limits, and breaks the protocol where
-//! clients do: it knows no time limit for `connection_init`, and accepts an id twice.
+//! A connection holds one message at a time, whatever its client does: the next answer is computed after the last one
+//! was sent, and a message is read only when there is nothing to send, pongs included. A client that does not read, or
+//! that is gone without closing, loses the connection after a time limit. async-graphql's own implementation has none of
+//! these limits, and breaks the protocol where clients do: it knows no time limit for `connection_init`, and accepts an
+//! id twice.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -17,6 +18,7 @@ use axum::extract::{FromRequestParts, OptionalFromRequestParts, WebSocketUpgrade
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use futures::SinkExt;
 use futures::future::{BoxFuture, pending};
 use futures::stream::{AbortHandle, Abortable, BoxStream, SelectAll, StreamExt, once, select_all};
 use serde::{Deserialize, Serialize};
@@ -300,8 +302,11 @@ impl Session {
         let text = match message {
             Message::Text(text) => text,
             Message::Binary(_) => return Err(End::close(4400, "messages are text, not binary")),
-            // The library answers pings, and what ends the connection.
-            Message::Ping(_) | Message::Pong(_) => return Ok(()),
+            // The library has queued the pong. Nothing more is read before it is sent: pongs that a client does not
+            // read would fill the memory.
+            Message::Ping(_) => return self.write(socket.flush()).await,
+            Message::Pong(_) => return Ok(()),
+            // The library answers what ends the connection.
             Message::Close(_) => return Err(End::Gone),
         };
         let message = serde_json::from_str(&text).map_err(|error| {
@@ -400,18 +405,32 @@ impl Session {
         self.send(socket, Message::text(text)).await
     }
 
-    /// Sends a message; who does not read it in time is given up.
     async fn send(&mut self, socket: &mut WebSocket, message: Message) -> Result<(), End> {
-        let write_timeout = seconds(self.executor().limits().write_timeout_s);
+        self.write(socket.send(message)).await
+    }
+
+    /// Waits until something is written. A client that does not read it in time loses the connection.
+    async fn write(&mut self, writing: impl Future<Output = Result<(), axum::Error>>) -> Result<(), End> {
+        let write_timeout = self.write_timeout();
         tokio::select! {
             biased;
-            sent = timeout(write_timeout, socket.send(message)) => match sent {
+            written = timeout(write_timeout, writing) => match written {
                 Ok(Ok(())) => Ok(()),
                 Ok(Err(_)) | Err(_) => Err(End::Gone),
             },
             // Half of a message may be on its way: nothing can be said after it.
             () = &mut self.stopping => Err(End::Gone),
         }
+    }
+
+    /// How long the client may read nothing. It cannot put off its `connection_init` by that.
+    fn write_timeout(&self) -> Duration {
+        let limits = self.executor().limits();
+        let write_timeout = seconds(limits.write_timeout_s);
+        if self.admitted.is_some() {
+            return write_timeout;
+        }
+        write_timeout.min(seconds(limits.socket_init_timeout_s).saturating_sub(self.since.elapsed()))
     }
 }
 
