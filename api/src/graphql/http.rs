@@ -22,7 +22,8 @@ use super::body::{self, Extent};
 use super::error::{finish_errors, is_forbidden, refused};
 use super::executor::{Executor, Operation};
 use super::limits::{self, Measure};
-use super::socket::{Socket, Sockets};
+use super::socket::Socket;
+use super::sockets::Sockets;
 use crate::auth::{Access, Refusal};
 use crate::limits::Limits;
 
@@ -34,7 +35,7 @@ pub(super) struct Endpoint {
 
 impl Endpoint {
     pub(super) fn new(executor: Executor) -> Self {
-        let sockets = Sockets::new(executor.limits().sockets);
+        let sockets = Sockets::new(*executor.limits());
         Self { executor, sockets }
     }
 }

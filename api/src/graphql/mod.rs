@@ -26,6 +26,7 @@ mod scalars;
 mod scope;
 mod shape;
 mod socket;
+mod sockets;
 mod space;
 mod subscription;
 

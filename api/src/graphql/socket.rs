@@ -12,7 +12,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_graphql::Response as Answer;
+use async_graphql::{Response as Answer, ServerError};
 use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
 use axum::extract::{FromRequestParts, OptionalFromRequestParts, WebSocketUpgrade};
 use axum::http::request::Parts;
@@ -23,13 +23,14 @@ use futures::future::{BoxFuture, pending};
 use futures::stream::{AbortHandle, Abortable, BoxStream, SelectAll, StreamExt, once, select_all};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, timeout};
 
-use super::error::{finish_errors, shorten};
+use super::error::{shorten, too_many};
 use super::executor::Executor;
 use super::http::{Endpoint, Parameters, is_refusal};
 use super::limits::Measure;
+use super::sockets::{Full, Place};
 use crate::app::App;
 use crate::auth::{Access, Door, Refusal, may_open_socket};
 use crate::limits::seconds;
@@ -44,15 +45,6 @@ const READ_BYTES: usize = 4 << 10;
 const REASON_BYTES_MAX: usize = 123;
 /// How long a client is given to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(1);
-
-/// How many WebSockets there may be.
-pub(super) struct Sockets(Arc<Semaphore>);
-
-impl Sockets {
-    pub(super) fn new(number: u32) -> Self {
-        Self(Arc::new(Semaphore::new(number as usize)))
-    }
-}
 
 /// A request to open a WebSocket.
 pub(super) struct Socket(Result<(WebSocketUpgrade, ByHeaders), Response>);
@@ -108,9 +100,12 @@ impl Socket {
             Ok(opened) => opened,
             Err(refused) => return refused,
         };
-        let Ok(place) = Arc::clone(&endpoint.sockets.0).try_acquire_owned() else {
-            let message = "as many WebSockets are open as are accepted: try again later";
-            return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "10")], message).into_response();
+        let opened = match endpoint.sockets.open() {
+            Ok(opened) => opened,
+            Err(full) => {
+                let (status, headers) = (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "10")]);
+                return (status, headers, full.to_string()).into_response();
+            }
         };
         let bytes_max = endpoint.executor.limits().socket_bytes as usize;
         let request = this_request();
@@ -120,7 +115,7 @@ impl Socket {
             .write_buffer_size(0)
             .max_message_size(bytes_max)
             .max_frame_size(bytes_max)
-            .on_upgrade(move |socket| request.goes_on(Session::new(endpoint, by_headers, place).run(socket)))
+            .on_upgrade(move |socket| request.goes_on(Session::new(endpoint, by_headers, opened).run(socket)))
     }
 }
 
@@ -150,7 +145,7 @@ enum ToClient<'a> {
     ConnectionAck,
     Pong,
     Next { id: &'a str, payload: &'a Answer },
-    Error { id: &'a str, payload: &'a [async_graphql::ServerError] },
+    Error { id: &'a str, payload: &'a [ServerError] },
     Complete { id: &'a str },
 }
 
@@ -174,24 +169,31 @@ impl From<Refusal> for End {
     }
 }
 
+impl From<Full> for End {
+    fn from(full: Full) -> Self {
+        Self::close(close_code::AGAIN, full.to_string())
+    }
+}
+
 /// One connection.
 struct Session {
     endpoint: Arc<Endpoint>,
     by_headers: ByHeaders,
-    /// What the client may do, once it was let in.
-    admitted: Option<Access>,
+    /// The place of a client that has not sent `connection_init`.
+    opened: Option<OwnedSemaphorePermit>,
+    /// What the client may do, and its place, once its `connection_init` was accepted.
+    admitted: Option<(Access, Place)>,
     /// Resolves when it may not any more.
     ended: BoxFuture<'static, ()>,
     /// The answers to all operations that go on, each with its id, and `None` after its last.
     answers: SelectAll<BoxStream<'static, (Arc<str>, Option<Answer>)>>,
-    /// How to end each of them.
-    running: HashMap<Arc<str>, AbortHandle>,
+    /// How to end each of them, and the place of each.
+    running: HashMap<Arc<str>, (AbortHandle, OwnedSemaphorePermit)>,
     /// Resolves when the server stops.
     stopping: BoxFuture<'static, ()>,
     since: Instant,
     /// When something came last.
     heard: Instant,
-    _place: OwnedSemaphorePermit,
 }
 
 /// What happens next.
@@ -204,11 +206,12 @@ enum Event {
 }
 
 impl Session {
-    fn new(endpoint: Arc<Endpoint>, by_headers: ByHeaders, place: OwnedSemaphorePermit) -> Self {
+    fn new(endpoint: Arc<Endpoint>, by_headers: ByHeaders, opened: OwnedSemaphorePermit) -> Self {
         let (now, app) = (Instant::now(), Arc::clone(endpoint.executor.app()));
         Self {
             endpoint,
             by_headers,
+            opened: Some(opened),
             admitted: None,
             ended: Box::pin(pending()),
             answers: select_all([]),
@@ -216,7 +219,6 @@ impl Session {
             stopping: Box::pin(async move { app.feed().stopped().await }),
             since: now,
             heard: now,
-            _place: place,
         }
     }
 
@@ -337,9 +339,11 @@ impl Session {
     async fn admit(&mut self, payload: Value) -> Result<(), End> {
         let app = Arc::clone(self.executor().app());
         let access = Door::session(&app, self.by_headers.clone(), &payload).await?;
+        let place = self.endpoint.sockets.admit(&access)?;
         let held = access.clone();
         self.ended = Box::pin(async move { held.ended(&app).await });
-        self.admitted = Some(access);
+        self.admitted = Some((access, place));
+        self.opened = None;
         Ok(())
     }
 
@@ -350,29 +354,34 @@ impl Session {
         id: Arc<str>,
         payload: Parameters,
     ) -> Result<(), End> {
-        let Some(access) = self.admitted.clone() else { return Err(End::close(4401, "Unauthorized")) };
+        let Some((access, place)) = &self.admitted else { return Err(End::close(4401, "Unauthorized")) };
         if self.running.contains_key(&id) {
             return Err(End::close(4409, format!("Subscriber for {id} already exists")));
         }
-        let operations = self.running.len() as u64 + 1;
-        if let Err(refused) =
-            Measure::Operations.check(operations, self.executor().limits().socket_subscriptions)
-        {
-            let mut errors = vec![refused.into()];
-            finish_errors(&mut errors);
-            return self.tell(socket, &ToClient::Error { id: &id, payload: &errors }).await;
-        }
+        let place = match self.place(place) {
+            Ok(place) => place,
+            Err(refused) => {
+                return self.tell(socket, &ToClient::Error { id: &id, payload: &[refused] }).await;
+            }
+        };
         let operation = match self.executor().prepare(payload.into_request()) {
             Ok(operation) => operation,
             Err(errors) => return self.tell(socket, &ToClient::Error { id: &id, payload: &errors }).await,
         };
-        let answers =
-            self.executor().execute_stream(operation, &access).map(Some).chain(once(async { None }));
+        let answers = self.executor().execute_stream(operation, access).map(Some).chain(once(async { None }));
         let (handle, registration) = AbortHandle::new_pair();
-        self.running.insert(Arc::clone(&id), handle);
+        self.running.insert(Arc::clone(&id), (handle, place));
         let answers = answers.map(move |answer| (Arc::clone(&id), answer));
         self.answers.push(Abortable::new(answers, registration).boxed());
         Ok(())
+    }
+
+    /// A place for one more operation.
+    fn place(&self, place: &Place) -> Result<OwnedSemaphorePermit, ServerError> {
+        let operations = self.running.len() as u64 + 1;
+        let accepted = self.executor().limits().socket_subscriptions;
+        Measure::Operations.check(operations, accepted).map_err(ServerError::from)?;
+        self.endpoint.sockets.begin(place).map_err(|full| too_many(&full.to_string()))
     }
 
     /// Passes an answer on.
@@ -392,7 +401,7 @@ impl Session {
 
     /// Ends an operation; it answers no more.
     fn end(&mut self, id: &str) {
-        if let Some(running) = self.running.remove(id) {
+        if let Some((running, _)) = self.running.remove(id) {
             running.abort();
         }
     }

@@ -1,5 +1,6 @@
 //! The HTTP server: every route, what stands in front of them, and the connections that they are served over.
 
+mod addresses;
 mod connection;
 mod connections;
 mod front;

@@ -51,7 +51,7 @@ async fn world(service: &Service) -> World {
 }
 
 /// Creates a token as another process does, and waits until the service knows it.
-async fn token(service: &Service, name: &str, role: Role, expires: Option<Instant>) -> String {
+pub(crate) async fn token(service: &Service, name: &str, role: Role, expires: Option<Instant>) -> String {
     let elsewhere = Database::connect(&service.url).await.unwrap();
     let new = NewToken { name: name.to_owned(), role, expires };
     let (_, secret) = auth::create(&elsewhere, at(NOW), new).await.unwrap();

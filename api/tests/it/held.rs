@@ -3,12 +3,16 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use api::auth::Role;
 use api::limits::Limits;
+use axum::http::StatusCode;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio_tungstenite::tungstenite::Error;
 
-use crate::harness::Service;
+use crate::auth::token;
+use crate::harness::{Service, Socket, until};
 
 /// More than the kernel buffers of a connection, in bytes: a server that takes all of it holds it.
 const FLOOD_BYTES: usize = 64 << 20;
@@ -41,7 +45,7 @@ fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
     match u8::try_from(payload.len()) {
         Ok(length) if length < 126 => frame.push(0x80 | length),
         _ => {
-            frame.push(0x80 | 126);
+            frame.push(0x80 | 0x7e);
             frame.extend(u16::try_from(payload.len()).unwrap().to_be_bytes());
         }
     }
@@ -59,7 +63,8 @@ async fn flood(stream: &mut TcpStream, frame: &[u8]) -> usize {
     let chunk = frame.repeat((64 << 10) / frame.len() + 1);
     let mut sent = 0;
     while sent < FLOOD_BYTES {
-        let writing = tokio::time::timeout(Duration::from_secs(20), stream.write(&chunk[sent % frame.len()..]));
+        let writing =
+            tokio::time::timeout(Duration::from_secs(20), stream.write(&chunk[sent % frame.len()..]));
         match writing.await.expect("the connection did not end") {
             Ok(bytes) => sent += bytes,
             Err(_) => return sent,
@@ -89,6 +94,141 @@ async fn a_client_that_reads_none_of_what_it_asks_for_over_a_websocket_loses_it(
         let sent = flood(&mut stream, repeated).await;
         assert!(sent < FLOOD_BYTES, "the server took {sent} bytes and answered into its memory");
     }
+    server.abort();
+    service.finish().await;
+}
+
+const WATCH: &str = "subscription { countChanged { count } }";
+
+/// Sends `connection_init` over a new WebSocket; the answer to it.
+async fn initialized(address: SocketAddr, authorization: &str) -> (Socket, Value) {
+    let mut socket = Socket::to(address).await.unwrap();
+    socket.send(json!({ "type": "connection_init", "payload": { "authorization": authorization } })).await;
+    let answer = socket.next().await;
+    (socket, answer)
+}
+
+#[tokio::test]
+async fn a_websocket_takes_a_place_once_its_connection_init_is_accepted() {
+    let limits = Limits { sockets: 1, sockets_initializing: 2, ..Limits::default() };
+    let service = Service::within(limits).await;
+    let header = token(&service, "one", Role::Admin, None).await;
+    let (address, server) = service.listen().await;
+    let silent = Socket::to(address).await.unwrap();
+    // Those of clients without a token do not count for `--sockets`.
+    let (refused, end) = initialized(address, "Bearer none").await;
+    assert_eq!(end["close"], 4403, "{end}");
+    drop(refused);
+    let (first, answer) = initialized(address, &header).await;
+    assert_eq!(answer["type"], "connection_ack", "{answer}");
+    // Two that say nothing are all that are opened.
+    let mut second = None;
+    until("there is a place for one that says nothing", async || {
+        second = Socket::to(address).await.ok();
+        second.is_some()
+    })
+    .await;
+    let Err(Error::Http(refused)) = Socket::to(address).await else { panic!("a third socket was opened") };
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(refused.headers()["retry-after"], "10");
+    drop((silent, first, second));
+    server.abort();
+    service.finish().await;
+}
+
+#[tokio::test]
+async fn a_token_has_so_many_websockets_and_subscriptions_and_no_more() {
+    let limits = Limits { sockets_per_token: 2, subscriptions_per_token: 3, ..Limits::default() };
+    let service = Service::within(limits).await;
+    service.space("Hall").await;
+    let [one, other] =
+        [token(&service, "one", Role::Admin, None).await, token(&service, "other", Role::Admin, None).await];
+    let (address, server) = service.listen().await;
+    let [(mut first, _), (mut second, answer)] =
+        [initialized(address, &one).await, initialized(address, &one).await];
+    assert_eq!(answer["type"], "connection_ack", "{answer}");
+    let (_, end) = initialized(address, &one).await;
+    assert_eq!(end["close"], 1013, "{end}");
+    let (mut of_other, answer) = initialized(address, &other).await;
+    assert_eq!(answer["type"], "connection_ack", "{answer}");
+
+    for (socket, ids) in [(&mut first, &["a", "b"][..]), (&mut second, &["c"]), (&mut of_other, &["a"])] {
+        for id in ids {
+            socket.subscribe(id, WATCH, Value::Null).await;
+            socket.data(id).await;
+        }
+    }
+    for socket in [&mut first, &mut second] {
+        socket.subscribe("d", WATCH, Value::Null).await;
+        let message = socket.next().await;
+        assert_eq!((&message["type"], &message["id"]), (&json!("error"), &json!("d")), "{message}");
+        assert_eq!(message["payload"][0]["extensions"]["code"], "RATE_LIMITED", "{message}");
+    }
+    // A socket that is closed gives back its place and those of its subscriptions.
+    drop(first);
+    until("there is a place for a socket", async || {
+        let (mut socket, answer) = initialized(address, &one).await;
+        if answer["type"] == "connection_ack" {
+            socket.subscribe("e", WATCH, Value::Null).await;
+            socket.data("e").await;
+            return true;
+        }
+        false
+    })
+    .await;
+    drop((second, of_other));
+    server.abort();
+    service.finish().await;
+}
+
+/// Whether the server ends the connection without a word.
+async fn ends(stream: &mut TcpStream) -> bool {
+    let mut rest = [0; 100];
+    let read = tokio::time::timeout(Duration::from_secs(20), stream.read(&mut rest));
+    matches!(read.await.expect("the connection did not end"), Ok(0) | Err(_))
+}
+
+#[tokio::test]
+async fn a_connection_without_a_first_request_ends_before_one_that_has_had_some() {
+    let limits = Limits { header_timeout_s: 1, idle_timeout_s: 60, ..Limits::default() };
+    let service = Service::within(limits).await;
+    let (address, server) = service.listen().await;
+    let request = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    let (mut silent, mut used) =
+        (TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap());
+    used.write_all(request).await.unwrap();
+    assert!(used.read(&mut [0; 1_000]).await.unwrap() > 0);
+    assert!(ends(&mut silent).await);
+    used.write_all(request).await.unwrap();
+    assert!(used.read(&mut [0; 1_000]).await.unwrap() > 0);
+    server.abort();
+    drop(used);
+    service.finish().await;
+}
+
+#[tokio::test]
+async fn an_address_has_so_many_connections_and_no_more() {
+    let limits = Limits { connections_per_address: Some(2), ..Limits::default() };
+    let service = Service::within(limits).await;
+    let (address, server) = service.listen().await;
+    let request = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    let connect = async |from: &str| {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(format!("{from}:0").parse().unwrap()).unwrap();
+        let mut stream = socket.connect(address).await.unwrap();
+        stream.write_all(request).await.ok();
+        let mut answer = [0; 1_000];
+        let answered = stream.read(&mut answer).await.is_ok_and(|bytes| bytes > 0);
+        answered.then_some(stream)
+    };
+    let first = connect("127.0.0.1").await;
+    let second = connect("127.0.0.1").await;
+    assert!(first.is_some() && second.is_some());
+    assert!(connect("127.0.0.1").await.is_none());
+    assert!(connect("127.0.0.2").await.is_some());
+    drop(first);
+    until("there is a place again", async || connect("127.0.0.1").await.is_some()).await;
+    drop(second);
     server.abort();
     service.finish().await;
 }
