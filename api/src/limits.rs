@@ -51,6 +51,14 @@ pub struct Limits {
     #[arg(long, env = "BODY_BYTES", value_name = "BYTES", default_value_t = DEFAULT.body_bytes,
         value_parser = value_parser!(u32).range(1..=BYTES_MAX))]
     pub body_bytes: u32,
+    /// Maximum number of bytes that the bodies of all requests may take in memory together
+    #[arg(long, env = "BODIES_BYTES", value_name = "BYTES", default_value_t = DEFAULT.bodies_bytes,
+        value_parser = value_parser!(u32).range(1..))]
+    pub bodies_bytes: u32,
+    /// Maximum number of bytes that all answers that are not read yet may take in memory together
+    #[arg(long, env = "ANSWERS_BYTES", value_name = "BYTES", default_value_t = DEFAULT.answers_bytes,
+        value_parser = value_parser!(u32).range(1..))]
+    pub answers_bytes: u32,
     /// How long a client may take to send a request's body, in seconds; not `POST /events`
     #[arg(long = "body-timeout", env = "BODY_TIMEOUT", value_name = "SECONDS", default_value_t = DEFAULT.body_timeout_s,
         value_parser = value_parser!(u32).range(1..=SECONDS_MAX))]
@@ -138,6 +146,8 @@ const DEFAULT: Limits = Limits {
     ingest_events: 5_000,
     json_values: 50_000,
     body_bytes: 2 << 20,
+    bodies_bytes: 256 << 20,
+    answers_bytes: 256 << 20,
     body_timeout_s: 30,
     header_timeout_s: 10,
     idle_timeout_s: 75,

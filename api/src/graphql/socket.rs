@@ -33,6 +33,7 @@ use super::limits::Measure;
 use super::sockets::{Full, Place};
 use crate::app::App;
 use crate::auth::{Access, Door, Refusal, may_open_socket};
+use crate::budget::Exhausted;
 use crate::limits::seconds;
 use crate::rest;
 use crate::telemetry::this_request;
@@ -166,6 +167,12 @@ impl End {
 impl From<Refusal> for End {
     fn from(refusal: Refusal) -> Self {
         Self::close(refusal.close_code(), refusal.to_string())
+    }
+}
+
+impl From<Exhausted> for End {
+    fn from(exhausted: Exhausted) -> Self {
+        Self::close(close_code::AGAIN, exhausted.to_string())
     }
 }
 
@@ -391,7 +398,12 @@ impl Session {
                 self.end(id);
                 self.tell(socket, &ToClient::Error { id, payload: &refused.errors }).await
             }
-            Some(answer) => self.tell(socket, &ToClient::Next { id, payload: &answer }).await,
+            Some(answer) => {
+                let text = text(&ToClient::Next { id, payload: &answer })?;
+                // A client may take long to read the text.
+                drop(answer);
+                self.send_text(socket, text).await
+            }
             None => {
                 self.end(id);
                 self.tell(socket, &ToClient::Complete { id }).await
@@ -407,10 +419,12 @@ impl Session {
     }
 
     async fn tell(&mut self, socket: &mut WebSocket, message: &ToClient<'_>) -> Result<(), End> {
-        let text = serde_json::to_string(message).map_err(|error| {
-            tracing::error!(%error, "an answer could not be written as JSON");
-            End::close(close_code::ERROR, "an answer could not be written")
-        })?;
+        self.send_text(socket, text(message)?).await
+    }
+
+    /// Sends a text, whose bytes are held until the client has read it.
+    async fn send_text(&mut self, socket: &mut WebSocket, text: String) -> Result<(), End> {
+        let _held = self.endpoint.budgets.answers.hold(text.len())?;
         self.send(socket, Message::text(text)).await
     }
 
@@ -441,6 +455,14 @@ impl Session {
         }
         write_timeout.min(seconds(limits.socket_init_timeout_s).saturating_sub(self.since.elapsed()))
     }
+}
+
+/// A message as it is sent.
+fn text(message: &ToClient<'_>) -> Result<String, End> {
+    serde_json::to_string(message).map_err(|error| {
+        tracing::error!(%error, "an answer could not be written as JSON");
+        End::close(close_code::ERROR, "an answer could not be written")
+    })
 }
 
 /// What a client is told of a message that could not be read.

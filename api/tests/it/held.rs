@@ -232,3 +232,104 @@ async fn an_address_has_so_many_connections_and_no_more() {
     server.abort();
     service.finish().await;
 }
+
+/// A request with this body, or with as much of it as is there.
+fn post(path: &str, content_type: &str, length: usize, body: &str) -> String {
+    format!(
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: {content_type}\r\ncontent-length: {length}\r\n\r\n{body}"
+    )
+}
+
+/// The head of the answer to a request over a connection of its own, which is held open.
+async fn head_of(address: SocketAddr, request: &str) -> (TcpStream, String) {
+    let mut stream = narrow(address).await;
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let byte = tokio::time::timeout(Duration::from_secs(20), stream.read_u8());
+        head.push(byte.await.expect("no answer came").unwrap());
+    }
+    (stream, String::from_utf8(head).unwrap())
+}
+
+fn is_exhausted(head: &str) -> bool {
+    head.starts_with("HTTP/1.1 503") && head.contains("retry-after: 1\r\n")
+}
+
+#[tokio::test]
+async fn bodies_of_all_requests_have_a_sum() {
+    let service = Service::within(Limits { bodies_bytes: 1_000_000, ..Limits::default() }).await;
+    service.dpu("1").await;
+    let (address, server) = service.listen().await;
+    let padded = |bytes: usize| format!("{{\"query\":\"{{__typename}}\"{}}}", " ".repeat(bytes - 24));
+    let whole = post("/graphql", "application/json", 600_000, &padded(600_000));
+    let (stream, head) = head_of(address, &whole).await;
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    drop(stream);
+    // One that is never finished, of 700,000 bytes.
+    let mut unfinished = narrow(address).await;
+    let part = post("/graphql", "application/json", 1_000_000, &" ".repeat(700_000));
+    unfinished.write_all(part.as_bytes()).await.unwrap();
+    until("what has come is held", async || is_exhausted(&head_of(address, &whole).await.1)).await;
+    let short = post("/graphql", "application/json", 24, &padded(24));
+    assert!(head_of(address, &short).await.1.starts_with("HTTP/1.1 200"));
+    let event = "{\"timestamp\":\"2026-01-01T00:00:00Z\",\"direction\":1,\"dpu_id\":\"1\"}\n";
+    let events = |number: usize| {
+        let body = event.repeat(number);
+        post("/events", "application/x-ndjson", body.len(), &body)
+    };
+    assert!(head_of(address, &events(10)).await.1.starts_with("HTTP/1.1 200"));
+    drop(unfinished);
+    until("nothing is held any more", async || head_of(address, &whole).await.1.starts_with("HTTP/1.1 200"))
+        .await;
+    server.abort();
+    service.finish().await;
+
+    // Events that wait to be recorded count, too.
+    let service = Service::within(Limits { bodies_bytes: 20_000, ..Limits::default() }).await;
+    let (address, server) = service.listen().await;
+    assert!(is_exhausted(&head_of(address, &events(2_000)).await.1));
+    server.abort();
+    service.finish().await;
+}
+
+#[tokio::test]
+async fn answers_that_are_not_read_have_a_sum() {
+    let limits = Limits {
+        answers_bytes: 12 << 20,
+        graphql_cost: 100_000_000,
+        graphql_aliases: 1_000,
+        graphql_tokens: 100_000,
+        graphql_selections: 100_000,
+        ..Limits::default()
+    };
+    let service = Service::within(limits).await;
+    let (address, server) = service.listen().await;
+    // More than the kernel takes from the server for a client that does not read.
+    let field =
+        |n: usize| format!("a{n}: __schema {{ types {{ name description fields {{ name description }} }} }}");
+    let query = format!("{{ {} }}", (0..300).map(field).collect::<Vec<_>>().join(" "));
+    let body = json!({ "query": query }).to_string();
+    let request = post("/graphql", "application/json", body.len(), &body);
+    let (unread, head) = head_of(address, &request).await;
+    let length = head.split_once("content-length: ").unwrap().1.split("\r\n").next().unwrap();
+    let length: usize = length.parse().unwrap();
+    assert!(((6 << 20) + 1..12 << 20).contains(&length), "{length} bytes");
+    assert!(is_exhausted(&head_of(address, &request).await.1));
+    assert!(
+        head_of(address, "GET /openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n").await.1.contains(" 200 ")
+    );
+    // Over WebSockets, too.
+    let mut socket = Socket::to(address).await.unwrap();
+    socket.send(json!({ "type": "connection_init" })).await;
+    assert_eq!(socket.next().await["type"], "connection_ack");
+    socket.subscribe("a", &query, Value::Null).await;
+    assert_eq!(socket.next().await["close"], 1013);
+    drop((socket, unread));
+    until("nothing is held any more", async || {
+        head_of(address, &request).await.1.starts_with("HTTP/1.1 200")
+    })
+    .await;
+    server.abort();
+    service.finish().await;
+}
