@@ -9,7 +9,7 @@ use axum::extract::Request;
 use axum::response::Response;
 use tower::Service;
 
-use super::unread::Counting;
+use super::answer::Finishing;
 use crate::app::App;
 use crate::auth::{self, Guarded};
 use crate::budget::Budgets;
@@ -35,7 +35,7 @@ impl Front {
 impl Service<Request> for Front {
     type Response = Response;
     type Error = Infallible;
-    type Future = Answering<Counting<Guarded>>;
+    type Future = Answering<Finishing<Guarded>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         // A router always is.
@@ -50,7 +50,7 @@ impl Service<Request> for Front {
         // Assets and pages are part of the program: they take no memory, however many read them.
         let budget = (!route.is_of_pages()).then(|| self.budgets.answers.clone());
         telemetry::observe(route, request, |request| {
-            Counting::new(auth::guard(&self.app, route, &mut self.router, request), budget)
+            Finishing::new(auth::guard(&self.app, route, &mut self.router, request), budget)
         })
     }
 }

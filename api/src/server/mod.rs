@@ -1,10 +1,10 @@
 //! The HTTP server: every route, what stands in front of them, and the connections that they are served over.
 
 mod addresses;
+mod answer;
 mod connection;
 mod connections;
 mod front;
-mod unread;
 
 use std::sync::Arc;
 

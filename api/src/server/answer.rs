@@ -1,4 +1,4 @@
-//! Answers count for their budget until their clients have read them.
+//! What every answer of an interface has: headers for browsers, and a share of the budget until its client has read it.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use axum::body::{Body, Bytes, HttpBody};
+use axum::http::HeaderValue;
+use axum::http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
 use axum::response::Response;
 use hyper::body::{Frame, SizeHint};
 use pin_project_lite::pin_project;
@@ -14,30 +16,33 @@ use crate::budget::{Budget, Exhausted, Held, UNCOUNTED_BYTES};
 use crate::rest;
 
 pin_project! {
-    /// A response that will count for a budget, if there is one for it.
-    pub struct Counting<F> {
+    /// A request whose answer is finished here. Without a budget, it is one for a page, which has headers of its own.
+    pub struct Finishing<F> {
         #[pin]
         answering: F,
         budget: Option<Budget>,
     }
 }
 
-impl<F> Counting<F> {
+impl<F> Finishing<F> {
     pub(super) fn new(answering: F, budget: Option<Budget>) -> Self {
         Self { answering, budget }
     }
 }
 
-impl<F: Future<Output = Result<Response, Infallible>>> Future for Counting<F> {
+impl<F: Future<Output = Result<Response, Infallible>>> Future for Finishing<F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let response = ready!(this.answering.poll(context))?;
-        Poll::Ready(Ok(match this.budget {
-            Some(budget) => count(budget, response).unwrap_or_else(|Exhausted| rest::exhausted()),
-            None => response,
-        }))
+        let Some(budget) = this.budget else { return Poll::Ready(Ok(response)) };
+        let mut response = count(budget, response).unwrap_or_else(|Exhausted| rest::exhausted());
+        // A count is of its instant, and somebody's; and it is what it says it is, whatever a browser makes of it.
+        let headers = response.headers_mut();
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        Poll::Ready(Ok(response))
     }
 }
 
