@@ -9,12 +9,13 @@ use std::{env, fs};
 const NODE: (u32, u32) = (20, 19);
 
 /// What the pages are made of, in `web/`. What is written there while they are made is not.
-const SOURCES: [&str; 8] = [
+const SOURCES: [&str; 9] = [
     "generate.js",
     "graphiql.html",
     "index.html",
     "package-lock.json",
     "package.json",
+    "precompress.ts",
     "src",
     "tsconfig.json",
     "vite.config.ts",

@@ -1,10 +1,11 @@
 import { svelte } from '@sveltejs/vite-plugin-svelte';
 import { defineConfig } from 'vite';
+import { precompress } from './precompress';
 
 const server = process.env.HEADCOUNT_URL ?? 'http://127.0.0.1:8000';
 
 export default defineConfig({
-  plugins: [svelte({ configFile: false })],
+  plugins: [svelte({ configFile: false }), precompress()],
   build: {
     // The Content-Security-Policy forbids `data:`.
     assetsInlineLimit: 0,

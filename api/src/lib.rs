@@ -17,6 +17,7 @@
 //! - [`pages`]: the dashboard and GraphiQL, carried in the binary
 //! - [`ids`]: what rows are called outside
 //! - [`readiness`]: whether the service can do its work
+//! - [`budget`]: how many bytes all requests may hold together
 //! - [`limits`]: how much a client may ask for, and how long it may take
 //! - [`app`]: what every handler shares
 //! - [`routes`]: the routes that there are
@@ -27,6 +28,7 @@
 pub mod app;
 pub mod auth;
 pub mod broker;
+pub mod budget;
 pub mod clock;
 pub mod coherence;
 pub mod config;

@@ -59,11 +59,20 @@ pub struct Limits {
     #[arg(long, env = "BODY_BYTES", value_name = "BYTES", default_value_t = DEFAULT.body_bytes,
         value_parser = value_parser!(u32).range(1..=BYTES_MAX))]
     pub body_bytes: u32,
+    /// Maximum number of bytes that the bodies of all requests may take in memory together
+    #[arg(long, env = "BODIES_BYTES", value_name = "BYTES", default_value_t = DEFAULT.bodies_bytes,
+        value_parser = value_parser!(u32).range(1..))]
+    pub bodies_bytes: u32,
+    /// Maximum number of bytes that all answers that are not read yet may take in memory together
+    #[arg(long, env = "ANSWERS_BYTES", value_name = "BYTES", default_value_t = DEFAULT.answers_bytes,
+        value_parser = value_parser!(u32).range(1..))]
+    pub answers_bytes: u32,
     /// How long a client may take to send a request's body, in seconds; not `POST /events`
     #[arg(long = "body-timeout", env = "BODY_TIMEOUT", value_name = "SECONDS", default_value_t = DEFAULT.body_timeout_s,
         value_parser = value_parser!(u32).range(1..=SECONDS_MAX))]
     pub body_timeout_s: u32,
-    /// How long a client may take to send a request's head, in seconds
+    /// How long a client may take to send a request's head, in seconds; for a new connection this includes the time before
+    /// its first request
     #[arg(long = "header-timeout", env = "HEADER_TIMEOUT", value_name = "SECONDS", default_value_t = DEFAULT.header_timeout_s,
         value_parser = value_parser!(u32).range(1..=SECONDS_MAX))]
     pub header_timeout_s: u32,
@@ -79,10 +88,30 @@ pub struct Limits {
     #[arg(long, env = "CONNECTIONS", value_name = "NUMBER", default_value_t = DEFAULT.connections,
         value_parser = value_parser!(u32).range(1..=CONNECTIONS_MAX))]
     pub connections: u32,
+    /// Maximum number of connections at a time from one client address, an IPv6 network of 64 bits counting as one
+    /// [default: a quarter of --connections]
+    ///
+    /// Further ones are closed at once. Behind a proxy all connections come from one address: raise it there.
+    #[arg(long, env = "CONNECTIONS_PER_ADDRESS", value_name = "NUMBER",
+        value_parser = value_parser!(u32).range(1..=CONNECTIONS_MAX))]
+    pub connections_per_address: Option<u32>,
     /// The most WebSockets at a time; further ones are refused
     #[arg(long, env = "SOCKETS", value_name = "NUMBER", default_value_t = DEFAULT.sockets,
         value_parser = value_parser!(u32).range(1..=CONNECTIONS_MAX))]
     pub sockets: u32,
+    /// Maximum number of WebSockets at a time of one token, or of all clients together while the server is open
+    #[arg(long, env = "SOCKETS_PER_TOKEN", value_name = "NUMBER", default_value_t = DEFAULT.sockets_per_token,
+        value_parser = value_parser!(u32).range(1..=CONNECTIONS_MAX))]
+    pub sockets_per_token: u32,
+    /// Maximum number of WebSockets at a time that have not sent `connection_init`; they do not count for --sockets
+    #[arg(long, env = "SOCKETS_INITIALIZING", value_name = "NUMBER", default_value_t = DEFAULT.sockets_initializing,
+        value_parser = value_parser!(u32).range(1..=CONNECTIONS_MAX))]
+    pub sockets_initializing: u32,
+    /// Maximum number of operations at a time over all WebSockets of one token, or of all clients together while the
+    /// server is open
+    #[arg(long, env = "SUBSCRIPTIONS_PER_TOKEN", value_name = "NUMBER",
+        default_value_t = DEFAULT.subscriptions_per_token, value_parser = value_parser!(u32).range(1..=CONNECTIONS_MAX))]
+    pub subscriptions_per_token: u32,
     /// The most operations at a time over one WebSocket, subscriptions as a rule
     #[arg(long, env = "SOCKET_SUBSCRIPTIONS", value_name = "NUMBER", default_value_t = DEFAULT.socket_subscriptions,
         value_parser = value_parser!(u32).range(1..))]
@@ -127,18 +156,31 @@ const DEFAULT: Limits = Limits {
     ingest_events: 5_000,
     json_values: 50_000,
     body_bytes: 2 << 20,
+    bodies_bytes: 256 << 20,
+    answers_bytes: 256 << 20,
     body_timeout_s: 30,
     header_timeout_s: 10,
     idle_timeout_s: 75,
     write_timeout_s: 30,
     connections: 10_000,
+    connections_per_address: None,
     sockets: 5_000,
+    sockets_per_token: 2_500,
+    sockets_initializing: 500,
+    subscriptions_per_token: 5_000,
     socket_subscriptions: 100,
     socket_bytes: 128 << 10,
     socket_init_timeout_s: 10,
     socket_timeout_s: 60,
     stop_timeout_s: 10,
 };
+
+impl Limits {
+    /// Returns how many connections one client address may have.
+    pub fn connections_per_address(&self) -> u32 {
+        self.connections_per_address.unwrap_or(self.connections.div_ceil(4))
+    }
+}
 
 impl Default for Limits {
     fn default() -> Self {

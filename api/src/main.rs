@@ -121,7 +121,7 @@ async fn main() -> anyhow::Result<ExitCode> {
         }
         Command::Migrate(migrate) => {
             let telemetry = telemetry::start(&TelemetryConfig::default())?;
-            open(&migrate.config, PoolConfig::default()).await?;
+            open(&migrate.config, None).await?;
             tracing::info!("the database's schema is up to date");
             telemetry.finish().await;
         }
@@ -137,7 +137,7 @@ async fn main() -> anyhow::Result<ExitCode> {
         }
         Command::Prune(arguments) => {
             let telemetry = telemetry::start(&TelemetryConfig::default())?;
-            let database = open(&arguments.config, PoolConfig::default()).await?;
+            let database = open(&arguments.config, None).await?;
             let until = arguments.older_than.before(Clock::system().now());
             let pruned = retention::prune(&database, until).await?;
             let Pruned { horizon, events } = pruned.context("another process is pruning this database")?;
@@ -146,7 +146,7 @@ async fn main() -> anyhow::Result<ExitCode> {
             telemetry.finish().await;
         }
         Command::Token(token) => {
-            let database = open(&token.config, PoolConfig::default()).await?;
+            let database = open(&token.config, Some(PoolConfig::default())).await?;
             token.command.run(&database, &Clock::system(), &mut stdout(), &mut stderr()).await?;
         }
     }
@@ -156,7 +156,7 @@ async fn main() -> anyhow::Result<ExitCode> {
 async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     let telemetry = telemetry::start(&config.telemetry)?;
     let ids = PublicIds::new(&config.ids)?;
-    let mut database = open(&config.database, config.pool).await?;
+    let mut database = open(&config.database, Some(config.pool)).await?;
     if let Some(url) = &config.database_read_url {
         database = database.with_standby(url, config.pool).await?;
     }
@@ -188,7 +188,7 @@ async fn serve(config: ServeConfig) -> anyhow::Result<()> {
 
 async fn consume(config: ConsumeConfig) -> anyhow::Result<()> {
     let telemetry = telemetry::start(&config.telemetry)?;
-    let database = open(&config.database, PoolConfig::default()).await?;
+    let database = open(&config.database, Some(PoolConfig::default())).await?;
     let listener = match config.status_listen {
         Some(address) => Some(listen(address).await?),
         None => None,
@@ -234,8 +234,12 @@ fn has_stopped(how: Stopped) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn open(config: &DatabaseConfig, pool: PoolConfig) -> anyhow::Result<Database> {
-    let database = Database::connect_with(&config.database_url, pool).await?;
+/// Opens the database and brings its schema up to date. Without a configuration of the pool statements may take any time.
+async fn open(config: &DatabaseConfig, pool: Option<PoolConfig>) -> anyhow::Result<Database> {
+    let database = match pool {
+        Some(pool) => Database::connect_with(&config.database_url, pool).await?,
+        None => Database::connect(&config.database_url).await?,
+    };
     database.migrate().await.context("cannot bring the database's schema up to date")?;
     Ok(database)
 }

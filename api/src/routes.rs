@@ -79,6 +79,11 @@ impl Route {
         }
     }
 
+    /// Whether it answers a page, or what pages load.
+    pub fn is_of_pages(self) -> bool {
+        matches!(self, Self::Dashboard | Self::FloorPlan | Self::Space | Self::GraphiQl | Self::Asset)
+    }
+
     /// Its paths, as metrics, logs and traces name them.
     pub fn pattern(self) -> &'static str {
         match self {

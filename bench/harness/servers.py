@@ -26,10 +26,10 @@ class Server:
 
 
 @contextmanager
-def headcount(binary, url, log, cache_bytes=None):
+def headcount(binary, url, log, cache_bytes=None, options=()):
     address = free_address()
     cache = ["--cache-bytes", str(cache_bytes)] if cache_bytes else []
-    command = [binary, "serve", "--database-url", url, "--listen", address, *cache]
+    command = [binary, "serve", "--database-url", url, "--listen", address, *cache, *options]
     with running(command, log, address, {"RUST_LOG": "warn"}, "/healthz") as pid:
         yield Server(address, pid)
 

@@ -79,6 +79,12 @@ pub enum StartError {
          address, or say by --open that this is meant"
     )]
     NoTokens(SocketAddr),
+    /// Pages of all origins could read and change everything.
+    #[error(
+        "there is no token, and --cors-origins has *: pages of any site that a browser of this machine visits could read \
+         and change everything. Create a token first, by `headcount token create NAME --role admin`, or name the origins"
+    )]
+    AnyOrigin,
     /// The tokens cannot be read.
     #[error("cannot read the tokens: {0}")]
     Database(#[from] DbErr),
@@ -139,6 +145,9 @@ impl Settings {
     ) -> Result<(), StartError> {
         let tokens = Tokens::new(None).newest(database).await?;
         if tokens.is_empty() && self.open_without_tokens {
+            if self.origins.contains(&Origin::Any) {
+                return Err(StartError::AnyOrigin);
+            }
             tracing::warn!(
                 "open: there is no token, so whoever reaches {listen} may read and change everything; \
                  `headcount token create NAME --role admin` ends that at once"

@@ -13,7 +13,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::access::{Access, Refusal};
 use super::config::Settings;
-use super::origin::is_this_machine;
+use super::origin::{is_cross_site, is_this_machine};
 use super::pace::Pace;
 use super::tokens::Snapshot;
 use crate::app::App;
@@ -65,6 +65,9 @@ impl Door {
         }
         if self.settings.this_machine_only && !is_this_machine(headers) {
             return Err(Refusal::Elsewhere);
+        }
+        if is_cross_site(headers, &self.settings.origins) {
+            return Err(Refusal::Origin);
         }
         let address = || extensions.get::<ConnectInfo<std::net::SocketAddr>>().map(|info| info.0.ip());
         let pace = self

@@ -3,8 +3,11 @@
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use axum::http::{HeaderMap, HeaderValue, Method, Uri, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use tower_http::cors::{AllowOrigin, CorsLayer};
+
+/// How a browser says from where the page is that sends a request: `same-origin`, `same-site`, `cross-site`, or `none`.
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Where a page comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,14 +67,29 @@ pub(crate) fn cors(origins: &[Origin]) -> Option<CorsLayer> {
 /// Whether a WebSocket may be opened: browsers let any page try, and say which does.
 pub(crate) fn may_open_socket(headers: &HeaderMap, origins: &[Origin]) -> bool {
     let Some(origin) = headers.get(header::ORIGIN) else { return true };
-    let known = |known: &Origin| match known {
-        Origin::Any => true,
-        Origin::One(known) => origin.as_bytes().eq_ignore_ascii_case(known.as_bytes()),
-    };
     // A proxy may speak TLS for us: the scheme is not compared.
     let own = origin.to_str().ok().and_then(|origin| Some(origin.split_once("://")?.1));
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    own.zip(host).is_some_and(|(own, host)| own.eq_ignore_ascii_case(host)) || origins.iter().any(known)
+    own.zip(host).is_some_and(|(own, host)| own.eq_ignore_ascii_case(host)) || is_allowed(origin, origins)
+}
+
+/// Whether a browser says that a page of another site sends the request, and the page's origin is not allowed. Images and
+/// links do not tell their origin.
+pub(super) fn is_cross_site(headers: &HeaderMap, origins: &[Origin]) -> bool {
+    if headers.get(SEC_FETCH_SITE).is_none_or(|site| site != "cross-site") {
+        return false;
+    }
+    match headers.get(header::ORIGIN) {
+        Some(origin) => !is_allowed(origin, origins),
+        None => !origins.contains(&Origin::Any),
+    }
+}
+
+fn is_allowed(origin: &HeaderValue, origins: &[Origin]) -> bool {
+    origins.iter().any(|allowed| match allowed {
+        Origin::Any => true,
+        Origin::One(allowed) => origin.as_bytes().eq_ignore_ascii_case(allowed.as_bytes()),
+    })
 }
 
 /// Whether the request was made for this machine by a name that none but this machine has. A page whose own name

@@ -22,10 +22,15 @@ pub fn is_unreachable(error: &DbErr) -> bool {
                 | sqlx::Error::PoolClosed
                 | sqlx::Error::WorkerCrashed => true,
                 sqlx::Error::Database(refused) => {
-                    // PostgreSQL's classes of lost connections and of a server that stops or starts, and its code for one
-                    // that has no connection left.
+                    // PostgreSQL's classes of lost connections and of a server that stops or starts, and its codes for
+                    // one that has no connection left, for a statement or a lock that took too long, and for too many
+                    // temporary files.
                     let code = refused.code().unwrap_or_default();
-                    code.starts_with("08") || code.starts_with("57P") || code == "53300" || is_busy(error)
+                    code.starts_with("08")
+                        || code.starts_with("57P")
+                        || matches!(&*code, "53300" | "53400" | "55P03" | "57014")
+                        || is_busy(error)
+                        || is_interrupted(error)
                 }
                 _ => false,
             }
@@ -34,9 +39,19 @@ pub fn is_unreachable(error: &DbErr) -> bool {
     }
 }
 
+/// Whether SQLite stopped a statement that took too long.
+fn is_interrupted(error: &sqlx::Error) -> bool {
+    sqlite_code(error) == Some(9)
+}
+
 /// Whether SQLite refused because another process was at it: its result codes 5 (busy) and 6 (locked),
 /// and those whose low byte they are.
 pub(super) fn is_busy(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|error| error.code()?.parse::<i32>().ok());
-    code.is_some_and(|code| matches!(code & 0xff, 5 | 6))
+    sqlite_code(error).is_some_and(|code| matches!(code & 0xff, 5 | 6))
+}
+
+/// SQLite's result code. Those of PostgreSQL have five characters, and some of them only digits.
+fn sqlite_code(error: &sqlx::Error) -> Option<i32> {
+    let code = error.as_database_error()?.code()?;
+    if code.len() < 5 { code.parse().ok() } else { None }
 }

@@ -2,6 +2,7 @@
 
 mod failure;
 mod open;
+mod session;
 
 use std::fmt;
 use std::sync::Arc;
@@ -233,6 +234,17 @@ impl Database {
         self.writer.begin_with_options(options).await
     }
 
+    /// A transaction that writes for as long as it takes, such as one that prunes. On PostgreSQL its statements have no
+    /// time limit, but fail where they wait for a lock for more than five seconds, since all others would queue behind
+    /// them: the same may succeed a little later.
+    pub async fn begin_maintenance(&self) -> Result<DatabaseTransaction, DbErr> {
+        let transaction = self.begin().await?;
+        if self.backend() == DatabaseBackend::Postgres {
+            transaction.execute_unprepared(&session::maintenance()).await?;
+        }
+        Ok(transaction)
+    }
+
     /// A transaction that reads, and whose statements all see the database as it was at the first of them.
     pub async fn begin_reading(&self) -> Result<DatabaseTransaction, DbErr> {
         self.begin_reading_on(&self.reader).await
@@ -259,13 +271,13 @@ impl Database {
         connection.begin_with_options(options).await
     }
 
-    /// Brings the schema up to date. Processes that start together take turns.
+    /// Brings the schema up to date, however long that takes. Processes that start together take turns.
     pub async fn migrate(&self) -> Result<(), DbErr> {
         let transaction = self.begin().await?;
         if self.backend() == DatabaseBackend::Postgres {
-            transaction
-                .execute_unprepared(&format!("SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
-                .await?;
+            let lock =
+                format!("SET LOCAL statement_timeout = 0; SELECT pg_advisory_xact_lock({MIGRATION_LOCK})");
+            transaction.execute_unprepared(&lock).await?;
         }
         Migrator::up(&transaction, None).await?;
         transaction.commit().await

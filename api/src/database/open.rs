@@ -3,7 +3,7 @@
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 use sea_orm::{SqlxPostgresConnector, SqlxSqliteConnector};
@@ -16,6 +16,7 @@ use sqlx::{ConnectOptions, Connection};
 
 use super::Database;
 use super::failure::is_busy;
+use super::session::Session;
 use crate::standby::Standby;
 
 /// How long a SQLite writer waits for another process to finish writing.
@@ -38,10 +39,11 @@ const POSTGRES_CONNECTIONS_MAX: u32 = 16;
 const POSTGRES_PING_MAX: Duration = Duration::from_secs(2);
 /// A connection that came back so lately, and was tested then, is handed out untested.
 const POSTGRES_FRESH: Duration = Duration::from_secs(1);
-/// What PostgreSQL is told about a client that is gone without a word: to notice it, and not to keep its locks for the
-/// two hours that TCP waits unless told otherwise.
-const POSTGRES_SESSION: &str = "SET idle_in_transaction_session_timeout = '5min'; \
-    SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3";
+/// How much longer than the client that waits for it a statement may run: the client is told first.
+const STATEMENT_GRACE: Duration = Duration::from_secs(1);
+/// After how many steps of its virtual machine SQLite asks whether a statement may go on: a fraction of a millisecond.
+const SQLITE_PROGRESS_STEPS: i32 = 10_000;
+
 /// How long to wait for the database, so that no request hangs while it is away.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct PoolConfig {
@@ -94,12 +96,19 @@ pub enum ConnectError {
 
 impl Database {
     /// Opens the database at `url`, which begins with `sqlite:` or `postgres:`. Runs no migration.
+    ///
+    /// Statements may take any time, as those that migrate, verify and prune do.
     pub async fn connect(url: &str) -> Result<Self, ConnectError> {
-        Self::connect_with(url, PoolConfig::default()).await
+        Self::open(url, PoolConfig::default(), None).await
     }
 
-    /// The same, waiting for it as long as the configuration says.
+    /// Opens the database to answer requests: waits for it as long as the configuration says, and stops a statement soon
+    /// after the request that it answers has been told that it takes too long.
     pub async fn connect_with(url: &str, config: PoolConfig) -> Result<Self, ConnectError> {
+        Self::open(url, config, Some(config.answer() + STATEMENT_GRACE)).await
+    }
+
+    async fn open(url: &str, config: PoolConfig, limit: Option<Duration>) -> Result<Self, ConnectError> {
         let bad_url = |reason: String| ConnectError::Url { given: without_password(url), reason };
         let open = |source| ConnectError::Open { given: without_password(url), source };
         if url.starts_with("sqlite:") {
@@ -109,16 +118,20 @@ impl Database {
                 ));
             }
             let options = SqliteConnectOptions::from_str(url).map_err(|error| bad_url(error.to_string()))?;
-            Self::connect_sqlite(options, config).await.map_err(open)
+            Self::connect_sqlite(options, config, limit).await.map_err(open)
         } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
             let options = PgConnectOptions::from_str(url).map_err(|error| bad_url(error.to_string()))?;
-            Self::connect_postgres(options, config).await.map_err(open)
+            Self::connect_postgres(options, config, limit).await.map_err(open)
         } else {
             Err(bad_url("it names neither SQLite nor PostgreSQL".to_owned()))
         }
     }
 
-    async fn connect_sqlite(options: SqliteConnectOptions, config: PoolConfig) -> Result<Self, sqlx::Error> {
+    async fn connect_sqlite(
+        options: SqliteConnectOptions,
+        config: PoolConfig,
+        limit: Option<Duration>,
+    ) -> Result<Self, sqlx::Error> {
         let options = options
             .page_size(SQLITE_PAGE_BYTES)
             .journal_mode(SqliteJournalMode::Wal)
@@ -126,17 +139,17 @@ impl Database {
             .foreign_keys(true)
             .busy_timeout(SQLITE_BUSY_TIMEOUT)
             .disable_statement_logging();
-        let pool = || {
-            SqlitePoolOptions::new()
-                .test_before_acquire(false)
-                .after_release(|connection, _| Box::pin(is_outside_transactions(connection)))
-        };
+        let pool = || SqlitePoolOptions::new().test_before_acquire(false);
         let writers = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&writers);
-        let writer = pool().max_connections(1).idle_timeout(None).after_connect(move |_, _| {
-            count.fetch_add(1, Ordering::Relaxed);
-            Box::pin(async { Ok(()) })
-        });
+        let writer = pool()
+            .max_connections(1)
+            .idle_timeout(None)
+            .after_release(|connection, _| Box::pin(is_outside_transactions(connection)))
+            .after_connect(move |_, _| {
+                count.fetch_add(1, Ordering::Relaxed);
+                Box::pin(async { Ok(()) })
+            });
         let writing = options.clone().pragma("wal_autocheckpoint", SQLITE_CHECKPOINT_PAGES);
         // The writer comes first: it makes the file and sets its journal mode.
         let started = tokio::time::Instant::now();
@@ -152,11 +165,21 @@ impl Database {
         };
         // Whoever writes waits in line for the one that writes, as long as another process may take.
         let options = options.pragma("query_only", "ON");
-        let readers = pool().max_connections(SQLITE_READERS_MAX).acquire_timeout(config.wait());
-        let readers = readers.connect_with(options.clone()).await?;
-        let long_readers = pool().max_connections(LONG_READERS_MAX).acquire_timeout(config.wait());
-        let long_readers = long_readers.min_connections(0).connect_lazy_with(options);
-        let reader = SqlxSqliteConnector::from_sqlx_sqlite_pool(readers);
+        let readers = |connections| {
+            pool()
+                .max_connections(connections)
+                .acquire_timeout(config.wait())
+                .after_connect(move |connection, _| Box::pin(limit_statements(connection, limit)))
+                .after_release(move |connection, _| {
+                    Box::pin(async move {
+                        limit_statements(connection, limit).await?;
+                        is_outside_transactions(connection).await
+                    })
+                })
+        };
+        let long_readers = readers(LONG_READERS_MAX).min_connections(0).connect_lazy_with(options.clone());
+        let reader = readers(SQLITE_READERS_MAX).connect_with(options).await?;
+        let reader = SqlxSqliteConnector::from_sqlx_sqlite_pool(reader);
         Ok(Self {
             background: reader.clone(),
             long_reader: SqlxSqliteConnector::from_sqlx_sqlite_pool(long_readers),
@@ -169,9 +192,13 @@ impl Database {
         })
     }
 
-    async fn connect_postgres(options: PgConnectOptions, config: PoolConfig) -> Result<Self, sqlx::Error> {
+    async fn connect_postgres(
+        options: PgConnectOptions,
+        config: PoolConfig,
+        limit: Option<Duration>,
+    ) -> Result<Self, sqlx::Error> {
         let options = options.application_name("headcount").disable_statement_logging();
-        let new_pool = || postgres_pool(config, |_| Box::pin(async { Ok(()) }));
+        let new_pool = || postgres_pool(config, limit, |_| Box::pin(async { Ok(()) }));
         let long_readers = new_pool().max_connections(LONG_READERS_MAX).connect_lazy_with(options.clone());
         let long_reader = SqlxPostgresConnector::from_sqlx_postgres_pool(long_readers);
         let pool = new_pool().connect_with(options).await?;
@@ -205,22 +232,37 @@ impl PoolConfig {
 /// Connections to a PostgreSQL server. Each is looked at by `check` when it is made.
 pub(crate) fn postgres_pool(
     config: PoolConfig,
+    limit: Option<Duration>,
     check: impl for<'c> Fn(&'c mut PgConnection) -> BoxFuture<'c, Result<(), sqlx::Error>> + Send + Sync + 'static,
 ) -> PgPoolOptions {
-    let check = Arc::new(check);
+    let (session, check) = (Arc::new(Session::new(limit)), Arc::new(check));
     PgPoolOptions::new()
         .max_connections(POSTGRES_CONNECTIONS_MAX)
         .acquire_timeout(config.wait())
         .test_before_acquire(false)
         .after_connect(move |connection, _| {
-            let check = Arc::clone(&check);
+            let (session, check) = (Arc::clone(&session), Arc::clone(&check));
             Box::pin(async move {
-                sqlx::raw_sql(POSTGRES_SESSION).execute(&mut *connection).await?;
+                session.begin(connection).await?;
                 check(connection).await
             })
         })
         .before_acquire(|connection, known| Box::pin(is_usable(connection, known)))
         .after_release(|connection, _| Box::pin(answers(connection)))
+}
+
+/// Lets SQLite interrupt what runs over the connection for longer than `limit`, counted from the first of its statements
+/// that is not done at once. Waits for the statement that is running.
+async fn limit_statements(
+    connection: &mut SqliteConnection,
+    limit: Option<Duration>,
+) -> Result<(), sqlx::Error> {
+    let Some(limit) = limit else { return Ok(()) };
+    let mut began = None;
+    connection.lock_handle().await?.set_progress_handler(SQLITE_PROGRESS_STEPS, move || {
+        began.get_or_insert_with(Instant::now).elapsed() < limit
+    });
+    Ok(())
 }
 
 /// Whether the connection may be used again. Where the disk fails or is full, SQLite may roll back a transaction by

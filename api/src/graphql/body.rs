@@ -6,6 +6,7 @@ use axum::body::{Body, BodyDataStream, Bytes, HttpBody as _};
 use axum::http::StatusCode;
 use futures::StreamExt;
 
+use crate::budget::{Exhausted, Held};
 use crate::limits::{Limits, seconds};
 
 /// Bodies that are shorter are not looked through for the number of their values: they cannot have too many to keep.
@@ -29,6 +30,9 @@ pub(super) enum Unread {
     /// The connection failed.
     #[error("the body breaks off")]
     BreaksOff,
+    /// There is no room for it beside those of other requests.
+    #[error(transparent)]
+    Exhausted(#[from] Exhausted),
 }
 
 impl Unread {
@@ -37,25 +41,26 @@ impl Unread {
             Self::TooLong(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
             Self::BreaksOff => StatusCode::BAD_REQUEST,
+            Self::Exhausted(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 }
 
-/// The body.
-pub(super) async fn read(body: Body, limits: &Limits) -> Result<Bytes, Unread> {
+/// The body, whose bytes are held.
+pub(super) async fn read(body: Body, limits: &Limits, held: &mut Held) -> Result<Bytes, Unread> {
     let mut chunks = body.into_data_stream();
     let within = seconds(limits.body_timeout_s);
-    let read = match tokio::time::timeout(within, collect(&mut chunks, limits.body_bytes)).await {
+    let read = match tokio::time::timeout(within, collect(&mut chunks, limits.body_bytes, held)).await {
         Ok(read) => read,
         Err(_) => Err(Unread::TooSlow(limits.body_timeout_s)),
     };
-    if let Err(Unread::TooLong(_)) = read {
+    if let Err(Unread::TooLong(_) | Unread::Exhausted(_)) = read {
         tokio::spawn(tokio::time::timeout(DRAINED_FOR, drain(chunks)));
     }
     read
 }
 
-async fn collect(chunks: &mut BodyDataStream, bytes_max: u32) -> Result<Bytes, Unread> {
+async fn collect(chunks: &mut BodyDataStream, bytes_max: u32, held: &mut Held) -> Result<Bytes, Unread> {
     let announced = chunks.size_hint().lower();
     if announced > bytes_max.into() {
         return Err(Unread::TooLong(bytes_max));
@@ -67,6 +72,7 @@ async fn collect(chunks: &mut BodyDataStream, bytes_max: u32) -> Result<Bytes, U
         if first.len().max(whole.len()) + chunk.len() > bytes_max as usize {
             return Err(Unread::TooLong(bytes_max));
         }
+        held.grow(chunk.len())?;
         if first.is_empty() {
             first = chunk;
         } else {

@@ -107,6 +107,13 @@ pub(super) fn refused(refusal: &Refusal) -> Response {
     Response::from_errors(vec![error])
 }
 
+/// Error for an operation that is not run because as many run already as are accepted.
+pub(super) fn too_many(message: &str) -> ServerError {
+    let mut error = ServerError::new(message, None);
+    error.extensions.get_or_insert_default().set("code", "RATE_LIMITED");
+    error
+}
+
 /// Whether the error says that whoever asks may not.
 pub(super) fn is_forbidden(error: &ServerError) -> bool {
     let code = error.extensions.as_ref().and_then(|extensions| extensions.get("code"));

@@ -18,24 +18,27 @@ use axum::response::{IntoResponse, Response as HttpResponse};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::body::{self, Extent};
+use super::body::{self, Extent, Unread};
 use super::error::{finish_errors, is_forbidden, refused};
 use super::executor::{Executor, Operation};
 use super::limits::{self, Measure};
-use super::socket::{Socket, Sockets};
+use super::socket::Socket;
+use super::sockets::Sockets;
 use crate::auth::{Access, Refusal};
+use crate::budget::Budgets;
 use crate::limits::Limits;
 
 /// What `/graphql` is served from.
 pub(super) struct Endpoint {
     pub(super) executor: Executor,
     pub(super) sockets: Sockets,
+    pub(super) budgets: Budgets,
 }
 
 impl Endpoint {
-    pub(super) fn new(executor: Executor) -> Self {
-        let sockets = Sockets::new(executor.limits().sockets);
-        Self { executor, sockets }
+    pub(super) fn new(executor: Executor, budgets: Budgets) -> Self {
+        let sockets = Sockets::new(*executor.limits());
+        Self { executor, sockets, budgets }
     }
 }
 
@@ -84,9 +87,11 @@ pub(super) async fn post(
         let message = "a POST carries JSON: send it with the header content-type: application/json";
         return refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, media_type, message);
     }
-    let body = match body::read(body, executor.limits()).await {
+    // What the body holds is held until the operation is done: its variables are of the same size.
+    let mut held = endpoint.budgets.bodies.none();
+    let body = match body::read(body, executor.limits(), &mut held).await {
         Ok(body) => body,
-        Err(unread) => return refusal(unread.status(), media_type, &unread.to_string()),
+        Err(unread) => return refuse_body(&unread, media_type),
     };
     if body.trim_ascii_start().starts_with(b"[") {
         let message =
@@ -286,6 +291,19 @@ fn is_json(headers: &HeaderMap) -> bool {
 
 fn refusal(status: StatusCode, media_type: MediaType, message: &str) -> HttpResponse {
     media_type.refuse(status, ServerError::new(message, None))
+}
+
+/// The answer to a body that was not read.
+fn refuse_body(unread: &Unread, media_type: MediaType) -> HttpResponse {
+    let mut error = ServerError::new(unread.to_string(), None);
+    if let Unread::Exhausted(_) = unread {
+        error.extensions.get_or_insert_default().set("code", Refusal::Unavailable.code());
+    }
+    let mut response = media_type.refuse(unread.status(), error);
+    if let Unread::Exhausted(_) = unread {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
 }
 
 fn not_acceptable() -> HttpResponse {

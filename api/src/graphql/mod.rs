@@ -28,6 +28,7 @@ mod scalars;
 mod scope;
 mod shape;
 mod socket;
+mod sockets;
 mod space;
 mod subscription;
 mod view;
@@ -39,6 +40,7 @@ use axum::Router;
 use axum::routing::get;
 
 use crate::app::App;
+use crate::budget::Budgets;
 use crate::limits::Limits;
 
 /// Everything that can be asked.
@@ -64,14 +66,14 @@ pub fn sdl() -> String {
     sdl
 }
 
-/// `/graphql`, within the limits.
+/// `/graphql`, within the limits and the budgets.
 ///
 /// # Panics
 ///
 /// If the schema, which is part of the program, cannot be parsed; a test builds it.
 #[expect(clippy::expect_used, reason = "a start-up invariant, and every test that starts a server checks it")]
-pub fn router(app: Arc<App>, limits: Limits) -> Router {
+pub fn router(app: Arc<App>, limits: Limits, budgets: Budgets) -> Router {
     let executor = executor::Executor::new(app, limits).expect("the schema is well-formed");
-    let endpoint = Arc::new(http::Endpoint::new(executor));
+    let endpoint = Arc::new(http::Endpoint::new(executor, budgets));
     Router::new().route("/graphql", get(http::get).post(http::post)).with_state(endpoint)
 }

@@ -1,9 +1,10 @@
 //! Operations over a WebSocket that speaks `graphql-transport-ws`: subscriptions as a rule.
 //!
-//! A connection holds one message at a time, whatever its client does: answers are computed when the last one was
-//! sent, and messages are read when there is nothing to send. Who does not read, or is gone without a word, loses the
-//! connection after a while. async-graphql's own implementation has none of these limits, and breaks the protocol where
-//! clients do: it knows no time limit for `connection_init`, and accepts an id twice.
+//! A connection holds one message at a time, whatever its client does: the next answer is computed after the last one
+//! was sent, and a message is read only when there is nothing to send, pongs included. A client that does not read, or
+//! that is gone without closing, loses the connection after a time limit. async-graphql's own implementation has none of
+//! these limits, and breaks the protocol where clients do: it knows no time limit for `connection_init`, and accepts an
+//! id twice.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -11,25 +12,28 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_graphql::Response as Answer;
+use async_graphql::{Response as Answer, ServerError};
 use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
 use axum::extract::{FromRequestParts, OptionalFromRequestParts, WebSocketUpgrade};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use futures::SinkExt;
 use futures::future::{BoxFuture, pending};
 use futures::stream::{AbortHandle, Abortable, BoxStream, SelectAll, StreamExt, once, select_all};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, timeout};
 
-use super::error::{finish_errors, shorten};
+use super::error::{shorten, too_many};
 use super::executor::Executor;
 use super::http::{Endpoint, Parameters, is_refusal};
 use super::limits::Measure;
+use super::sockets::{Full, Place};
 use crate::app::App;
 use crate::auth::{Access, Door, Refusal, may_open_socket};
+use crate::budget::Exhausted;
 use crate::limits::seconds;
 use crate::rest;
 use crate::telemetry::this_request;
@@ -42,15 +46,6 @@ const READ_BYTES: usize = 4 << 10;
 const REASON_BYTES_MAX: usize = 123;
 /// How long a client is given to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(1);
-
-/// How many WebSockets there may be.
-pub(super) struct Sockets(Arc<Semaphore>);
-
-impl Sockets {
-    pub(super) fn new(number: u32) -> Self {
-        Self(Arc::new(Semaphore::new(number as usize)))
-    }
-}
 
 /// A request to open a WebSocket.
 pub(super) struct Socket(Result<(WebSocketUpgrade, ByHeaders), Response>);
@@ -106,9 +101,12 @@ impl Socket {
             Ok(opened) => opened,
             Err(refused) => return refused,
         };
-        let Ok(place) = Arc::clone(&endpoint.sockets.0).try_acquire_owned() else {
-            let message = "as many WebSockets are open as are accepted: try again later";
-            return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "10")], message).into_response();
+        let opened = match endpoint.sockets.open() {
+            Ok(opened) => opened,
+            Err(full) => {
+                let (status, headers) = (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "10")]);
+                return (status, headers, full.to_string()).into_response();
+            }
         };
         let bytes_max = endpoint.executor.limits().socket_bytes as usize;
         let request = this_request();
@@ -118,7 +116,7 @@ impl Socket {
             .write_buffer_size(0)
             .max_message_size(bytes_max)
             .max_frame_size(bytes_max)
-            .on_upgrade(move |socket| request.goes_on(Session::new(endpoint, by_headers, place).run(socket)))
+            .on_upgrade(move |socket| request.goes_on(Session::new(endpoint, by_headers, opened).run(socket)))
     }
 }
 
@@ -148,7 +146,7 @@ enum ToClient<'a> {
     ConnectionAck,
     Pong,
     Next { id: &'a str, payload: &'a Answer },
-    Error { id: &'a str, payload: &'a [async_graphql::ServerError] },
+    Error { id: &'a str, payload: &'a [ServerError] },
     Complete { id: &'a str },
 }
 
@@ -172,24 +170,37 @@ impl From<Refusal> for End {
     }
 }
 
+impl From<Exhausted> for End {
+    fn from(exhausted: Exhausted) -> Self {
+        Self::close(close_code::AGAIN, exhausted.to_string())
+    }
+}
+
+impl From<Full> for End {
+    fn from(full: Full) -> Self {
+        Self::close(close_code::AGAIN, full.to_string())
+    }
+}
+
 /// One connection.
 struct Session {
     endpoint: Arc<Endpoint>,
     by_headers: ByHeaders,
-    /// What the client may do, once it was let in.
-    admitted: Option<Access>,
+    /// The place of a client that has not sent `connection_init`.
+    opened: Option<OwnedSemaphorePermit>,
+    /// What the client may do, and its place, once its `connection_init` was accepted.
+    admitted: Option<(Access, Place)>,
     /// Resolves when it may not any more.
     ended: BoxFuture<'static, ()>,
     /// The answers to all operations that go on, each with its id, and `None` after its last.
     answers: SelectAll<BoxStream<'static, (Arc<str>, Option<Answer>)>>,
-    /// How to end each of them.
-    running: HashMap<Arc<str>, AbortHandle>,
+    /// How to end each of them, and the place of each.
+    running: HashMap<Arc<str>, (AbortHandle, OwnedSemaphorePermit)>,
     /// Resolves when the server stops.
     stopping: BoxFuture<'static, ()>,
     since: Instant,
     /// When something came last.
     heard: Instant,
-    _place: OwnedSemaphorePermit,
 }
 
 /// What happens next.
@@ -202,11 +213,12 @@ enum Event {
 }
 
 impl Session {
-    fn new(endpoint: Arc<Endpoint>, by_headers: ByHeaders, place: OwnedSemaphorePermit) -> Self {
+    fn new(endpoint: Arc<Endpoint>, by_headers: ByHeaders, opened: OwnedSemaphorePermit) -> Self {
         let (now, app) = (Instant::now(), Arc::clone(endpoint.executor.app()));
         Self {
             endpoint,
             by_headers,
+            opened: Some(opened),
             admitted: None,
             ended: Box::pin(pending()),
             answers: select_all([]),
@@ -214,7 +226,6 @@ impl Session {
             stopping: Box::pin(async move { app.feed().stopped().await }),
             since: now,
             heard: now,
-            _place: place,
         }
     }
 
@@ -300,8 +311,11 @@ impl Session {
         let text = match message {
             Message::Text(text) => text,
             Message::Binary(_) => return Err(End::close(4400, "messages are text, not binary")),
-            // The library answers pings, and what ends the connection.
-            Message::Ping(_) | Message::Pong(_) => return Ok(()),
+            // The library has queued the pong. Nothing more is read before it is sent: pongs that a client does not
+            // read would fill the memory.
+            Message::Ping(_) => return self.write(socket.flush()).await,
+            Message::Pong(_) => return Ok(()),
+            // The library answers what ends the connection.
             Message::Close(_) => return Err(End::Gone),
         };
         let message = serde_json::from_str(&text).map_err(|error| {
@@ -332,9 +346,11 @@ impl Session {
     async fn admit(&mut self, payload: Value) -> Result<(), End> {
         let app = Arc::clone(self.executor().app());
         let access = Door::session(&app, self.by_headers.clone(), &payload).await?;
+        let place = self.endpoint.sockets.admit(&access)?;
         let held = access.clone();
         self.ended = Box::pin(async move { held.ended(&app).await });
-        self.admitted = Some(access);
+        self.admitted = Some((access, place));
+        self.opened = None;
         Ok(())
     }
 
@@ -345,29 +361,34 @@ impl Session {
         id: Arc<str>,
         payload: Parameters,
     ) -> Result<(), End> {
-        let Some(access) = self.admitted.clone() else { return Err(End::close(4401, "Unauthorized")) };
+        let Some((access, place)) = &self.admitted else { return Err(End::close(4401, "Unauthorized")) };
         if self.running.contains_key(&id) {
             return Err(End::close(4409, format!("Subscriber for {id} already exists")));
         }
-        let operations = self.running.len() as u64 + 1;
-        if let Err(refused) =
-            Measure::Operations.check(operations, self.executor().limits().socket_subscriptions)
-        {
-            let mut errors = vec![refused.into()];
-            finish_errors(&mut errors);
-            return self.tell(socket, &ToClient::Error { id: &id, payload: &errors }).await;
-        }
+        let place = match self.place(place) {
+            Ok(place) => place,
+            Err(refused) => {
+                return self.tell(socket, &ToClient::Error { id: &id, payload: &[refused] }).await;
+            }
+        };
         let operation = match self.executor().prepare(payload.into_request()) {
             Ok(operation) => operation,
             Err(errors) => return self.tell(socket, &ToClient::Error { id: &id, payload: &errors }).await,
         };
-        let answers =
-            self.executor().execute_stream(operation, &access).map(Some).chain(once(async { None }));
+        let answers = self.executor().execute_stream(operation, access).map(Some).chain(once(async { None }));
         let (handle, registration) = AbortHandle::new_pair();
-        self.running.insert(Arc::clone(&id), handle);
+        self.running.insert(Arc::clone(&id), (handle, place));
         let answers = answers.map(move |answer| (Arc::clone(&id), answer));
         self.answers.push(Abortable::new(answers, registration).boxed());
         Ok(())
+    }
+
+    /// A place for one more operation.
+    fn place(&self, place: &Place) -> Result<OwnedSemaphorePermit, ServerError> {
+        let operations = self.running.len() as u64 + 1;
+        let accepted = self.executor().limits().socket_subscriptions;
+        Measure::Operations.check(operations, accepted).map_err(ServerError::from)?;
+        self.endpoint.sockets.begin(place).map_err(|full| too_many(&full.to_string()))
     }
 
     /// Passes an answer on.
@@ -377,7 +398,12 @@ impl Session {
                 self.end(id);
                 self.tell(socket, &ToClient::Error { id, payload: &refused.errors }).await
             }
-            Some(answer) => self.tell(socket, &ToClient::Next { id, payload: &answer }).await,
+            Some(answer) => {
+                let text = text(&ToClient::Next { id, payload: &answer })?;
+                // A client may take long to read the text.
+                drop(answer);
+                self.send_text(socket, text).await
+            }
             None => {
                 self.end(id);
                 self.tell(socket, &ToClient::Complete { id }).await
@@ -387,25 +413,31 @@ impl Session {
 
     /// Ends an operation; it answers no more.
     fn end(&mut self, id: &str) {
-        if let Some(running) = self.running.remove(id) {
+        if let Some((running, _)) = self.running.remove(id) {
             running.abort();
         }
     }
 
     async fn tell(&mut self, socket: &mut WebSocket, message: &ToClient<'_>) -> Result<(), End> {
-        let text = serde_json::to_string(message).map_err(|error| {
-            tracing::error!(%error, "an answer could not be written as JSON");
-            End::close(close_code::ERROR, "an answer could not be written")
-        })?;
+        self.send_text(socket, text(message)?).await
+    }
+
+    /// Sends a text, whose bytes are held until the client has read it.
+    async fn send_text(&mut self, socket: &mut WebSocket, text: String) -> Result<(), End> {
+        let _held = self.endpoint.budgets.answers.hold(text.len())?;
         self.send(socket, Message::text(text)).await
     }
 
-    /// Sends a message; who does not read it in time is given up.
     async fn send(&mut self, socket: &mut WebSocket, message: Message) -> Result<(), End> {
-        let write_timeout = seconds(self.executor().limits().write_timeout_s);
+        self.write(socket.send(message)).await
+    }
+
+    /// Waits until something is written. A client that does not read it in time loses the connection.
+    async fn write(&mut self, writing: impl Future<Output = Result<(), axum::Error>>) -> Result<(), End> {
+        let write_timeout = self.write_timeout();
         tokio::select! {
             biased;
-            sent = timeout(write_timeout, socket.send(message)) => match sent {
+            written = timeout(write_timeout, writing) => match written {
                 Ok(Ok(())) => Ok(()),
                 Ok(Err(_)) | Err(_) => Err(End::Gone),
             },
@@ -413,6 +445,24 @@ impl Session {
             () = &mut self.stopping => Err(End::Gone),
         }
     }
+
+    /// How long the client may read nothing. It cannot put off its `connection_init` by that.
+    fn write_timeout(&self) -> Duration {
+        let limits = self.executor().limits();
+        let write_timeout = seconds(limits.write_timeout_s);
+        if self.admitted.is_some() {
+            return write_timeout;
+        }
+        write_timeout.min(seconds(limits.socket_init_timeout_s).saturating_sub(self.since.elapsed()))
+    }
+}
+
+/// A message as it is sent.
+fn text(message: &ToClient<'_>) -> Result<String, End> {
+    serde_json::to_string(message).map_err(|error| {
+        tracing::error!(%error, "an answer could not be written as JSON");
+        End::close(close_code::ERROR, "an answer could not be written")
+    })
 }
 
 /// What a client is told of a message that could not be read.

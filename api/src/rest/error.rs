@@ -9,6 +9,7 @@ use entity::ParseInstantError;
 use sea_orm::DbErr;
 
 use crate::auth::Refusal;
+use crate::budget::Exhausted;
 use crate::counts::{MayMove, ReadError};
 use crate::floor_plan::HistoryError;
 use crate::ingest::decoder::DecodeError;
@@ -87,6 +88,15 @@ pub(super) enum RestError {
         /// What became of the events before that.
         recorded: Summary,
     },
+    /// The answer would take more memory than there is.
+    #[error("The service cannot answer now, try again: too many answers are waiting to be read.")]
+    Exhausted(Exhausted),
+    /// The events would take more memory than there is.
+    #[error("The service cannot take more events now, try again.{}", Recorded(.recorded))]
+    Full {
+        /// What became of the events before that.
+        recorded: Summary,
+    },
     /// The recorder failed.
     #[error("The events could not be recorded, send them again: what is recorded already counts once.")]
     Record(#[from] RecordError),
@@ -148,7 +158,11 @@ impl RestError {
             Self::MediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Silence { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::Refused(refusal) | Self::Ended { refusal, .. } => refusal.status(),
-            Self::Record(_) | Self::Read(_) | Self::Database(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Exhausted(_)
+            | Self::Full { .. }
+            | Self::Record(_)
+            | Self::Read(_)
+            | Self::Database(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, header};
 use futures::stream::{StreamExt, TryReadyChunksError, TryStreamExt};
 use serde::Serialize;
@@ -24,11 +24,14 @@ use super::error::RestError;
 use super::openapi::{Refused, failures};
 use crate::app::App;
 use crate::auth::{Access, Refusal};
+use crate::budget::Budget;
 use crate::ingest::decoder::{DecodeError, Decoder, Entry, Format};
 use crate::ingest::{Outcome, RecordError, RejectionCode, Summary};
 
 /// The most events of one body that are recorded at a time.
 const BATCH_EVENTS_MAX: usize = 5_000;
+/// What an event takes in memory until it is recorded, in bytes, with its serial or what is wrong with it.
+const EVENT_BYTES: usize = 256;
 /// The most rejected events that an answer lists.
 const ERRORS_MAX: usize = 1_000;
 /// What a sender is told who sends something else.
@@ -143,6 +146,7 @@ struct RejectedEvent {
 pub(super) async fn record(
     State(app): State<Arc<App>>,
     access: Access,
+    Extension(budget): Extension<Budget>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Receipt>, RestError> {
@@ -163,6 +167,8 @@ pub(super) async fn record(
                 });
             }
         };
+        let held = budget.hold(entries.len() * EVENT_BYTES);
+        let _held = held.map_err(|_| RestError::Full { recorded: receipt.summary() })?;
         receipt.record(&app, &access, entries).await?;
         if let Some(cause) = broken {
             return Err(RestError::Body { cause, recorded: receipt.summary() });

@@ -18,6 +18,7 @@ use utoipa_axum::routes;
 use self::openapi::Documented;
 use crate::app::App;
 use crate::auth::Refusal;
+use crate::budget::Exhausted;
 
 /// The REST routes, and the answer to what no router knows.
 pub fn router(app: Arc<App>) -> Router {
@@ -48,6 +49,11 @@ pub fn status_router(app: Arc<App>) -> Router {
 /// The answer to a request by no route.
 pub(crate) fn not_found() -> Response {
     error::RestError::NotFound.into_response()
+}
+
+/// The answer to a request whose answer would take more memory than there is.
+pub(crate) fn exhausted() -> Response {
+    error::RestError::Exhausted(Exhausted).into_response()
 }
 
 /// The answer to whoever is refused.

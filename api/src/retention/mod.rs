@@ -63,7 +63,7 @@ async fn take_turn(database: &Database) -> Result<Option<Option<DatabaseTransact
 
 /// Raises the horizon, after all who record events by the old one are done. Says what it is then.
 async fn raise_horizon(database: &Database, horizon: Instant) -> Result<Instant, ChangeError> {
-    let transaction = database.begin().await?;
+    let transaction = database.begin_maintenance().await?;
     changes::take_turn(&transaction).await?;
     if database.backend() == DatabaseBackend::Postgres {
         // Who inserts holds a lock that this one waits for, and looks at the horizon after having got it.
@@ -92,7 +92,7 @@ async fn first_event(connection: &impl ConnectionTrait) -> Result<Option<Instant
 
 /// Prunes the month in which `first` is, where a partition holds it and all of it is before the horizon; else the day.
 async fn prune_piece(database: &Database, first: Instant, horizon: Instant) -> Result<u64, ChangeError> {
-    let transaction = database.begin().await?;
+    let transaction = database.begin_maintenance().await?;
     let partition = match database.backend() {
         DatabaseBackend::Postgres => Partition::of(first).filter(|partition| partition.end() <= horizon),
         _ => None,
@@ -114,7 +114,7 @@ async fn prune_piece(database: &Database, first: Instant, horizon: Instant) -> R
 
 /// Drops what partitions are left before the horizon, with nothing in them.
 async fn finish(database: &Database, horizon: Instant) -> Result<(), ChangeError> {
-    let transaction = database.begin().await?;
+    let transaction = database.begin_maintenance().await?;
     if database.backend() == DatabaseBackend::Postgres {
         for partition in Partition::all(&transaction).await? {
             if partition.end() <= horizon {

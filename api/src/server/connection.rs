@@ -29,9 +29,9 @@ use tower::Service as _;
 use super::Site;
 use crate::limits::{Limits, seconds};
 
-/// What a connection is at.
-const IDLE: u8 = 0;
-const HEAD: u8 = 1;
+/// What a connection is at. A new one waits for the head of its first request, for no longer than for the rest of it.
+const HEAD: u8 = 0;
+const IDLE: u8 = 1;
 const ANSWERING: u8 = 2;
 
 /// What it is told, if anything: to end after what it is at, or at once.
@@ -241,6 +241,9 @@ mod tests {
         let (pulse, start) = (Pulse::default(), Instant::now());
         let mut look = Look::new(start);
         let mut is_late = |after_s| pulse.is_late(&mut look, start + Duration::from_secs(after_s), &limits);
+        assert_eq!([is_late(9), is_late(10)], [false, true]);
+        pulse.enter(IDLE);
+        assert!(!is_late(0));
         assert_eq!([is_late(59), is_late(60)], [false, true]);
         pulse.enter(HEAD);
         assert_eq!([is_late(61), is_late(70), is_late(71)], [false, false, true]);

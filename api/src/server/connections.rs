@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::Site;
+use super::addresses::{Addresses, Counted};
 use super::connection::{self, Look, Pulse};
 use crate::app::App;
 use crate::limits::{Limits, seconds};
@@ -79,6 +80,7 @@ pub struct Connections {
     limits: Limits,
     http: http1::Builder,
     places: Arc<Semaphore>,
+    addresses: Addresses,
     /// Whether requests are told who sends them.
     tells_peers: bool,
     open: Arc<Mutex<Open>>,
@@ -96,7 +98,8 @@ impl Connections {
         let mut http = http1::Builder::new();
         http.max_buf_size(BUFFER_BYTES);
         let places = Arc::new(Semaphore::new(limits.connections as usize));
-        Self { limits: *limits, http, places, tells_peers: false, open: Arc::default() }
+        let addresses = Addresses::new(limits.connections_per_address());
+        Self { limits: *limits, http, places, addresses, tells_peers: false, open: Arc::default() }
     }
 
     /// Accepts connections and watches over them until `stop` resolves.
@@ -107,9 +110,7 @@ impl Connections {
         loop {
             tokio::select! {
                 accepted = self.next(&listener) => match accepted {
-                    Ok((stream, peer, place)) => {
-                        self.begin(stream, self.tells_peers.then_some(peer), place, site.clone());
-                    }
+                    Ok((stream, peer, place)) => self.begin(stream, peer, place, site.clone()),
                     Err(error) => refused(&error).await,
                 },
                 _ = sweeps.tick() => self.sweep(Instant::now()),
@@ -130,12 +131,15 @@ impl Connections {
         Ok((stream, peer, place))
     }
 
-    fn begin(&self, stream: TcpStream, peer: Option<SocketAddr>, place: OwnedSemaphorePermit, site: Site) {
+    /// Serves a connection, or drops it where its address has as many as are accepted.
+    fn begin(&self, stream: TcpStream, peer: SocketAddr, place: OwnedSemaphorePermit, site: Site) {
+        let Some(counted) = self.addresses.count(peer.ip()) else { return };
         let (http, pulse) = (self.http.clone(), Arc::new(Pulse::default()));
-        let entered = Entered::new(&self.open, Arc::clone(&pulse));
+        let entered = Entered::new(&self.open, Arc::clone(&pulse), place, counted);
+        let peer = self.tells_peers.then_some(peer);
         tokio::spawn(async move {
             connection::serve(&http, stream, peer, site, pulse).await;
-            drop((entered, place));
+            drop(entered);
         });
     }
 
@@ -166,16 +170,23 @@ impl Connections {
 struct Entered {
     open: Arc<Mutex<Open>>,
     number: u64,
+    _place: OwnedSemaphorePermit,
+    _counted: Counted,
 }
 
 impl Entered {
-    fn new(open: &Arc<Mutex<Open>>, pulse: Arc<Pulse>) -> Self {
+    fn new(
+        open: &Arc<Mutex<Open>>,
+        pulse: Arc<Pulse>,
+        place: OwnedSemaphorePermit,
+        counted: Counted,
+    ) -> Self {
         let mut entries = lock(open);
         let number = entries.next;
         entries.next += 1;
         entries.connections.insert(number, (pulse, Look::new(Instant::now())));
         drop(entries);
-        Self { open: Arc::clone(open), number }
+        Self { open: Arc::clone(open), number, _place: place, _counted: counted }
     }
 }
 

@@ -9,8 +9,10 @@ use axum::extract::Request;
 use axum::response::Response;
 use tower::Service;
 
+use super::answer::Finishing;
 use crate::app::App;
 use crate::auth::{self, Guarded};
+use crate::budget::Budgets;
 use crate::routes::Route;
 use crate::telemetry::{self, Answering};
 
@@ -20,27 +22,35 @@ use crate::telemetry::{self, Answering};
 #[derive(Clone, Debug)]
 pub struct Front {
     app: Arc<App>,
+    budgets: Budgets,
     router: Router,
 }
 
 impl Front {
-    pub(super) fn new(app: &Arc<App>, router: Router) -> Self {
-        Self { app: Arc::clone(app), router }
+    pub(super) fn new(app: &Arc<App>, budgets: Budgets, router: Router) -> Self {
+        Self { app: Arc::clone(app), budgets, router }
     }
 }
 
 impl Service<Request> for Front {
     type Response = Response;
     type Error = Infallible;
-    type Future = Answering<Guarded>;
+    type Future = Answering<Finishing<Guarded>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         // A router always is.
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request) -> Self::Future {
+    fn call(&mut self, mut request: Request) -> Self::Future {
         let route = Route::of(request.uri().path());
-        telemetry::observe(route, request, |request| auth::guard(&self.app, route, &mut self.router, request))
+        if route == Route::Events {
+            request.extensions_mut().insert(self.budgets.bodies.clone());
+        }
+        // Assets and pages are part of the program: they take no memory, however many read them.
+        let budget = (!route.is_of_pages()).then(|| self.budgets.answers.clone());
+        telemetry::observe(route, request, |request| {
+            Finishing::new(auth::guard(&self.app, route, &mut self.router, request), budget)
+        })
     }
 }

@@ -1,5 +1,7 @@
 //! The HTTP server: every route, what stands in front of them, and the connections that they are served over.
 
+mod addresses;
+mod answer;
 mod connection;
 mod connections;
 mod front;
@@ -14,6 +16,7 @@ use tower_http::cors::Cors;
 pub use self::connections::{Connections, Stopped, serve};
 pub use self::front::Front;
 use crate::app::App;
+use crate::budget::Budgets;
 use crate::limits::Limits;
 use crate::{auth, graphql, pages, rest};
 
@@ -25,15 +28,16 @@ pub type Site = Either<Cors<Front>, Front>;
 pub fn site(app: &Arc<App>, limits: &Limits) -> Site {
     let settings = app.door.settings();
     let pages = pages::router(settings.graphiql.is_on());
-    let graphql = graphql::router(Arc::clone(app), *limits);
-    in_front(app, pages.merge(graphql).merge(rest::router(Arc::clone(app))))
+    let budgets = Budgets::new(limits);
+    let graphql = graphql::router(Arc::clone(app), *limits, budgets.clone());
+    in_front(app, budgets, pages.merge(graphql).merge(rest::router(Arc::clone(app))))
 }
 
 /// What tells how a process is that serves nothing else: `/healthz`, `/readyz` and `/metrics`.
 pub fn status_site(app: &Arc<App>) -> Site {
-    in_front(app, rest::status_router(Arc::clone(app)))
+    in_front(app, Budgets::new(&Limits::default()), rest::status_router(Arc::clone(app)))
 }
 
-fn in_front(app: &Arc<App>, router: Router) -> Site {
-    option_layer(auth::cors(&app.door.settings().origins)).layer(Front::new(app, router))
+fn in_front(app: &Arc<App>, budgets: Budgets, router: Router) -> Site {
+    option_layer(auth::cors(&app.door.settings().origins)).layer(Front::new(app, budgets, router))
 }

@@ -67,7 +67,7 @@ impl Standby {
         let identity = Arc::new(Identity::of(primary).await.map_err(open)?);
         let state = Arc::new(State { lag_us: AtomicU64::new(u64::MAX), ..State::default() });
         let seen = Arc::clone(&state);
-        let pool = postgres_pool(config, move |connection| {
+        let pool = postgres_pool(config, Some(ANSWER_MAX), move |connection| {
             let (seen, identity) = (Arc::clone(&seen), Arc::clone(&identity));
             Box::pin(async move { check(connection, &identity, &seen).await })
         });

@@ -51,7 +51,7 @@ async fn world(service: &Service) -> World {
 }
 
 /// Creates a token as another process does, and waits until the service knows it.
-async fn token(service: &Service, name: &str, role: Role, expires: Option<Instant>) -> String {
+pub(crate) async fn token(service: &Service, name: &str, role: Role, expires: Option<Instant>) -> String {
     let elsewhere = Database::connect(&service.url).await.unwrap();
     let new = NewToken { name: name.to_owned(), role, expires };
     let (_, secret) = auth::create(&elsewhere, at(NOW), new).await.unwrap();
@@ -643,6 +643,63 @@ async fn a_browser_sends_nothing_without_asking_first() {
         service.get("/graphql?query=mutation%7BspaceDelete(id:1)%7BuserErrors%7Bcode%7D%7D%7D").await;
     assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED);
     assert_eq!(service.get("/space/1/count").await.status, StatusCode::OK);
+    service.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_server_answers_no_page_of_another_site() {
+    let origins = vec!["https://app.example".parse().unwrap()];
+    let service = with(Settings { origins, ..Settings::default() }).await;
+    service.space("Hall").await;
+    let status = async |path: &str, headers: &[(&'static str, &str)]| {
+        let request =
+            headers.iter().fold(Request::get(path), |request, (name, value)| request.header(*name, *value));
+        service.send(request.body(Body::empty()).unwrap()).await.status
+    };
+    let (ask, from) = ("/graphql?query=%7B__typename%7D", "sec-fetch-site");
+    for path in ["/space/1/count", "/space/1/counts?start=2026-01-01&end=2026-01-02", ask, "/metrics"] {
+        for site in ["same-origin", "same-site", "none"] {
+            assert_eq!(status(path, &[(from, site)]).await, StatusCode::OK, "{path} {site}");
+        }
+        // As an image, and as a script does.
+        let cross_site = (from, "cross-site");
+        for headers in [&[cross_site][..], &[cross_site, ("origin", "https://evil.example")]] {
+            assert_eq!(status(path, headers).await, StatusCode::FORBIDDEN, "{path}");
+        }
+        let allowed = [cross_site, ("origin", "https://app.example")];
+        assert_eq!(status(path, &allowed).await, StatusCode::OK, "{path}");
+    }
+    // A link leads to the dashboard from anywhere.
+    let same = status("/", &[]).await;
+    assert_eq!(status("/", &[(from, "cross-site")]).await, same);
+    // A token is sent by nobody but those who have it.
+    let token = token(&service, "kiosk", Role::Read(None), None).await;
+    let headers = [(from, "cross-site"), ("authorization", &*token)];
+    assert_eq!(status("/space/1/count", &headers).await, StatusCode::OK);
+    service.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_are_stored_nowhere_and_are_what_they_say() {
+    let service = with(Settings::default()).await;
+    service.space("Hall").await;
+    for path in [
+        "/space/1/count",
+        "/space/9/count",
+        "/space/1/counts?start=2026-01-01&end=2026-01-02",
+        "/graphql?query=%7B__typename%7D",
+        "/graphql",
+        "/events",
+        "/openapi.json",
+        "/healthz",
+        "/readyz",
+        "/metrics",
+        "/nothing",
+    ] {
+        let answer = service.get(path).await;
+        assert_eq!(answer.header("cache-control"), "no-store", "{path}");
+        assert_eq!(answer.header("x-content-type-options"), "nosniff", "{path}");
+    }
     service.finish().await;
 }
 

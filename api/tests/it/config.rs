@@ -109,6 +109,12 @@ fn what_is_wrong_stops_the_start_by_a_sentence_that_names_it() {
     }
     let refused = refusal(headcount(&folder, "", &["--config", "nowhere.toml"]));
     assert!(refused.contains("cannot read the configuration file nowhere.toml: "), "{refused}");
+    let refused = refusal(headcount(
+        &folder,
+        "cors_origins = [\"*\"]\nlisten = \"127.0.0.1:0\"",
+        &["--config", "it.toml"],
+    ));
+    assert!(refused.contains("there is no token, and --cors-origins has *"), "{refused}");
 
     let mut command = headcount(&folder, "", &["--config", "it.toml"]);
     command.env("GRAPHQL_DEPTH", "99");

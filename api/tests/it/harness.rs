@@ -19,6 +19,7 @@ use api::limits::Limits;
 use api::server::{self, Connections, Site};
 
 use axum::body::Body;
+use axum::http::response::Parts;
 use axum::http::{HeaderMap, Request, StatusCode};
 use entity::assignment::Placement;
 use entity::tally::Resolution;
@@ -223,10 +224,15 @@ impl Service {
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
+        let (head, body) = self.send_for_bytes(request).await;
+        Answer { status: head.status, headers: head.headers, body: String::from_utf8(body).unwrap() }
+    }
+
+    /// The same where the answer is no text.
+    pub(crate) async fn send_for_bytes(&self, request: Request<Body>) -> (Parts, Vec<u8>) {
         let response = self.site.clone().oneshot(request).await.unwrap();
-        let (parts, body) = response.into_parts();
-        let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
-        Answer { status: parts.status, headers: parts.headers, body: String::from_utf8(body.into()).unwrap() }
+        let (head, body) = response.into_parts();
+        (head, axum::body::to_bytes(body, usize::MAX).await.unwrap().into())
     }
 
     /// Serves on a port of its own, and opens a WebSocket to it that is ready for subscriptions.

@@ -15,6 +15,7 @@ mod database;
 mod events;
 mod graphql;
 mod harness;
+mod held;
 mod histories;
 mod ids;
 mod ingest;

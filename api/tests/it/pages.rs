@@ -1,6 +1,8 @@
 //! The pages, where the build made them: under their policies, and with all that they load.
 
-use axum::http::StatusCode;
+use axum::body::Body;
+use axum::http::response::Parts;
+use axum::http::{Request, StatusCode, header};
 
 use crate::harness::Service;
 
@@ -32,5 +34,71 @@ async fn pages_come_with_what_they_load() {
         }
     }
     assert_eq!(service.get("/assets/nothing.js").await.status, StatusCode::NOT_FOUND);
+    service.finish().await;
+}
+
+/// A file in one of these encodings, unless the client has what this tag is of.
+async fn fetch(service: &Service, path: &str, encodings: &str, known: &str) -> (Parts, Vec<u8>) {
+    let request = Request::get(path)
+        .header(header::ACCEPT_ENCODING, encodings)
+        .header(header::IF_NONE_MATCH, known)
+        .body(Body::empty());
+    service.send_for_bytes(request.unwrap()).await
+}
+
+/// What the last four bytes of a gzip file say that its length was.
+fn plain_length(gzip: &[u8]) -> usize {
+    assert!(gzip.starts_with(&[0x1f, 0x8b]), "{:?}", &gzip[..2]);
+    u32::from_le_bytes(gzip[gzip.len() - 4..].try_into().unwrap()) as usize
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_come_compressed_as_the_build_made_them() {
+    let service = Service::on_sqlite().await;
+    let page = service.get("/graphiql").await;
+    if page.status == StatusCode::NOT_FOUND {
+        return service.finish().await;
+    }
+    let is_script = |attribute: &&str| attribute.starts_with("/assets/") && attribute.contains(".js");
+    let asset = page.body.split('"').find(is_script).unwrap();
+    for path in ["/graphiql", asset] {
+        let (plain, content) = fetch(&service, path, "identity", "").await;
+        assert_eq!((plain.status, plain.headers.get("content-encoding")), (StatusCode::OK, None), "{path}");
+        let mut tags = vec![plain.headers["etag"].clone()];
+        for (accepted, encoding) in
+            [("gzip, deflate", "gzip"), ("gzip, br;q=0.9", "gzip"), ("gzip, br", "br")]
+        {
+            let (head, encoded) = fetch(&service, path, accepted, "").await;
+            assert_eq!(
+                (head.status, &head.headers["content-encoding"]),
+                (StatusCode::OK, &encoding.parse().unwrap())
+            );
+            // Whatever is compressed meanwhile has no length beforehand.
+            assert_eq!(head.headers["content-length"], encoded.len().to_string(), "{path}");
+            assert!(encoded.len() < content.len(), "{path}");
+            assert!(encoding != "gzip" || plain_length(&encoded) == content.len(), "{path}");
+            for name in ["content-type", "cache-control", "vary", "x-content-type-options"] {
+                assert_eq!(head.headers[name], plain.headers[name], "{path}");
+            }
+            assert_eq!(head.headers["vary"], "accept-encoding");
+            let tag = head.headers["etag"].to_str().unwrap();
+            let (known, nothing) = fetch(&service, path, accepted, &format!("\"other\", W/{tag}")).await;
+            assert_eq!((known.status, nothing.len()), (StatusCode::NOT_MODIFIED, 0), "{path}");
+            for name in ["etag", "cache-control", "vary"] {
+                assert_eq!(known.headers[name], head.headers[name], "{path}");
+            }
+            // It is not what another encoding has.
+            let (plain, _) = fetch(&service, path, "identity", tag).await;
+            assert_eq!(plain.status, StatusCode::OK, "{path}");
+            tags.push(head.headers["etag"].clone());
+        }
+        tags.sort();
+        tags.dedup();
+        assert_eq!(tags.len(), 3, "{tags:?}");
+    }
+    // A compressed copy is no file of its own.
+    for suffix in [".gz", ".br"] {
+        assert_eq!(service.get(&format!("{asset}{suffix}")).await.status, StatusCode::NOT_FOUND);
+    }
     service.finish().await;
 }
