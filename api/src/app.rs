@@ -82,20 +82,12 @@ impl App {
     /// rows called by their own ids.
     ///
     /// The handle ends once the last clone of the app is gone and everything handed over is recorded.
-    pub fn start(
-        database: Database,
-        clock: Clock,
-        memory_bytes: u64,
-    ) -> (Arc<Self>, JoinHandle<()>) {
+    pub fn start(database: Database, clock: Clock, memory_bytes: u64) -> (Arc<Self>, JoinHandle<()>) {
         Self::start_with(database, clock, Options::new(memory_bytes))
     }
 
     /// The same, as the options say.
-    pub fn start_with(
-        database: Database,
-        clock: Clock,
-        options: Options,
-    ) -> (Arc<Self>, JoinHandle<()>) {
+    pub fn start_with(database: Database, clock: Clock, options: Options) -> (Arc<Self>, JoinHandle<()>) {
         let Options { memory_bytes, work_max, ids, auth } = options;
         metrics::start();
         let state = Arc::new(State::new(database.clone(), memory_bytes));
@@ -115,7 +107,18 @@ impl App {
         let feed = Arc::new(Feed::new(&state));
         let (door, broker) = (Door::new(auth, &database), OnceLock::new());
         let app = Self {
-            database, state, counts, feed, tokens, recorder, coherence, clock, door, ids, readiness, broker,
+            database,
+            state,
+            counts,
+            feed,
+            tokens,
+            recorder,
+            coherence,
+            clock,
+            door,
+            ids,
+            readiness,
+            broker,
         };
         (Arc::new(app), recording)
     }

@@ -1,6 +1,6 @@
 //! What counting costs by itself, without a database: `cargo bench -p bench`.
 
-use api::counting::{Account, Crossings, History, Odometer, Starts, Stretch};
+use api::counting::{Account, Buckets, Crossings, History, Odometer, Starts, fold};
 use chrono::{NaiveDate, NaiveTime};
 use chrono_tz::Tz;
 use divan::{Bencher, black_box};
@@ -108,15 +108,23 @@ fn starts_newest_rule(bencher: Bencher<'_, '_>, count: i64) {
     bencher.bench(|| black_box(starts).newest(black_box(after_days(100))));
 }
 
-/// A history of hours, by its days: three doors, a rule a day.
+/// A history of hours, by its days: three crossings every 90 seconds, a rule a day.
 #[divan::bench(args = [1, 30])]
-fn history_buckets(bencher: Bencher<'_, '_>, days: i64) {
-    let (assignments, rules, crossings) = (assignments(), rules(1), crossings(days));
+fn history_of_hours(bencher: Bencher<'_, '_>, days: i64) {
+    let (assignments, rules) = (assignments(), rules(1));
+    let crossings = crossings(days).into_iter();
+    let steps: Vec<_> = crossings.flat_map(|(ts, way)| [(ts, way == Direction::Toward); 3]).collect();
     let starts = Starts { resets: &[], rules: &rules, zone: Tz::Europe__Berlin };
     let edges: Vec<Instant> = (0..=days * 24).map(|hour| START.plus_ms(hour * DAY_MS / 24)).collect();
     bencher.bench(|| {
         let history = History::new(black_box(&assignments), starts, edges.clone());
-        history.buckets(0, |_: Stretch| &crossings, |net| net)
+        let resets = history.resets(edges[0], edges[edges.len() - 1]);
+        let cells = fold(0, &edges, steps.iter().copied(), &resets, |net| net);
+        let mut buckets = Buckets::new(&edges, 0);
+        for (until, cell) in edges[1..].iter().zip(&cells) {
+            buckets.add(*until, cell, |net| net);
+        }
+        buckets.finish()
     });
 }
 

@@ -2,9 +2,13 @@
 
 #![expect(clippy::expect_used, reason = "a benchmark that cannot be set up has nothing to say")]
 
-use api::counting::{Crossings, Reading};
+use std::sync::Arc;
+
+use api::counting::Reading;
+use api::counts::{Counts, View};
 use api::database::Database;
-use api::timelines::{Commit, Timelines};
+use api::state::State;
+use api::timelines::Patch;
 use divan::{Bencher, black_box};
 use entity::Instant;
 use entity::event::Direction;
@@ -19,8 +23,8 @@ fn main() {
     divan::main();
 }
 
-/// Timelines of which everything is in memory, each day with so many crossings.
-fn known(crossings: i64) -> Timelines {
+/// A state of which everything is in memory, each day with so many crossings, and a view of it.
+fn known(crossings: i64) -> (Arc<State>, View) {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
         let folder = tempfile::tempdir().expect("a folder");
@@ -44,11 +48,12 @@ fn known(crossings: i64) -> Timelines {
             transaction.execute_unprepared(&sql).await.expect("rows");
         }
         transaction.commit().await.expect("a commit");
-        let timelines = Timelines::new(ENOUGH);
+        let state = Arc::new(State::new(database, ENOUGH));
+        let counts = Counts::new(Arc::clone(&state), std::time::Duration::MAX);
         let days = (0..DPUS).flat_map(|dpu| (0..DAYS).map(move |day| (dpu, day)));
         let readings: Vec<_> = days.map(|(dpu, day)| reading(dpu, day * DAY_MS + 1)).collect();
-        timelines.read(&database, &readings).await.expect("odometers");
-        timelines
+        counts.view().await.expect("a view").odometers(&readings).await.expect("odometers");
+        (state, counts.view().await.expect("a view"))
     })
 }
 
@@ -59,11 +64,11 @@ fn reading(dpu: i64, ms: i64) -> Reading {
 /// An odometer at instants all over the days: the same whatever a day holds, but for the steps of a binary search.
 #[divan::bench(args = [100, 10_000])]
 fn show(bencher: Bencher, crossings: i64) {
-    let timelines = known(crossings);
+    let (_state, view) = known(crossings);
     let mut number: i64 = 0;
     bencher.bench_local(|| {
         number += 1;
-        let shown = timelines.show(reading(number % DPUS, number * 1_299_709 % (DAYS * DAY_MS)));
+        let shown = view.odometer(reading(number % DPUS, number * 1_299_709 % (DAYS * DAY_MS)));
         assert!(black_box(shown).is_some());
     });
 }
@@ -71,12 +76,10 @@ fn show(bencher: Bencher, crossings: i64) {
 /// A commit of one event, of the last day or of the first.
 #[divan::bench(args = [DAYS - 1, 0])]
 fn patch(bencher: Bencher, day: i64) {
-    let timelines = known(100);
-    let mut total = 100;
+    let (state, _view) = known(100);
+    let start = Instant::from_ms(day * DAY_MS);
     bencher.bench_local(|| {
-        total += 1;
-        let start = Instant::from_ms(day * DAY_MS);
         let event = (0, start.plus_ms(DAY_MS / 2), Direction::Toward);
-        timelines.patch(Commit::new([event], [(0, start, Crossings { toward: total, away: 0 })]));
+        state.committed(state.next_commit(), Patch::new([event]));
     });
 }

@@ -155,7 +155,7 @@ def history_warm(run):
                 times = interleaved(run, sides)
                 check_histories(ours.address, data)
             label = f"{database.name}, {millions(data.events)}"
-            bar = 1 / 20 if data.events >= 1e7 else 1 / 3 if data.events >= 1e6 else None
+            bar = 0.05 if data.events >= 1e7 else 0.33 if data.events >= 1e6 else None
             yield Finding("history-warm", label, "ms", times["ours"], "a scan of its events", times["scan"],
                           at_most=bar)
             if "hourly" in times:

@@ -87,7 +87,6 @@ async fn measure(events: i64) -> anyhow::Result<(Duration, Duration)> {
         corrected.await?;
         corrections.push(watch.elapsed());
         let watch = Stopwatch::now();
-        let plan = app.floor_plan().await?;
         app.counts.count(space_id, now).await?.context("the space is gone")?;
         counts.push(watch.elapsed());
     }

@@ -101,12 +101,8 @@ impl Desk {
     /// The counts of the first two spaces.
     async fn counts(&self, ts: &str) -> [i64; 2] {
         let (app, _) = App::start(self.database().await, Clock::system(), CACHE_BYTES);
-        let plan = app.floor_plan().await.unwrap();
         let at: Instant = ts.parse().unwrap();
-        [
-            app.count(plan.space(1).unwrap(), at).await.unwrap(),
-            app.count(plan.space(2).unwrap(), at).await.unwrap(),
-        ]
+        [app.counts.count(1, at).await.unwrap().unwrap(), app.counts.count(2, at).await.unwrap().unwrap()]
     }
 }
 

@@ -57,7 +57,11 @@ impl Coherence {
         let state = Arc::clone(&self.state);
         readiness.add("coherence", move || {
             let is_followed = state.is_followed();
-            ready(if is_followed { Ok(()) } else { Err("changes by other processes are not heard of".to_owned()) })
+            ready(if is_followed {
+                Ok(())
+            } else {
+                Err("changes by other processes are not heard of".to_owned())
+            })
         });
     }
 

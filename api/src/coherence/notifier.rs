@@ -77,7 +77,8 @@ async fn notify_of_commits(pool: PgPool, mut recorded: mpsc::Receiver<Instant>) 
 }
 
 async fn notify(pool: &PgPool) -> Result<(), sqlx::Error> {
-    let payload = serde_json::to_string(&Message::Recorded).map_err(|error| sqlx::Error::Encode(error.into()))?;
+    let payload =
+        serde_json::to_string(&Message::Recorded).map_err(|error| sqlx::Error::Encode(error.into()))?;
     let notifying = sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(payload).execute(pool);
     let late = |_| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into());
     tokio::time::timeout(Duration::from_secs(5), notifying).await.map_err(late)?.map(drop)

@@ -159,7 +159,8 @@ impl Place {
         while let Some(end) = history.edges().last().copied().filter(|end| buckets.at() < *end) {
             let (from, until) = (buckets.at(), buckets.at().plus_ms(5).min(end));
             let cells = [&[from], buckets.edges_before(until), &[until]].concat();
-            let mut steps: Vec<_> = history.terms().iter().flat_map(|term| self.steps(term, from, until)).collect();
+            let mut steps: Vec<_> =
+                history.terms().iter().flat_map(|term| self.steps(term, from, until)).collect();
             steps.sort_by_key(|(ts, _)| *ts);
             let resets = history.resets(from, until);
             if steps.is_empty() && !history.may_be_reset(from, until) {

@@ -72,7 +72,8 @@ impl<'a> Starts<'a> {
         let midnight = |day: NaiveDate| Instant::from(day.and_time(NaiveTime::MIN).and_utc());
         let ruled = self.rules.iter().filter_map(|rule| {
             let first = midnight(rule.first_day).plus_ms(-2 * DAY_MS).max(from);
-            let last = rule.last_day.map_or(end, |day| midnight(day).plus_ms(3 * DAY_MS).min(end)).just_before();
+            let last =
+                rule.last_day.map_or(end, |day| midnight(day).plus_ms(3 * DAY_MS).min(end)).just_before();
             (first <= last).then_some((first, last))
         });
         ruled.chain(recorded).reduce(|one, other| (one.0.min(other.0), one.1.max(other.1)))

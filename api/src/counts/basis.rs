@@ -98,11 +98,11 @@ impl Basis {
 
     /// Takes note of what has changed since the version.
     fn note(&self, changes: &Changes) {
-        let mut changed = self.changed.write().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.changed.write().unwrap_or_else(PoisonError::into_inner);
         for commit in &changes.commits {
             match &commit.dpus {
-                Some(dpus) => changed.dpus.extend(dpus),
-                None => changed.all = true,
+                Some(dpus) => known.dpus.extend(dpus),
+                None => known.all = true,
             }
             self.has_changed.store(true, Ordering::SeqCst);
         }

@@ -36,9 +36,7 @@ pub struct Budget {
 
 /// The answer would take too much work.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "this would take about {needed_ms} ms of work ({work}), and {allowed_ms} ms are accepted: {advice}"
-)]
+#[error("this would take about {needed_ms} ms of work ({work}), and {allowed_ms} ms are accepted: {advice}")]
 pub struct TooMuch {
     needed_ms: u64,
     allowed_ms: u64,

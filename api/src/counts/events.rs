@@ -22,7 +22,10 @@ const LIGHT_ENTRIES_MAX: usize = 2_000;
 
 impl View {
     /// Reads the last event of each stretch that has one.
-    pub async fn last_events(&self, stretches: &[Stretch]) -> Result<HashMap<Stretch, event::Model>, ReadError> {
+    pub async fn last_events(
+        &self,
+        stretches: &[Stretch],
+    ) -> Result<HashMap<Stretch, event::Model>, ReadError> {
         let days = self.days(stretches.iter().map(|stretch| stretch.dpu)).await?;
         let mut parts = Vec::new();
         for (place, stretch) in stretches.iter().enumerate() {
@@ -95,7 +98,9 @@ impl View {
             let reading = timelines::event_pages(&*transaction, &wanted);
             read = self.state().database().in_time(reading).await?;
         }
-        let events = |narrowed: Option<EventPage>| narrowed.and_then(|page| read.get(&page).cloned()).unwrap_or_default();
+        let events = |narrowed: Option<EventPage>| {
+            narrowed.and_then(|page| read.get(&page).cloned()).unwrap_or_default()
+        };
         Ok(narrowed.into_iter().map(|(page, narrowed)| (page, events(narrowed))).collect())
     }
 

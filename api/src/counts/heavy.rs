@@ -60,8 +60,7 @@ impl Default for Heavy {
 }
 
 fn start() -> Option<Runtime> {
-    let runtime =
-        Builder::new_multi_thread().worker_threads(1).thread_name("histories").enable_all().build();
+    let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("histories").enable_all().build();
     runtime.inspect_err(|error| tracing::error!(%error, "there is no thread for long histories")).ok()
 }
 

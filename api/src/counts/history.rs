@@ -88,7 +88,10 @@ impl View {
     ///
     /// [`ReadError::TooMuch`] where that takes more than the request may spend, [`ReadError::Busy`] where too many long
     /// ones are being read.
-    pub async fn histories(self: &Arc<Self>, asked: Vec<SpaceHistory>) -> Result<Vec<Vec<Bucket>>, ReadError> {
+    pub async fn histories(
+        self: &Arc<Self>,
+        asked: Vec<SpaceHistory>,
+    ) -> Result<Vec<Vec<Bucket>>, ReadError> {
         let dpus: Vec<i64> = {
             let histories = asked.iter().map(SpaceHistory::history);
             histories.flat_map(|history| dpus_of(&history).collect::<Vec<_>>()).collect()
@@ -156,7 +159,11 @@ impl View {
         self.state().timelines().look_at_page(key, len, self.is_pruned(key.day), |_| ()).is_some()
     }
 
-    async fn fold(&self, asked: &[SpaceHistory], days: &BTreeMap<i64, Days>) -> Result<Vec<Vec<Bucket>>, ReadError> {
+    async fn fold(
+        &self,
+        asked: &[SpaceHistory],
+        days: &BTreeMap<i64, Days>,
+    ) -> Result<Vec<Vec<Bucket>>, ReadError> {
         let histories: Vec<History<'_>> = asked.iter().map(SpaceHistory::history).collect();
         let readings: Vec<_> = histories.iter().flat_map(|history| history.before().readings()).collect();
         let before = self.odometers(&readings).await?;
@@ -302,12 +309,11 @@ impl Folding<'_> {
                 if source.held.contains_key(&key) {
                     continue;
                 }
-                match source.view.page(key, length) {
-                    Some(page) => drop(source.held.insert(key, page)),
-                    None => {
-                        piece.lacking.pages.push(key);
-                        piece.crossings += length;
-                    }
+                if let Some(page) = source.view.page(key, length) {
+                    source.held.insert(key, page);
+                } else {
+                    piece.lacking.pages.push(key);
+                    piece.crossings += length;
                 }
             }
         }
@@ -338,23 +344,23 @@ impl Source<'_> {
                     }
                 }
             };
-            let is_taken = match self.held.get(&key) {
-                Some(page) => {
-                    if page.len() != *length {
-                        warn_of_tally(key);
-                    }
-                    page.at(page.len()).map(take)
+            let is_taken = if let Some(page) = self.held.get(&key) {
+                if page.len() != *length {
+                    warn_of_tally(key);
                 }
-                None => {
-                    let is_pruned = self.view.is_pruned(day);
-                    self.view.state().timelines().look_at_page(key, *length, is_pruned, take)
-                }
+                page.at(page.len()).map(take)
+            } else {
+                let is_pruned = self.view.is_pruned(day);
+                self.view.state().timelines().look_at_page(key, *length, is_pruned, take)
             };
             if is_taken.is_none() {
                 return false;
             }
         }
-        // A sequence in order a page.
+        #[expect(
+            clippy::stable_sort_primitive,
+            reason = "it is quick with pages, each of which is in order"
+        )]
         self.crossed.sort();
         true
     }
@@ -362,20 +368,20 @@ impl Source<'_> {
 
 /// The work that histories take at least, where all summaries are in memory, and at most, where all is to be loaded.
 fn bounds(asked: &[SpaceHistory], days: &BTreeMap<i64, Days>) -> (Work, Work) {
-    let (mut least, mut crossings, mut pages) = (Work::default(), 0, 0);
-    for asked in asked {
-        let history = asked.history();
-        least.entries += asked.edges.len() as u64;
+    let (mut warm, mut crossings, mut pages) = (Work::default(), 0, 0);
+    for one in asked {
+        let history = one.history();
+        warm.entries += one.edges.len() as u64;
         let Some((first, last)) = busy_days(&history, days) else { continue };
         let busy = (last.ms() - first.ms()).unsigned_abs() / DAY_MS.unsigned_abs() + 1;
-        least.days += busy * (1 + history.terms().len() + asked.space.rules.len()) as u64;
+        warm.days += busy * (1 + history.terms().len() + one.space.rules.len()) as u64;
         for term in history.terms() {
             let Some(days) = days.get(&term.assignment.dpu_id) else { continue };
             crossings += crossings_within(days, first, last);
             pages += busy.min(days.len() as u64);
         }
     }
-    (least, Work { crossings, loaded: crossings, pages, ..least })
+    (warm, Work { crossings, loaded: crossings, pages, ..warm })
 }
 
 /// The number of crossings from the first day to the last.
@@ -389,9 +395,9 @@ fn crossings_within(days: &Days, first: Instant, last: Instant) -> u64 {
 fn busy_days(history: &History<'_>, days: &BTreeMap<i64, Days>) -> Option<(Instant, Instant)> {
     let (start, end) = (*history.edges().first()?, *history.edges().last()?);
     let crossed = history.terms().iter().filter_map(|term| days.get(&term.assignment.dpu_id)?.ends());
-    let reset = history.reset_span(start, end).map(|(first, last)| {
-        (Resolution::Day.bucket(first), Resolution::Day.bucket(last))
-    });
+    let reset = history
+        .reset_span(start, end)
+        .map(|(first, last)| (Resolution::Day.bucket(first), Resolution::Day.bucket(last)));
     let spans = crossed.chain(reset);
     let (first, last) = spans.reduce(|one, other| (one.0.min(other.0), one.1.max(other.1)))?;
     let first = first.max(Resolution::Day.bucket(start));
@@ -414,7 +420,8 @@ fn terms_on<'h>(history: &'h History<'_>, day: Instant) -> impl Iterator<Item = 
 
 /// The number of crossings that each of these terms' DPUs saw on the day.
 fn lengths(history: &History<'_>, days: &BTreeMap<i64, Days>, day: Instant) -> Vec<i64> {
-    let length = |term: &Term<'_>| days.get(&term.assignment.dpu_id).map_or(0, |days| days.around(day).1.count());
+    let length =
+        |term: &Term<'_>| days.get(&term.assignment.dpu_id).map_or(0, |days| days.around(day).1.count());
     terms_on(history, day).map(length).collect()
 }
 

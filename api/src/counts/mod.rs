@@ -21,9 +21,9 @@ use entity::Instant;
 
 pub use self::budget::{Budget, DEFAULT as WORK_DEFAULT, TooMuch, Work};
 pub use self::error::{MayMove, ReadError};
+use self::heavy::Heavy;
 pub use self::history::SpaceHistory;
 pub use self::view::View;
-use self::heavy::Heavy;
 use crate::state::State;
 
 /// Answers questions about counts.

@@ -218,7 +218,12 @@ impl Process {
         Ok(())
     }
 
-    fn begin(&mut self, place: usize, readings: Vec<Reading>, of_database: bool) -> Result<(), TestCaseError> {
+    fn begin(
+        &mut self,
+        place: usize,
+        readings: Vec<Reading>,
+        of_database: bool,
+    ) -> Result<(), TestCaseError> {
         let head = self.memory.head().unwrap();
         for answered in &self.answered {
             prop_assert!(is_within(answered, &head.position), "a state goes back: {answered:?}, {head:?}");

@@ -58,7 +58,11 @@ struct Snapshot {
 
 impl View {
     /// A view of the state that memory is in, whose reader may spend `budget`.
-    pub async fn of_memory(state: &Arc<State>, budget: Budget, heavy: &Arc<Heavy>) -> Result<Self, ReadError> {
+    pub async fn of_memory(
+        state: &Arc<State>,
+        budget: Budget,
+        heavy: &Arc<Heavy>,
+    ) -> Result<Self, ReadError> {
         let head = state.newest().await?;
         Ok(Self::new(state, Arc::clone(&head.plan), head.version, head.position.clone(), budget, heavy))
     }
@@ -76,10 +80,8 @@ impl View {
         let reading = async {
             let transaction = database.begin_reading_by(is_long).await?;
             let changes = Changes::read(&transaction, &head.position).await?;
-            let newer = match changes.revision == head.plan.revision() {
-                true => None,
-                false => Some(Arc::new(floor_plan::load(&transaction).await?)),
-            };
+            let is_newest = changes.revision == head.plan.revision();
+            let newer = if is_newest { None } else { Some(Arc::new(floor_plan::load(&transaction).await?)) };
             Ok::<_, DbErr>((transaction, changes, newer))
         };
         let (transaction, changes, newer) = database.in_time(reading).await?;
@@ -104,7 +106,16 @@ impl View {
         let basis = Basis::new(version, plan.revision(), plan.digested());
         let snapshot = Mutex::new(Snapshot { reached: Reached::new(position), transaction: None });
         let (is_long, turn) = (AtomicBool::new(false), None);
-        Self { state: Arc::clone(state), plan, basis, snapshot, budget, heavy: Arc::clone(heavy), is_long, turn }
+        Self {
+            state: Arc::clone(state),
+            plan,
+            basis,
+            snapshot,
+            budget,
+            heavy: Arc::clone(heavy),
+            is_long,
+            turn,
+        }
     }
 
     /// The same, which keeps its floor plan and never moves.
@@ -181,13 +192,19 @@ impl View {
     }
 
     /// Reads the daily totals of DPUs, what is not in memory by few statements.
-    pub(super) async fn days(&self, dpus: impl IntoIterator<Item = i64>) -> Result<BTreeMap<i64, Days>, ReadError> {
+    pub(super) async fn days(
+        &self,
+        dpus: impl IntoIterator<Item = i64>,
+    ) -> Result<BTreeMap<i64, Days>, ReadError> {
         let mut wanted: Vec<i64> = dpus.into_iter().collect();
         wanted.sort_unstable();
         wanted.dedup();
         let mut loaded = Loaded::default();
         loop {
-            let is_lacking = |dpu: &i64| !loaded.days.contains_key(dpu) && self.basis.remembered_days(self.state.timelines(), *dpu).is_none();
+            let is_lacking = |dpu: &i64| {
+                !loaded.days.contains_key(dpu)
+                    && self.basis.remembered_days(self.state.timelines(), *dpu).is_none()
+            };
             let days: Vec<i64> = wanted.iter().copied().filter(is_lacking).take(DAYS_DPUS_MAX).collect();
             if days.is_empty() {
                 break;
@@ -200,7 +217,8 @@ impl View {
         let mut found = BTreeMap::new();
         for dpu in wanted {
             // Those of memory are taken last, when it is known which of them the snapshot has changed.
-            match loaded.days.remove(&dpu).or_else(|| self.basis.remembered_days(self.state.timelines(), dpu)) {
+            match loaded.days.remove(&dpu).or_else(|| self.basis.remembered_days(self.state.timelines(), dpu))
+            {
                 Some(days) => found.insert(dpu, days),
                 // Evicted between two looks.
                 None => found.insert(dpu, self.load_days(dpu).await?),
@@ -223,19 +241,13 @@ impl View {
             self.begin(&mut snapshot, lacking.dpus()).await?;
         }
         let position = snapshot.reached.position.clone();
-        let reading = async {
-            match &snapshot.transaction {
-                Some(transaction) => {
-                    database.in_time(timelines::load(transaction, lacking, &position)).await
-                }
-                None => {
-                    let load = |connection| timelines::load(connection, lacking, &position).boxed();
-                    let revision = self.plan.revision();
-                    database.read(self.is_long(), lacking.dpus(), load, |(_, changes)| changes.revision >= revision).await
-                }
-            }
+        let (loaded, changes) = if let Some(transaction) = &snapshot.transaction {
+            database.in_time(timelines::load(transaction, lacking, &position)).await?
+        } else {
+            let load = |connection| timelines::load(connection, lacking, &position).boxed();
+            let is_new_enough = |(_, changes): &(_, Changes)| changes.revision >= self.plan.revision();
+            database.read(self.is_long(), lacking.dpus(), load, is_new_enough).await?
         };
-        let (loaded, changes) = reading.await?;
         self.go_on(&mut snapshot.reached, &changes).await?;
         self.state.keep(self.basis.since(&snapshot.reached), &loaded);
         Ok(loaded)

@@ -167,8 +167,7 @@ impl Database {
             let pools = [("all", pool), ("histories", long)];
             return pools.map(|(name, pool)| of(name, pool.size(), pool.num_idle())).into();
         }
-        let pools =
-            [("readers", &self.reader), ("histories", &self.long_reader), ("writer", &self.writer)];
+        let pools = [("readers", &self.reader), ("histories", &self.long_reader), ("writer", &self.writer)];
         let pools = pools.map(|(name, pool)| (name, pool.get_sqlite_connection_pool()));
         pools.into_iter().map(|(name, pool)| of(name, pool.size(), pool.num_idle())).collect()
     }

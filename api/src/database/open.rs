@@ -205,7 +205,16 @@ impl Database {
         let pool = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
         let (wait, answer) = (config.wait(), config.answer());
         let (reader, background) = (pool.clone(), pool.clone());
-        Ok(Self { reader, writer: pool, background, long_reader, standby: None, writers: Arc::default(), wait, answer })
+        Ok(Self {
+            reader,
+            writer: pool,
+            background,
+            long_reader,
+            standby: None,
+            writers: Arc::default(),
+            wait,
+            answer,
+        })
     }
 
     /// The same with a standby to read timelines and events from: another server of the same database.

@@ -5,7 +5,6 @@ use entity::Instant;
 
 use super::view::View;
 
-
 /// Which way a person walked under a DPU.
 #[derive(Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "entity::event::Direction")]

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use async_graphql::connection::PageInfo;
 use async_graphql::Object;
+use async_graphql::connection::PageInfo;
 use entity::Instant;
 use entity::event;
 
@@ -95,7 +95,12 @@ impl EventConnection {
             Some(Edge { cursor: page::cursor(list, &key), node: Event::new(view, row)? })
         });
         let edges: Vec<_> = edges.collect();
-        Ok(Self { view: Arc::clone(view), page_info: page::page_info(&edges, after.is_some(), more), ranges, edges })
+        Ok(Self {
+            view: Arc::clone(view),
+            page_info: page::page_info(&edges, after.is_some(), more),
+            ranges,
+            edges,
+        })
     }
 }
 

@@ -124,8 +124,7 @@ impl Executor {
     ) -> (Response, Option<Arc<Moves>>) {
         let finish = self.finisher(Arc::clone(document), &request);
         let meter = Arc::new(Meter::new(&self.limits));
-        let (scope, loads) =
-            Scope::once(Arc::clone(&self.app), access, Arc::clone(&meter), now, tried);
+        let (scope, loads) = Scope::once(Arc::clone(&self.app), access, Arc::clone(&meter), now, tried);
         let moves = scope.moves();
         let executing = self.schema.execute(request.data(scope));
         let Some((response, paused)) = loads.drive(&meter, executing).await else {

@@ -75,7 +75,10 @@ impl Selected {
         field.selection_set().fold(Self::default(), |sum, field| {
             let name = field.alias().unwrap_or(field.name()).len() as u64;
             let below = Self::below(field);
-            Self { fields: sum.fields + 1 + below.fields, bytes: sum.bytes + name + VALUE_BYTES + below.bytes }
+            Self {
+                fields: sum.fields + 1 + below.fields,
+                bytes: sum.bytes + name + VALUE_BYTES + below.bytes,
+            }
         })
     }
 }

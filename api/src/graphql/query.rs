@@ -43,7 +43,8 @@ impl Query {
         let view = Scope::of(context)?.view().await?;
         view.look_at_names(view.plan().spaces().len())?;
         let part = name_contains.map(|part| part.to_lowercase()).unwrap_or_default();
-        let spaces = view.plan().spaces().values().filter(|space| space.row.name.to_lowercase().contains(&part));
+        let spaces =
+            view.plan().spaces().values().filter(|space| space.row.name.to_lowercase().contains(&part));
         let spaces = spaces.map(|space| {
             let name = match order_by {
                 SpaceOrder::Id => String::new(),

@@ -88,17 +88,17 @@ impl Scope {
     }
 
     /// The scope of a request that may be answered again and again, and the loads that its resolvers will ask for.
-    pub(super) fn ongoing(app: Arc<App>, access: Access, meter: Arc<Meter>, pace: Arc<Pace>) -> (Self, Loads) {
+    pub(super) fn ongoing(
+        app: Arc<App>,
+        access: Access,
+        meter: Arc<Meter>,
+        pace: Arc<Pace>,
+    ) -> (Self, Loads) {
         let (scope, loads) = Self::new(app, access, meter, None);
         (Self { pace: Some(pace), ..scope }, loads)
     }
 
-    fn new(
-        app: Arc<App>,
-        access: Access,
-        meter: Arc<Meter>,
-        now: Option<Instant>,
-    ) -> (Self, Loads) {
+    fn new(app: Arc<App>, access: Access, meter: Arc<Meter>, now: Option<Instant>) -> (Self, Loads) {
         let (loads, receiver) = unbounded();
         let (view, moves, pace) = (OnceCell::new(), Arc::default(), None);
         let (of_database, is_long) = (false, false);

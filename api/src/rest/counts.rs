@@ -20,8 +20,8 @@ use super::space_id;
 use crate::app::App;
 use crate::auth::Access;
 use crate::counting::Bucket;
-use crate::counts::SpaceHistory;
 use crate::counting::calendar::Interval;
+use crate::counts::SpaceHistory;
 use crate::floor_plan::history_edges;
 use crate::ids::Kind;
 

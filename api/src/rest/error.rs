@@ -121,7 +121,9 @@ impl fmt::Display for Unread<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             ReadError::TooMuch(_) | ReadError::Busy => self.0.fmt(formatter),
-            ReadError::Moved | ReadError::Database(_) => formatter.write_str("The service cannot answer now, try again."),
+            ReadError::Moved | ReadError::Database(_) => {
+                formatter.write_str("The service cannot answer now, try again.")
+            }
         }
     }
 }
@@ -158,11 +160,9 @@ impl RestError {
             Self::MediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Silence { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::Refused(refusal) | Self::Ended { refusal, .. } => refusal.status(),
-            Self::Exhausted(_)
-            | Self::Full { .. }
-            | Self::Record(_)
-            | Self::Read(_)
-            | Self::Database(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Exhausted(_) | Self::Full { .. } | Self::Record(_) | Self::Read(_) | Self::Database(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
     }
 
@@ -179,7 +179,9 @@ impl IntoResponse for RestError {
     fn into_response(self) -> Response {
         // What makes the recorder fail it has logged itself.
         match &self {
-            Self::Database(cause) | Self::Read(ReadError::Database(cause)) => tracing::error!(%cause, request_id = request_id(), "a request failed"),
+            Self::Database(cause) | Self::Read(ReadError::Database(cause)) => {
+                tracing::error!(%cause, request_id = request_id(), "a request failed");
+            }
             Self::Csv(cause) => {
                 tracing::error!(%cause, request_id = request_id(), "an answer could not be written");
             }

@@ -55,6 +55,8 @@ async fn take_turn(database: &Database) -> Result<Option<Option<DatabaseTransact
         return Ok(Some(None));
     }
     let turn = database.writer().begin().await?;
+    // It is idle for as long as the pruning takes, and must not be ended for that.
+    turn.execute_unprepared("SET LOCAL idle_in_transaction_session_timeout = 0").await?;
     let sql = format!("SELECT pg_try_advisory_xact_lock({PRUNE_LOCK})");
     let row = turn.query_one_raw(Statement::from_string(DatabaseBackend::Postgres, sql)).await?;
     let is_ours = row.map(|row| row.try_get_by_index::<bool>(0)).transpose()?.unwrap_or_default();

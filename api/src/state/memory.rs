@@ -118,7 +118,12 @@ impl Memory {
     }
 
     /// Moves on by what others have committed. Commits of this process are left to [`committed`](Self::committed).
-    pub(crate) fn advance(&self, changes: &Changes, plan: Option<Arc<FloorPlan>>, has_gap: bool) -> Option<Version> {
+    pub(crate) fn advance(
+        &self,
+        changes: &Changes,
+        plan: Option<Arc<FloorPlan>>,
+        has_gap: bool,
+    ) -> Option<Version> {
         let _moving = self.moving();
         let head = self.head.load_full()?;
         let is_new = |commit: &&LoggedCommit| {
@@ -139,8 +144,7 @@ impl Memory {
             self.timelines.forget(version, dpus);
         }
         let is_all = new.len() == changes.commits.len();
-        let foreign: Vec<_> =
-            new.iter().map(|commit| LoggedCommit { id: commit.id, dpus: None }).collect();
+        let foreign: Vec<_> = new.iter().map(|commit| LoggedCommit { id: commit.id, dpus: None }).collect();
         self.publish(Head {
             version,
             plan: plan.unwrap_or_else(|| Arc::clone(&head.plan)),

@@ -12,16 +12,16 @@
 mod log;
 mod memory;
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use sea_orm::DbErr;
 use tokio::sync::watch;
 use tokio::time::Instant as Tick;
 
+pub use self::log::{Changes, CommitId, KEPT, LoggedCommit, Position, changes_sql, log_commit, tidy};
 pub use self::memory::Head;
 pub(crate) use self::memory::Memory;
-pub use self::log::{Changes, CommitId, KEPT, LoggedCommit, Position, changes_sql, log_commit, tidy};
 use crate::database::Database;
 use crate::floor_plan::{self, FloorPlan};
 use crate::telemetry::metrics;

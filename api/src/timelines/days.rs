@@ -67,11 +67,11 @@ impl Days {
         Some(self.past.get(after).map_or(last.day, |end| end.day))
     }
 
-    /// The first day by whose end at least `least` were seen, counted by `count`; `None`: it is not yet reached.
-    pub(crate) fn first_until(&self, least: i64, count: impl Fn(Crossings) -> i64) -> Option<Instant> {
-        let after = self.past.partition_point(|end| count(end.seen) < least);
-        let last = self.last.filter(|last| count(last.seen) >= least).map(|last| last.day);
-        self.past.get(after).map(|end| end.day).or(last)
+    /// The first day by whose end at least `number` were seen, counted by `count`; `None`: it is not yet reached.
+    pub(crate) fn first_until(&self, number: i64, count: impl Fn(Crossings) -> i64) -> Option<Instant> {
+        let after = self.past.partition_point(|end| count(end.seen) < number);
+        let last = self.last.as_ref().filter(|end| count(end.seen) >= number);
+        self.past.get(after).or(last).map(|end| end.day)
     }
 
     /// The number of days on which somebody crossed.

@@ -82,9 +82,9 @@ pub(crate) async fn load(
         (dpu, totals.into_iter().collect())
     });
     let is_pruned = |day: Instant| changes.digested.is_some_and(|digested| day < digested);
-    let pages = pages.into_iter().map(|(key, steps)| {
-        (key, steps.into_iter().collect::<Page>().pruned(is_pruned(key.day)))
-    });
+    let pages = pages
+        .into_iter()
+        .map(|(key, steps)| (key, steps.into_iter().collect::<Page>().pruned(is_pruned(key.day))));
     Ok((Loaded { days: days.collect(), pages: pages.collect() }, changes))
 }
 

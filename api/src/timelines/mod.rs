@@ -14,14 +14,14 @@ mod page;
 mod stretch;
 mod summary;
 
-pub use self::events::{EventKey, EventPage, EventRange};
 pub(crate) use self::days::Days;
 pub(crate) use self::events::pages as event_pages;
-pub(crate) use self::load::load;
+pub use self::events::{EventKey, EventPage, EventRange};
 pub use self::load::Lacking;
+pub(crate) use self::load::load;
 pub use self::memory::{Loaded, PageKey, Patch, Since, Timelines, Version};
-pub(crate) use self::page::{Page, PageAt};
 #[cfg(test)]
 pub(crate) use self::page::Step;
+pub(crate) use self::page::{Page, PageAt};
 pub(crate) use self::stretch::last_events;
 pub(crate) use self::summary::{Grain, Summary, SummaryKey, SummarySource};

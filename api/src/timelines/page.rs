@@ -171,7 +171,10 @@ mod tests {
         let page: Page = steps(0, 100).collect();
         let later = page.with(steps(100, 110));
         let seen = |page: &Page, len| page.at(len).map(|page| page.until(DAY, DAY.plus_ms(500)).away);
-        assert_eq!([99, 100, 105, 110, 111].map(|len| seen(&later, len)), [None, Some(100), Some(105), Some(110), None]);
+        assert_eq!(
+            [99, 100, 105, 110, 111].map(|len| seen(&later, len)),
+            [None, Some(100), Some(105), Some(110), None]
+        );
         let packed = later.with(steps(110, 200));
         assert_eq!([110, 199, 200].map(|len| seen(&packed, len)), [None, None, Some(200)]);
     }

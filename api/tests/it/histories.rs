@@ -27,9 +27,14 @@ impl Process {
         let mut found = Vec::new();
         for (number, space) in (0..SPACES).zip(spaces) {
             for (start, end, interval, zone) in ASKED {
-                let path = format!("/space/{space}/counts?start={start}&end={end}&interval={interval}&time_zone={zone}");
+                let path = format!(
+                    "/space/{space}/counts?start={start}&end={end}&interval={interval}&time_zone={zone}"
+                );
                 let answer = self.get(&path).await;
-                found.push((number, answer["counts"].as_array().unwrap_or_else(|| panic!("{answer}")).clone()));
+                found.push((
+                    number,
+                    answer["counts"].as_array().unwrap_or_else(|| panic!("{answer}")).clone(),
+                ));
             }
         }
         found
@@ -63,14 +68,16 @@ fn problem(world: &World, space: i64, bucket: &Value) -> Option<String> {
     if (bucket["average"].as_f64().unwrap() - average).abs() > 1e-9 {
         wrong.push("average");
     }
-    (!wrong.is_empty()).then(|| format!("{wrong:?} of space {space} in {bucket}, right: {right} and {average}"))
+    (!wrong.is_empty())
+        .then(|| format!("{wrong:?} of space {space} in {bucket}, right: {right} and {average}"))
 }
 
 /// The first thing that is wrong with histories.
 fn first_problem(world: &World, histories: &[(i64, Vec<Value>)]) -> Option<String> {
-    histories.iter().flat_map(|(space, buckets)| buckets.iter().map(move |bucket| (space, bucket))).find_map(
-        |(space, bucket)| problem(world, *space, bucket),
-    )
+    histories
+        .iter()
+        .flat_map(|(space, buckets)| buckets.iter().map(move |bucket| (space, bucket)))
+        .find_map(|(space, bucket)| problem(world, *space, bucket))
 }
 
 on_both! {
@@ -92,7 +99,7 @@ on_both! {
                 let data = processes[number % processes.len()].ask(&query).await;
                 assert_eq!(data["ingest"]["rejected"], json!([]));
             };
-            let (_, read) = join(writing, join_all(processes.iter().map(|process| process.histories(&spaces)))).await;
+            let ((), read) = join(writing, join_all(processes.iter().map(|process| process.histories(&spaces)))).await;
             for histories in read {
                 for history in histories.chunks(1) {
                     let (early, late) = (first_problem(&known, history), first_problem(&after, history));
@@ -119,12 +126,13 @@ on_both! {
 
 /// Corrects the floor plan: ends an assignment earlier, states a count, or answers counts below zero as zero and back.
 async fn correct(service: &Service, number: usize, known: &mut World, spaces: &[i64]) {
-    let first = usize::try_from(known.assignments.len()).unwrap();
-    if number % 2 == 0 && first > 0 {
-        let place = number % first;
+    if number.is_multiple_of(2) && !known.assignments.is_empty() {
+        let place = number % known.assignments.len();
         let assignment = &mut known.assignments[place];
         let end = Instant::from_ms(at("2026-02-01T05:07:00Z").ms() + i64::try_from(number).unwrap() * 61_000);
-        if assignment.starts_at.is_none_or(|start| start < end.ms()) && assignment.ends_at.is_none_or(|known| end.ms() < known) {
+        if assignment.starts_at.is_none_or(|start| start < end.ms())
+            && assignment.ends_at.is_none_or(|known| end.ms() < known)
+        {
             assignment.ends_at = Some(end.ms());
             let query = format!(
                 "mutation {{ assignmentUpdate(id: {}, input: {{ endsAt: \"{end}\" }}) {{ userErrors {{ message }} }} }}",

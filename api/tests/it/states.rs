@@ -124,8 +124,8 @@ on_both! {
     // One door, a reset, and seven people since: events before the reset change no count after it.
     async fn late_events_before_a_reset_change_no_count_after_it(service: &Service) {
         let space = hall(service, "1").await;
-        let reset = "mutation ($id: ID!) { resetCreate(input: { space: $id, ts: \"2026-03-01\", count: 0 }) { userErrors { code } } }";
-        service.data(reset, json!({ "id": space })).await;
+        let create = "mutation ($id: ID!) { resetCreate(input: { space: $id, ts: \"2026-03-01\", count: 0 }) { userErrors { code } } }";
+        service.data(create, json!({ "id": space })).await;
         let today = at(TODAY);
         service.app.recorder.record((1..=7).map(|hour| {
             Ok(crossing("1", today.plus_ms(hour * 3_600_000), Direction::Toward))
