@@ -18,7 +18,7 @@ use crate::database::Database;
 use crate::feed::Feed;
 use crate::floor_plan::{ChangeError, FloorPlan, changes};
 use crate::ids::PublicIds;
-use crate::ingest::{Recorder, Writer};
+use crate::ingest::{EARLIEST, Recorder, Writer};
 use crate::readiness::Readiness;
 use crate::state::State;
 use crate::telemetry::metrics;
@@ -59,6 +59,8 @@ pub struct Options {
     pub memory_bytes: u64,
     /// The time of one core that the answer to a request may take.
     pub work_max: Duration,
+    /// The first instant of events; older ones are rejected.
+    pub earliest_event: Instant,
     /// What rows are called outside.
     pub ids: PublicIds,
     /// Who is let in.
@@ -71,6 +73,7 @@ impl Options {
         Self {
             memory_bytes,
             work_max: counts::WORK_DEFAULT,
+            earliest_event: EARLIEST,
             ids: PublicIds::plain(),
             auth: Settings::default(),
         }
@@ -88,7 +91,7 @@ impl App {
 
     /// The same, as the options say.
     pub fn start_with(database: Database, clock: Clock, options: Options) -> (Arc<Self>, JoinHandle<()>) {
-        let Options { memory_bytes, work_max, ids, auth } = options;
+        let Options { memory_bytes, work_max, earliest_event, ids, auth } = options;
         metrics::start();
         let state = Arc::new(State::new(database.clone(), memory_bytes));
         let counts = Counts::new(Arc::clone(&state), work_max);
@@ -96,6 +99,7 @@ impl App {
         let writer = Writer {
             state: Arc::clone(&state),
             clock: clock.clone(),
+            earliest: earliest_event,
             notifier: Notifier::start(&database),
             partitions: Arc::default(),
         };

@@ -169,7 +169,13 @@ async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     );
 
     let work_max = Duration::from_millis(config.limits.request_work_ms.into());
-    let options = Options { memory_bytes: config.cache_bytes, work_max, ids, auth: settings };
+    let options = Options {
+        memory_bytes: config.cache_bytes,
+        work_max,
+        earliest_event: config.events.earliest_event,
+        ids,
+        auth: settings,
+    };
     let (app, recording) = App::start_with(database, clock, options);
     let schedule = Schedule::start(&app, config.prune_older_than);
     let stopped = stop();
@@ -197,7 +203,8 @@ async fn consume(config: ConsumeConfig) -> anyhow::Result<()> {
     // Who reaches the metrics from another machine shows a token, as everywhere.
     let open_without_tokens = config.status_listen.is_some_and(|address| address.ip().is_loopback());
     let auth = Settings { open_without_tokens, ..Settings::default() };
-    let options = Options { auth, ..Options::new(config.cache_bytes) };
+    let earliest_event = config.events.earliest_event;
+    let options = Options { auth, earliest_event, ..Options::new(config.cache_bytes) };
     let (app, recording) = App::start_with(database, Clock::system(), options);
     let stopped = stop();
     let consuming = broker::consume(config.broker, &app, stopped.clone());

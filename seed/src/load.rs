@@ -9,8 +9,9 @@ use api::coherence::Notifier;
 use api::database::Database;
 use api::floor_plan::{ChangeError, FloorPlan, changes};
 use api::ingest::csv::CsvRows;
-use api::ingest::{Batch, Outcome, Partitions, Summary, record};
+use api::ingest::{Batch, Intake, Outcome, Partitions, Summary, record};
 use api::state::CommitId;
+use entity::Instant;
 use sea_orm::DatabaseTransaction;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
@@ -25,6 +26,8 @@ const COMMIT_ROWS: usize = 20_000;
 pub(crate) struct Loader<'a> {
     database: &'a Database,
     clock: Clock,
+    /// The first instant of events; older ones are rejected.
+    earliest: Instant,
     /// The one transaction for everything, if it is all or nothing.
     strict: Option<DatabaseTransaction>,
     all_or_nothing: bool,
@@ -45,10 +48,10 @@ pub(crate) struct Loaded {
 }
 
 impl<'a> Loader<'a> {
-    pub(crate) fn new(database: &'a Database, clock: Clock, all_or_nothing: bool) -> Self {
+    pub(crate) fn new(database: &'a Database, clock: Clock, earliest: Instant, all_or_nothing: bool) -> Self {
         let (notifier, partitions) = (Notifier::start(database), Partitions::default());
         let logged = CommitId::new_writer();
-        Self { database, clock, strict: None, all_or_nothing, notifier, partitions, logged }
+        Self { database, clock, earliest, strict: None, all_or_nothing, notifier, partitions, logged }
     }
 
     /// Makes the database's floor plan hold what the plan says: all of it, or nothing.
@@ -97,9 +100,9 @@ impl<'a> Loader<'a> {
     async fn record(&mut self, batch: Batch) -> anyhow::Result<Vec<Outcome>> {
         let transaction = self.begin().await?;
         let plan = changes::current(&transaction).await?;
-        let (partitions, now) = (&self.partitions, self.clock.now());
         self.logged = self.logged.next();
-        let recorded = record(&transaction, partitions, &plan, self.logged, now, &[batch]).await?;
+        let intake = Intake { id: self.logged, now: self.clock.now(), earliest: self.earliest };
+        let recorded = record(&transaction, &self.partitions, &plan, intake, &[batch]).await?;
         self.commit(transaction).await?;
         Ok(recorded.outcomes.into_iter().flatten().collect())
     }

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use api::clock::Clock;
-use api::config::DatabaseConfig;
+use api::config::{DatabaseConfig, EventsConfig};
 use api::database::Database;
 use api::ids::{IdsConfig, Kind, PublicIds};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -50,6 +50,8 @@ struct LoadArguments {
     database: DatabaseConfig,
     #[command(flatten)]
     ids: IdsConfig,
+    #[command(flatten)]
+    events: EventsConfig,
     /// A floor plan in TOML: `[[space]]`, `[[dpu]]` and `[[assignment]]` tables
     #[arg(long, value_name = "FILE")]
     plan: Option<PathBuf>,
@@ -123,7 +125,8 @@ async fn load(arguments: LoadArguments) -> anyhow::Result<ExitCode> {
 
     let database = Database::connect(&arguments.database.database_url).await?;
     database.migrate().await.context("cannot bring the database's schema up to date")?;
-    let mut loader = load::Loader::new(&database, Clock::system(), arguments.strict);
+    let mut loader =
+        load::Loader::new(&database, Clock::system(), arguments.events.earliest_event, arguments.strict);
     if let Some(plan) = &plan {
         let changes = loader.apply(plan).await?;
         writeln!(stdout(), "floor plan: {changes}")?;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_nats::ServerAddr;
 
 use super::Subjects;
-use crate::config::{CACHE_BYTES, DatabaseConfig};
+use crate::config::{CACHE_BYTES, DatabaseConfig, EventsConfig};
 use crate::telemetry::TelemetryConfig;
 
 /// How to reach NATS, and what everything is called there.
@@ -70,6 +70,9 @@ pub struct ConsumeConfig {
     /// Where events come from.
     #[command(flatten)]
     pub broker: BrokerConfig,
+    /// Which events are taken in.
+    #[command(flatten)]
+    pub events: EventsConfig,
     /// An address and port to answer `/healthz`, `/readyz` and `/metrics` on; nothing is listened on without
     #[arg(long, env = "STATUS_LISTEN", value_name = "ADDRESS:PORT")]
     pub status_listen: Option<SocketAddr>,

@@ -5,6 +5,8 @@ mod file;
 
 use std::net::SocketAddr;
 
+use entity::Instant;
+
 use crate::auth::AuthConfig;
 use crate::broker::ServeBrokerConfig;
 use crate::database::PoolConfig;
@@ -33,6 +35,14 @@ pub struct DatabaseConfig {
     pub database_url: String,
 }
 
+/// Which events are taken in.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct EventsConfig {
+    /// Reject events before this instant: they come from clocks that were never set
+    #[arg(long, env = "EARLIEST_EVENT", value_name = "TIMESTAMP", default_value = "2010-01-01")]
+    pub earliest_event: Instant,
+}
+
 /// How to serve.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ServeConfig {
@@ -52,6 +62,9 @@ pub struct ServeConfig {
     /// Prune events that are older, each hour: an age in whole days or weeks, such as 400d or 8w
     #[arg(long, env = "PRUNE_OLDER_THAN", value_name = "AGE")]
     pub prune_older_than: Option<Age>,
+    /// Which events are taken in.
+    #[command(flatten)]
+    pub events: EventsConfig,
     /// How long to wait for the database.
     #[command(flatten)]
     pub pool: PoolConfig,

@@ -15,5 +15,5 @@ mod recorder;
 
 pub use event::{Batch, Crossing, Identity, Outcome, Rejection, RejectionCode, Summary};
 pub use partitions::{Partition, Partitions};
-pub use record::{CLOCK_SKEW_MS, EARLIEST, Recorded, Unrecorded, record};
+pub use record::{CLOCK_SKEW_MS, EARLIEST, Intake, Recorded, Unrecorded, record};
 pub use recorder::{RecordError, Recorder, Writer};

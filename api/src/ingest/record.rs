@@ -16,8 +16,20 @@ use crate::timelines::Patch;
 
 /// How far ahead of the server's clock a DPU's may run, in milliseconds.
 pub const CLOCK_SKEW_MS: i64 = 5 * 60 * 1000;
-/// No event is older than the Unix epoch, 1970-01-01T00:00:00Z: what claims to be comes from a clock that was never set.
-pub const EARLIEST: Instant = Instant::from_ms(0);
+/// The first instant of events, unless the operator says otherwise: 2010-01-01T00:00:00Z. What claims to be older comes from a
+/// clock that was never set.
+pub const EARLIEST: Instant = Instant::from_ms(1_262_304_000_000);
+
+/// How batches are taken in.
+#[derive(Clone, Copy, Debug)]
+pub struct Intake {
+    /// The name of the commit in the change log.
+    pub id: CommitId,
+    /// When they are received.
+    pub now: Instant,
+    /// The first instant of events; older ones are rejected.
+    pub earliest: Instant,
+}
 
 /// What recording has done, true once the transaction has committed and not before.
 #[derive(Debug)]
@@ -50,9 +62,8 @@ impl From<Unrecorded> for DbErr {
     }
 }
 
-/// Records the batches inside a transaction of the caller's, as received at `now` and checked by `plan`, which must be the
-/// database's. The change log names the commit `id`. On PostgreSQL it is one statement, once there are partitions for the
-/// events.
+/// Records the batches inside a transaction of the caller's, checked by `plan`, which must be the database's. On PostgreSQL it
+/// is one statement, once there are partitions for the events.
 ///
 /// Rows are written in the order of their keys, so that transactions which share some wait for each
 /// other and never deadlock.
@@ -60,17 +71,18 @@ pub async fn record(
     transaction: &impl ConnectionTrait,
     partitions: &Partitions,
     plan: &FloorPlan,
-    id: CommitId,
-    now: Instant,
+    intake: Intake,
     batches: &[Batch],
 ) -> Result<Recorded, Unrecorded> {
-    let checked =
-        |row: &Result<_, Rejection>| row.as_ref().map_err(Clone::clone).and_then(|row| check(plan, now, row));
+    let checked = |row: &Result<_, Rejection>| {
+        row.as_ref().map_err(Clone::clone).and_then(|row| check(plan, intake, row))
+    };
     let checked: Vec<_> = batches.iter().flatten().map(checked).collect();
     let mut identities: Vec<Identity> = checked.iter().filter_map(|row| row.as_ref().ok()).copied().collect();
     identities.sort_unstable();
     identities.dedup();
 
+    let Intake { id, now, .. } = intake;
     let log = Log { id, revision: plan.revision() };
     let duplicates = if identities.is_empty() {
         AHashSet::new()
@@ -104,11 +116,14 @@ struct Log {
 }
 
 /// The event's identity, or why it is not stored.
-fn check(plan: &FloorPlan, now: Instant, crossing: &Crossing) -> Result<Identity, Rejection> {
+fn check(plan: &FloorPlan, intake: Intake, crossing: &Crossing) -> Result<Identity, Rejection> {
+    let Intake { now, earliest, .. } = intake;
     let Crossing { ts, direction, seq, .. } = *crossing;
     let dpu_id = plan.dpu_id(&crossing.serial).ok_or_else(|| Rejection::unknown_dpu(&crossing.serial))?;
-    if ts < EARLIEST {
-        let message = format!("{ts} is too early: events are accepted from {EARLIEST} on");
+    if ts < earliest {
+        let message = format!(
+            "{ts} is before {earliest}: events that old are not accepted, since they come from clocks that were never set"
+        );
         return Err(Rejection::new(RejectionCode::TimestampOutOfRange, message));
     }
     if let Some(horizon) = plan.horizon().filter(|horizon| ts < *horizon) {

@@ -14,11 +14,11 @@ use tracing::{Instrument, Span};
 
 use super::event::{Batch, Outcome};
 use super::partitions::Partitions;
-use super::record::{Recorded, Unrecorded, record};
+use super::record::{Intake, Recorded, Unrecorded, record};
 use crate::clock::Clock;
 use crate::coherence::Notifier;
 use crate::floor_plan::FloorPlan;
-use crate::state::{self, CommitId, State};
+use crate::state::{self, State};
 use crate::telemetry::{SPANS, metrics};
 
 /// How many batches may wait; further senders wait to hand theirs over.
@@ -78,6 +78,8 @@ pub struct Writer {
     pub state: Arc<State>,
     /// By which events are received.
     pub clock: Clock,
+    /// The first instant of events; older ones are rejected.
+    pub earliest: Instant,
     /// Notifies other processes.
     pub notifier: Notifier,
     /// Where events can go.
@@ -173,9 +175,9 @@ impl Writer {
         now: Instant,
     ) -> Result<Recorded, Unrecorded> {
         let Self { state, partitions, .. } = self;
-        let id = state.next_commit();
+        let intake = Intake { id: state.next_commit(), now, earliest: self.earliest };
         let committing =
-            commit(Arc::clone(state), Arc::clone(partitions), Arc::clone(plan), id, Arc::clone(batches), now);
+            commit(Arc::clone(state), Arc::clone(partitions), Arc::clone(plan), intake, Arc::clone(batches));
         // A task of its own: what was begun goes on to its end, whether it is in time or not.
         let mut committing = tokio::spawn(committing.in_current_span());
         match state.database().answered(&mut committing).await {
@@ -217,17 +219,16 @@ async fn commit(
     state: Arc<State>,
     partitions: Arc<Partitions>,
     plan: Arc<FloorPlan>,
-    id: CommitId,
+    intake: Intake,
     batches: Arc<Vec<Batch>>,
-    now: Instant,
 ) -> Result<Recorded, Unrecorded> {
     let database = state.database();
     // PostgreSQL records by one statement, which where there is a place for each event is a commit by itself.
     if database.backend() == DatabaseBackend::Postgres && partitions.hold(&batches) {
-        return record(database.writer(), &partitions, &plan, id, now, &batches).await;
+        return record(database.writer(), &partitions, &plan, intake, &batches).await;
     }
     let transaction = database.begin().await?;
-    let recorded = record(&transaction, &partitions, &plan, id, now, &batches).await?;
+    let recorded = record(&transaction, &partitions, &plan, intake, &batches).await?;
     transaction.commit().await?;
     Ok(recorded)
 }

@@ -95,9 +95,13 @@ async fn a_commit_without_a_notification_is_seen_by_itself_and_at_once_where_it_
         seq: 0,
     };
     let (partitions, batch) = (api::ingest::Partitions::default(), vec![Ok(crossing.clone())]);
-    let id = api::state::CommitId::new_writer().next();
+    let intake = api::ingest::Intake {
+        id: api::state::CommitId::new_writer().next(),
+        now: at(NOW),
+        earliest: api::ingest::EARLIEST,
+    };
     let transaction = silent.begin().await.unwrap();
-    api::ingest::record(&transaction, &partitions, &plan, id, at(NOW), &[batch]).await.ok().unwrap();
+    api::ingest::record(&transaction, &partitions, &plan, intake, &[batch]).await.ok().unwrap();
     transaction.commit().await.unwrap();
     let outcomes = there.recorder.record(vec![Ok(crossing)]).await.unwrap();
     assert_eq!(outcomes, [api::ingest::Outcome::Duplicate]);

@@ -27,8 +27,8 @@ on_both! {
             event("283", "yesterday", "TOWARD"),
             event("283", "2026-03-01T12:05:00.001Z", "TOWARD"),
             event("283", "2026-03-01T12:05:00Z", "TOWARD"),
-            event("283", "1969-12-31T23:59:59.999Z", "TOWARD"),
-            event("283", "1970-01-01", "TOWARD"),
+            event("283", "2009-12-31T23:59:59.999Z", "TOWARD"),
+            event("283", "2010-01-01", "TOWARD"),
             { "dpu": "283", "ts": "2026-01-01", "direction": "TOWARD", "seq": -1 },
             { "dpu": "283", "ts": "2026-01-01", "direction": "TOWARD", "seq": i32::MAX },
         ])).await;
