@@ -6,7 +6,7 @@
 //! that are not in memory are loaded many together, no more of them than [`LOADED_MAX`] crossings at a time; so memory does
 //! not grow with the range.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::iter::successors;
 use std::sync::Arc;
 
@@ -125,6 +125,8 @@ impl View {
     /// The work that histories take, by what is in memory now.
     fn work(&self, asked: &[SpaceHistory], days: &BTreeMap<i64, Days>) -> Work {
         let mut work = bounds(asked, days).0;
+        // A door between two spaces is loaded once.
+        let mut loaded = HashSet::new();
         for SpaceHistory { space, edges } in asked {
             let history = space.history(edges.clone());
             let busy = busy_days(&history, days);
@@ -135,7 +137,8 @@ impl View {
                 }
                 for (term, length) in terms_on(&history, day).zip(lengths).filter(|(_, length)| *length > 0) {
                     work.crossings += length.unsigned_abs();
-                    if !self.has_page(PageKey { dpu: term.assignment.dpu_id, day }, length) {
+                    let key = PageKey { dpu: term.assignment.dpu_id, day };
+                    if !self.has_page(key, length) && loaded.insert(key) {
                         work.pages += 1;
                         work.loaded += length.unsigned_abs();
                     }

@@ -115,8 +115,8 @@ impl Position {
 const COMMIT: i32 = 0;
 const EDITION: i32 = 1;
 
-/// A select of the commits that a position lacks, and of the floor plan's revision, in eight columns: what the row is, then
-/// `writer, number` and at the end `dpus`, or `revision, digested`. Its parameters are the position's
+/// A select of the commits that a position lacks, and of the floor plan's revision, in six columns: what the row is, then
+/// `writer, number, dpus` or `revision, digested`, and room for more arrays. Its parameters are the position's
 /// [`values`](Position::values).
 pub fn changes_sql(backend: DatabaseBackend) -> String {
     let known = if backend == DatabaseBackend::Postgres {
@@ -124,10 +124,7 @@ pub fn changes_sql(backend: DatabaseBackend) -> String {
     } else {
         "SELECT value ->> 0, value ->> 1 FROM json_each($1)"
     };
-    let null = |kind: &str| {
-        if backend == DatabaseBackend::Postgres { format!("NULL::{kind}") } else { "NULL".to_owned() }
-    };
-    let (number, numbers) = (null("bigint"), null("int[]"));
+    let none = if backend == DatabaseBackend::Postgres { "NULL::bigint[]" } else { "NULL" };
     // One step into the key for each writer, since nearly all rows are known.
     format!(
         "WITH RECURSIVE known (writer, number) AS ({known}), writers (writer) AS (
@@ -135,10 +132,10 @@ pub fn changes_sql(backend: DatabaseBackend) -> String {
             UNION ALL SELECT (SELECT MIN(writer) FROM change_log WHERE writer > writers.writer)
             FROM writers WHERE writers.writer IS NOT NULL
         )
-        SELECT {COMMIT}, change_log.writer, change_log.number, {number}, {number}, {number}, {numbers}, dpus
+        SELECT {COMMIT}, change_log.writer, change_log.number, dpus, {none}, {none}
         FROM writers LEFT JOIN known ON known.writer = writers.writer
         JOIN change_log ON change_log.writer = writers.writer AND change_log.number > COALESCE(known.number, 0)
-        UNION ALL SELECT {EDITION}, revision, digested, NULL, NULL, NULL, NULL, NULL FROM floor_plan"
+        UNION ALL SELECT {EDITION}, revision, digested, NULL, NULL, NULL FROM floor_plan"
     )
 }
 
@@ -164,9 +161,9 @@ impl Changes {
         }
         let id = CommitId { writer: row.try_get_by_index(1)?, number: row.try_get_by_index(2)? };
         let dpus = if backend == DatabaseBackend::Postgres {
-            row.try_get_by_index(7)?
+            row.try_get_by_index(3)?
         } else {
-            let dpus: Option<String> = row.try_get_by_index(7)?;
+            let dpus: Option<String> = row.try_get_by_index(3)?;
             let parsed = dpus.map(|dpus| serde_json::from_str(&dpus)).transpose();
             parsed.map_err(|error| DbErr::Type(error.to_string()))?
         };

@@ -7,10 +7,11 @@ use entity::Instant;
 use entity::event::Direction;
 use entity::tally::Resolution;
 use sea_orm::{ConnectionTrait, DatabaseBackend, DbErr, QueryResult, Statement, Value};
+use serde::de::DeserializeOwned;
 
 use super::memory::{Loaded, PageKey};
 use super::page::{Page, Step};
-use crate::counting::Crossings;
+use crate::counting::{Crossings, Reading};
 use crate::state::{Changes, Position, changes_sql};
 
 /// What is to be read: the days of these DPUs, and these pages.
@@ -42,6 +43,32 @@ impl Lacking {
     }
 }
 
+/// Days of one DPU, one after the other, of which pages are lacking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Range {
+    dpu: i64,
+    first: Instant,
+    /// The first instant after the last day.
+    end: Instant,
+}
+
+impl Range {
+    /// The ranges of pages that are in order. Days between two pages are read with them where there are few.
+    fn of(pages: &[PageKey]) -> Vec<Self> {
+        let mut ranges: Vec<Self> = Vec::new();
+        for page in pages {
+            let end = page.day.plus_ms(DAY_MS);
+            match ranges.last_mut() {
+                Some(last) if last.dpu == page.dpu && page.day <= last.end.plus_ms(GAP_MS_MAX) => {
+                    last.end = end
+                }
+                _ => ranges.push(Self { dpu: page.dpu, first: page.day, end }),
+            }
+        }
+        ranges
+    }
+}
+
 /// Reads what is lacking, and the changes since `position`. Each DPU whose days are asked for has them in the answer, and
 /// each page that is asked for is in it.
 pub(crate) async fn load(
@@ -57,23 +84,19 @@ pub(crate) async fn load(
     let mut changes = Changes::default();
     for row in connection.query_all_raw(statement(backend, lacking, position)).await? {
         match row.try_get_by_index::<i32>(0)? {
-            TOTAL => {
-                let (dpu, day, total) = total(&row)?;
-                totals.entry(dpu).or_default().push((day, total));
+            TOTALS => drop(totals.insert(row.try_get_by_index(1)?, people(&row, backend)?)),
+            DIGESTS => {
+                let dpu = row.try_get_by_index(1)?;
+                for (ts, people) in people(&row, backend)? {
+                    let key = PageKey::of(Reading { dpu, at: ts });
+                    let Some(page) = pages.get_mut(&key) else { continue };
+                    for (way, people) in [(Direction::Toward, people.toward), (Direction::Away, people.away)]
+                    {
+                        page.extend((0..people).map(|_| Step::new(key.day, ts, way)));
+                    }
+                }
             }
-            DIGEST => {
-                let (dpu, day, people) = total(&row)?;
-                let ts: Instant = row.try_get_by_index(5)?;
-                let ways = [(Direction::Toward, people.toward), (Direction::Away, people.away)];
-                let steps = ways
-                    .into_iter()
-                    .flat_map(|(way, people)| (0..people).map(move |_| Step::new(day, ts, way)));
-                pages.entry(PageKey { dpu, day }).or_default().extend(steps);
-            }
-            PAGE => {
-                let key = PageKey { dpu: row.try_get_by_index(1)?, day: row.try_get_by_index(2)? };
-                pages.entry(key).or_default().extend(steps(&row, backend)?);
-            }
+            EVENTS => add_events(&row, backend, &mut pages)?,
             _ => changes.add(&row, backend)?,
         }
     }
@@ -88,62 +111,91 @@ pub(crate) async fn load(
     Ok((Loaded { days: days.collect(), pages: pages.collect() }, changes))
 }
 
-fn total(row: &QueryResult) -> Result<(i64, Instant, Crossings), DbErr> {
-    let total = Crossings { toward: row.try_get_by_index(3)?, away: row.try_get_by_index(4)? };
-    Ok((row.try_get_by_index(1)?, row.try_get_by_index(2)?, total))
-}
-
-fn steps(row: &QueryResult, backend: DatabaseBackend) -> Result<Vec<Step>, DbErr> {
-    let numbers: Vec<u32> = if backend == DatabaseBackend::Postgres {
-        let numbers: Vec<i32> = row.try_get_by_index(6)?;
-        numbers.into_iter().map(i32::cast_unsigned).collect()
+/// Instants, with how many people crossed then or from then on.
+fn people(row: &QueryResult, backend: DatabaseBackend) -> Result<Vec<(Instant, Crossings)>, DbErr> {
+    let listed: Vec<(i64, i64, i64)> = if backend == DatabaseBackend::Postgres {
+        let instants: Vec<i64> = row.try_get_by_index(3)?;
+        let (toward, away): (Vec<i64>, Vec<i64>) = (row.try_get_by_index(4)?, row.try_get_by_index(5)?);
+        instants.into_iter().zip(toward).zip(away).map(|((ms, toward), away)| (ms, toward, away)).collect()
     } else {
-        let numbers: String = row.try_get_by_index(6)?;
-        serde_json::from_str(&numbers).map_err(|error| DbErr::Type(error.to_string()))?
+        from_json(row)?
     };
-    Ok(numbers.into_iter().map(Step::from_number).collect())
+    let crossings = |(ms, toward, away)| (Instant::from_ms(ms), Crossings { toward, away });
+    Ok(listed.into_iter().map(crossings).collect())
 }
 
-/// A row a change, a row a day's total, and a row a page: all its steps as one array, so that a busy day is not a hundred
-/// thousand rows. Where its events are pruned, a row a digest.
+/// Adds the events of a range to the pages that are asked for.
+fn add_events(
+    row: &QueryResult,
+    backend: DatabaseBackend,
+    pages: &mut BTreeMap<PageKey, Vec<Step>>,
+) -> Result<(), DbErr> {
+    let (dpu, first): (i64, Instant) = (row.try_get_by_index(1)?, row.try_get_by_index(2)?);
+    let events: Vec<i64> =
+        if backend == DatabaseBackend::Postgres { row.try_get_by_index(3)? } else { from_json(row)? };
+    // Twice the millisecond of the range, as a step is twice that of its day. They come in the order of the key.
+    for of_day in events.chunk_by(|one, next| one / (2 * DAY_MS) == next / (2 * DAY_MS)) {
+        let before = of_day[0] - of_day[0] % (2 * DAY_MS);
+        if let Some(page) = pages.get_mut(&PageKey { dpu, day: first.plus_ms(before / 2) }) {
+            let number = |event: &i64| u32::try_from(event - before).unwrap_or(u32::MAX);
+            page.extend(of_day.iter().map(|event| Step::from_number(number(event))));
+        }
+    }
+    Ok(())
+}
+
+fn from_json<T: DeserializeOwned>(row: &QueryResult) -> Result<T, DbErr> {
+    let text: String = row.try_get_by_index(3)?;
+    serde_json::from_str(&text).map_err(|error| DbErr::Type(error.to_string()))
+}
+
+/// A row a change, a row for the totals of a DPU, and a row a range of events, as arrays: a row takes longer to hand over
+/// than what is in it. Where events are pruned, a row for the digests of a range.
 fn statement(backend: DatabaseBackend, lacking: &Lacking, position: &Position) -> Statement {
     let mut values = position.values(backend);
-    let (dpus, wanted, steps) = if backend == DatabaseBackend::Postgres {
-        let column = |of: fn(&PageKey) -> i64| lacking.pages.iter().map(of).collect::<Vec<_>>();
+    let ranges = Range::of(&lacking.pages);
+    let (dpus, wanted, totals, events, digests) = if backend == DatabaseBackend::Postgres {
+        let column = |of: fn(&Range) -> i64| ranges.iter().map(of).collect::<Vec<_>>();
         values.extend([
             Value::from(lacking.days.clone()),
-            column(|page| page.dpu).into(),
-            column(|page| page.day.ms()).into(),
+            column(|range| range.dpu).into(),
+            column(|range| range.first.ms()).into(),
+            column(|range| range.end.ms()).into(),
         ]);
         (
-            "SELECT UNNEST($3::bigint[])",
-            "UNNEST($4::bigint[], $5::bigint[]) AS page (dpu_id, day)",
-            "ARRAY(SELECT ((ts - page.day) * 2 + (1 + direction) / 2)::int",
+            "= ANY($3::bigint[])",
+            "UNNEST($4::bigint[], $5::bigint[], $6::bigint[]) AS wanted (dpu_id, first, until)",
+            "ARRAY_AGG(bucket), ARRAY_AGG(toward), ARRAY_AGG(away)",
+            "ARRAY(SELECT (ts - first) * 2 + (1 + direction) / 2",
+            "ARRAY_AGG(ts), ARRAY_AGG(toward), ARRAY_AGG(away)",
         )
     } else {
-        let pages: Vec<_> = lacking.pages.iter().map(|page| (page.dpu, page.day.ms())).collect();
+        let ranges: Vec<_> =
+            ranges.iter().map(|range| (range.dpu, range.first.ms(), range.end.ms())).collect();
         values.extend([
             Value::from(serde_json::json!(lacking.days).to_string()),
-            serde_json::json!(pages).to_string().into(),
+            serde_json::json!(ranges).to_string().into(),
         ]);
         (
-            "SELECT value FROM json_each($2)",
-            "(SELECT value ->> 0 AS dpu_id, value ->> 1 AS day FROM json_each($3)) AS page",
-            "(SELECT json_group_array((ts - page.day) * 2 + (1 + direction) / 2)",
+            "IN (SELECT value FROM json_each($2))",
+            "(SELECT value ->> 0 AS dpu_id, value ->> 1 AS first, value ->> 2 AS until FROM json_each($3)) AS wanted",
+            "json_group_array(json_array(bucket, toward, away)), NULL, NULL",
+            "(SELECT json_group_array((ts - first) * 2 + (1 + direction) / 2)",
+            "json_group_array(json_array(ts, toward, away)), NULL, NULL",
         )
     };
     let sql = format!(
         "{changes}
         UNION ALL
-        SELECT {TOTAL}, dpu_id, bucket, toward, away, NULL, NULL, NULL FROM tally
-        WHERE dpu_id IN ({dpus}) AND resolution = {days}
+        SELECT {TOTALS}, dpu_id, NULL, {totals} FROM tally
+        WHERE dpu_id {dpus} AND resolution = {days} GROUP BY dpu_id
         UNION ALL
-        SELECT {PAGE}, dpu_id, day, NULL, NULL, NULL, {steps} FROM event
-            WHERE event.dpu_id = page.dpu_id AND ts >= page.day AND ts < page.day + {DAY_MS}), NULL
+        SELECT {EVENTS}, dpu_id, first, {events} FROM event
+            WHERE event.dpu_id = wanted.dpu_id AND ts >= first AND ts < until), NULL, NULL
         FROM {wanted}
         UNION ALL
-        SELECT {DIGEST}, page.dpu_id, day, toward, away, ts, NULL, NULL FROM {wanted}
-        JOIN digest ON digest.dpu_id = page.dpu_id AND ts >= day AND ts < day + {DAY_MS}",
+        SELECT {DIGESTS}, wanted.dpu_id, first, {digests} FROM {wanted}
+        JOIN digest ON digest.dpu_id = wanted.dpu_id AND ts >= first AND ts < until GROUP BY wanted.dpu_id, first",
         changes = changes_sql(backend),
         days = Resolution::Day.hours(),
     );
@@ -151,8 +203,26 @@ fn statement(backend: DatabaseBackend, lacking: &Lacking, position: &Position) -
 }
 
 /// What a row is, in its first column; the change log has kinds of its own.
-const TOTAL: i32 = 2;
-const DIGEST: i32 = 3;
-const PAGE: i32 = 4;
+const TOTALS: i32 = 2;
+const DIGESTS: i32 = 3;
+const EVENTS: i32 = 4;
 
 const DAY_MS: i64 = Resolution::Day.hours() as i64 * 3_600_000;
+/// How many days that are not asked for are read between two that are.
+const GAP_MS_MAX: i64 = 2 * DAY_MS;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_that_are_near_each_other_are_one_range() {
+        let page = |dpu, day: i64| PageKey { dpu, day: Instant::from_ms(day * DAY_MS) };
+        let pages = [page(1, 0), page(1, 1), page(1, 4), page(1, 8), page(2, 9)];
+        let ranges: Vec<_> = Range::of(&pages)
+            .into_iter()
+            .map(|range| (range.dpu, range.first.ms() / DAY_MS, range.end.ms() / DAY_MS))
+            .collect();
+        assert_eq!(ranges, [(1, 0, 5), (1, 8, 9), (2, 9, 10)]);
+    }
+}
