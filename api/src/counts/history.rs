@@ -28,7 +28,7 @@ const LOADED_PAGES_MAX: usize = 4_000;
 /// How much is done without letting other tasks run, in nanoseconds.
 const SLICE_NS: u64 = 300_000;
 /// Work that takes longer than this is done where long histories are, in nanoseconds.
-const LIGHT_NS: u64 = 2_000_000;
+const LIGHT_NS: u64 = 50_000;
 const DAY_MS: i64 = 86_400_000;
 
 /// A history that is asked for.
