@@ -215,15 +215,16 @@ def history_many(run):
                 before_mb = resident_mb(ours.pid)
                 answered, failed = ask_for_all(ours, data, run.rounds * run.seconds)
                 after_mb, peak_mb = resident_mb(ours.pid), peak_resident_mb(ours.pid)
-            for failure in set(failed):
-                run.say(f"an answer was {failure}")
+            if failed:
+                run.say(f"{len(failed)} of {answered} answers failed, the first with {failed[0]}")
             allowed_mb = before_mb + MEMORY_CACHE_BYTES / MB + BESIDE_CACHE_MB
             label = f"{database.name}, {millions(data.events)}"
             yield Finding("history-many", f"{label}, without errors", "answers", [answered - len(failed)],
                           "all of them", [answered], at_least=1)
+            # What failed answers leave in memory says nothing about histories.
             yield Finding("history-many", f"{label}, memory", "MiB", [after_mb],
                           f"{before_mb:.0f} MiB before, the cache and {BESIDE_CACHE_MB} MiB", [allowed_mb],
-                          at_most=1, note=f"{peak_mb:.0f} MiB at the most")
+                          at_most=1 if len(failed) < answered else None, note=f"{peak_mb:.0f} MiB at the most")
 
 
 def ask_for_all(server, data, seconds):
@@ -238,7 +239,7 @@ def ask_for_all(server, data, seconds):
             return
         answer = json.loads(text) if status == 200 else {"errors": status}
         if "errors" in answer:
-            failed.append(f"{status}: {text.decode()[:400]}")
+            failed.append(f"{status}: {text.decode()[:300]}")
         elif months(answer) == expected:
             right.add(text)
         else:

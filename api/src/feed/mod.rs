@@ -38,13 +38,13 @@ const LANES: usize = 128;
 pub struct Feed {
     /// The newest version of the state.
     versions: channel::Receiver<Version>,
-    /// Somebody has begun to watch.
-    begun: Notify,
+    /// Somebody waits for the next reading.
+    expected: Notify,
     /// Where the newest counts are published: first the lanes of single spaces, by their ids, and then those of all others.
     lanes: Box<[channel::Sender<Arc<Counts>>]>,
     next_lane: AtomicUsize,
-    /// The lanes in which somebody has begun to watch, and waits for counts that were read after that.
-    begun_in: Mutex<BTreeSet<usize>>,
+    /// The lanes in which somebody waits for the next reading, whatever it finds.
+    expecting: Mutex<BTreeSet<usize>>,
     /// Whether the hub runs; held while somebody begins to watch, and while the hub looks whether anybody does.
     running: Mutex<bool>,
     stopping: channel::Sender<bool>,
@@ -55,10 +55,10 @@ impl Feed {
     pub fn new(state: &State) -> Self {
         Self {
             versions: state.versions(),
-            begun: Notify::new(),
+            expected: Notify::new(),
             lanes: (0..2 * LANES).map(|_| channel::Sender::new(Arc::new(Counts::none()))).collect(),
             next_lane: AtomicUsize::new(0),
-            begun_in: Mutex::default(),
+            expecting: Mutex::default(),
             running: Mutex::new(false),
             stopping: channel::Sender::new(false),
         }
@@ -80,9 +80,8 @@ impl Feed {
         drop(running);
         // What is told first must have been read after this.
         let since = Tick::now();
-        feed.begun_in().insert(lane);
-        feed.begun.notify_one();
-        Watch::new(newest, spaces, since)
+        feed.expect(lane);
+        Watch::new(Arc::clone(feed), lane, newest, spaces, since)
     }
 
     /// How many watch.
@@ -101,14 +100,20 @@ impl Feed {
         self.stopping.subscribe().wait_for(|stopping| *stopping).await.ok();
     }
 
-    fn begun_in(&self) -> MutexGuard<'_, BTreeSet<usize>> {
-        self.begun_in.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Publishes the next reading in a lane, whatever it finds.
+    fn expect(&self, lane: usize) {
+        self.expecting().insert(lane);
+        self.expected.notify_one();
     }
 
-    /// Publishes counts to those who wait for the first, and to those who watch a space that has another count than before.
-    async fn publish(&self, counts: Arc<Counts>, before: Option<&Counts>, begun_in: BTreeSet<usize>) {
+    fn expecting(&self) -> MutexGuard<'_, BTreeSet<usize>> {
+        self.expecting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Publishes counts to those who wait for a reading, and to those who watch a space that has another count than before.
+    async fn publish(&self, counts: Arc<Counts>, before: Option<&Counts>, expecting: BTreeSet<usize>) {
         let changed = counts.changed_since(before);
-        let mut lanes = begun_in;
+        let mut lanes = expecting;
         if !changed.is_empty() {
             lanes.extend(LANES..2 * LANES);
         }
@@ -142,23 +147,23 @@ async fn hub(app: Arc<App>) {
     while !feed.ends() {
         // What comes from here on is not in the counts that are read now.
         versions.borrow_and_update();
-        let begun_in = std::mem::take(&mut *feed.begun_in());
+        let expecting = std::mem::take(&mut *feed.expecting());
         match Counts::read(&app).await {
             Ok(counts) => {
                 let counts = Arc::new(counts);
-                feed.publish(Arc::clone(&counts), before.as_deref(), begun_in).await;
+                feed.publish(Arc::clone(&counts), before.as_deref(), expecting).await;
                 before = Some(counts);
             }
             Err(error) => {
                 tracing::error!(%error, "the counts could not be read for those who watch");
-                feed.begun_in().extend(begun_in);
+                feed.expecting().extend(expecting);
             }
         }
         tokio::time::sleep(REST).await;
         tokio::select! {
             // The state lives as long as the app.
             _ = versions.changed() => {}
-            () = feed.begun.notified() => {}
+            () = feed.expected.notified() => {}
             () = tokio::time::sleep(LOOK) => {}
             () = feed.stopped() => {}
         }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::time::Instant as Tick;
 
+use super::Feed;
 use super::counts::{Count, Counts};
 
 /// Tells the counts of spaces: first what they are, and then each that has changed.
@@ -14,6 +15,8 @@ use super::counts::{Count, Counts};
 /// It remembers one count a space and nothing else, however long nobody asks it.
 #[derive(Debug)]
 pub struct Watch {
+    feed: Arc<Feed>,
+    lane: usize,
     newest: watch::Receiver<Arc<Counts>>,
     spaces: Option<HashSet<i64>>,
     since: Tick,
@@ -26,10 +29,16 @@ pub struct Watch {
 }
 
 impl Watch {
-    pub(super) fn new(newest: watch::Receiver<Arc<Counts>>, spaces: Option<Vec<i64>>, since: Tick) -> Self {
+    pub(super) fn new(
+        feed: Arc<Feed>,
+        lane: usize,
+        newest: watch::Receiver<Arc<Counts>>,
+        spaces: Option<Vec<i64>>,
+        since: Tick,
+    ) -> Self {
         let spaces = spaces.map(HashSet::from_iter);
         let (told, returned) = (BTreeMap::new(), HashSet::new());
-        Self { newest, spaces, since, told, reading: None, returned, last: None }
+        Self { feed, lane, newest, spaces, since, told, reading: None, returned, last: None }
     }
 
     /// The next space whose count may not be what was told of it last. `None` once there is no feed any more.
@@ -58,6 +67,12 @@ impl Watch {
 
     /// Whether a space's count is to be told, and if so, takes note that it is.
     pub fn tell(&mut self, space: i64, count: Count) -> bool {
+        let is_newest = self.newest.borrow().spaces.get(&space) == Some(&count);
+        if !is_newest {
+            // What is told is newer than the feed's reading. The next one is to be looked at in any case: it may be the same
+            // as the last.
+            self.feed.expect(self.lane);
+        }
         self.told.insert(space, count) != Some(count)
     }
 

@@ -145,6 +145,11 @@ impl Executor {
         if let Err(refusal) = access.step().and_then(|()| self.permit(&operation, access)) {
             return stream::once(ready(refused(&refusal))).boxed();
         }
+        let kind = asked(&operation.document, operation.name()).map(|asked| asked.kind);
+        if kind.is_some_and(|kind| !matches!(kind, OperationKind::Subscription)) {
+            let (executor, access) = (self.clone(), access.clone());
+            return stream::once(async move { executor.execute(operation, access).await }).boxed();
+        }
         let Operation { request, document } = operation;
         let begun = Instant::now();
         let mut operation = asked(&document, request.operation_name.as_deref());

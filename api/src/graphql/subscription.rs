@@ -85,6 +85,7 @@ impl CountChange {
                 Err(error) => {
                     tracing::error!(?error, "the counts could not be read for those who watch");
                     tokio::time::sleep(REST).await;
+                    again = Some(id);
                 }
             }
             scope.no_message();

@@ -60,7 +60,7 @@ impl Range {
             let end = page.day.plus_ms(DAY_MS);
             match ranges.last_mut() {
                 Some(last) if last.dpu == page.dpu && page.day <= last.end.plus_ms(GAP_MS_MAX) => {
-                    last.end = end
+                    last.end = end;
                 }
                 _ => ranges.push(Self { dpu: page.dpu, first: page.day, end }),
             }
