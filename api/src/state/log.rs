@@ -118,7 +118,9 @@ const EDITION: i32 = 1;
 /// A select of the commits that a position lacks, and of the floor plan's revision, in six columns: what the row is, then
 /// `writer, number, dpus` or `revision, digested`, and room for more arrays. Its parameters are the position's
 /// [`values`](Position::values).
-pub fn changes_sql(backend: DatabaseBackend) -> String {
+///
+/// `tables` are further ones that what comes after it can select from, as `, name (column, …) AS (…)`.
+pub fn changes_sql(backend: DatabaseBackend, tables: &str) -> String {
     let known = if backend == DatabaseBackend::Postgres {
         "SELECT * FROM UNNEST($1::bigint[], $2::bigint[])"
     } else {
@@ -131,7 +133,7 @@ pub fn changes_sql(backend: DatabaseBackend) -> String {
             SELECT MIN(writer) FROM change_log
             UNION ALL SELECT (SELECT MIN(writer) FROM change_log WHERE writer > writers.writer)
             FROM writers WHERE writers.writer IS NOT NULL
-        )
+        ){tables}
         SELECT {COMMIT}, change_log.writer, change_log.number, dpus, {none}, {none}
         FROM writers LEFT JOIN known ON known.writer = writers.writer
         JOIN change_log ON change_log.writer = writers.writer AND change_log.number > COALESCE(known.number, 0)
@@ -144,7 +146,7 @@ impl Changes {
     pub async fn read(connection: &impl ConnectionTrait, position: &Position) -> Result<Self, DbErr> {
         let backend = connection.get_database_backend();
         let statement =
-            Statement::from_sql_and_values(backend, changes_sql(backend), position.values(backend));
+            Statement::from_sql_and_values(backend, changes_sql(backend, ""), position.values(backend));
         let mut changes = Self::default();
         for row in connection.query_all_raw(statement).await? {
             changes.add(&row, backend)?;

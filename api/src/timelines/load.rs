@@ -164,7 +164,7 @@ fn statement(backend: DatabaseBackend, lacking: &Lacking, position: &Position) -
         ]);
         (
             "= ANY($3::bigint[])",
-            "UNNEST($4::bigint[], $5::bigint[], $6::bigint[]) AS wanted (dpu_id, first, until)",
+            "SELECT * FROM UNNEST($4::bigint[], $5::bigint[], $6::bigint[])",
             "ARRAY_AGG(bucket), ARRAY_AGG(toward), ARRAY_AGG(away)",
             "ARRAY(SELECT (ts - first) * 2 + (1 + direction) / 2",
             "ARRAY_AGG(ts), ARRAY_AGG(toward), ARRAY_AGG(away)",
@@ -178,12 +178,14 @@ fn statement(backend: DatabaseBackend, lacking: &Lacking, position: &Position) -
         ]);
         (
             "IN (SELECT value FROM json_each($2))",
-            "(SELECT value ->> 0 AS dpu_id, value ->> 1 AS first, value ->> 2 AS until FROM json_each($3)) AS wanted",
+            "SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each($3)",
             "json_group_array(json_array(bucket, toward, away)), NULL, NULL",
             "(SELECT json_group_array((ts - first) * 2 + (1 + direction) / 2)",
             "json_group_array(json_array(ts, toward, away)), NULL, NULL",
         )
     };
+    // Or SQLite would take the ranges out of their text again for each event.
+    let wanted = format!(", wanted (dpu_id, first, until) AS MATERIALIZED ({wanted})");
     let sql = format!(
         "{changes}
         UNION ALL
@@ -192,11 +194,11 @@ fn statement(backend: DatabaseBackend, lacking: &Lacking, position: &Position) -
         UNION ALL
         SELECT {EVENTS}, dpu_id, first, {events} FROM event
             WHERE event.dpu_id = wanted.dpu_id AND ts >= first AND ts < until), NULL, NULL
-        FROM {wanted}
+        FROM wanted
         UNION ALL
-        SELECT {DIGESTS}, wanted.dpu_id, first, {digests} FROM {wanted}
+        SELECT {DIGESTS}, wanted.dpu_id, first, {digests} FROM wanted
         JOIN digest ON digest.dpu_id = wanted.dpu_id AND ts >= first AND ts < until GROUP BY wanted.dpu_id, first",
-        changes = changes_sql(backend),
+        changes = changes_sql(backend, &wanted),
         days = Resolution::Day.hours(),
     );
     Statement::from_sql_and_values(backend, sql, values)

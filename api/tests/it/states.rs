@@ -124,15 +124,15 @@ on_both! {
     // One door, a reset, and seven people since: events before the reset change no count after it.
     async fn late_events_before_a_reset_change_no_count_after_it(service: &Service) {
         let space = hall(service, "1").await;
-        let create = "mutation ($id: ID!) { resetCreate(input: { space: $id, ts: \"2026-03-01\", count: 0 }) { userErrors { code } } }";
+        let create = "mutation ($id: ID!) { resetCreate(input: { space: $id, ts: \"2026-02-27\", count: 0 }) { userErrors { code } } }";
         service.data(create, json!({ "id": space })).await;
-        let today = at(TODAY);
-        service.app.recorder.record((1..=7).map(|hour| {
-            Ok(crossing("1", today.plus_ms(hour * 3_600_000), Direction::Toward))
+        // On three days, so that the odometer is read on several pages.
+        service.app.recorder.record((1..=7).map(|number| {
+            Ok(crossing("1", at("2026-02-27").plus_ms(number * 8 * 3_600_000), Direction::Toward))
         }).collect()).await.unwrap();
         let query = format!(
             "{{ space(id: {space}) {{ count countBreakdown {{ netCount assignments {{ net }} }}
-            history(start: \"{TODAY}\", end: \"{NOW}\", interval: HOUR) {{ count min }} }} }}"
+            history(start: \"2026-02-27\", end: \"{NOW}\", interval: HOUR) {{ count min }} }} }}"
         );
         with_each(service, async |reader, writer, round| {
             while_writing(
