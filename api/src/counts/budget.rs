@@ -49,7 +49,7 @@ impl Work {
     pub fn ns(self) -> u64 {
         let Self { days, crossings, pages, loaded, entries, names } = self;
         let parts =
-            [(days, 100), (crossings, 20), (pages, 6_000), (loaded, 90), (entries, 1_000), (names, 100)];
+            [(days, 100), (crossings, 20), (pages, 1_500), (loaded, 90), (entries, 1_000), (names, 100)];
         parts.iter().fold(0, |sum: u64, (number, ns)| sum.saturating_add(number.saturating_mul(*ns)))
     }
 }
