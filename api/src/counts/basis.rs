@@ -1,7 +1,7 @@
 //! What a view is of: a version of memory, and what has changed between it and the view's state. No I/O.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 use entity::Instant;
@@ -22,12 +22,19 @@ pub(super) struct Basis {
     digested: Option<Instant>,
     /// Whether the floor plan is kept, whichever is the newest, and everything read in one transaction.
     keeps_plan: bool,
-    /// Whether anything was taken from memory, or loaded.
-    is_used: AtomicBool,
-    /// Whether any DPU has changed between the version and the view's state.
-    has_changed: AtomicBool,
+    /// Whether anything was taken from memory or loaded, in the lowest bit; above it, how often the view has moved before.
+    phase: AtomicUsize,
     changed: RwLock<Changed>,
 }
+
+/// The phase of a basis at some moment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Phase(usize);
+
+/// The bit of a phase that says that the basis is used.
+const USED: usize = 1;
+/// What a move adds to a phase.
+const MOVE: usize = 2;
 
 /// The DPUs that have changed between a view's version and its state: memory does not say what they are.
 #[derive(Debug, Default)]
@@ -53,8 +60,7 @@ impl Basis {
             revision,
             digested,
             keeps_plan: false,
-            is_used: AtomicBool::new(false),
-            has_changed: AtomicBool::new(false),
+            phase: AtomicUsize::default(),
             changed: RwLock::default(),
         }
     }
@@ -80,14 +86,14 @@ impl Basis {
         if changes.revision != self.revision && !self.keeps_plan {
             return Err(ReadError::Moved);
         }
-        if !changes.commits.is_empty() {
-            if self.is_used.load(Ordering::SeqCst) {
-                return Err(ReadError::Moved);
-            }
-            self.note(changes);
-            reached.go_on(changes, caught_up.filter(|caught_up| *caught_up == self.version + 1));
+        if changes.commits.is_empty() {
+            self.phase.fetch_or(USED, Ordering::SeqCst);
+            return Ok(());
         }
-        self.use_it();
+        self.note(changes);
+        let go_on = |phase: usize| (phase & USED == 0).then_some((phase + MOVE) | USED);
+        self.phase.fetch_update(Ordering::SeqCst, Ordering::SeqCst, go_on).map_err(|_| ReadError::Moved)?;
+        reached.go_on(changes, caught_up.filter(|caught_up| *caught_up == self.version + 1));
         Ok(())
     }
 
@@ -104,7 +110,6 @@ impl Basis {
                 Some(dpus) => known.dpus.extend(dpus),
                 None => known.all = true,
             }
-            self.has_changed.store(true, Ordering::SeqCst);
         }
     }
 
@@ -183,23 +188,31 @@ impl Basis {
 
     /// Whether memory says how the DPU is in the view's state.
     fn is_remembered(&self, dpu: i64) -> bool {
-        if self.keeps_plan && !self.is_used.load(Ordering::SeqCst) {
+        let Phase(phase) = self.phase();
+        if self.keeps_plan && phase & USED == 0 {
             // What is in memory is not looked at before it is known what has changed since.
             return false;
         }
-        if !self.has_changed.load(Ordering::SeqCst) {
+        if phase < MOVE {
             return true;
         }
         let changed = self.changed.read().unwrap_or_else(PoisonError::into_inner);
         !changed.all && !changed.dpus.contains(&dpu)
     }
 
-    /// Takes note that something was read.
-    pub(super) fn use_it(&self) {
-        // Nearly always noted already.
-        if !self.is_used.load(Ordering::Relaxed) {
-            self.is_used.store(true, Ordering::SeqCst);
-        }
+    /// Its phase now, to be given to [`use_it`](Self::use_it) once something was read.
+    pub(super) fn phase(&self) -> Phase {
+        Phase(self.phase.load(Ordering::SeqCst))
+    }
+
+    /// Takes note that something was read in this phase. False where the view has moved meanwhile: it is to be read again.
+    pub(super) fn use_it(&self, Phase(phase): Phase) -> bool {
+        // Nearly always noted already, and then the view does not move any more.
+        phase & USED != 0
+            || match self.phase.compare_exchange(phase, phase | USED, Ordering::SeqCst, Ordering::SeqCst) {
+                Ok(_) => true,
+                Err(now) => now == phase | USED,
+            }
     }
 }
 

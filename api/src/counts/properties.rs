@@ -16,7 +16,7 @@ use super::basis::{Basis, Reached};
 use crate::counting::{Crossings, Odometer, Reading};
 use crate::floor_plan::FloorPlan;
 use crate::state::{Changes, CommitId, LoggedCommit, Memory, Position};
-use crate::timelines::{Lacking, Loaded, PageKey, Patch, Since, Step};
+use crate::timelines::{Days, Lacking, Loaded, PageKey, Patch, Since, Step};
 
 const DAY_MS: i64 = 24 * 3_600_000;
 /// Few, so that everything meets everything.
@@ -282,9 +282,10 @@ impl Process {
             self.memory.keep(reader.basis.since(&reader.reached), &loaded);
             reader.loaded.append(loaded);
         }
+        let phase = reader.basis.phase();
         let (shown, lacking) = reader.basis.show(self.memory.timelines(), &reader.readings, &reader.loaded);
         if lacking.is_empty() {
-            reader.basis.use_it();
+            prop_assert!(reader.basis.use_it(phase));
             reader.shown.extend(shown);
             for (reading, crossings) in &reader.shown {
                 let right = self.database.show(&reader.reached.position, *reading);
@@ -346,4 +347,52 @@ proptest! {
             prop_assert!(process.memory.timelines().days(0, after.version).is_some());
         }
     }
+}
+
+/// Readers and a writer on threads of their own: each commit is about two DPUs, and a reader sees as many crossings of both
+/// as its state has commits.
+#[test]
+fn readers_on_other_threads_see_whole_commits() {
+    const COMMITS: i64 = 5_000;
+    let process = Process::new(1 << 24);
+    let head = process.memory.head().unwrap();
+    let loaded = Loaded { days: [(0, Days::default()), (1, Days::default())].into(), ..Loaded::default() };
+    process.memory.keep(Since { begun: head.version, caught_up: None }, &loaded);
+    let memory = &process.memory;
+    std::thread::scope(|scope| {
+        let readers: Vec<_> = (0..2)
+            .map(|_| {
+                scope.spawn(move || {
+                    let mut seen = 0;
+                    loop {
+                        let head = memory.head().unwrap();
+                        let number = head.position.own.number;
+                        let total = |dpu| {
+                            let days = memory.timelines().days(dpu, head.version)?;
+                            Some(days.ends().map_or(0, |(_, last)| {
+                                let (before, during) = days.around(last);
+                                (before + during).count()
+                            }))
+                        };
+                        // Where a reader was away for several commits, its version is gone.
+                        for total in [total(0), total(1)].into_iter().flatten() {
+                            seen += 1;
+                            assert_eq!(total, number);
+                        }
+                        if number == COMMITS {
+                            return seen;
+                        }
+                    }
+                })
+            })
+            .collect();
+        for number in 1..=COMMITS {
+            let event = |dpu| (dpu, Instant::from_ms(number * 40_009 % (3 * DAY_MS)), Direction::Toward);
+            let id = memory.head().unwrap().position.own.next();
+            memory.committed(id, Patch::new([event(0), event(1)]));
+        }
+        for reader in readers {
+            assert!(reader.join().unwrap() > 0, "nothing was ever in memory");
+        }
+    });
 }

@@ -136,10 +136,14 @@ impl View {
 
     /// What the odometer shows, if that is in memory. Takes no lock and does not wait.
     pub fn odometer(&self, reading: Reading) -> Option<Crossings> {
-        let shown = self.basis.remembered(self.state.timelines(), reading)?;
-        CACHE_HITS.add(1);
-        self.basis.use_it();
-        Some(shown)
+        loop {
+            let phase = self.basis.phase();
+            let shown = self.basis.remembered(self.state.timelines(), reading)?;
+            if self.basis.use_it(phase) {
+                CACHE_HITS.add(1);
+                return Some(shown);
+            }
+        }
     }
 
     /// What an account adds up to, if that is in memory.
@@ -162,10 +166,13 @@ impl View {
         let mut loaded = Loaded::default();
         loop {
             // All anew after each load, which may have told that some DPUs of memory have changed.
+            let phase = self.basis.phase();
             let (shown, mut lacking) = self.basis.show(self.state.timelines(), readings, &loaded);
             if lacking.is_empty() {
-                self.basis.use_it();
-                return Ok(shown);
+                if self.basis.use_it(phase) {
+                    return Ok(shown);
+                }
+                continue;
             }
             CACHE_MISSES.add(lacking.pages.len().max(lacking.days.len()) as u64);
             if lacking.pages.len() > UNPRICED_PAGES_MAX && !lacking.days.is_empty() {
@@ -199,38 +206,28 @@ impl View {
         let mut wanted: Vec<i64> = dpus.into_iter().collect();
         wanted.sort_unstable();
         wanted.dedup();
-        let mut loaded = Loaded::default();
+        let mut loaded: BTreeMap<i64, Days> = BTreeMap::new();
         loop {
-            let is_lacking = |dpu: &i64| {
-                !loaded.days.contains_key(dpu)
-                    && self.basis.remembered_days(self.state.timelines(), *dpu).is_none()
-            };
-            let days: Vec<i64> = wanted.iter().copied().filter(is_lacking).take(DAYS_DPUS_MAX).collect();
-            if days.is_empty() {
-                break;
+            // All anew after each load, which may have told that some DPUs of memory have changed.
+            let phase = self.basis.phase();
+            let (mut found, mut lacking) = (BTreeMap::new(), Vec::new());
+            for dpu in &wanted {
+                let known = loaded.get(dpu).cloned();
+                match known.or_else(|| self.basis.remembered_days(self.state.timelines(), *dpu)) {
+                    Some(days) => drop(found.insert(*dpu, days)),
+                    None => lacking.push(*dpu),
+                }
             }
-            let more = self.load(&Lacking { days, pages: Vec::new() }).await?;
-            let days = more.days.values().map(|days| days.len() as u64).sum();
-            self.budget.spend(Work { days, ..Work::default() })?;
-            loaded.append(more);
+            if lacking.is_empty() && self.basis.use_it(phase) {
+                return Ok(found);
+            }
+            for days in lacking.chunks(DAYS_DPUS_MAX) {
+                let mut more = self.load(&Lacking { days: days.to_vec(), pages: Vec::new() }).await?;
+                let days = more.days.values().map(|days| days.len() as u64).sum();
+                self.budget.spend(Work { days, ..Work::default() })?;
+                loaded.append(&mut more.days);
+            }
         }
-        let mut found = BTreeMap::new();
-        for dpu in wanted {
-            // Those of memory are taken last, when it is known which of them the snapshot has changed.
-            match loaded.days.remove(&dpu).or_else(|| self.basis.remembered_days(self.state.timelines(), dpu))
-            {
-                Some(days) => found.insert(dpu, days),
-                // Evicted between two looks.
-                None => found.insert(dpu, self.load_days(dpu).await?),
-            };
-        }
-        self.basis.use_it();
-        Ok(found)
-    }
-
-    async fn load_days(&self, dpu: i64) -> Result<Days, ReadError> {
-        let mut loaded = self.load(&Lacking { days: vec![dpu], pages: Vec::new() }).await?;
-        Ok(loaded.days.remove(&dpu).unwrap_or_default())
     }
 
     /// Loads days and pages, all of the view's state.
@@ -260,7 +257,6 @@ impl View {
     ) -> Result<MappedMutexGuard<'_, DatabaseTransaction>, ReadError> {
         let mut snapshot = self.snapshot.lock().await;
         self.begin(&mut snapshot, dpus).await?;
-        self.basis.use_it();
         MutexGuard::try_map(snapshot, |snapshot| snapshot.transaction.as_mut())
             .map_err(|_| DbErr::Custom("there is no transaction".to_owned()).into())
     }
