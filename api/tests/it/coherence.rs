@@ -76,6 +76,26 @@ on_both! {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_written_to_a_file_past_the_change_log_is_seen() {
+    let service = Service::on_sqlite().await;
+    let space = hall(&service).await;
+    assert_eq!(count(&service.app, space, NOW).await, 0);
+    // As an older version of this program does.
+    let old = Database::connect(&service.url).await.unwrap();
+    let transaction = old.begin().await.unwrap();
+    let (ts, day) = (at("2026-01-01T10:00:00Z").ms(), at("2026-01-01").ms());
+    for sql in [
+        format!("INSERT INTO event VALUES (1, {ts}, 1, 0, 0)"),
+        format!("INSERT INTO tally VALUES (1, 1, {ts}, 1, 0), (1, 24, {day}, 1, 0)"),
+    ] {
+        transaction.execute_unprepared(&sql).await.unwrap();
+    }
+    transaction.commit().await.unwrap();
+    until("the event", async || count(&service.app, space, NOW).await == 1).await;
+    service.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_commit_without_a_notification_is_seen_by_itself_and_at_once_where_it_is_sent_again() {
     let Some(service) = Service::on_postgres().await else { return };
     let space = hall(&service).await;
