@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use sea_orm::DbErr;
 use sqlx::PgPool;
 use sqlx::postgres::{PgListener, PgNotification};
 
@@ -11,8 +10,10 @@ use super::notifier::{CHANNEL, Message};
 
 /// How often the state is refreshed without a notification: one may have been lost with the process that would have sent it.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
-/// How long the connection may take to answer. The other end may be gone without a word.
+/// How long the database may take to answer. The other end of a connection may be gone without a word.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
+/// How long to wait before the state is refreshed again that could not be.
+const RETRY: Duration = Duration::from_millis(50);
 /// How long to wait before connecting again.
 const RECONNECT: Duration = Duration::from_millis(500);
 
@@ -21,9 +22,7 @@ const RECONNECT: Duration = Duration::from_millis(500);
 enum Ended {
     #[error(transparent)]
     Listening(#[from] sqlx::Error),
-    #[error(transparent)]
-    Refreshing(#[from] DbErr),
-    #[error("the connection does not answer")]
+    #[error("the database does not answer")]
     Silent,
 }
 
@@ -47,7 +46,7 @@ async fn follow(pool: &PgPool, listener: &Listener) -> Result<(), Ended> {
     connection.eager_reconnect(false);
     connection.listen(CHANNEL).await?;
     listener.tokens.forget();
-    listener.state.refresh().await?;
+    refresh(listener).await?;
     listener.open();
     loop {
         match tokio::time::timeout(REFRESH_INTERVAL, connection.try_recv()).await {
@@ -64,8 +63,22 @@ async fn follow(pool: &PgPool, listener: &Listener) -> Result<(), Ended> {
                 tokio::time::timeout(ANSWER_MAX, asking).await.map_err(|_| Ended::Silent)??;
             }
         }
-        listener.state.refresh().await?;
+        refresh(listener).await?;
     }
+}
+
+/// Refreshes the state. One connection that was cut says nothing about the next one.
+async fn refresh(listener: &Listener) -> Result<(), Ended> {
+    let refreshing = async {
+        loop {
+            match listener.state.refresh().await {
+                Ok(()) => return,
+                Err(error) => tracing::debug!(%error, "the state could not be refreshed"),
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+    };
+    tokio::time::timeout(ANSWER_MAX, refreshing).await.map_err(|_| Ended::Silent)
 }
 
 fn take(listener: &Listener, notification: &PgNotification) {

@@ -50,6 +50,17 @@ struct Question<'a> {
     expected: i64,
 }
 
+/// The ids of all spaces by their names. Like counts, they are asked for again for so long where a server cannot answer.
+async fn spaces(server: &Http, within: Duration) -> anyhow::Result<HashMap<String, String>> {
+    let begun = Stopwatch::now();
+    loop {
+        match server.spaces().await {
+            Err(_) if begun.elapsed() < within => tokio::time::sleep(PAUSE).await,
+            spaces => return Ok(spaces?.into_iter().collect()),
+        }
+    }
+}
+
 /// Asks everything. `false`: something is wrong, and was told.
 pub(crate) async fn check(arguments: Arguments) -> anyhow::Result<bool> {
     let journals = arguments.journal.iter().map(|path| Journal::open(path));
@@ -62,7 +73,7 @@ pub(crate) async fn check(arguments: Arguments) -> anyhow::Result<bool> {
     let servers: Vec<_> = arguments.server.iter().map(|server| Http::new(server, TIMEOUT)).collect();
     let mut ids = Vec::new();
     for server in &servers {
-        ids.push(server.spaces().await?.into_iter().collect::<HashMap<_, _>>());
+        ids.push(spaces(server, Duration::from_secs(arguments.within)).await?);
     }
     let mut questions = Vec::new();
     for (server, ids) in servers.iter().zip(&ids) {
