@@ -10,9 +10,11 @@ from collections import Counter
 from .stage import Skipped, say, wait_until
 
 
-
-# What a server is tried out with: it counts for no space.
-EVENT = '{"timestamp":"2025-03-02T00:00:00Z","direction":1,"dpu_id":"F-spare"}'
+def events():
+    """Events that a server is tried out with, each another one: what is recorded already needs no room. They count for
+    no space."""
+    for minute in range(24 * 60):
+        yield f'{{"timestamp":"2025-03-02T{minute // 60:02}:{minute % 60:02}:00Z","direction":1,"dpu_id":"F-spare"}}'
 
 
 def full(stage):
@@ -27,12 +29,12 @@ def full(stage):
     database = stage.sqlite(room)
     fleet = stage.fleet(database, dpus=100, spaces=10, events=30_000 if stage.short else 60_000, batch=100)
     server = stage.serve(database)
-    ballast = room / "ballast"
+    ballast, spare = room / "ballast", events()
     with fleet.sending(server.url, rate=10_000, timeout=5) as sending:
         for _ in range(2 if stage.short else 5):
             stage.wait(0.3, 0.6)
             fill(ballast)
-            told = wait_for_refusal(server)
+            told = wait_for_refusal(server, spare)
             say(f"on a full disk a sender is told: {told}")
             # What is stored can be read all the same.
             wait_until(server.process.ready, "the server answers on a full disk", 5)
@@ -58,12 +60,12 @@ def fill(path):
         os.close(file)
 
 
-def wait_for_refusal(server):
-    """Sends the same event until the answer says that it cannot be recorded; other answers say that it is."""
+def wait_for_refusal(server, spare):
+    """Sends one event after the other until an answer says that it cannot be recorded; other answers say that it is."""
     answers = []
 
     def refused():
-        answers.append(server.post(EVENT))
+        answers.append(server.post(next(spare)))
         return answers[-1][0] == 503
     wait_until(refused, "the server says 503 to what it cannot record", 20)
     statuses = Counter(status for status, _ in answers)
