@@ -152,8 +152,8 @@ impl App {
         match self.database.in_time(changing).await {
             Ok(done) => {
                 let state = Arc::clone(&self.state);
-                // A task of its own: whoever asked may go away, and the change is known all the same. So it is if the
-                // commit fails, which may have been done where the connection was lost.
+                // A task of its own: the client may go away, and memory must have the change all the same. It is refreshed
+                // after a failed commit, too: where the connection was lost, the database may have committed.
                 let committing = tokio::spawn(async move {
                     let committed = transaction.commit().await;
                     let refreshed = state.refresh().await;

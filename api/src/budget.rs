@@ -48,7 +48,7 @@ impl Budgets {
 }
 
 impl Budget {
-    /// A budget of so many bytes.
+    /// A budget of `bytes` bytes.
     pub fn new(bytes: u32) -> Self {
         Self { free: Arc::new(Semaphore::new(bytes as usize)) }
     }
@@ -58,7 +58,7 @@ impl Budget {
         Held { budget: self.clone(), bytes: 0, counted: None }
     }
 
-    /// Holds so many bytes.
+    /// Holds `bytes` bytes.
     pub fn hold(&self, bytes: usize) -> Result<Held, Exhausted> {
         let mut held = self.none();
         held.grow(bytes)?;
@@ -67,7 +67,7 @@ impl Budget {
 }
 
 impl Held {
-    /// Holds so many bytes more. What was held before is held also if there are too few.
+    /// Holds `more` bytes in addition. Where too few are free, it keeps what it held before.
     pub fn grow(&mut self, more: usize) -> Result<(), Exhausted> {
         self.bytes += more;
         if self.bytes <= UNCOUNTED_BYTES {

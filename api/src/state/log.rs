@@ -1,7 +1,7 @@
 //! The change log: which commits a snapshot of the database has, and which DPUs they are about.
 //!
-//! Each commit of events adds a row in its own transaction: who wrote it, the how manieth of that writer it is, and of
-//! which DPUs its events are. So whoever reads the database learns in the same snapshot which commits are in what was
+//! Each commit of events adds a row in its own transaction: the writer, the commit's number among that writer's, and
+//! the DPUs that its events are of. So a reader of the database learns in the same snapshot which commits are in what it
 //! read. Rows are kept for [`KEPT`]; processes look more often than that.
 
 use std::collections::BTreeMap;

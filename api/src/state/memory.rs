@@ -35,7 +35,7 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    /// An empty memory of about so many bytes. The standby, if there is one, is told of each change beforehand.
+    /// An empty memory of about `bytes` bytes. The standby, if there is one, is told of each change before readers see it.
     pub(crate) fn new(bytes: u64, standby: Option<Arc<Standby>>) -> Self {
         Self {
             timelines: Timelines::new(bytes),

@@ -39,7 +39,7 @@ pub struct State {
 }
 
 impl State {
-    /// A memory of about so many bytes over the database, of which nothing was read yet.
+    /// A memory of about `memory_bytes` bytes, with nothing read from the database yet.
     pub fn new(database: Database, memory_bytes: u64) -> Self {
         let memory = Memory::new(memory_bytes, database.standby().cloned());
         Self {

@@ -5,8 +5,8 @@
 //!
 //! - **Days belong to versions.** Whatever changes the cache does so under the next version, which readers are told of only
 //!   once all of it is in place. A reader looks for the days that hold at its own version, and finds those that were
-//!   replaced a moment ago behind the newest. So a commit is seen whole or not at all, however many DPUs it is about.
-//! - **Pages are told by their lengths.** Events are only ever added, so a page is the right one if and only if it has as
+//!   replaced a moment ago, too. So a commit is seen whole or not at all, however many DPUs it is about.
+//! - **Pages are identified by their lengths.** Events are only ever added, so a page is the right one if and only if it has as
 //!   many crossings as the days say, and is made of digests where the events of its day are pruned. Pages never need to be
 //!   invalidated, and a page that has grown still answers for its earlier lengths.
 //!
@@ -31,7 +31,7 @@ pub type Version = u64;
 
 /// How many marks there are of when DPUs were changed; several DPUs share one, and then now and then read in vain.
 const MARKS: usize = 1 << 14;
-/// How many replaced days are kept behind the newest, for readers of a moment ago.
+/// How many replaced versions of a DPU's days are kept, for readers that began before the newest one.
 const REPLACED_MAX: usize = 2;
 /// What an entry takes beside its days or its crossings: its key, its place in the map and in the queue by
 /// which it is let go. Measured by the test of the memory's bound.

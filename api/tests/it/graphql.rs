@@ -56,7 +56,7 @@ on_both! {
             assert_eq!(statements(query, first).await, 0, "they are in memory");
         }
         service.space("One more").await;
-        assert_eq!(statements(EVERYTHING, 51).await, 0, "whoever changed the floor plan has read it");
+        assert_eq!(statements(EVERYTHING, 51).await, 0, "the mutation has already read the new floor plan");
     }
 
     async fn a_space_tells_what_it_is_and_who_counts_for_it(service: &Service) {
