@@ -6,17 +6,19 @@
 
 pub mod changes;
 mod history;
+mod lengths;
 mod load;
 mod preview;
 mod refusal;
 mod view;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use chrono_tz::Tz;
 use entity::{Instant, assignment, dpu, reset, reset_rule, space};
 pub use history::{HistoryError, history_edges};
+pub use lengths::{Lengths, List};
 pub(crate) use load::load;
 pub use preview::PreviewError;
 pub use refusal::{ChangeError, Refusal, RefusalCode};
@@ -44,6 +46,7 @@ pub struct FloorPlan {
     spaces: BTreeMap<i64, Arc<Space>>,
     dpus: BTreeMap<i64, Arc<Dpu>>,
     dpu_ids: HashMap<String, i64>,
+    lengths: OnceLock<Lengths>,
 }
 
 /// Which of all floor plans there were it is.
@@ -109,7 +112,8 @@ impl FloorPlan {
                 space.rules.push(rule);
             }
         }
-        Self { edition, spaces: shared(spaces), dpus: shared(dpus), dpu_ids }
+        let lengths = OnceLock::new();
+        Self { edition, spaces: shared(spaces), dpus: shared(dpus), dpu_ids, lengths }
     }
 
     /// Its revision: each change makes it one more.
@@ -131,6 +135,11 @@ impl FloorPlan {
     /// Whether `at` is before the horizon, so that crossings are known by the hour.
     pub fn is_digested(&self, at: Instant) -> bool {
         self.edition.horizon.is_some_and(|horizon| at < horizon)
+    }
+
+    /// How long its lists are.
+    pub fn lengths(&self) -> &Lengths {
+        self.lengths.get_or_init(|| Lengths::new(self))
     }
 
     /// The space with this id.

@@ -1,7 +1,7 @@
 //! What is seen of a floor plan by those who may see some spaces.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use entity::{Instant, assignment};
 
@@ -35,6 +35,7 @@ impl FloorPlan {
             spaces: spaces.iter().filter_map(|id| Some((*id, Arc::clone(self.spaces.get(id)?)))).collect(),
             dpu_ids: dpus.values().map(|dpu| (dpu.row.serial.clone(), dpu.row.id)).collect(),
             dpus,
+            lengths: OnceLock::new(),
         }
     }
 }

@@ -10,6 +10,7 @@ use async_graphql::{Request, ServerError};
 use moka::sync::Cache;
 
 use super::limits::{Bills, Prices, Refusal, check_size, scan};
+use crate::floor_plan::Lengths;
 use crate::limits::Limits;
 
 /// How many bytes of documents are kept, about.
@@ -60,19 +61,19 @@ impl Documents {
 
     fn measured(&self, parsed: ExecutableDocument, has_directives: bool) -> Result<Document, Refusal> {
         check_size(&parsed, &self.limits)?;
-        let bills = Bills::new(&parsed, &self.prices, &self.limits)?;
+        let bills = Bills::new(&parsed, &self.prices);
         Ok(Document { parsed, bills, has_directives })
     }
 }
 
 impl Document {
-    /// What the request's operation costs.
-    pub(super) fn cost(&self, request: &Request, limits: &Limits) -> Result<u64, Refusal> {
-        self.bills.cost(request.operation_name.as_deref(), &request.variables, limits)
+    /// What the request's operation costs where lists are of these lengths.
+    pub(super) fn cost(&self, request: &Request, lengths: &Lengths, limits: &Limits) -> Result<u64, Refusal> {
+        self.bills.cost(request.operation_name.as_deref(), &request.variables, lengths, limits)
     }
 
     /// Refuses the request's operation if it costs too much.
-    pub(super) fn check(&self, request: &Request, limits: &Limits) -> Result<(), Refusal> {
-        self.bills.check(request.operation_name.as_deref(), &request.variables, limits)
+    pub(super) fn check(&self, request: &Request, lengths: &Lengths, limits: &Limits) -> Result<(), Refusal> {
+        self.bills.check(request.operation_name.as_deref(), &request.variables, lengths, limits)
     }
 }

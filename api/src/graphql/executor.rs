@@ -20,6 +20,7 @@ use super::shape::Shapes;
 use super::{Schema, schema};
 use crate::app::App;
 use crate::auth::{Access, Refusal};
+use crate::floor_plan::Lengths;
 use crate::limits::Limits;
 use crate::telemetry::Operation as Asked;
 use crate::telemetry::metrics::OperationKind;
@@ -67,9 +68,13 @@ impl Executor {
     }
 
     /// Reads a request's document and refuses it if it asks for too much. Nothing is executed before this.
-    pub(super) fn prepare(&self, mut request: Request) -> Result<Operation, Vec<ServerError>> {
+    pub(super) fn prepare(
+        &self,
+        mut request: Request,
+        access: &Access,
+    ) -> Result<Operation, Vec<ServerError>> {
         let prepared = self.documents.parse(&request.query).and_then(|document| {
-            document.check(&request, &self.limits)?;
+            document.check(&request, &self.lengths(access), &self.limits)?;
             Ok(document)
         });
         match prepared {
@@ -85,7 +90,13 @@ impl Executor {
         }
     }
 
-    /// Runs a query or a mutation for whoever asks.
+    /// How long the lists are of the floor plan that the client sees. Before any was read, they are taken for empty; what is
+    /// answered is counted anyway.
+    fn lengths(&self, access: &Access) -> Lengths {
+        self.app.state.plan().map(|plan| *access.view(&plan).lengths()).unwrap_or_default()
+    }
+
+    /// Runs a query or a mutation for a client.
     pub(super) async fn execute(&self, operation: Operation, access: Access) -> Response {
         if let Err(refusal) = self.permit(&operation, &access) {
             return refused(&refusal);
@@ -154,7 +165,7 @@ impl Executor {
         let begun = Instant::now();
         let mut operation = asked(&document, request.operation_name.as_deref());
         let finish = self.finisher(Arc::clone(&document), &request);
-        let cost = document.cost(&request, &self.limits).unwrap_or(u64::MAX);
+        let cost = document.cost(&request, &self.lengths(access), &self.limits).unwrap_or(u64::MAX);
         let (meter, pace) = (Arc::new(Meter::new(&self.limits)), self.pacer.pace(cost));
         let (scope, loads) = Scope::ongoing(Arc::clone(&self.app), access.clone(), meter, Arc::clone(&pace));
         let moves = scope.moves();

@@ -104,7 +104,7 @@ pub(super) async fn post(
     match serde_json::from_slice::<Parameters>(&body) {
         Ok(parameters) => {
             drop(body);
-            let response = match executor.prepare(parameters.into_request()) {
+            let response = match executor.prepare(parameters.into_request(), &caller.0) {
                 Ok(operation) => executor.execute(operation, caller.0).await,
                 Err(errors) => Response::from_errors(errors),
             };
@@ -147,7 +147,7 @@ pub(super) async fn get(
         Ok(parameters) => parameters,
         Err(message) => return refusal(StatusCode::BAD_REQUEST, media_type, &message),
     };
-    let operation = match endpoint.executor.prepare(parameters.into_request()) {
+    let operation = match endpoint.executor.prepare(parameters.into_request(), &caller.0) {
         Ok(operation) => operation,
         Err(errors) => return media_type.answer(&Response::from_errors(errors)),
     };

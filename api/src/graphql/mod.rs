@@ -26,6 +26,7 @@ mod reset;
 mod roots;
 mod scalars;
 mod scope;
+mod sequence;
 mod shape;
 mod socket;
 mod sockets;

@@ -371,7 +371,7 @@ impl Session {
                 return self.tell(socket, &ToClient::Error { id: &id, payload: &[refused] }).await;
             }
         };
-        let operation = match self.executor().prepare(payload.into_request()) {
+        let operation = match self.executor().prepare(payload.into_request(), access) {
             Ok(operation) => operation,
             Err(errors) => return self.tell(socket, &ToClient::Error { id: &id, payload: &errors }).await,
         };

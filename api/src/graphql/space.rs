@@ -18,6 +18,7 @@ use super::page::{Page, PageArguments};
 use super::reset::{Reset, ResetRule, ResetRuleChange};
 use super::scalars::{DateTime, LocalDate, LocalTime};
 use super::scope::Scope;
+use super::sequence::Sequence;
 use super::view::View;
 use crate::counting::Account;
 use crate::floor_plan::changes::reset_rule::NewResetRule;
@@ -140,7 +141,7 @@ impl Space {
             desc = "The IANA time zone whose clocks and calendar cut the buckets; the space's own unless given."
         )]
         time_zone: Option<String>,
-    ) -> Result<Vec<HistoryBucket>> {
+    ) -> Result<Sequence<HistoryBucket>> {
         let (start, end) = (start.argument("start")?, end.argument("end")?);
         let edges = history_edges(&self.space, start, end, interval.into(), time_zone.as_deref())
             .map_err(|error| Fault::BadInput(format!("{}: {error}", error.argument("timeZone"))))?;
@@ -191,7 +192,7 @@ impl Space {
         #[graphql(desc = "The first instant to look at.")] start: DateTime,
         #[graphql(desc = "The first instant after those to look at, at most 1000 days after `start`.")]
         end: DateTime,
-    ) -> Result<Vec<ResetRuleChange>> {
+    ) -> Result<Sequence<ResetRuleChange>> {
         let named = |name: &'static str| move |error: String| Fault::BadInput(format!("{name}: {error}"));
         let rule = NewResetRule {
             space_id: self.space.row.id,
@@ -208,7 +209,7 @@ impl Space {
             let count = self.space.answer(self.view.net(self.space.account(ts)).await?);
             Ok(ResetRuleChange { ts: ts.into(), count, count_with_rule: self.space.answer(with_rule) })
         });
-        try_join_all(changes).await
+        try_join_all(changes).await.map(Sequence::from_iter)
     }
 
     /// The DPUs that counted for the space, each once.

@@ -65,6 +65,11 @@ impl State {
         self.memory.versions()
     }
 
+    /// The floor plan of the state in memory, once it is in one.
+    pub fn plan(&self) -> Option<Arc<FloorPlan>> {
+        self.memory.head().map(|head| Arc::clone(&head.plan))
+    }
+
     /// The newest state, read from the database first where nobody follows what others commit.
     ///
     /// It has all that this process acknowledged before the call. Takes no lock and does not wait while it is followed.

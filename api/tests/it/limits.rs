@@ -8,6 +8,7 @@ use api::limits::Limits;
 use api::server::Stopped;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
+use entity::assignment::Placement;
 use entity::event;
 use sea_orm::EntityTrait;
 use serde_json::{Value, json};
@@ -155,9 +156,9 @@ async fn what_an_operation_costs_depends_on_its_variables() {
     assert_eq!(service.data(history, day.clone()).await["space"]["history"].as_array().unwrap().len(), 24);
     // The same document, known by now.
     let minutes = json!({ "id": space, "start": "2026-01-01", "interval": "MINUTE" });
-    assert_too_complex(&service, history, minutes, "the operation costs 4329").await;
-    let years = json!({ "id": space, "start": "2020-01-01", "interval": "MONTH" });
-    assert_too_complex(&service, history, years, "the operation costs 9").await;
+    assert_too_complex(&service, history, minutes, "the operation costs 4325").await;
+    let years = json!({ "id": space, "start": "2020-01-01", "interval": "DAY" });
+    assert_too_complex(&service, history, years, "the operation costs 6584").await;
     service.data(history, day).await;
     // Of several operations the one that is asked for counts.
     let document = "query Cheap { __typename } query Dear { spaces(first: 500) { nodes { id name count dpus { id } } } }";
@@ -176,6 +177,30 @@ async fn what_an_operation_costs_depends_on_its_variables() {
     };
     service.data(&round(1), Value::Null).await;
     assert_too_complex(&service, &round(5), Value::Null, "the operation costs").await;
+    service.finish().await;
+}
+
+#[tokio::test]
+async fn lists_of_the_floor_plan_are_priced_as_long_as_they_are() {
+    let service = Service::within(Limits { graphql_cost: 3_000, ..Limits::default() }).await;
+    let (hall, shop) = (service.space("Hall").await, service.space("Shop").await);
+    for door in 0..12 {
+        let dpu = service.dpu(&format!("D{door}")).await;
+        service.assign(dpu, hall, Placement::Inside, None, None).await;
+        service.assign(dpu, shop, Placement::Outside, None, None).await;
+    }
+    // All lists together are no longer than all assignments, however many spaces are asked for.
+    let of_all = "{ spaces(first: 500) { nodes { assignments { dpu { serial name } } } } }";
+    service.data(of_all, Value::Null).await;
+    // From an assignment's space it goes on as from any space: 12 times 12 times 12.
+    let round = |times: usize| {
+        let (open, close) = ("assignments { space { ".repeat(times), "} }".repeat(times));
+        format!("query ($id: ID!) {{ space(id: $id) {{ {open} id {close} }} }}")
+    };
+    service.data(&round(2), json!({ "id": hall })).await;
+    let cost = 1 + 1 + 12 * (1 + 1) + 144 * (1 + 1) + 1_728 * (1 + 1);
+    let message = format!("the operation costs {cost}");
+    assert_too_complex(&service, &round(3), json!({ "id": hall }), &message).await;
     service.finish().await;
 }
 

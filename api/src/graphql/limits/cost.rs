@@ -1,4 +1,5 @@
-//! What the operations of a document cost: computed when it is parsed, but for what depends on variables.
+//! What the operations of a document cost: computed when it is parsed, but for what depends on variables and on how long the
+//! lists of the floor plan are.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,14 +9,13 @@ use async_graphql::{Name, Value as ConstValue, Variables};
 use async_graphql_value::Value;
 use entity::Instant;
 
-use super::prices::{Entries, FEW, Prices};
+use super::prices::{Entries, Prices};
 use super::{Measure, Refusal};
+use crate::floor_plan::{Lengths, List};
 use crate::graphql::page::{PAGE_DEFAULT, PAGE_MAX};
 use crate::graphql::shape::root;
 use crate::limits::Limits;
 
-/// What a day of a history costs beside its buckets: its crossings are read.
-const HISTORY_DAY: u64 = 4;
 /// More buckets than this a history does not have.
 const BUCKETS_MAX: u64 = 10_000;
 const MINUTE_MS: u64 = 60_000;
@@ -34,14 +34,14 @@ struct Bill {
     defaults: HashMap<Name, ConstValue>,
 }
 
-/// A cost: what is known, and what depends on variables.
+/// A cost: what is known, and what depends on the request.
 #[derive(Clone, Debug, Default)]
 struct Cost {
     known: u64,
     varying: Vec<Arc<Varying>>,
 }
 
-/// A part of a cost that is known once the variables are.
+/// A part of a cost that is known once the request is.
 #[derive(Debug)]
 struct Varying {
     count: Count,
@@ -53,8 +53,10 @@ struct Varying {
 #[derive(Clone, Debug)]
 enum Count {
     Fixed(u64),
+    Shared,
     Page(Argument),
-    FewOfPage(Argument),
+    PageOf(List, Argument),
+    All(List),
     Events(Argument),
     Buckets(Stretch),
     Days(Stretch),
@@ -77,52 +79,74 @@ enum Argument {
     List(u64),
 }
 
-/// The variables of a request.
+/// The variables of a request, and what it is asked of.
 struct Given<'a> {
     variables: &'a Variables,
     defaults: &'a HashMap<Name, ConstValue>,
+    lengths: &'a Lengths,
+    limits: &'a Limits,
+}
+
+/// The objects that a field is answered for.
+#[derive(Clone, Copy, Debug)]
+struct Parents {
+    number: u64,
+    /// Whether they are certainly different from each other. Then their lists together are no longer than all there are.
+    are_distinct: bool,
 }
 
 impl Bills {
     /// Works them out. The document must have passed [`check_size`](super::check_size()).
-    pub(in crate::graphql) fn new(
-        document: &ExecutableDocument,
-        prices: &Prices,
-        limits: &Limits,
-    ) -> Result<Self, Refusal> {
-        let mut clerk = Clerk { document, prices, limits, fragments: HashMap::new() };
+    pub(in crate::graphql) fn new(document: &ExecutableDocument, prices: &Prices) -> Self {
+        let mut clerk = Clerk { document, prices, fragments: HashMap::new() };
         let bills = document.operations.iter().map(|(name, operation)| {
             let OperationDefinition { ty, variable_definitions, selection_set, .. } = &operation.node;
             let defaults = variable_definitions.iter().filter_map(|definition| {
                 let default = definition.node.default_value.as_ref()?;
                 Some((definition.node.name.node.clone(), default.node.clone()))
             });
-            let cost = clerk.cost(root(*ty), &selection_set.node)?;
-            Ok(Bill { operation: name.cloned(), cost, defaults: defaults.collect() })
+            let cost = clerk.cost(root(*ty), &selection_set.node);
+            Bill { operation: name.cloned(), cost, defaults: defaults.collect() }
         });
-        Ok(Self(bills.collect::<Result<_, _>>()?))
+        Self(bills.collect())
     }
 
-    /// Refuses an operation that costs too much with these variables. One that there is not is for executing to refuse.
+    /// Refuses an operation that costs too much. One that there is not is for executing to refuse.
     pub(in crate::graphql) fn check(
         &self,
         operation: Option<&str>,
         variables: &Variables,
+        lengths: &Lengths,
         limits: &Limits,
     ) -> Result<(), Refusal> {
-        Measure::Cost.check(self.cost(operation, variables, limits)?, limits.graphql_cost)
+        Measure::Cost.check(self.cost(operation, variables, lengths, limits)?, limits.graphql_cost)
     }
 
-    /// What an operation costs with these variables.
+    /// What an operation costs with these variables, where lists are of these lengths.
     pub(in crate::graphql) fn cost(
         &self,
         operation: Option<&str>,
         variables: &Variables,
+        lengths: &Lengths,
         limits: &Limits,
     ) -> Result<u64, Refusal> {
         let chosen = |bill: &&Bill| operation.is_none() || bill.operation.as_deref() == operation;
         let Some(Bill { cost, defaults, .. }) = self.0.iter().find(chosen) else { return Ok(0) };
-        cost.with(&Given { variables, defaults }, limits)
+        cost.of(Parents::ROOT, &Given { variables, defaults, lengths, limits })
+    }
+}
+
+impl Parents {
+    const ROOT: Self = Self { number: 1, are_distinct: true };
+
+    /// So many for each.
+    fn times(self, each: u64) -> u64 {
+        self.number.saturating_mul(each)
+    }
+
+    /// So many in all, of which one is certainly different from itself.
+    fn new(number: u64, are_distinct: bool) -> Self {
+        Self { number, are_distinct: are_distinct || number <= 1 }
     }
 }
 
@@ -132,56 +156,59 @@ impl Cost {
         self.varying.extend(other.varying);
     }
 
-    /// What it comes to with these variables.
-    fn with(&self, given: &Given<'_>, limits: &Limits) -> Result<u64, Refusal> {
-        self.varying.iter().try_fold(self.known, |sum, part| {
-            let (times, extra) = part.count.with(given, limits)?;
-            let each = part.each.with(given, limits)?;
-            Ok(sum.saturating_add(extra).saturating_add(times.saturating_mul(each)))
+    /// What it comes to for all these parents.
+    fn of(&self, parents: Parents, given: &Given<'_>) -> Result<u64, Refusal> {
+        self.varying.iter().try_fold(parents.times(self.known), |sum, part| {
+            let extra = parents.times(part.count.extra(given));
+            let each = part.each.of(part.count.children(parents, given)?, given)?;
+            Ok(sum.saturating_add(extra).saturating_add(each))
         })
     }
 }
 
 impl Count {
-    /// How many times, if no variable has a part in it.
-    fn known(&self, limits: &Limits) -> Option<Result<(u64, u64), Refusal>> {
-        let known = |argument: &Argument| !matches!(argument, Argument::Variable(_));
-        let is_known = match self {
-            Self::Fixed(_) => true,
-            Self::Page(argument) | Self::FewOfPage(argument) | Self::Events(argument) => known(argument),
-            Self::Buckets(Stretch { start, end, interval })
-            | Self::Days(Stretch { start, end, interval }) => known(start) && known(end) && known(interval),
+    /// How many children the parents have together.
+    fn children(&self, parents: Parents, given: &Given<'_>) -> Result<Parents, Refusal> {
+        let many = |each: u64| Parents::new(parents.times(each), false);
+        let listed = |list: &List, first: u64| {
+            let length = given.lengths.of(*list);
+            let number = parents.times(length.longest.min(first));
+            Parents::new(if parents.are_distinct { number.min(length.all) } else { number }, false)
         };
-        let given = Given { variables: &Variables::default(), defaults: &HashMap::new() };
-        is_known.then(|| self.with(&given, limits))
-    }
-
-    /// How many times with these variables, and what it costs beside.
-    fn with(&self, given: &Given<'_>, limits: &Limits) -> Result<(u64, u64), Refusal> {
         Ok(match self {
-            Self::Fixed(times) => (*times, 0),
-            Self::Page(first) => (first.page_size(given)?, 0),
-            Self::FewOfPage(first) => (first.page_size(given)?.min(FEW), 0),
+            Self::Fixed(times) => Parents::new(parents.times(*times), parents.are_distinct && *times == 1),
+            Self::Shared => many(1),
+            // No page has an entry twice.
+            Self::Page(first) => {
+                Parents { are_distinct: parents.number == 1, ..many(first.page_size(given)?) }
+            }
+            Self::PageOf(list, first) => listed(list, first.page_size(given)?),
+            Self::All(list) => listed(list, u64::MAX),
             Self::Events(events) => {
                 let events = events.length(given);
-                Measure::Events.check(events, limits.ingest_events)?;
-                (events, events)
+                Measure::Events.check(events, given.limits.ingest_events)?;
+                many(events)
             }
-            Self::Buckets(stretch) => {
-                let ms = stretch.ms(given);
-                // The first and the last are cut short.
-                let buckets = ms.div_ceil(interval_ms(stretch.interval.word(given))).saturating_add(1);
-                // With so many too many, whatever the calendar, its resolver refuses it and reads nothing.
-                let is_read = buckets <= BUCKETS_MAX + BUCKETS_MAX / 4;
-                let days = if is_read { ms / DAY_MS } else { 0 };
-                (buckets.min(BUCKETS_MAX), days.saturating_mul(HISTORY_DAY))
-            }
-            Self::Days(stretch) => ((stretch.ms(given) / DAY_MS).saturating_add(1), 0),
+            Self::Buckets(stretch) => many(stretch.buckets(given).min(BUCKETS_MAX)),
+            Self::Days(stretch) => many((stretch.ms(given) / DAY_MS).saturating_add(1)),
         })
+    }
+
+    /// What it costs beside its children, for each parent.
+    fn extra(&self, given: &Given<'_>) -> u64 {
+        match self {
+            Self::Events(events) => events.length(given),
+            _ => 0,
+        }
     }
 }
 
 impl Stretch {
+    /// How many buckets it has at most, the first and the last of which are cut short.
+    fn buckets(&self, given: &Given<'_>) -> u64 {
+        self.ms(given).div_ceil(interval_ms(self.interval.word(given))).saturating_add(1)
+    }
+
     /// How long it is, in milliseconds; nothing where its ends cannot be read, as its resolver says.
     fn ms(&self, given: &Given<'_>) -> u64 {
         let instant = |argument: &Argument| argument.word(given).parse::<Instant>().ok();
@@ -245,63 +272,53 @@ impl Argument {
 struct Clerk<'a> {
     document: &'a ExecutableDocument,
     prices: &'a Prices,
-    limits: &'a Limits,
     fragments: HashMap<&'a Name, Cost>,
 }
 
 impl<'a> Clerk<'a> {
-    fn cost(&mut self, type_name: &str, selection: &'a SelectionSet) -> Result<Cost, Refusal> {
+    fn cost(&mut self, type_name: &str, selection: &'a SelectionSet) -> Cost {
         let mut cost = Cost::default();
         for item in &selection.items {
             cost.add(match &item.node {
-                Selection::Field(field) => self.field(type_name, &field.node)?,
+                Selection::Field(field) => self.field(type_name, &field.node),
                 Selection::InlineFragment(fragment) => {
                     let condition = fragment.node.type_condition.as_ref();
                     let type_name = condition.map_or(type_name, |condition| condition.node.on.node.as_str());
-                    self.cost(type_name, &fragment.node.selection_set.node)?
+                    self.cost(type_name, &fragment.node.selection_set.node)
                 }
-                Selection::FragmentSpread(spread) => self.fragment(&spread.node.fragment_name.node)?,
+                Selection::FragmentSpread(spread) => self.fragment(&spread.node.fragment_name.node),
             });
         }
-        Ok(cost)
+        cost
     }
 
-    fn fragment(&mut self, name: &'a Name) -> Result<Cost, Refusal> {
-        let Some(fragment) = self.document.fragments.get(name) else { return Ok(Cost::default()) };
+    fn fragment(&mut self, name: &'a Name) -> Cost {
+        let Some(fragment) = self.document.fragments.get(name) else { return Cost::default() };
         if let Some(known) = self.fragments.get(name) {
-            return Ok(known.clone());
+            return known.clone();
         }
         let type_name = fragment.node.type_condition.node.on.node.as_str();
-        let cost = self.cost(type_name, &fragment.node.selection_set.node)?;
+        let cost = self.cost(type_name, &fragment.node.selection_set.node);
         self.fragments.insert(name, cost.clone());
-        Ok(cost)
+        cost
     }
 
     /// A field costs one, and what is below it once for each entry; an entry that nothing is below costs one.
-    fn field(&mut self, type_name: &str, field: &'a Field) -> Result<Cost, Refusal> {
+    fn field(&mut self, type_name: &str, field: &'a Field) -> Cost {
         let (returns, entries) = self.prices.of(type_name, &field.name.node);
-        let mut each = self.cost(returns, &field.selection_set.node)?;
+        let mut each = self.cost(returns, &field.selection_set.node);
         let count = Count::new(entries, field);
         if field.selection_set.node.items.is_empty() && !matches!(entries, Entries::Fixed(1)) {
             each.known += 1;
         }
         let mut cost = Cost { known: 1, varying: Vec::new() };
-        match count.known(self.limits).transpose()? {
-            Some((1, extra)) => {
-                cost.known += extra;
-                cost.add(each);
-            }
-            Some((times, extra)) => {
-                cost.known =
-                    cost.known.saturating_add(extra).saturating_add(times.saturating_mul(each.known));
-                if !each.varying.is_empty() {
-                    each.known = 0;
-                    cost.varying.push(Arc::new(Varying { count: Count::Fixed(times), each }));
-                }
-            }
-            None => cost.varying.push(Arc::new(Varying { count, each })),
+        match count {
+            Count::Fixed(1) => cost.add(each),
+            // Whose parents are the same does not matter to what costs the same for each.
+            Count::Shared if each.varying.is_empty() => cost.add(each),
+            count => cost.varying.push(Arc::new(Varying { count, each })),
         }
-        Ok(cost)
+        cost
     }
 }
 
@@ -312,8 +329,10 @@ impl Count {
             || Stretch { start: argument("start"), end: argument("end"), interval: argument("interval") };
         match entries {
             Entries::Fixed(times) => Self::Fixed(times),
+            Entries::Shared => Self::Shared,
             Entries::Page => Self::Page(argument("first")),
-            Entries::FewOfPage => Self::FewOfPage(argument("first")),
+            Entries::PageOf(list) => Self::PageOf(list, argument("first")),
+            Entries::All(list) => Self::All(list),
             Entries::Events => Self::Events(argument("events")),
             Entries::Buckets => Self::Buckets(stretch()),
             Entries::Days => Self::Days(stretch()),

@@ -8,9 +8,10 @@ use async_graphql::parser::types::{
 };
 use async_graphql::parser::{self, parse_schema};
 
-/// How many entries a list is taken for that cannot be asked for in pages. The floor plan keeps these short: a space
-/// has some doorways, and a DPU hangs over two or three in its life.
-pub(super) const FEW: u64 = 10;
+use crate::floor_plan::List;
+
+/// How many entries a list is taken for whose length nothing tells: those of what a mutation did.
+const FEW: u64 = 10;
 
 /// The prices of all fields of all objects of a schema.
 #[derive(Debug)]
@@ -30,10 +31,14 @@ pub(super) struct Price {
 pub(super) enum Entries {
     /// So many times, whatever its arguments.
     Fixed(u64),
+    /// Once, but several parents may have the same one: an assignment's space.
+    Shared,
     /// As its argument `first` says.
     Page,
-    /// Likewise, but there are few.
-    FewOfPage,
+    /// As its argument `first` says, and at most as many as the list has.
+    PageOf(List),
+    /// As many as the list has.
+    All(List),
     /// Once for each event that it is given.
     Events,
     /// Once for each bucket of a history.
@@ -96,10 +101,18 @@ fn entries(object: &Name, field: &FieldDefinition) -> Entries {
         ("Mutation", "ingest") => Entries::Events,
         ("Space", "history") => Entries::Buckets,
         ("Space", "resetRulePreview") => Entries::Days,
-        ("Dpu", "assignments") => Entries::FewOfPage,
+        ("Dpu", "assignments") => Entries::PageOf(List::AssignmentsOfDpu),
+        ("Space", "assignments" | "dpus") | ("CountBreakdown", "assignments") => {
+            Entries::All(List::AssignmentsOfSpace)
+        }
+        ("Space", "resetRules") => Entries::All(List::RulesOfSpace),
         // The page, and the batch, are multiplied by already.
         (object, "edges" | "nodes") if object.ends_with("Connection") => Entries::Fixed(1),
         ("IngestPayload", "rejected") => Entries::Fixed(1),
+        (object, "node") if object.ends_with("Edge") => Entries::Fixed(1),
+        _ if matches!(&field.ty.node.base, BaseType::Named(name) if matches!(name.as_str(), "Space" | "Dpu")) => {
+            Entries::Shared
+        }
         _ if field.arguments.iter().any(|argument| argument.node.name.node == "first") => Entries::Page,
         _ if matches!(field.ty.node.base, BaseType::List(_)) => Entries::Fixed(FEW),
         _ => Entries::Fixed(1),
