@@ -11,7 +11,9 @@ import time
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
+from pathlib import Path
 
+ROOT = Path(__file__).resolve().parent.parent.parent
 PAGE = b"\0" * 8192
 PAGES = 1024
 START_SECONDS_MAX = 60
@@ -118,3 +120,19 @@ def versions(postgres):
     known = [revision(), first_line("rustc", "--version"), first_line("wrk", "-v").partition(" Copyright")[0],
              f"Python's SQLite {sqlite3.sqlite_version}"]
     return ", ".join(known + ([f"PostgreSQL {postgres.version()}"] if postgres else []))
+
+
+def add_binaries_argument(parser):
+    parser.add_argument("--binaries", metavar="DIR", type=Path,
+                        help="the folder of release binaries; unless given, cargo builds them")
+
+
+def release_binaries(given, *packages):
+    """The folder of release binaries: the given one, or the one that cargo builds these packages into."""
+    if given:
+        return given
+    command = ["cargo", "build", "--release", "--locked"]
+    for package in packages:
+        command += ["-p", package]
+    subprocess.run(command, check=True, cwd=ROOT)
+    return Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"

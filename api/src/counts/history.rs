@@ -247,10 +247,9 @@ impl Folding<'_> {
                 before: self.buckets.net(),
                 lengths: lengths.clone(),
             };
-            let edges = self.cell_edges(at, until, grain);
             let known = key.and_then(|key| source.view.state().timelines().summary(key));
-            if let Some(summary) = known.filter(|summary| summary.source == made_of) {
-                self.add(&edges, &summary.cells);
+            if let Some((summary, grain)) = known.filter(|summary| summary.source == made_of).zip(grain) {
+                self.add_summary(&summary, grain, until);
                 continue;
             }
             if !source.gather(self.history, day, &lengths, (at, until)) {
@@ -260,10 +259,11 @@ impl Folding<'_> {
             done.crossings += source.crossed.len() as u64;
             let steps = source.crossed.iter().map(|step| (day.plus_ms((step >> 1).into()), step & 1 == 1));
             let resets = self.history.resets(at, until);
+            let edges = self.cell_edges(at, until, grain);
             let cells = fold(self.buckets.net(), &edges, steps, &resets, answer);
             self.add(&edges, &cells);
             if let Some(key) = key {
-                let summary = Summary { source: made_of, cells: cells.into() };
+                let summary = Summary::new(made_of, &cells);
                 source.view.state().timelines().keep_summary(key, Arc::new(summary));
             }
         }
@@ -274,6 +274,18 @@ impl Folding<'_> {
         for (until, cell) in edges[1..].iter().zip(cells) {
             self.buckets.add(*until, cell, |net| self.space.answer(net));
         }
+    }
+
+    /// Adds a whole day, which ends at `end`.
+    fn add_summary(&mut self, summary: &Summary, grain: Grain, end: Instant) {
+        let day = self.buckets.at();
+        let answer = |net| self.space.answer(net);
+        for (place, cell) in summary.busy() {
+            let start = day.plus_ms(place * grain.ms());
+            self.buckets.add_quiet(start, answer);
+            self.buckets.add(start.plus_ms(grain.ms()), cell, answer);
+        }
+        self.buckets.add_quiet(end, answer);
     }
 
     /// The length of the cells from which the rest of a day can be put together; `None`: it has to be folded by itself.

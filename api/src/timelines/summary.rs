@@ -24,11 +24,14 @@ pub(crate) enum Grain {
     Quarter,
 }
 
-/// What a space's count did during one UTC day, a cell after the other, and what that was made of.
+/// What a space's count did during one UTC day, and what that was made of.
+///
+/// Most hours of most days are quiet: nobody crosses, and the count stays what it was. They take no memory.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Summary {
     pub(crate) source: SummarySource,
-    pub(crate) cells: Box<[Cell]>,
+    /// The cells that are not quiet, each with its place in the day.
+    busy: Box<[(u8, Cell)]>,
 }
 
 /// What a summary is made of. Equal sources make equal summaries.
@@ -53,8 +56,24 @@ impl Grain {
 }
 
 impl Summary {
+    /// The summary of a day of these cells, one after the other.
+    pub(crate) fn new(source: SummarySource, cells: &[Cell]) -> Self {
+        let mut before = source.before;
+        let busy = (0..).zip(cells).filter(|(_, cell)| {
+            let is_quiet = cell.net == before && cell.min == cell.max && cell.entrances == 0 && cell.exits == 0;
+            before = cell.net;
+            !is_quiet
+        });
+        Self { busy: busy.map(|(place, cell)| (place, *cell)).collect(), source }
+    }
+
+    /// The cells that are not quiet, in order, each with the number of cells before it.
+    pub(crate) fn busy(&self) -> impl Iterator<Item = (i64, &Cell)> {
+        self.busy.iter().map(|(place, cell)| (i64::from(*place), cell))
+    }
+
     /// The number of bytes it takes.
     pub(super) fn bytes(&self) -> usize {
-        size_of::<Self>() + size_of_val(&*self.cells) + size_of_val(&*self.source.lengths)
+        size_of::<Self>() + size_of_val(&*self.busy) + size_of_val(&*self.source.lengths)
     }
 }

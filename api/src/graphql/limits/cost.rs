@@ -198,6 +198,10 @@ impl Count {
     fn extra(&self, given: &Given<'_>) -> u64 {
         match self {
             Self::Events(events) => events.length(given),
+            // Each day is looked at. With so many buckets too many, whatever the calendar, the resolver refuses to.
+            Self::Buckets(stretch) if stretch.buckets(given) <= BUCKETS_MAX + BUCKETS_MAX / 4 => {
+                stretch.ms(given) / DAY_MS
+            }
             _ => 0,
         }
     }
