@@ -18,6 +18,7 @@
 //! - [`ids`]: what rows are called outside
 //! - [`readiness`]: whether the service can do its work
 //! - [`budget`]: how many bytes all requests may hold together
+//! - [`unpack`]: compressed bodies of requests
 //! - [`limits`]: how much a client may ask for, and how long it may take
 //! - [`app`]: what every handler shares
 //! - [`routes`]: the routes that there are
@@ -51,4 +52,5 @@ mod standby;
 pub mod state;
 pub mod telemetry;
 pub mod timelines;
+pub mod unpack;
 pub mod verify;

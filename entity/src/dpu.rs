@@ -17,6 +17,8 @@ pub struct Model {
     pub serial: String,
     /// What people call it, where they do.
     pub name: Option<String>,
+    /// The IANA time zone of its clock, by which its timestamps without a zone are read; `None`: UTC.
+    pub time_zone: Option<String>,
     /// When the row was first written.
     pub created: Instant,
     /// When the row was last changed.

@@ -3,17 +3,18 @@
 use std::fmt;
 use std::str::FromStr;
 
-use chrono::{DateTime, Datelike, NaiveDate, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
 use sea_orm::DeriveValueType;
+
+use crate::shown;
 
 const DAY_MS: i64 = 86_400_000;
 
 /// An instant in milliseconds since the Unix epoch, which is how every table stores it.
 ///
 /// As text it is ISO-8601. [`Display`](fmt::Display) writes UTC with `Z`, without a fraction when
-/// that is zero and with three digits otherwise. [`FromStr`] reads a date, or a date and a time
-/// parted by `T` or a space, with `Z`, with an offset, or with neither (then it is UTC); a fraction
-/// of a second may have any number of digits, of which the first three count.
+/// that is zero and with three digits otherwise. [`FromStr`] reads what [`Timestamp`] reads, in UTC where the text
+/// names no zone.
 ///
 /// ```
 /// use entity::Instant;
@@ -98,6 +99,54 @@ impl fmt::Display for Instant {
     }
 }
 
+/// A timestamp as it was written: an instant, or what a clock showed somewhere.
+///
+/// [`FromStr`] reads a date, or a date and a time parted by `T` or a space, followed by `Z`, `UTC`, an offset or nothing;
+/// a fraction of a second may have any number of digits, of which the first three count. It also reads the seconds (ten
+/// digits) or the milliseconds (thirteen digits) since 1970-01-01T00:00:00Z.
+///
+/// ```
+/// use entity::{Instant, Timestamp};
+///
+/// let instant = Instant::from_ms(1_525_164_360_000);
+/// assert_eq!("2018-05-01T10:46+02:00".parse(), Ok(Timestamp::Instant(instant)));
+/// assert_eq!("1525164360".parse(), Ok(Timestamp::Instant(instant)));
+/// assert!(matches!("2018-05-01T10:46".parse(), Ok(Timestamp::Local(_))));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Timestamp {
+    /// An instant: the text named its zone, or was a number.
+    Instant(Instant),
+    /// What a clock and a calendar showed; the text did not name their zone.
+    Local(NaiveDateTime),
+}
+
+impl Timestamp {
+    /// The instant, by the clocks of UTC where the text named no zone.
+    pub fn in_utc(self) -> Instant {
+        match self {
+            Self::Instant(instant) => instant,
+            Self::Local(local) => local.and_utc().into(),
+        }
+    }
+}
+
+impl From<Instant> for Timestamp {
+    fn from(instant: Instant) -> Self {
+        Self::Instant(instant)
+    }
+}
+
+impl FromStr for Timestamp {
+    type Err = ParseInstantError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let reader = Reader(text.as_bytes());
+        let read = reader.epoch().map_or_else(|| reader.timestamp(), Ok);
+        read.map_err(|reason| ParseInstantError { given: shown(text), reason })
+    }
+}
+
 /// An instant as text, on the stack.
 #[derive(Clone, Copy, Debug)]
 pub struct InstantText {
@@ -139,24 +188,32 @@ impl FromStr for Instant {
     type Err = ParseInstantError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Reader(text.as_bytes()).instant().map_err(|reason| ParseInstantError { given: quoted(text), reason })
+        text.parse().map(Timestamp::in_utc)
     }
 }
 
-/// The text in quotes, cut short where it is long, with control characters escaped.
-fn quoted(text: &str) -> String {
-    const CHARACTERS_MAX: usize = 40;
-    let mut start = text.chars();
-    let kept: String = start.by_ref().take(CHARACTERS_MAX).collect();
-    let more = if start.next().is_some() { "…" } else { "" };
-    format!("{kept:?}{more}")
-}
-
 /// What of a timestamp is still to be read.
+#[derive(Clone, Copy)]
 struct Reader<'a>(&'a [u8]);
 
 impl Reader<'_> {
-    fn instant(mut self) -> Result<Instant, &'static str> {
+    /// The instant that a number of seconds or milliseconds names, if the text is one. Numbers of other lengths are not
+    /// read: they would be instants before 2001 or after 2286, or a date without its dashes.
+    fn epoch(mut self) -> Option<Timestamp> {
+        let (unit_ms, digits) = match self.number_length() {
+            digits @ 10 => (1_000, digits),
+            digits @ 13 => (1, digits),
+            _ => return None,
+        };
+        let (whole, rest) = self.0.split_at(digits);
+        let whole: i64 = str::from_utf8(whole).ok()?.parse().ok()?;
+        self.0 = rest;
+        let fraction_ms = if self.eat(b'.') { self.fraction_ms()? } else { 0 };
+        let fraction_ms = if unit_ms == 1 { 0 } else { fraction_ms };
+        self.0.is_empty().then_some(Timestamp::Instant(Instant(whole * unit_ms + fraction_ms)))
+    }
+
+    fn timestamp(mut self) -> Result<Timestamp, &'static str> {
         const DATE: &str = "a date is written YYYY-MM-DD, with a year from 0001 to 9999";
         const TIME: &str = "a time is written hh:mm, hh:mm:ss or hh:mm:ss.fff";
         if self.0.is_empty() {
@@ -171,7 +228,7 @@ impl Reader<'_> {
         let year = i32::try_from(year).ok().filter(|year| *year > 0).ok_or(DATE)?;
         let date = NaiveDate::from_ymd_opt(year, month, day).ok_or("the calendar has no such day")?;
 
-        let (mut seconds, mut fraction_ms, mut offset_s) = (0, 0, 0);
+        let (mut seconds, mut fraction_ms, mut offset_s) = (0, 0, None);
         if !self.0.is_empty() {
             if !(self.eat(b'T') || self.eat(b't') || self.eat(b' ')) {
                 return Err("the date is followed by T or a space and a time, or by nothing");
@@ -188,12 +245,19 @@ impl Reader<'_> {
             }
             offset_s = self.offset_s()?;
         }
-        let days = date.signed_duration_since(NaiveDate::default()).num_days();
-        let instant = Instant((days * 86_400 + seconds - offset_s) * 1000 + fraction_ms);
+        let time = TimeDelta::milliseconds(seconds * 1000 + fraction_ms);
+        let local = date.and_time(NaiveTime::MIN) + time;
+        let Some(offset_s) = offset_s else { return Ok(Timestamp::Local(local)) };
+        let instant = Instant(local.and_utc().timestamp_millis() - offset_s * 1000);
         if instant < Instant::MIN || instant > Instant::MAX {
             return Err("in UTC its year lies outside 0001 to 9999");
         }
-        Ok(instant)
+        Ok(Timestamp::Instant(instant))
+    }
+
+    /// How many digits come next.
+    fn number_length(&self) -> usize {
+        self.0.iter().take_while(|byte| byte.is_ascii_digit()).count()
     }
 
     fn eat(&mut self, byte: u8) -> bool {
@@ -221,26 +285,27 @@ impl Reader<'_> {
 
     /// The milliseconds of a fraction of a second: digits beyond the third are cut off, not rounded.
     fn fraction_ms(&mut self) -> Option<i64> {
-        let length = self.0.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let length = self.number_length();
         let (digits, rest) = self.0.split_at(length);
         self.0 = rest;
         let digit = |index: usize| digits.get(index).map_or(0, |digit| i64::from(digit - b'0'));
         (length > 0).then(|| digit(0) * 100 + digit(1) * 10 + digit(2))
     }
 
-    /// Seconds that local time is ahead of UTC. A space stands for the `+` that a client forgot to
-    /// escape in a query string.
-    fn offset_s(&mut self) -> Result<i64, &'static str> {
+    /// Seconds that local time is ahead of UTC; `None` where the text does not say. A space stands for the `+` that a
+    /// client forgot to escape in a query string, or comes before an offset or `UTC`.
+    fn offset_s(&mut self) -> Result<Option<i64>, &'static str> {
         const OFFSET: &str = "the time is followed by Z, by an offset such as +02:00, or by nothing";
         if self.0.is_empty() {
-            return Ok(0);
+            return Ok(None);
         }
-        if self.eat(b'Z') || self.eat(b'z') {
-            return if self.0.is_empty() { Ok(0) } else { Err(OFFSET) };
+        let is_spaced = self.eat(b' ');
+        if ["Z", "UTC"].iter().any(|name| self.0.eq_ignore_ascii_case(name.as_bytes())) {
+            return Ok(Some(0));
         }
         let sign = if self.eat(b'-') {
             -1
-        } else if self.eat(b'+') || self.eat(b' ') {
+        } else if self.eat(b'+') || is_spaced {
             1
         } else {
             return Err(OFFSET);
@@ -250,7 +315,7 @@ impl Reader<'_> {
         if !self.0.is_empty() || hours > 23 || minutes > 59 {
             return Err(OFFSET);
         }
-        Ok(sign * i64::from(hours * 3600 + minutes * 60))
+        Ok(Some(sign * i64::from(hours * 3600 + minutes * 60)))
     }
 }
 
@@ -280,10 +345,35 @@ mod tests {
             "2018-05-01T10:46:00+0200",
             "2018-05-01T10:46:00+02",
             "2018-04-30T22:46:00.0-10:00",
+            "2018-05-01 08:46:00 UTC",
+            "2018-05-01T08:46:00utc",
+            "2018-05-01 08:46:00 Z",
+            "2018-05-01 10:46:00 +02:00",
+            "2018-04-30 22:46:00 -1000",
+            "1525164360",
+            "1525164360.0009",
+            "1525164360000",
+            "1525164360000.7",
         ] {
             assert_eq!(ms(text), expected, "{text}");
         }
         assert_eq!(ms("2018-05-01"), expected - (8 * 60 + 46) * 60_000);
+    }
+
+    #[test]
+    fn only_what_names_no_zone_is_local() {
+        for (text, is_local) in [
+            ("2018-05-01", true),
+            ("2018-05-01T08:46:00", true),
+            ("2018-05-01T08:46:00Z", false),
+            ("2018-05-01T08:46:00 UTC", false),
+            ("2018-05-01T08:46:00+00", false),
+            ("1525164360", false),
+        ] {
+            let timestamp: Timestamp = text.parse().unwrap();
+            assert_eq!(matches!(timestamp, Timestamp::Local(_)), is_local, "{text}");
+            assert_eq!(timestamp.in_utc().ms(), ms(text), "{text}");
+        }
     }
 
     #[test]
@@ -299,7 +389,12 @@ mod tests {
         for (text, reason) in [
             ("", "it is empty"),
             ("yesterday", "a date is written"),
-            ("1525164360", "a date is written"),
+            ("152516436", "a date is written"),
+            ("20180501", "a date is written"),
+            ("1525164360000000", "a date is written"),
+            ("1525164360.", "a date is written"),
+            ("1525164360.5 ", "a date is written"),
+            ("-1525164360", "a date is written"),
             ("0000-01-01", "a year from 0001"),
             ("99999-01-01T00:00:00Z", "a date is written"),
             ("2018-13-01", "no such day"),
@@ -313,7 +408,10 @@ mod tests {
             ("2018-02-28T23:59:59ZZ", "followed by Z"),
             ("2018-02-28T23:59:59+24:00", "followed by Z"),
             ("2018-02-28T23:59:59+2", "followed by Z"),
-            ("2018-02-28T23:59:59 UTC", "followed by Z"),
+            ("2018-02-28T23:59:59 CET", "followed by Z"),
+            ("2018-02-28T23:59:59  UTC", "followed by Z"),
+            ("2018-02-28T23:59:59UTC+1", "followed by Z"),
+            ("2018-02-28T23:59:59 ", "followed by Z"),
             ("0001-01-01T00:00:00+01:00", "lies outside"),
             ("2018-02-28\0", "followed by T"),
             ("２０１８-02-28", "a date is written"),

@@ -14,4 +14,13 @@ pub mod space;
 pub mod tally;
 pub mod token;
 
-pub use instant::{Instant, InstantText, ParseInstantError};
+pub use instant::{Instant, InstantText, ParseInstantError, Timestamp};
+
+/// The text in quotes for a message: cut short where it is long, with control characters escaped.
+pub fn shown(text: &str) -> String {
+    const CHARACTERS_MAX: usize = 40;
+    let mut start = text.chars();
+    let kept: String = start.by_ref().take(CHARACTERS_MAX).collect();
+    let more = if start.next().is_some() { "…" } else { "" };
+    format!("{kept:?}{more}")
+}

@@ -14,6 +14,7 @@ mod m0004_tokens;
 mod m0005_retention;
 mod m0006_one_revision_a_change;
 mod m0007_change_log;
+mod m0008_dpu_time_zone;
 
 /// Every migration, oldest first.
 #[derive(Debug)]
@@ -30,6 +31,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0005_retention::Migration),
             Box::new(m0006_one_revision_a_change::Migration),
             Box::new(m0007_change_log::Migration),
+            Box::new(m0008_dpu_time_zone::Migration),
         ]
     }
 }

@@ -1,7 +1,7 @@
 //! Loading: a floor plan, then events in large commits, or all of it in one when it is all or nothing.
 
 use std::fmt;
-use std::io::{self, BufRead};
+use std::io::{self, Read};
 
 use anyhow::Context;
 use api::clock::Clock;
@@ -9,7 +9,7 @@ use api::coherence::Notifier;
 use api::database::Database;
 use api::floor_plan::{ChangeError, FloorPlan, changes};
 use api::ingest::csv::CsvRows;
-use api::ingest::{Batch, Intake, Outcome, Partitions, Summary, record};
+use api::ingest::{Batch, Intake, Outcome, Partitions, Rejection, Summary, record};
 use api::state::CommitId;
 use entity::Instant;
 use sea_orm::DatabaseTransaction;
@@ -43,8 +43,6 @@ pub(crate) struct Loader<'a> {
 pub(crate) struct Loaded {
     /// How its rows fared.
     pub(crate) summary: Summary,
-    /// Columns that nobody reads.
-    pub(crate) ignored_columns: Vec<String>,
 }
 
 impl<'a> Loader<'a> {
@@ -67,19 +65,19 @@ impl<'a> Loader<'a> {
     /// The next rows are read while the last are written; that many are in memory at a time, and no more.
     pub(crate) async fn load(
         &mut self,
-        text: impl BufRead + Send + 'static,
+        rows: CsvRows<impl Read + Send + 'static>,
         keep_repeats: bool,
-        mut rejected: impl FnMut(u64, &str) -> io::Result<()>,
+        mut rejected: impl FnMut(u64, &Rejection) -> io::Result<()>,
     ) -> anyhow::Result<Loaded> {
-        let rows = CsvRows::new(text)?;
-        let mut loaded = Loaded { ignored_columns: rows.ignored_columns().to_vec(), ..Loaded::default() };
+        let mut loaded = Loaded::default();
+        let mut repeats = keep_repeats.then(Repeats::default);
         let (read, mut pieces) = mpsc::channel(1);
-        let reading = spawn_blocking(move || read_pieces(rows, keep_repeats, &read));
+        let reading = spawn_blocking(move || read_pieces(rows, &read));
         while let Some(Piece { lines, batch }) = pieces.recv().await {
-            for (line, outcome) in lines.into_iter().zip(self.record(batch).await?) {
+            for (line, outcome) in lines.into_iter().zip(self.record(batch, repeats.as_mut()).await?) {
                 loaded.summary.add(&outcome);
                 if let Outcome::Rejected(reason) = outcome {
-                    rejected(line, &reason.message)?;
+                    rejected(line, &reason)?;
                 }
             }
         }
@@ -97,9 +95,18 @@ impl<'a> Loader<'a> {
         Ok(plan)
     }
 
-    async fn record(&mut self, batch: Batch) -> anyhow::Result<Vec<Outcome>> {
+    async fn record(
+        &mut self,
+        mut batch: Batch,
+        repeats: Option<&mut Repeats>,
+    ) -> anyhow::Result<Vec<Outcome>> {
         let transaction = self.begin().await?;
         let plan = changes::current(&transaction).await?;
+        if let Some(repeats) = repeats {
+            for row in &mut batch {
+                repeats.number(&plan, row);
+            }
+        }
         self.logged = self.logged.next();
         let intake = Intake { id: self.logged, now: self.clock.now(), earliest: self.earliest };
         let recorded = record(&transaction, &self.partitions, &plan, intake, &[batch]).await?;
@@ -134,19 +141,11 @@ struct Piece {
 }
 
 /// Reads all rows, as fast as they are taken. Ends early where nobody takes them any more.
-fn read_pieces(
-    mut rows: CsvRows<impl BufRead>,
-    keep_repeats: bool,
-    read: &mpsc::Sender<Piece>,
-) -> io::Result<()> {
-    let mut repeats = keep_repeats.then(Repeats::default);
+fn read_pieces(mut rows: CsvRows<impl Read>, read: &mpsc::Sender<Piece>) -> io::Result<()> {
     loop {
         let mut piece = Piece { lines: Vec::new(), batch: Batch::new() };
         for row in rows.by_ref().take(COMMIT_ROWS) {
-            let mut row = row?;
-            if let (Some(repeats), Ok(crossing)) = (&mut repeats, &mut row.crossing) {
-                repeats.number(crossing);
-            }
+            let row = row?;
             piece.lines.push(row.line);
             piece.batch.push(row.crossing);
         }

@@ -3,10 +3,12 @@
 mod generate;
 mod load;
 mod plan;
+mod rejected;
 mod repeats;
+mod source;
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, BufWriter, IsTerminal, Write, stderr, stdout};
+use std::io::{BufWriter, Read, Write, stderr, stdout};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -15,8 +17,14 @@ use api::clock::Clock;
 use api::config::{DatabaseConfig, EventsConfig};
 use api::database::Database;
 use api::ids::{IdsConfig, Kind, PublicIds};
+use api::ingest::csv::CsvRows;
+use api::ingest::zone;
+use chrono_tz::Tz;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::load::Loader;
+use crate::rejected::Rejected;
+use crate::source::Source;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -52,12 +60,17 @@ struct LoadArguments {
     ids: IdsConfig,
     #[command(flatten)]
     events: EventsConfig,
-    /// A floor plan in TOML: `[[space]]`, `[[dpu]]` and `[[assignment]]` tables
+    /// A floor plan in TOML: `[[space]]`, `[[dpu]]`, `[[assignment]]`, `[[reset]]` and `[[reset_rule]]` tables
     #[arg(long, value_name = "FILE")]
     plan: Option<PathBuf>,
-    /// Events in CSV, with a header that names `timestamp`, `direction` and `dpu_id`
+    /// Events in CSV, with a header that names `timestamp`, `direction` and `dpu_id`; `-` is the standard input. It may be
+    /// compressed by gzip or zstd, and given several times
     #[arg(long, value_name = "FILE")]
-    csv: Option<PathBuf>,
+    csv: Vec<PathBuf>,
+    /// The time zone of timestamps that have neither `Z` nor an offset, such as Europe/Berlin. Default: that of their DPU, or
+    /// UTC
+    #[arg(long, value_name = "NAME", value_parser = zone::parse)]
+    time_zone: Option<Tz>,
     /// What a row is that repeats another row of the file exactly
     #[arg(long, value_enum, value_name = "WHAT", default_value_t = Duplicates::Collapse)]
     duplicates: Duplicates,
@@ -75,11 +88,10 @@ enum Duplicates {
     Keep,
 }
 
-/// A text to load and how to call it in messages.
-struct Source {
+/// A file of events whose header was read.
+struct Events {
     name: String,
-    text: Box<dyn BufRead + Send>,
-    bytes: u64,
+    rows: CsvRows<Box<dyn Read + Send>>,
 }
 
 #[tokio::main]
@@ -106,8 +118,8 @@ fn write_generated(arguments: &generate::Arguments) -> anyhow::Result<ExitCode> 
 
 async fn load(arguments: LoadArguments) -> anyhow::Result<ExitCode> {
     let ids = PublicIds::new(&arguments.ids)?;
-    // Both files are opened, and the plan is read, before the database is touched.
-    let sample = arguments.plan.is_none() && arguments.csv.is_none();
+    // The plan and the headers of all files are read before the database is touched.
+    let sample = arguments.plan.is_none() && arguments.csv.is_empty();
     let plan = match &arguments.plan {
         Some(path) => {
             let text =
@@ -117,38 +129,38 @@ async fn load(arguments: LoadArguments) -> anyhow::Result<ExitCode> {
         None if sample => Some(plan::Plan::parse(SAMPLE_PLAN).context("the sample is no floor plan")?),
         None => None,
     };
-    let events = match &arguments.csv {
-        Some(path) => Some(Source::open(path)?),
-        None if sample => Some(Source::sample()),
-        None => None,
+    let files = if sample {
+        vec![Source::carried("sample events", SAMPLE_EVENTS)]
+    } else {
+        arguments.csv.iter().map(|path| Source::open(path)).collect::<Result<_, _>>()?
     };
+    let read_header = |source| Events::new(source, arguments.time_zone);
+    let files: Vec<_> = files.into_iter().map(read_header).collect::<Result<_, _>>()?;
 
     let database = Database::connect(&arguments.database.database_url).await?;
     database.migrate().await.context("cannot bring the database's schema up to date")?;
     let mut loader =
-        load::Loader::new(&database, Clock::system(), arguments.events.earliest_event, arguments.strict);
+        Loader::new(&database, Clock::system(), arguments.events.earliest_event, arguments.strict);
     if let Some(plan) = &plan {
         let changes = loader.apply(plan).await?;
         writeln!(stdout(), "floor plan: {changes}")?;
     }
-    let mut rejected = 0;
-    if let Some(source) = events {
-        let name = source.name.clone();
-        let keep = arguments.duplicates == Duplicates::Keep;
-        let report = |line, reason: &str| writeln!(stderr(), "{name}:{line}: {reason}");
-        let outcome = loader.load(source.with_progress(), keep, report).await;
-        let outcome = outcome.with_context(|| format!("{name} could not be loaded"))?;
-        for column in &outcome.ignored_columns {
-            writeln!(stderr(), "{name}: the column {column:?} is not read")?;
+    let (mut rows, mut rejected, mut told) = (0, 0, Vec::new());
+    for events in files {
+        let name = events.name.clone();
+        let outcome = events.load(&mut loader, arguments.duplicates == Duplicates::Keep).await?;
+        rows += outcome.rows();
+        rejected += outcome.summary.rejected;
+        told.push(format!("{name}: {outcome}"));
+        if !arguments.strict {
+            writeln!(stdout(), "{}", told.remove(0))?;
         }
-        rejected = outcome.summary.rejected;
-        if arguments.strict && rejected > 0 {
-            bail!(
-                "{name}: {rejected} of {} rows were rejected, so nothing was loaded (--strict)",
-                outcome.rows()
-            );
-        }
-        writeln!(stdout(), "{name}: {outcome}")?;
+    }
+    if arguments.strict && rejected > 0 {
+        bail!("{rejected} of {rows} rows were rejected, so nothing was loaded (--strict)");
+    }
+    for line in told {
+        writeln!(stdout(), "{line}")?;
     }
     let plan = loader.finish().await?;
     for space in plan.spaces().values() {
@@ -157,24 +169,27 @@ async fn load(arguments: LoadArguments) -> anyhow::Result<ExitCode> {
     Ok(if rejected == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-impl Source {
-    fn open(path: &Path) -> anyhow::Result<Self> {
-        let name = path.display().to_string();
-        let file = File::open(path).with_context(|| format!("cannot read {name}"))?;
-        let bytes = file.metadata().with_context(|| format!("cannot read {name}"))?.len();
-        Ok(Self { name, text: Box::new(BufReader::new(file)), bytes })
+impl Events {
+    /// Reads the header.
+    fn new(source: Source, zone: Option<Tz>) -> anyhow::Result<Self> {
+        let Source { name, text } = source;
+        let rows = CsvRows::new(text, zone).with_context(|| format!("{name} could not be loaded"))?;
+        if !rows.ignored_columns().is_empty() {
+            let columns: Vec<_> = rows.ignored_columns().iter().map(|column| format!("{column:?}")).collect();
+            writeln!(
+                stderr(),
+                "{name}: these columns are not read: {}; timestamp, direction, dpu_id and seq are",
+                columns.join(", ")
+            )?;
+        }
+        Ok(Self { name, rows })
     }
 
-    fn sample() -> Self {
-        let bytes = SAMPLE_EVENTS.len() as u64;
-        Self { name: "sample events".to_owned(), text: Box::new(SAMPLE_EVENTS.as_bytes()), bytes }
-    }
-
-    /// The text, with a bar on the terminal that shows how much of it is read and how long the rest will take.
-    fn with_progress(self) -> impl BufRead + Send + 'static {
-        let bar = if stderr().is_terminal() { ProgressBar::new(self.bytes) } else { ProgressBar::hidden() };
-        let style = "{bar:40} {percent}% of {total_bytes}, {bytes_per_sec}, {eta} left";
-        bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
-        BufReader::new(bar.wrap_read(self.text))
+    async fn load(self, loader: &mut Loader<'_>, keep_repeats: bool) -> anyhow::Result<load::Loaded> {
+        let Self { name, rows } = self;
+        let mut rejected = Rejected::new(&name, stderr());
+        let outcome = loader.load(rows, keep_repeats, |line, reason| rejected.add(line, reason)).await;
+        rejected.finish()?;
+        outcome.with_context(|| format!("{name} could not be loaded to its end"))
     }
 }

@@ -1,19 +1,24 @@
 //! A floor plan as a TOML file says it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::hash::Hash;
 
 use api::floor_plan::changes::assignment::{AssignmentUpdate, NewAssignment};
 use api::floor_plan::changes::dpu::{DpuUpdate, NewDpu};
+use api::floor_plan::changes::reset::{NewReset, ResetUpdate};
+use api::floor_plan::changes::reset_rule::{NewResetRule, ResetRuleUpdate};
 use api::floor_plan::changes::space::{NewSpace, SpaceUpdate};
-use api::floor_plan::changes::{self, assignment, dpu, space};
+use api::floor_plan::changes::{self, assignment, dpu, reset, reset_rule, space};
 use api::floor_plan::{ChangeError, FloorPlan};
+use chrono::{NaiveDate, NaiveTime};
 use entity::assignment::Placement;
-use entity::{Instant, ParseInstantError};
+use entity::space::NegativeCounts;
+use entity::{Instant, shown};
 use sea_orm::DatabaseTransaction;
 use serde::Deserialize;
 
-/// `[[space]]`, `[[dpu]]` and `[[assignment]]` tables.
+/// `[[space]]`, `[[dpu]]`, `[[assignment]]`, `[[reset]]` and `[[reset_rule]]` tables.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Plan {
@@ -23,6 +28,10 @@ pub(crate) struct Plan {
     dpu: Vec<DpuTable>,
     #[serde(default)]
     assignment: Vec<AssignmentTable>,
+    #[serde(default)]
+    reset: Vec<ResetTable>,
+    #[serde(default)]
+    reset_rule: Vec<ResetRuleTable>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -30,6 +39,8 @@ pub(crate) struct Plan {
 struct SpaceTable {
     name: String,
     capacity: Option<i32>,
+    time_zone: Option<String>,
+    negative_counts: Option<Negative>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -37,6 +48,7 @@ struct SpaceTable {
 struct DpuTable {
     serial: String,
     name: Option<String>,
+    time_zone: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -50,6 +62,28 @@ struct AssignmentTable {
     ends_at: Option<Time>,
 }
 
+/// The count of a space was known at an instant.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ResetTable {
+    space: String,
+    ts: Time,
+    count: i32,
+    note: Option<String>,
+}
+
+/// The count of a space is known at a time of every day.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ResetRuleTable {
+    space: String,
+    time_of_day: Time,
+    #[serde(default)]
+    count: i32,
+    first_day: Time,
+    last_day: Option<Time>,
+}
+
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Side {
@@ -57,7 +91,14 @@ enum Side {
     Outside,
 }
 
-/// A timestamp, quoted or as TOML writes its own.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Negative {
+    Report,
+    Clamp,
+}
+
+/// A timestamp, day or time of day, quoted or as TOML writes its own.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum Time {
@@ -71,12 +112,15 @@ pub(crate) enum PlanError {
     /// A table's contents are not accepted.
     #[error("{table}: {reason}")]
     Refused { table: String, reason: ChangeError },
-    /// A table's timestamp is none.
+    /// A table's timestamp, day or time of day is none.
     #[error("{table}: {key}: {reason}")]
-    Timestamp { table: String, key: &'static str, reason: ParseInstantError },
-    /// An assignment names what there is not.
+    Time { table: String, key: &'static str, reason: String },
+    /// A table names what there is not.
     #[error("{table}: there is no {kind} {name:?}: add a [[{kind}]] table for it")]
     Unknown { table: String, kind: &'static str, name: String },
+    /// Two tables are about the same, so that what one says would be lost.
+    #[error("{table}: another table has the same {key}: keep one of them")]
+    Twice { table: String, key: &'static str },
     /// The database failed.
     #[error(transparent)]
     Database(#[from] ChangeError),
@@ -106,11 +150,18 @@ impl Plan {
         changes::take_turn(transaction).await?;
         let current = changes::current(transaction).await?;
         let mut edit = Edit { transaction, now, current: &current, done: Changes::default() };
-        let spaces = edit.spaces(&self.space).await?;
-        let dpus = edit.dpus(&self.dpu).await?;
-        edit.assignments(&self.assignment, &spaces, &dpus).await?;
+        let ids = Ids { spaces: edit.spaces(&self.space).await?, dpus: edit.dpus(&self.dpu).await? };
+        edit.assignments(&self.assignment, &ids).await?;
+        edit.resets(&self.reset, &ids).await?;
+        edit.reset_rules(&self.reset_rule, &ids).await?;
         Ok(edit.done)
     }
+}
+
+/// The ids of spaces by their names, and of DPUs by their serials.
+struct Ids<'a> {
+    spaces: HashMap<&'a str, i64>,
+    dpus: HashMap<&'a str, i64>,
 }
 
 /// A plan being applied.
@@ -126,27 +177,37 @@ impl<'a> Edit<'a> {
     async fn spaces(&mut self, tables: &'a [SpaceTable]) -> Result<HashMap<&'a str, i64>, PlanError> {
         let rows = self.current.spaces().values().map(|space| &space.row);
         let mut ids: HashMap<_, _> = rows.map(|row| (row.name.as_str(), row.id)).collect();
+        let mut seen = HashSet::new();
         for table in tables {
-            let refused = |reason| PlanError::Refused { table: format!("space {:?}", table.name), reason };
-            match ids.get(table.name.trim()).map(|id| (*id, self.current.space(*id))) {
-                Some((id, Some(known)))
-                    if table.capacity.is_some() && table.capacity != known.row.capacity =>
-                {
-                    let update = SpaceUpdate { capacity: Some(table.capacity), ..SpaceUpdate::default() };
-                    space::update(self.transaction, id, update, self.now).await.map_err(refused)?;
-                    self.done.corrected += 1;
+            let (name, title) = (table.name.trim(), || format!("space {:?}", table.name));
+            once(&mut seen, name, "name", title)?;
+            let refused = |reason| PlanError::Refused { table: title(), reason };
+            let negative_counts = table.negative_counts.map(NegativeCounts::from);
+            if let Some(known) = ids.get(name).and_then(|id| self.current.space(*id)) {
+                let row = &known.row;
+                let update = SpaceUpdate {
+                    capacity: differing(table.capacity.map(Some).as_ref(), &row.capacity),
+                    time_zone: differing(table.time_zone.as_ref(), &row.time_zone),
+                    negative_counts: differing(negative_counts.as_ref(), &row.negative_counts),
+                    ..SpaceUpdate::default()
+                };
+                let is_same = update.capacity.is_none()
+                    && update.time_zone.is_none()
+                    && update.negative_counts.is_none();
+                if !is_same {
+                    space::update(self.transaction, row.id, update, self.now).await.map_err(refused)?;
                 }
-                Some(_) => self.done.unchanged += 1,
-                None => {
-                    let new = NewSpace {
-                        name: table.name.clone(),
-                        capacity: table.capacity,
-                        ..NewSpace::default()
-                    };
-                    let row = space::create(self.transaction, new, self.now).await.map_err(refused)?;
-                    ids.insert(table.name.trim(), row.id);
-                    self.done.created += 1;
-                }
+                self.done.count(is_same);
+            } else {
+                let new = NewSpace {
+                    name: table.name.clone(),
+                    capacity: table.capacity,
+                    time_zone: table.time_zone.clone(),
+                    negative_counts: negative_counts.unwrap_or_default(),
+                };
+                let row = space::create(self.transaction, new, self.now).await.map_err(refused)?;
+                ids.insert(name, row.id);
+                self.done.created += 1;
             }
         }
         Ok(ids)
@@ -156,34 +217,40 @@ impl<'a> Edit<'a> {
     async fn dpus(&mut self, tables: &'a [DpuTable]) -> Result<HashMap<&'a str, i64>, PlanError> {
         let rows = self.current.dpus().values().map(|dpu| &dpu.row);
         let mut ids: HashMap<_, _> = rows.map(|row| (row.serial.as_str(), row.id)).collect();
+        let mut seen = HashSet::new();
         for table in tables {
-            let refused = |reason| PlanError::Refused { table: format!("dpu {:?}", table.serial), reason };
-            match ids.get(table.serial.trim()).map(|id| (*id, self.current.dpu(*id))) {
-                Some((id, Some(known))) if table.name.is_some() && table.name != known.row.name => {
-                    let update = DpuUpdate { name: Some(table.name.clone()), ..DpuUpdate::default() };
-                    dpu::update(self.transaction, id, update, self.now).await.map_err(refused)?;
-                    self.done.corrected += 1;
+            let (serial, title) = (table.serial.trim(), || format!("dpu {:?}", table.serial));
+            once(&mut seen, serial, "serial", title)?;
+            let refused = |reason| PlanError::Refused { table: title(), reason };
+            let (name, time_zone) = (table.name.clone().map(Some), table.time_zone.clone().map(Some));
+            if let Some(known) = ids.get(serial).and_then(|id| self.current.dpu(*id)) {
+                let update = DpuUpdate {
+                    name: differing(name.as_ref(), &known.row.name),
+                    time_zone: differing(time_zone.as_ref(), &known.row.time_zone),
+                    ..DpuUpdate::default()
+                };
+                let is_same = update.name.is_none() && update.time_zone.is_none();
+                if !is_same {
+                    dpu::update(self.transaction, known.row.id, update, self.now).await.map_err(refused)?;
                 }
-                Some(_) => self.done.unchanged += 1,
-                None => {
-                    let new = NewDpu { serial: table.serial.clone(), name: table.name.clone() };
-                    let row = dpu::create(self.transaction, new, self.now).await.map_err(refused)?;
-                    ids.insert(table.serial.trim(), row.id);
-                    self.done.created += 1;
-                }
+                self.done.count(is_same);
+            } else {
+                let DpuTable { serial: given, name, time_zone } = table;
+                let new = NewDpu { serial: given.clone(), name: name.clone(), time_zone: time_zone.clone() };
+                let row = dpu::create(self.transaction, new, self.now).await.map_err(refused)?;
+                ids.insert(serial, row.id);
+                self.done.created += 1;
             }
         }
         Ok(ids)
     }
 
-    async fn assignments(
-        &mut self,
-        tables: &[AssignmentTable],
-        spaces: &HashMap<&str, i64>,
-        dpus: &HashMap<&str, i64>,
-    ) -> Result<(), PlanError> {
+    async fn assignments(&mut self, tables: &[AssignmentTable], ids: &Ids<'_>) -> Result<(), PlanError> {
+        let mut seen = HashSet::new();
         for (index, table) in tables.iter().enumerate() {
-            let new = table.resolve(index, spaces, dpus)?;
+            let new = table.resolve(index, ids)?;
+            let key = (new.dpu_id, new.space_id, new.starts_at);
+            once(&mut seen, key, "dpu, space and starts_at", || table.title(index))?;
             let refused = |reason| PlanError::Refused { table: table.title(index), reason };
             let known = assignment::starting(self.transaction, new.dpu_id, new.space_id, new.starts_at);
             match known.await.map_err(refused)? {
@@ -207,6 +274,91 @@ impl<'a> Edit<'a> {
         }
         Ok(())
     }
+
+    async fn resets(&mut self, tables: &[ResetTable], ids: &Ids<'_>) -> Result<(), PlanError> {
+        let mut seen = HashSet::new();
+        for (index, table) in tables.iter().enumerate() {
+            let title = || format!("reset {} (space {:?})", index + 1, table.space);
+            let (space_id, ts) = (ids.space(&table.space, title)?, table.ts.instant("ts", title)?);
+            once(&mut seen, (space_id, ts), "space and ts", title)?;
+            let refused = |reason| PlanError::Refused { table: title(), reason };
+            let ResetTable { count, note, .. } = table;
+            let resets = self.current.space(space_id).map_or(&[][..], |space| &space.resets);
+            if let Some(row) = resets.iter().find(|reset| reset.ts == ts) {
+                let update = ResetUpdate {
+                    count: differing(Some(count), &row.count),
+                    note: differing(note.clone().map(Some).as_ref(), &row.note),
+                    ..ResetUpdate::default()
+                };
+                let is_same = update.count.is_none() && update.note.is_none();
+                if !is_same {
+                    reset::update(self.transaction, row.id, update, self.now).await.map_err(refused)?;
+                }
+                self.done.count(is_same);
+            } else {
+                let new = NewReset { space_id, ts, count: *count, note: note.clone() };
+                reset::create(self.transaction, new, self.now).await.map_err(refused)?;
+                self.done.created += 1;
+            }
+        }
+        Ok(())
+    }
+
+    async fn reset_rules(&mut self, tables: &[ResetRuleTable], ids: &Ids<'_>) -> Result<(), PlanError> {
+        let mut seen = HashSet::new();
+        for (index, table) in tables.iter().enumerate() {
+            let title = || format!("reset_rule {} (space {:?})", index + 1, table.space);
+            let new = table.resolve(ids, title)?;
+            let key = (new.space_id, new.time_of_day, new.first_day);
+            once(&mut seen, key, "space, time_of_day and first_day", title)?;
+            let refused = |reason| PlanError::Refused { table: title(), reason };
+            let rules = self.current.space(new.space_id).map_or(&[][..], |space| &space.rules);
+            if let Some(row) = rules.iter().find(|row| (row.space_id, row.time_of_day, row.first_day) == key)
+            {
+                let update = ResetRuleUpdate {
+                    count: differing(Some(&new.count), &row.count),
+                    last_day: differing(new.last_day.map(Some).as_ref(), &row.last_day),
+                    ..ResetRuleUpdate::default()
+                };
+                let is_same = update.count.is_none() && update.last_day.is_none();
+                if !is_same {
+                    reset_rule::update(self.transaction, row.id, update, self.now).await.map_err(refused)?;
+                }
+                self.done.count(is_same);
+            } else {
+                reset_rule::create(self.transaction, new, self.now).await.map_err(refused)?;
+                self.done.created += 1;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Refuses a table with a key that another table had before.
+fn once<K: Eq + Hash>(
+    seen: &mut HashSet<K>,
+    key: K,
+    name: &'static str,
+    title: impl FnOnce() -> String,
+) -> Result<(), PlanError> {
+    if seen.insert(key) { Ok(()) } else { Err(PlanError::Twice { table: title(), key: name }) }
+}
+
+/// What the plan says, if it says anything and that is not so yet.
+fn differing<T: Clone + PartialEq>(wanted: Option<&T>, known: &T) -> Option<T> {
+    wanted.filter(|wanted| *wanted != known).cloned()
+}
+
+impl Ids<'_> {
+    fn space(&self, name: &str, title: impl FnOnce() -> String) -> Result<i64, PlanError> {
+        let unknown = || PlanError::Unknown { table: title(), kind: "space", name: name.to_owned() };
+        self.spaces.get(name.trim()).copied().ok_or_else(unknown)
+    }
+
+    fn dpu(&self, serial: &str, title: impl FnOnce() -> String) -> Result<i64, PlanError> {
+        let unknown = || PlanError::Unknown { table: title(), kind: "dpu", name: serial.to_owned() };
+        self.dpus.get(serial.trim()).copied().ok_or_else(unknown)
+    }
 }
 
 impl AssignmentTable {
@@ -215,21 +367,13 @@ impl AssignmentTable {
         format!("assignment {} (dpu {:?}, space {:?})", index + 1, self.dpu, self.space)
     }
 
-    fn resolve(
-        &self,
-        index: usize,
-        spaces: &HashMap<&str, i64>,
-        dpus: &HashMap<&str, i64>,
-    ) -> Result<NewAssignment, PlanError> {
-        let table = || self.title(index);
-        let unknown = |kind, name: &str| PlanError::Unknown { table: table(), kind, name: name.to_owned() };
-        let instant = |key, time: &Option<Time>| {
-            let parsed = time.as_ref().map(Time::instant).transpose();
-            parsed.map_err(|reason| PlanError::Timestamp { table: table(), key, reason })
-        };
+    fn resolve(&self, index: usize, ids: &Ids<'_>) -> Result<NewAssignment, PlanError> {
+        let title = || self.title(index);
+        let instant =
+            |key, time: &Option<Time>| time.as_ref().map(|time| time.instant(key, title)).transpose();
         Ok(NewAssignment {
-            dpu_id: *dpus.get(self.dpu.trim()).ok_or_else(|| unknown("dpu", &self.dpu))?,
-            space_id: *spaces.get(self.space.trim()).ok_or_else(|| unknown("space", &self.space))?,
+            dpu_id: ids.dpu(&self.dpu, title)?,
+            space_id: ids.space(&self.space, title)?,
             placement: match self.placement {
                 Side::Inside => Placement::Inside,
                 Side::Outside => Placement::Outside,
@@ -241,11 +385,66 @@ impl AssignmentTable {
     }
 }
 
+impl ResetRuleTable {
+    fn resolve(&self, ids: &Ids<'_>, title: impl Fn() -> String) -> Result<NewResetRule, PlanError> {
+        Ok(NewResetRule {
+            space_id: ids.space(&self.space, &title)?,
+            time_of_day: self.time_of_day.time_of_day("time_of_day", &title)?,
+            count: self.count,
+            first_day: self.first_day.day("first_day", &title)?,
+            last_day: self.last_day.as_ref().map(|day| day.day("last_day", &title)).transpose()?,
+        })
+    }
+}
+
 impl Time {
-    fn instant(&self) -> Result<Instant, ParseInstantError> {
+    fn text(&self) -> String {
         match self {
-            Self::Quoted(text) => text.parse(),
-            Self::Bare(datetime) => datetime.to_string().parse(),
+            Self::Quoted(text) => text.clone(),
+            Self::Bare(datetime) => datetime.to_string(),
+        }
+    }
+
+    fn instant(&self, key: &'static str, title: impl FnOnce() -> String) -> Result<Instant, PlanError> {
+        let instant: Result<Instant, _> = self.text().parse();
+        instant.map_err(|error| PlanError::Time { table: title(), key, reason: error.to_string() })
+    }
+
+    fn day(&self, key: &'static str, title: impl FnOnce() -> String) -> Result<NaiveDate, PlanError> {
+        let text = self.text();
+        NaiveDate::parse_from_str(&text, "%Y-%m-%d").map_err(|_| {
+            let reason = format!("{} is not a day: write it YYYY-MM-DD, such as 2026-03-01", shown(&text));
+            PlanError::Time { table: title(), key, reason }
+        })
+    }
+
+    fn time_of_day(&self, key: &'static str, title: impl FnOnce() -> String) -> Result<NaiveTime, PlanError> {
+        let text = self.text();
+        let read = |format| NaiveTime::parse_from_str(&text, format);
+        read("%H:%M:%S").or_else(|_| read("%H:%M")).map_err(|_| {
+            let reason =
+                format!("{} is not a time of day: write it hh:mm or hh:mm:ss, such as 04:00", shown(&text));
+            PlanError::Time { table: title(), key, reason }
+        })
+    }
+}
+
+impl From<Negative> for NegativeCounts {
+    fn from(negative: Negative) -> Self {
+        match negative {
+            Negative::Report => Self::Report,
+            Negative::Clamp => Self::Clamp,
+        }
+    }
+}
+
+impl Changes {
+    /// Counts an entry that was there, and either said the same or was corrected.
+    fn count(&mut self, is_same: bool) {
+        if is_same {
+            self.unchanged += 1;
+        } else {
+            self.corrected += 1;
         }
     }
 }
@@ -254,5 +453,64 @@ impl fmt::Display for Changes {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { created, corrected, unchanged } = self;
         write!(formatter, "{created} entries created, {corrected} corrected, {unchanged} as they were")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const TABLES: [&str; 8] = [
+        "[[space]]\nname = \"Hall\"\ncapacity = 10\ntime_zone = \"UTC\"\nnegative_counts = \"clamp\"\n",
+        "[[dpu]]\nserial = \"283\"\nname = \"Door\"\n",
+        "[[assignment]]\ndpu = \"283\"\nspace = \"Hall\"\nplacement = \"inside\"\nstarts_at = 2018-02-01T00:00:00Z\n",
+        "[[reset]]\nspace = \"Hall\"\nts = \"2026-01-01\"\ncount = 5\n",
+        "[[reset_rule]]\nspace = \"Hall\"\ntime_of_day = 04:00:00\nfirst_day = 2026-01-02\n",
+        "ends_at = \"2019\"\n",
+        "# a comment\n",
+        "name = '''\n",
+    ];
+
+    /// How many tables are resolved, or not, as far as that goes without a database.
+    fn resolved(plan: &Plan) -> usize {
+        let ids = Ids {
+            spaces: plan.space.iter().zip(1..).map(|(table, id)| (table.name.trim(), id)).collect(),
+            dpus: plan.dpu.iter().zip(1..).map(|(table, id)| (table.serial.trim(), id)).collect(),
+        };
+        let assignments = plan.assignment.iter().enumerate();
+        let assignments = assignments.map(|(index, table)| table.resolve(index, &ids).is_ok());
+        let rules = plan.reset_rule.iter().map(|table| table.resolve(&ids, String::new).is_ok());
+        let resets = plan.reset.iter().map(|table| table.ts.instant("ts", String::new).is_ok());
+        assignments.chain(rules).chain(resets).count()
+    }
+
+    proptest! {
+        #[test]
+        fn fuzz_plan(
+            tables in prop::collection::vec(prop::sample::select(&TABLES[..]), 0..9),
+            edits in prop::collection::vec((any::<prop::sample::Index>(), any::<Option<char>>()), 0..6),
+        ) {
+            let whole = tables.concat();
+            let mut text: Vec<char> = whole.chars().collect();
+            for (place, edit) in edits {
+                let place = place.index(text.len() + 1);
+                match edit {
+                    Some(character) => text.insert(place, character),
+                    None => text.truncate(place),
+                }
+            }
+            match Plan::parse(&text.iter().collect::<String>()) {
+                Ok(plan) => prop_assert!(resolved(&plan) <= tables.len()),
+                // It shows the line that is wrong, with what is wrong beneath it.
+                Err(error) => prop_assert!(error.to_string().len() < 1000 + 10 * text.len(), "{}", error),
+            }
+            // A table is in the plan, or the plan is refused.
+            if let Ok(Plan { space, dpu, assignment, reset, reset_rule }) = Plan::parse(&whole) {
+                let known = space.len() + dpu.len() + assignment.len() + reset.len() + reset_rule.len();
+                prop_assert_eq!(known, whole.matches("[[").count());
+            }
+        }
     }
 }

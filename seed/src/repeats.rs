@@ -1,49 +1,87 @@
 //! Rows that repeat another row of their file exactly.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
-use api::ingest::Crossing;
-use entity::Instant;
-use entity::event::Direction;
+use api::floor_plan::FloorPlan;
+use api::ingest::{Crossing, Identity, Rejection, RejectionCode, instant};
 
 /// Tells rows of one file apart that are exactly alike, by giving each the next free `seq`.
 ///
 /// The same rows in another order get the same set of numbers, so a file may be loaded twice.
 #[derive(Debug, Default)]
 pub(crate) struct Repeats {
-    serials: HashMap<String, usize>,
-    taken: HashSet<(usize, Instant, Direction, i32)>,
+    /// For each identity that is taken, a `seq` to look at next: all between are taken as well.
+    next: HashMap<Identity, i64>,
 }
 
 impl Repeats {
-    /// Numbers the crossing, unless no row before it was the same.
-    pub(crate) fn number(&mut self, crossing: &mut Crossing) {
-        let next = self.serials.len();
-        let serial = *self.serials.entry(crossing.serial.clone()).or_insert(next);
-        while !self.taken.insert((serial, crossing.ts, crossing.direction, crossing.seq)) {
-            crossing.seq = crossing.seq.saturating_add(1);
+    /// Numbers the row's crossing, unless no row before it was the same. Rejects the row if no number is left.
+    pub(crate) fn number(&mut self, plan: &FloorPlan, row: &mut Result<Crossing, Rejection>) {
+        let Ok(crossing) = row else { return };
+        // What cannot be stored needs no number.
+        let (Some(dpu_id), Ok(ts)) = (plan.dpu_id(&crossing.serial), instant(plan, crossing)) else { return };
+        let identity = Identity { dpu_id, ts, direction: crossing.direction, seq: crossing.seq };
+        if let Some(seq) = self.free(identity) {
+            crossing.seq = seq;
+            return;
         }
+        let message = format!(
+            "the row repeats another one, and no seq after {} is left to tell them apart",
+            crossing.seq
+        );
+        *row = Err(Rejection::new(RejectionCode::BadSeq, message));
+    }
+
+    /// Takes the first `seq` from the identity's own on that is free.
+    fn free(&mut self, identity: Identity) -> Option<i32> {
+        let at = |seq| Identity { seq, ..identity };
+        let (mut seq, mut passed) = (i64::from(identity.seq), Vec::new());
+        while let Ok(number) = i32::try_from(seq)
+            && let Some(next) = self.next.get(&at(number))
+        {
+            passed.push(number);
+            seq = *next;
+        }
+        let free = i32::try_from(seq).ok();
+        let next = free.map_or(seq, |_| seq + 1);
+        // The next row of these numbers comes to the end in one step.
+        self.next.extend(passed.into_iter().chain(free).map(|number| (at(number), next)));
+        free
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use entity::Instant;
+    use entity::event::Direction;
+
     use super::*;
+
+    fn identity(seq: i32) -> Identity {
+        Identity { dpu_id: 423, ts: Instant::from_ms(5), direction: Direction::Toward, seq }
+    }
 
     #[test]
     fn each_repeat_gets_the_next_free_number() {
-        let crossing = |seq| Crossing {
-            serial: "423".to_owned(),
-            ts: Instant::from_ms(5),
-            direction: Direction::Toward,
-            seq,
-        };
         let mut repeats = Repeats::default();
-        let numbered = [0, 1, 0, 0, 7].map(|seq| {
-            let mut crossing = crossing(seq);
-            repeats.number(&mut crossing);
-            crossing.seq
-        });
-        assert_eq!(numbered, [0, 1, 2, 3, 7]);
+        let numbered = [0, 1, 0, 0, 7, 3, 6, 5].map(|seq| repeats.free(identity(seq)));
+        assert_eq!(numbered, [0, 1, 2, 3, 7, 4, 6, 5].map(Some));
+        assert_eq!(repeats.free(identity(0)), Some(8));
+    }
+
+    #[test]
+    fn after_the_last_number_there_is_none() {
+        let mut repeats = Repeats::default();
+        let numbered =
+            [i32::MAX - 1, i32::MAX - 1, i32::MAX - 1, i32::MAX].map(|seq| repeats.free(identity(seq)));
+        assert_eq!(numbered, [Some(i32::MAX - 1), Some(i32::MAX), None, None]);
+    }
+
+    #[test]
+    fn equal_rows_take_a_time_that_grows_with_their_number_only() {
+        let mut repeats = Repeats::default();
+        for number in 0..1_000_000 {
+            assert_eq!(repeats.free(identity(0)), Some(number));
+        }
     }
 }

@@ -3,8 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use api::app::App;
 use api::clock::Clock;
@@ -74,12 +75,23 @@ impl Desk {
     }
 
     fn run(&self, arguments: &[&str]) -> Ran {
-        let Output { status, stdout, stderr } = Command::new(env!("CARGO_BIN_EXE_seed"))
+        self.run_with(arguments, b"")
+    }
+
+    /// Runs with these bytes as the standard input.
+    fn run_with(&self, arguments: &[&str], input: &[u8]) -> Ran {
+        let mut running = Command::new(env!("CARGO_BIN_EXE_seed"))
             .args(arguments)
             .current_dir(self.folder.path())
             .env("DATABASE_URL", "sqlite://test.db?mode=rwc")
-            .output()
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
             .unwrap();
+        // It may end without having read all.
+        running.stdin.take().unwrap().write_all(input).ok();
+        let Output { status, stdout, stderr } = running.wait_with_output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         Ran { code: status.code().unwrap(), out: text(stdout), err: text(stderr) }
     }
@@ -202,7 +214,7 @@ async fn a_malformed_row_is_reported_with_its_line_and_the_rest_is_loaded() {
     let ran = desk.load(csv, &[]);
     assert_eq!(ran.code, 1);
     assert_contains(&ran.err, "events.csv:4: \"2018-02-30\" is not a timestamp");
-    assert_contains(&ran.err, "events.csv:5: the direction \"0\" is not one");
+    assert_contains(&ran.err, "events.csv:5: invalid direction \"0\"");
     assert_contains(&ran.err, "events.csv:6: no DPU has the serial \"999\"");
     assert_contains(&ran.err, "events.csv:7: no DPU has the serial \"42\"");
     assert_contains(&ran.out, "5 rows read, 1 stored, 0 duplicates collapsed, 4 rejected");
@@ -246,7 +258,7 @@ async fn a_file_that_cannot_be_read_says_why_and_changes_nothing() {
         let ran = desk.load(csv, &[]);
         assert_eq!(ran.code, 1);
         assert_contains(&ran.err, reason);
-        assert_eq!(desk.stored().await, 0);
+        assert!(!desk.path("test.db").exists(), "{reason}");
     }
     for (more, reason) in [
         (["--csv", "nowhere.csv"], "cannot read nowhere.csv"),
@@ -262,7 +274,7 @@ async fn a_file_that_cannot_be_read_says_why_and_changes_nothing() {
     assert_eq!((ran.code, ran.err.as_str()), (0, ""));
     let ran = desk.load("note,timestamp,direction,dpu_id\nx,2018-02-25,1,283\n", &[]);
     assert_eq!(ran.code, 0);
-    assert_contains(&ran.err, "the column \"note\" is not read");
+    assert_contains(&ran.err, "events.csv: these columns are not read: \"note\"; timestamp,");
     for row in ["r\u{0}w,1,283", "2018-02-24,1,28\u{0}3", "2018-02-24,1,283,extra", "2018-02-24,\"1,283"] {
         assert_eq!(desk.load(format!("{good}{row}\n"), &[]).code, 1, "{row}");
     }
@@ -279,6 +291,38 @@ async fn a_plan_is_applied_whole_or_not_at_all() {
         ("[[space]]\nname = \"A\"\nsize = 3", "unknown field `size`"),
         ("[[room]]\nname = \"A\"", "unknown field `room`"),
         ("[[space]]", "missing field `name`"),
+        ("[[space]]\nname = \"A\"\ntime_zone = \"Berlin\"", "space \"A\": \"Berlin\" is no time zone"),
+        (
+            "[[space]]\nname = \"A\"\nnegative_counts = \"zero\"",
+            "unknown variant `zero`, expected `report` or `clamp`",
+        ),
+        ("[[dpu]]\nserial = \"1\"\ntime_zone = \"Berlin\"", "dpu \"1\": \"Berlin\" is no time zone"),
+        (
+            "[[dpu]]\nserial = \"1\"\n[[dpu]]\nserial = \" 1\"\nname = \"B\"",
+            "another table has the same serial",
+        ),
+        ("[[space]]\nname = \"A\"\n[[space]]\nname = \"A\"\ncapacity = 3", "another table has the same name"),
+        (
+            "[[space]]\nname = \"A\"\n[[dpu]]\nserial = \"1\"\n[[assignment]]\ndpu = \"1\"\nspace = \"A\"\nplacement = \"inside\"\n[[assignment]]\ndpu = \"1\"\nspace = \"A\"\nplacement = \"outside\"",
+            "assignment 2 (dpu \"1\", space \"A\"): another table has the same dpu, space and starts_at: keep one",
+        ),
+        ("[[reset]]\nspace = \"A\"\nts = 2026-01-01\ncount = 1", "there is no space \"A\""),
+        (
+            "[[space]]\nname = \"A\"\n[[reset]]\nspace = \"A\"\nts = 2026-01-01\ncount = -1",
+            "reset 1 (space \"A\"): a space holds 0 people or more",
+        ),
+        (
+            "[[space]]\nname = \"A\"\n[[reset]]\nspace = \"A\"\nts = \"x\"\ncount = 1",
+            "reset 1 (space \"A\"): ts: \"x\" is not a timestamp",
+        ),
+        (
+            "[[space]]\nname = \"A\"\n[[reset_rule]]\nspace = \"A\"\ntime_of_day = \"24:00\"\nfirst_day = 2026-01-01",
+            "reset_rule 1 (space \"A\"): time_of_day: \"24:00\" is not a time of day",
+        ),
+        (
+            "[[space]]\nname = \"A\"\n[[reset_rule]]\nspace = \"A\"\ntime_of_day = \"04:00\"\nfirst_day = \"1 May\"",
+            "first_day: \"1 May\" is not a day",
+        ),
         ("[[dpu]]\nserial = 5", "invalid type"),
         ("[[assignment]]\ndpu = \"1\"\nspace = \"A\"\nplacement = \"inside\"", "there is no dpu \"1\""),
         (
@@ -335,4 +379,172 @@ async fn loading_a_plan_again_does_not_undo_what_happened_since() {
     let ran = desk.run(&["--plan", "plan.toml"]);
     assert_contains(&ran.out, "floor plan: 0 entries created, 0 corrected, 7 as they were");
     assert_eq!(app.floor_plan().await.unwrap().space(1).unwrap().assignments[0].ends_at, Some(ended));
+}
+
+#[tokio::test]
+async fn a_plan_has_zones_resets_and_reset_rules() {
+    let desk = Desk::new();
+    let plan = r#"
+        [[space]]
+        name = "Hall"
+        time_zone = "Europe/Berlin"
+        negative_counts = "clamp"
+        [[dpu]]
+        serial = "283"
+        time_zone = "America/New_York"
+        [[assignment]]
+        dpu = "283"
+        space = "Hall"
+        placement = "inside"
+        [[reset]]
+        space = "Hall"
+        ts = 2026-01-01T09:00:00Z
+        count = 5
+        note = "counted by hand"
+        [[reset_rule]]
+        space = "Hall"
+        time_of_day = 04:00:00
+        first_day = 2026-01-02
+        [[reset_rule]]
+        space = "Hall"
+        time_of_day = "05:30"
+        count = 2
+        first_day = "2026-02-02"
+        last_day = "2026-02-03"
+    "#;
+    desk.file("plan.toml", plan);
+    assert_contains(&desk.run(&["--plan", "plan.toml"]).out, "floor plan: 6 entries created, 0 corrected");
+    let again = desk.run(&["--plan", "plan.toml"]);
+    assert_contains(&again.out, "floor plan: 0 entries created, 0 corrected, 6 as they were");
+    let changed = plan
+        .replace("count = 5", "count = 6")
+        .replace("Europe/Berlin", "UTC")
+        .replace("America/New_York", "Asia/Tokyo")
+        .replace("2026-02-03", "2026-02-04");
+    desk.file("plan.toml", changed);
+    let ran = desk.run(&["--plan", "plan.toml"]);
+    assert_contains(&ran.out, "floor plan: 0 entries created, 4 corrected, 2 as they were");
+    let (app, _) = App::start(desk.database().await, Clock::system(), CACHE_BYTES);
+    let plan = app.floor_plan().await.unwrap();
+    let space = plan.space(1).unwrap();
+    assert_eq!((space.row.time_zone.as_str(), space.resets[0].count), ("UTC", 6));
+    assert_eq!(space.resets[0].note.as_deref(), Some("counted by hand"));
+    let rules: Vec<_> = space.rules.iter().map(|rule| (rule.time_of_day.to_string(), rule.count)).collect();
+    assert_eq!(rules, [("04:00:00".to_owned(), 0), ("05:30:00".to_owned(), 2)]);
+    assert_eq!(space.rules[1].last_day.unwrap().to_string(), "2026-02-04");
+    assert_eq!(plan.dpu(1).unwrap().row.time_zone.as_deref(), Some("Asia/Tokyo"));
+}
+
+#[tokio::test]
+async fn timestamps_without_a_zone_are_in_that_of_the_file_or_of_the_dpu() {
+    let desk = Desk::new();
+    desk.file(
+        "plan.toml",
+        PLAN.replace("serial = \"283\"", "serial = \"283\"\ntime_zone = \"America/New_York\""),
+    );
+    let csv = "timestamp,direction,dpu_id\n2018-03-01T00:00:00,1,283\n2018-03-01T00:00:00,1,423\n2018-03-11T02:30,1,283\n";
+    let ran = desk.load(csv, &[]);
+    assert_contains(&ran.err, "events.csv:4: 2018-03-11T02:30:00 never was in America/New_York");
+    assert_contains(&ran.out, "3 rows read, 2 stored, 0 duplicates collapsed, 1 rejected");
+    assert_contains(&desk.load(csv, &["--time-zone", "Asia/Tokyo"]).out, "3 stored, 0 duplicates collapsed");
+    let events = event::Entity::find().all(desk.database().await.reader()).await.unwrap();
+    let mut found: Vec<_> = events.iter().map(|event| (event.dpu_id, event.ts.to_string())).collect();
+    found.sort_unstable();
+    let expected = [
+        (1, "2018-02-28T15:00:00Z"),
+        (1, "2018-03-01T05:00:00Z"),
+        (1, "2018-03-10T17:30:00Z"),
+        (2, "2018-02-28T15:00:00Z"),
+        (2, "2018-03-01T00:00:00Z"),
+    ];
+    assert_eq!(found, expected.map(|(dpu, ts)| (dpu, ts.to_owned())));
+    let ran = desk.load(csv, &["--time-zone", "Tokyo"]);
+    assert_contains(&ran.err, "\"Tokyo\" is not a time zone: use a name of the tz database");
+}
+
+#[tokio::test]
+async fn repeats_are_told_by_their_instant_and_end_with_the_last_number() {
+    let csv = "timestamp,direction,dpu_id,seq\n\
+        2018-03-01T01:00:00,1,283,\n2018-03-01T00:00:00Z,1,283,0\n2018-03-01T00:00:00Z,-1,283,2147483647\n\
+        2018-03-01T01:00:00,-1,283,2147483647\n";
+    let desk = Desk::with_plan();
+    let ran = desk.load(csv, &["--duplicates", "keep", "--time-zone", "Europe/Berlin"]);
+    assert_contains(
+        &ran.err,
+        "events.csv:5: the row repeats another one, and no seq after 2147483647 is left",
+    );
+    assert_contains(&ran.out, "4 rows read, 3 stored, 0 duplicates collapsed, 1 rejected");
+    let again = desk.load(csv, &["--duplicates", "keep", "--time-zone", "Europe/Berlin"]);
+    assert_contains(&again.out, "4 rows read, 0 stored, 3 duplicates collapsed, 1 rejected");
+}
+
+#[tokio::test]
+async fn every_row_is_stored_or_told_in_strict_too() {
+    let row = |second: u32| format!("2018-02-24T00:00:{second:02}Z,1,283");
+    let header = "timestamp,direction,dpu_id";
+    let csv = format!("{header}\r{}\r{}\n{}\r\n{}\r", row(1), row(2), row(3), row(4));
+    for more in [&[][..], &["--strict"]] {
+        let desk = Desk::with_plan();
+        let ran = desk.load(&csv, more);
+        assert_eq!((ran.code, ran.err.as_str()), (0, ""));
+        assert_contains(&ran.out, "4 rows read, 4 stored, 0 duplicates collapsed, 0 rejected");
+        assert_eq!(desk.stored().await, 4);
+    }
+    let desk = Desk::with_plan();
+    let ran = desk.load(format!("{csv}2018-02-24,\"1,283\r{}\r", row(5)), &["--strict"]);
+    assert_contains(&ran.err, "1 of 6 rows were rejected, so nothing was loaded");
+    assert_eq!(desk.stored().await, 0);
+    let ran = desk.load(format!("{header}\n2009-12-31T23:59:59.999Z,1,283\n"), &[]);
+    assert_contains(&ran.err, "events.csv:2: 2009-12-31T23:59:59.999Z is before 2010-01-01T00:00:00Z");
+}
+
+#[tokio::test]
+async fn files_are_unpacked_and_come_from_anywhere() {
+    let csv = |day: u32| format!("timestamp,direction,dpu_id\n2018-02-{day:02},1,283\n");
+    let desk = Desk::with_plan();
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    gzip.write_all(csv(1).as_bytes()).unwrap();
+    let gzip = gzip.finish().unwrap();
+    // What a file is says its content, not its name.
+    desk.file("a.csv.gz", &gzip);
+    desk.file("b", zstd::encode_all(csv(2).as_bytes(), 3).unwrap());
+    desk.file("c.csv", csv(3));
+    let files = ["--plan", "plan.toml", "--csv", "a.csv.gz", "--csv", "b", "--csv", "c.csv"];
+    let ran = desk.run(&files);
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""));
+    for name in ["a.csv.gz", "b", "c.csv"] {
+        assert_contains(&ran.out, &format!("{name}: 1 rows read, 1 stored"));
+    }
+    let ran = desk.run_with(&["--csv", "-"], csv(4).as_bytes());
+    assert_contains(&ran.out, "standard input: 1 rows read, 1 stored");
+    let ran = desk.run_with(&["--csv", "-"], &gzip);
+    assert_contains(&ran.out, "standard input: 1 rows read, 0 stored, 1 duplicates collapsed");
+    desk.file("cut.gz", &gzip[..gzip.len() - 10]);
+    let ran = desk.run(&["--csv", "cut.gz"]);
+    assert_eq!(ran.code, 1);
+    assert_contains(&ran.err, "cut.gz could not be loaded");
+
+    // All or nothing is said of all files together.
+    desk.file("bad.csv", "timestamp,direction,dpu_id\n2018-02-05,0,283\n");
+    desk.file("good.csv", csv(6));
+    let ran = desk.run(&["--strict", "--csv", "good.csv", "--csv", "bad.csv"]);
+    assert_contains(&ran.err, "1 of 2 rows were rejected, so nothing was loaded");
+    // A file without a header is refused before any is loaded.
+    desk.file("none.csv", "2018-02-07,1,283\n");
+    let ran = desk.run(&["--csv", "good.csv", "--csv", "none.csv"]);
+    assert_contains(&ran.err, "none.csv could not be loaded");
+    assert_eq!(desk.stored().await, 4);
+}
+
+#[test]
+fn many_rejected_rows_are_told_by_reason() {
+    let rows = "2018-02-24,0,283\n2018-02-24,5,283\n".repeat(50);
+    let desk = Desk::with_plan();
+    let ran = desk.load(format!("timestamp,direction,dpu_id\n{rows}2018-02-24,1,9\n"), &[]);
+    assert_eq!(ran.err.lines().count(), 23, "{}", ran.err);
+    assert_contains(
+        &ran.err,
+        "events.csv: 81 more rows were rejected:\n  80 BAD_DIRECTION, first line 22: invalid direction",
+    );
+    assert_contains(&ran.err, "\n  1 UNKNOWN_DPU, first line 102: no DPU has the serial \"9\"");
 }

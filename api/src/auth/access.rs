@@ -134,10 +134,9 @@ impl Access {
         let Grant::Token(token) = &self.0 else { return Ok(batch) };
         let Role::Ingest(Some(dpu)) = token.role else { return Ok(batch) };
         let plan = app.floor_plan().await?;
-        let serial = plan.dpu(dpu).map(|dpu| dpu.row.serial.as_str());
         for row in &mut batch {
             if let Ok(crossing) = row
-                && serial != Some(crossing.serial.as_str())
+                && plan.dpu_id(&crossing.serial) != Some(dpu)
             {
                 *row = Err(Rejection::unknown_dpu(&crossing.serial));
             }

@@ -148,6 +148,7 @@ pub(super) async fn space_ids(database: &Database, given: &[String]) -> Result<B
 
 /// The id of the DPU with this serial.
 pub(super) async fn dpu_id(database: &Database, serial: &str) -> Result<i64, ManageError> {
-    let found = dpu::Entity::find().filter(dpu::Column::Serial.eq(serial)).one(database.reader()).await?;
+    let found =
+        dpu::Entity::find().filter(dpu::Column::Serial.eq(serial.trim())).one(database.reader()).await?;
     found.map(|dpu| dpu.id).ok_or_else(|| ManageError::Dpu(serial.to_owned()))
 }

@@ -1,12 +1,12 @@
 //! What a message holds: events of the one DPU whose subject it came under.
 //!
 //! A payload is a JSON object, an array of them, or CSV lines `timestamp,direction,dpu_id` without a header, with `seq`
-//! as a fourth value if there is one. It never reports another DPU's events, whoever published it.
+//! as a fourth value if there is one; semicolons and tabs separate values as well. It never reports another DPU's events,
+//! whoever published it.
 
 use tokio_util::bytes::BytesMut;
 use tokio_util::codec::Decoder as _;
 
-use crate::ingest::csv::BareRows;
 use crate::ingest::decoder::{Decoder, Format};
 use crate::ingest::{Batch, Crossing, Rejection, RejectionCode, json};
 
@@ -22,19 +22,21 @@ pub(super) struct Contents {
 /// Reads the payload of a message of the DPU with this serial.
 pub(super) fn read(serial: &str, payload: &[u8]) -> Contents {
     let text = payload.strip_prefix(b"\xef\xbb\xbf").unwrap_or(payload);
-    let (events, broken) = match text.trim_ascii_start().first() {
-        None => (vec![], Some("the payload is empty: it holds one event or more".to_owned())),
+    let first = text.trim_ascii_start().first();
+    let (events, broken) = match first {
+        None => (vec![], None),
         Some(b'{') => (vec![json::crossing(text, Some(serial))], None),
-        Some(b'[') => array(serial, text),
-        Some(_) => (lines(text), None),
+        Some(b'[') => decoded(Decoder::new(Format::Json).of_dpu(serial), text),
+        Some(_) => decoded(Decoder::bare_csv(), text),
     };
+    let is_empty = events.is_empty() && broken.is_none() && first != Some(&b'[');
+    let broken = broken.or(is_empty.then(|| "the payload is empty: it holds one event or more".to_owned()));
     let events = events.into_iter().map(|event| event.and_then(|event| own(serial, event))).collect();
     Contents { events, broken }
 }
 
-fn array(serial: &str, text: &[u8]) -> (Batch, Option<String>) {
-    let (mut decoder, mut source) = (Decoder::new(Format::Json).of_dpu(serial), BytesMut::from(text));
-    let mut events = Vec::new();
+fn decoded(mut decoder: Decoder, text: &[u8]) -> (Batch, Option<String>) {
+    let (mut source, mut events) = (BytesMut::from(text), Vec::new());
     loop {
         match decoder.decode_eof(&mut source) {
             Ok(Some(entry)) => events.push(entry.crossing),
@@ -44,15 +46,9 @@ fn array(serial: &str, text: &[u8]) -> (Batch, Option<String>) {
     }
 }
 
-fn lines(text: &[u8]) -> Batch {
-    let mut rows = BareRows::default();
-    let lines = text.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
-    lines.filter(|line| !line.trim_ascii().is_empty()).map(|line| rows.crossing(line)).collect()
-}
-
 /// The event, if it is the DPU's own.
 fn own(serial: &str, event: Crossing) -> Result<Crossing, Rejection> {
-    if event.serial == serial {
+    if event.serial.trim() == serial.trim() {
         return Ok(event);
     }
     let message = format!(
@@ -68,6 +64,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::ingest::fuzz::damaged;
 
     /// What is read of the payload of DPU 283: of each event whether it is good, and why the rest cannot be read.
     fn good(payload: &str) -> (Vec<bool>, Option<String>) {
@@ -83,15 +80,20 @@ mod tests {
             direction: Direction::Away,
             seq: 2,
         };
+        let trimmed = |event: Crossing| Crossing { serial: event.serial.trim().to_owned(), ..event };
         for payload in [
             r#"{"timestamp":"2018-05-01T08:46:00Z","direction":-1,"dpu_id":"283","seq":2}"#,
             "\u{feff} {\"ts\":\"2018-05-01T08:46:00Z\",\"direction\":\"AWAY\",\"dpu\":283,\"seq\":2}\n",
             r#"{"ts":"2018-05-01T08:46:00Z","direction":-1,"seq":2}"#,
             r#" [ {"ts":"2018-05-01T08:46:00Z","direction":-1,"dpu_id":null,"seq":2} ] "#,
+            r#"{"ts":1525164360,"direction":-1.0,"dpu_id":" 283 ","seq":2.0}"#,
             "2018-05-01T08:46:00Z,-1,283,2",
+            "2018-05-01T08:46:00Z;-1;283;2",
+            "2018-05-01T08:46:00Z\t-1\t283\t2\t\r",
             "\r\n\"2018-05-01T08:46:00Z\", -1 ,\"283\",2\r\n\r\n",
         ] {
             let Contents { events, broken } = read("283", payload.as_bytes());
+            let events: Batch = events.into_iter().map(|event| event.map(trimmed)).collect();
             assert_eq!((events, broken), (vec![Ok(expected.clone())], None), "{payload}");
         }
     }
@@ -102,6 +104,7 @@ mod tests {
         for (payload, events, broken) in [
             (String::new(), vec![], Some("the payload is empty")),
             (" \n".to_owned(), vec![], Some("the payload is empty")),
+            ("\u{feff}\u{feff}\r".to_owned(), vec![], Some("the payload is empty")),
             ("[]".to_owned(), vec![], None),
             (format!("[{event},{{}},7,{event}]"), vec![true, false, false, true], None),
             (format!("[{event},"), vec![true], Some("breaks off")),
@@ -113,6 +116,8 @@ mod tests {
                 vec![true, false, true],
                 None,
             ),
+            ("2018-05-01,1,283\r2018-05-02,1,283\r\n2018-05-03,1,283\n".to_owned(), vec![true; 3], None),
+            (r#"{"ts":"2018-05-01","direction":1,"count":12}"#.to_owned(), vec![false], None),
             ("2018-05-01,1".to_owned(), vec![false], None),
             ("2018-05-01,1,283,0,0".to_owned(), vec![false], None),
         ] {
@@ -135,10 +140,28 @@ mod tests {
         }
     }
 
+    const TEXTS: &[&str] = &[
+        r#"{"ts":"2018-05-01T08:46:00Z","direction":-1,"dpu":283}"#,
+        "2018-05-01T08:46:00Z,-1,283,2\n",
+        "2018-05-01;1;283\r",
+        "[",
+        "]",
+        ",",
+        "\u{feff}",
+        "\r\n",
+    ];
+
     proptest! {
         #[test]
-        fn no_bytes_make_it_panic(payload in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _ = read("283", &payload);
+        fn fuzz_message(payload in damaged(TEXTS)) {
+            let Contents { events, broken } = read("283", &payload);
+            // A message that holds anything leads to an event or to a reason, unless it is an empty array.
+            let is_array = payload.contains(&b'[') && payload.contains(&b']');
+            prop_assert!(!events.is_empty() || broken.is_some() || is_array);
+            prop_assert!(events.len() <= payload.len() + 1);
+            for event in events.into_iter().flatten() {
+                prop_assert_eq!(event.serial.trim(), "283");
+            }
         }
     }
 }

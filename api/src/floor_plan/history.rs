@@ -1,7 +1,7 @@
 //! Which history of a space may be asked for.
 
 use chrono_tz::Tz;
-use entity::Instant;
+use entity::{Instant, shown};
 
 use super::Space;
 use crate::counting::calendar::{self, Interval};
@@ -24,7 +24,7 @@ pub enum HistoryError {
     #[error("there would be more than {BUCKETS_MAX} buckets; choose a longer interval or a shorter range")]
     TooManyBuckets,
     /// There is no such time zone.
-    #[error("{0:.40?} is no time zone: name one as the tz database does, such as Europe/Berlin")]
+    #[error("{} is no time zone: name one as the tz database does, such as Europe/Berlin", shown(.0))]
     TimeZone(String),
 }
 

@@ -82,6 +82,8 @@ pub struct Dpu {
     pub row: dpu::Model,
     /// Its assignments, oldest id first.
     pub assignments: Vec<assignment::Model>,
+    /// Its time zone, by which its timestamps are read that name none.
+    pub zone: Option<Tz>,
     /// When its events may be looked at; `None`: ever.
     shown: Option<Vec<Span>>,
 }
@@ -92,8 +94,7 @@ impl FloorPlan {
         let Rows { spaces, dpus, assignments, resets, rules } = rows;
         let dpu_ids = dpus.iter().map(|dpu| (dpu.serial.clone(), dpu.id)).collect();
         let mut spaces: BTreeMap<_, _> = spaces.into_iter().map(|row| (row.id, Space::new(row))).collect();
-        let mut dpus: BTreeMap<_, _> =
-            dpus.into_iter().map(|row| (row.id, Dpu { row, assignments: Vec::new(), shown: None })).collect();
+        let mut dpus: BTreeMap<_, _> = dpus.into_iter().map(|row| (row.id, Dpu::new(row))).collect();
         for assignment in assignments {
             if let Some(dpu) = dpus.get_mut(&assignment.dpu_id) {
                 dpu.assignments.push(assignment.clone());
@@ -162,9 +163,14 @@ impl FloorPlan {
         &self.dpus
     }
 
-    /// The id of the DPU with this serial.
+    /// The id of the DPU with this serial, which may have blanks around it.
     pub fn dpu_id(&self, serial: &str) -> Option<i64> {
-        self.dpu_ids.get(serial).copied()
+        self.dpu_ids.get(serial.trim()).copied()
+    }
+
+    /// The time zone of the DPU with this serial, if it has one.
+    pub fn zone_of(&self, serial: &str) -> Option<Tz> {
+        self.dpu(self.dpu_id(serial)?)?.zone
     }
 }
 
@@ -213,6 +219,12 @@ impl Space {
 }
 
 impl Dpu {
+    fn new(row: dpu::Model) -> Self {
+        // As with a space's, a name that a newer tz database has dropped reads as UTC.
+        let zone = row.time_zone.as_deref().and_then(|name| name.parse().ok());
+        Self { row, assignments: Vec::new(), zone, shown: None }
+    }
+
     /// Whether it counts for some space at `at`.
     pub fn is_assigned(&self, at: Instant) -> bool {
         self.assignments.iter().any(|assignment| holds(assignment, at))

@@ -27,7 +27,7 @@ impl FloorPlan {
             let assignments: Vec<_> = dpu.assignments.iter().filter(seen).cloned().collect();
             let shown = Some(Span::union(&assignments));
             (!assignments.is_empty())
-                .then(|| (*id, Arc::new(Dpu { row: dpu.row.clone(), assignments, shown })))
+                .then(|| (*id, Arc::new(Dpu { row: dpu.row.clone(), assignments, zone: dpu.zone, shown })))
         });
         let dpus: std::collections::BTreeMap<_, _> = dpus.collect();
         Self {

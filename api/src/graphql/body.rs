@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use axum::body::{Body, BodyDataStream, Bytes, HttpBody as _};
+use axum::body::{Body, Bytes, HttpBody as _};
 use axum::http::StatusCode;
 use futures::StreamExt;
 
-use crate::budget::{Exhausted, Held};
+use crate::budget::{Budget, Exhausted, Held};
 use crate::limits::{Limits, seconds};
+use crate::unpack::{Coding, UnpackError, Unpacked, unpack};
 
 /// Bodies that are shorter are not looked through for the number of their values: they cannot have too many to keep.
 const SHORT_BYTES: usize = 64 << 10;
@@ -30,6 +31,9 @@ pub(super) enum Unread {
     /// The connection failed.
     #[error("the body breaks off")]
     BreaksOff,
+    /// It is not coded as its header says.
+    #[error(transparent)]
+    Malformed(UnpackError),
     /// There is no room for it beside those of other requests.
     #[error(transparent)]
     Exhausted(#[from] Exhausted),
@@ -41,14 +45,36 @@ impl Unread {
             Self::TooLong(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
             Self::BreaksOff => StatusCode::BAD_REQUEST,
+            Self::Malformed(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Exhausted(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 }
 
-/// The body, whose bytes are held.
-pub(super) async fn read(body: Body, limits: &Limits, held: &mut Held) -> Result<Bytes, Unread> {
-    let mut chunks = body.into_data_stream();
+impl From<UnpackError> for Unread {
+    fn from(error: UnpackError) -> Self {
+        match error {
+            UnpackError::Connection(_) | UnpackError::BreaksOff => Self::BreaksOff,
+            UnpackError::Exhausted(exhausted) => Self::Exhausted(exhausted),
+            malformed @ UnpackError::Malformed { .. } => Self::Malformed(malformed),
+        }
+    }
+}
+
+/// The body without its coding. Its bytes are held, and what unpacking it takes is held of the budget meanwhile.
+pub(super) async fn read(
+    body: Body,
+    coding: Coding,
+    limits: &Limits,
+    budget: &Budget,
+    held: &mut Held,
+) -> Result<Bytes, Unread> {
+    let announced = body.size_hint().lower();
+    let mut chunks = unpack(body, coding, budget);
+    if coding == Coding::Identity && announced > limits.body_bytes.into() {
+        tokio::spawn(tokio::time::timeout(DRAINED_FOR, drain(chunks)));
+        return Err(Unread::TooLong(limits.body_bytes));
+    }
     let within = seconds(limits.body_timeout_s);
     let read = match tokio::time::timeout(within, collect(&mut chunks, limits.body_bytes, held)).await {
         Ok(read) => read,
@@ -60,15 +86,11 @@ pub(super) async fn read(body: Body, limits: &Limits, held: &mut Held) -> Result
     read
 }
 
-async fn collect(chunks: &mut BodyDataStream, bytes_max: u32, held: &mut Held) -> Result<Bytes, Unread> {
-    let announced = chunks.size_hint().lower();
-    if announced > bytes_max.into() {
-        return Err(Unread::TooLong(bytes_max));
-    }
+async fn collect(chunks: &mut Unpacked, bytes_max: u32, held: &mut Held) -> Result<Bytes, Unread> {
     // As a rule it comes in one piece, which is then not copied.
     let (mut first, mut whole) = (Bytes::new(), Vec::new());
     while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(|_| Unread::BreaksOff)?;
+        let chunk = chunk?;
         if first.len().max(whole.len()) + chunk.len() > bytes_max as usize {
             return Err(Unread::TooLong(bytes_max));
         }
@@ -85,7 +107,7 @@ async fn collect(chunks: &mut BodyDataStream, bytes_max: u32, held: &mut Held) -
     Ok(if whole.is_empty() { first } else { whole.into() })
 }
 
-async fn drain(mut chunks: BodyDataStream) {
+async fn drain(mut chunks: Unpacked) {
     let mut drained = 0;
     while drained < DRAINED_BYTES_MAX
         && let Some(Ok(chunk)) = chunks.next().await

@@ -63,6 +63,12 @@ impl Dpu {
         self.dpu.row.name.as_deref()
     }
 
+    /// The IANA time zone of its clock. The timestamps of its events are read in it where they have neither `Z` nor an
+    /// offset; null: in UTC.
+    async fn time_zone(&self) -> Option<&str> {
+        self.dpu.row.time_zone.as_deref()
+    }
+
     /// Which spaces it has counted for and when, past assignments included, oldest entry first.
     async fn assignments(
         &self,

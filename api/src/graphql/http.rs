@@ -11,7 +11,7 @@ use async_graphql::parser::types::OperationType;
 use async_graphql::{Request, Response, ServerError, Value, Variables};
 use axum::body::Body;
 use axum::extract::{FromRequestParts, RawQuery, State};
-use axum::http::header::{ACCEPT, ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{ACCEPT, ACCEPT_ENCODING, ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response as HttpResponse};
@@ -27,6 +27,7 @@ use super::sockets::Sockets;
 use crate::auth::{Access, Refusal};
 use crate::budget::Budgets;
 use crate::limits::Limits;
+use crate::unpack::{self, Coding};
 
 /// What `/graphql` is served from.
 pub(super) struct Endpoint {
@@ -87,9 +88,17 @@ pub(super) async fn post(
         let message = "a POST carries JSON: send it with the header content-type: application/json";
         return refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, media_type, message);
     }
+    let coding = match Coding::of(&headers) {
+        Ok(coding) => coding,
+        Err(unknown) => {
+            let refused = refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, media_type, &unknown.to_string());
+            return ([(ACCEPT_ENCODING, unpack::ACCEPTED)], refused).into_response();
+        }
+    };
     // What the body holds is held until the operation is done: its variables are of the same size.
-    let mut held = endpoint.budgets.bodies.none();
-    let body = match body::read(body, executor.limits(), &mut held).await {
+    let budget = &endpoint.budgets.bodies;
+    let mut held = budget.none();
+    let body = match body::read(body, coding, executor.limits(), budget, &mut held).await {
         Ok(body) => body,
         Err(unread) => return refuse_body(&unread, media_type),
     };
@@ -187,11 +196,30 @@ impl Parameters {
     }
 
     pub(super) fn into_request(self) -> Request {
-        let request = Request::new(self.query).variables(self.variables.unwrap_or_default());
+        let mut variables = self.variables.unwrap_or_default();
+        variables.values_mut().for_each(without_zero_fractions);
+        let request = Request::new(self.query).variables(variables);
         match self.operation_name {
             Some(name) => request.operation_name(name),
             None => request,
         }
+    }
+}
+
+/// Makes whole numbers integers: clients that keep all numbers as floats write `1.0` for `1`. A float that is wanted may be
+/// an integer.
+fn without_zero_fractions(value: &mut Value) {
+    match value {
+        Value::Number(number) => {
+            if number.is_f64()
+                && let Ok(whole) = number.to_string().trim_end_matches(".0").parse::<i64>()
+            {
+                *number = whole.into();
+            }
+        }
+        Value::List(values) => values.iter_mut().for_each(without_zero_fractions),
+        Value::Object(values) => values.values_mut().for_each(without_zero_fractions),
+        _ => {}
     }
 }
 

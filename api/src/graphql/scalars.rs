@@ -2,14 +2,14 @@
 
 use async_graphql::{InputType, InputValueError, InputValueResult, Scalar, ScalarType, Value};
 use chrono::{Datelike, NaiveDate, NaiveTime, Timelike};
-use entity::{Instant, ParseInstantError};
+use entity::{Instant, ParseInstantError, Timestamp, shown};
 
 use super::error::{Fault, Result};
 
 /// An instant. A text that is none is kept until a resolver asks for it, which can then refuse the
 /// one field, or the one event, instead of the whole request.
 #[derive(Clone, Debug)]
-pub(super) struct DateTime(std::result::Result<Instant, ParseInstantError>);
+pub(super) struct DateTime(std::result::Result<Timestamp, ParseInstantError>);
 
 /// A day of a calendar, kept like an instant until a resolver asks for it.
 #[derive(Clone, Debug)]
@@ -20,14 +20,19 @@ pub(super) struct LocalDate(std::result::Result<NaiveDate, String>);
 pub(super) struct LocalTime(std::result::Result<NaiveTime, String>);
 
 impl DateTime {
+    /// The timestamp as it was written, or why there is none.
+    pub(super) fn written(self) -> std::result::Result<Timestamp, ParseInstantError> {
+        self.0
+    }
+
     /// The instant, or why there is none.
     pub(super) fn parsed(self) -> std::result::Result<Instant, ParseInstantError> {
-        self.0
+        self.0.map(Timestamp::in_utc)
     }
 
     /// The instant, or a fault that names the argument.
     pub(super) fn argument(self, name: &str) -> Result<Instant> {
-        self.0.map_err(|error| Fault::BadInput(format!("{name}: {error}")))
+        self.parsed().map_err(|error| Fault::BadInput(format!("{name}: {error}")))
     }
 }
 
@@ -47,7 +52,7 @@ impl LocalTime {
 
 impl From<Instant> for DateTime {
     fn from(instant: Instant) -> Self {
-        Self(Ok(instant))
+        Self(Ok(instant.into()))
     }
 }
 
@@ -64,7 +69,8 @@ impl From<NaiveTime> for LocalTime {
 }
 
 /// An instant, to the millisecond. Written in UTC with `Z`, without a fraction when it is zero and with three digits
-/// otherwise. Read as ISO-8601: a date, or a date and a time, with `Z`, with an offset, or with neither (then it is UTC).
+/// otherwise. Read as ISO-8601: a date, or a date and a time, with `Z`, with an offset, or with neither (then it is UTC;
+/// an event's is in the time zone of its DPU). A string of ten digits is seconds since 1970, of thirteen, milliseconds.
 #[Scalar(name = "DateTime")]
 impl ScalarType for DateTime {
     fn parse(value: Value) -> InputValueResult<Self> {
@@ -72,7 +78,7 @@ impl ScalarType for DateTime {
     }
 
     fn to_value(&self) -> Value {
-        written(&self.0)
+        written(&self.clone().parsed())
     }
 }
 
@@ -84,7 +90,9 @@ impl ScalarType for LocalDate {
         let strict = text.len() == "YYYY-MM-DD".len();
         let date = NaiveDate::parse_from_str(&text, "%Y-%m-%d").ok().filter(|date| strict && date.year() > 0);
         Ok(Self(
-            date.ok_or_else(|| format!("{text:.40?} is no day: write it YYYY-MM-DD, such as 2026-03-01")),
+            date.ok_or_else(|| {
+                format!("{} is no day: write it YYYY-MM-DD, such as 2026-03-01", shown(&text))
+            }),
         ))
     }
 
@@ -106,7 +114,7 @@ impl ScalarType for LocalTime {
         // A leap second is no time of day that comes every day.
         let time = NaiveTime::parse_from_str(&text, format).ok().filter(|time| time.nanosecond() == 0);
         Ok(Self(time.ok_or_else(|| {
-            format!("{text:.40?} is no time of day: write it hh:mm or hh:mm:ss, such as 04:00")
+            format!("{} is no time of day: write it hh:mm or hh:mm:ss, such as 04:00", shown(&text))
         })))
     }
 

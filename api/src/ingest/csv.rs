@@ -1,32 +1,60 @@
 //! Events as CSV, the form in which devices' logs are exported.
 //!
-//! The first line is a header that names `timestamp`, `direction` and `dpu_id`, and `seq` if there is
-//! one, in any order; values may be quoted or bare. A row is always one line, so that a quote which is
-//! never closed spoils its own line and no other.
+//! The first row is a header that names `timestamp`, `direction` and `dpu_id`, and `seq` if there is one, in any order and
+//! in any case; values may be quoted or bare, and are separated by commas, semicolons or tabs. `rows` says
+//! where a row ends.
 
-use std::io::{self, BufRead};
+use std::io::{self, ErrorKind, Read};
 
-use csv_core::{ReadRecordResult, Reader};
-use entity::event::Direction;
+use chrono_tz::Tz;
+use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
+use tokio_util::bytes::BytesMut;
 
-use super::event::parse_seq;
-use super::{Crossing, Rejection, RejectionCode};
+use super::event::{parse_direction, parse_seq};
+use super::rows::{ROW_BYTES_MAX, Rows};
+use super::{Crossing, Rejection, RejectionCode, zone};
 
-/// The longest line that is read, in bytes; a longer one is rejected, and skipped without being kept.
-const LINE_BYTES_MAX: usize = 16 * 1024;
 /// The most columns that a header may name.
 const COLUMNS_MAX: usize = 64;
+/// What may separate values. Where several would do, the first of them does.
+const DELIMITERS: [u8; 3] = [b',', b';', b'\t'];
+/// The columns that are read.
+const NAMES: [&str; 4] = ["timestamp", "direction", "dpu_id", "seq"];
+/// How many bytes are read from a file at a time.
+const PIECE_BYTES: usize = 64 * 1024;
 
-/// Reads rows one at a time, in memory that does not grow with the file.
+/// Reads the rows of a file one at a time, in memory that does not grow with the file.
 #[derive(Debug)]
 pub struct CsvRows<R> {
-    lines: Lines<R>,
-    header: Header,
+    file: R,
+    /// What was read from the file and not taken yet.
+    source: BytesMut,
+    is_at_end: bool,
+    csv: Csv,
+    zone: Option<Tz>,
 }
 
-/// What the first line says, by which every other line is read.
+/// Takes rows out of a buffer that is filled from somewhere.
 #[derive(Debug)]
-pub(super) struct Header {
+pub(super) struct Csv {
+    rows: Rows,
+    layout: Layout,
+}
+
+/// How rows are read.
+#[derive(Debug)]
+enum Layout {
+    /// As a header says that has not come yet.
+    Unknown,
+    /// As the header says.
+    Header(Box<Header>),
+    /// As `timestamp,direction,dpu_id`, or with `seq` as a fourth value: there is no header.
+    Bare(Box<Parsers>),
+}
+
+/// What the first row says, by which every other row is read.
+#[derive(Debug)]
+struct Header {
     parser: Parser,
     columns: Columns,
     ignored: Vec<String>,
@@ -35,7 +63,7 @@ pub(super) struct Header {
 /// A row and where it stood.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// The number of its line, the header's being 1.
+    /// The number of its line, the first being 1.
     pub line: u64,
     /// The crossing it reports, or what is wrong with it.
     pub crossing: Result<Crossing, Rejection>,
@@ -52,12 +80,20 @@ pub enum HeaderError {
         "the file has no header: its first line must name the columns timestamp, direction and dpu_id, but is {0:?}"
     )]
     NoHeader(String),
+    /// The first line names the columns, but not as separate values.
+    #[error(
+        "the columns of the header {0:?} cannot be told apart: separate them by commas, semicolons or tabs, and by nothing else"
+    )]
+    Delimiter(String),
     /// A column is missing.
     #[error("the header lacks the column {0}: timestamp, direction and dpu_id are needed, seq may be given")]
     Missing(&'static str),
     /// A column is there twice.
     #[error("the header names the column {0} twice")]
     Twice(&'static str),
+    /// The text has two bytes a character.
+    #[error("the file is UTF-16 text: save it as UTF-8")]
+    Utf16,
     /// The first line cannot be read at all.
     #[error("the header cannot be read: {0}")]
     Malformed(Rejection),
@@ -76,31 +112,51 @@ struct Columns {
     seq: Option<usize>,
 }
 
-impl<R: BufRead> CsvRows<R> {
-    /// Reads the header.
-    pub fn new(source: R) -> Result<Self, HeaderError> {
-        let mut lines = Lines { source, number: 0, line: Vec::new() };
-        if !lines.next()? {
-            return Err(HeaderError::Empty);
+impl<R: Read> CsvRows<R> {
+    /// Reads the header. Timestamps that name no zone are in `zone`; `None`: in that of their DPU.
+    pub fn new(file: R, zone: Option<Tz>) -> Result<Self, HeaderError> {
+        let mut rows = Self { file, source: BytesMut::new(), is_at_end: false, csv: Csv::new(), zone };
+        while !rows.csv.read_header(&mut rows.source, rows.is_at_end)? {
+            rows.fill()?;
         }
-        let header = Header::read(&lines.line)?;
-        Ok(Self { lines, header })
+        Ok(rows)
     }
 
     /// The columns that the header names and nobody reads.
     pub fn ignored_columns(&self) -> &[String] {
-        &self.header.ignored
+        self.csv.ignored_columns()
     }
 
     fn row(&mut self) -> io::Result<Option<Row>> {
-        Ok(self.lines.next()?.then(|| {
-            let crossing = self.header.crossing(&self.lines.line);
-            Row { line: self.lines.number, crossing }
-        }))
+        loop {
+            if let Some(mut row) = self.csv.next_row(&mut self.source, self.is_at_end) {
+                row.crossing = row.crossing.and_then(|crossing| zone::within(crossing, self.zone));
+                return Ok(Some(row));
+            }
+            if self.is_at_end {
+                return Ok(None);
+            }
+            self.fill()?;
+        }
+    }
+
+    /// Reads the next piece of the file.
+    fn fill(&mut self) -> io::Result<()> {
+        let kept = self.source.len();
+        self.source.resize(kept + PIECE_BYTES, 0);
+        let read = loop {
+            match self.file.read(&mut self.source[kept..]) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                read => break read,
+            }
+        };
+        self.source.truncate(kept + read.as_ref().map_or(0, |read| *read));
+        self.is_at_end = read? == 0;
+        Ok(())
     }
 }
 
-impl<R: BufRead> Iterator for CsvRows<R> {
+impl<R: Read> Iterator for CsvRows<R> {
     type Item = io::Result<Row>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -108,88 +164,167 @@ impl<R: BufRead> Iterator for CsvRows<R> {
     }
 }
 
-impl Header {
-    /// Reads a file's first line that is not blank.
-    pub(super) fn read(line: &[u8]) -> Result<Self, HeaderError> {
-        let mut parser = Parser::default();
-        let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
-        let names = parser.fields(line).map_err(HeaderError::Malformed)?;
-        let names: Vec<&str> = names.collect::<Result<_, _>>().map_err(HeaderError::Malformed)?;
-
-        let find = |name| {
-            let mut places =
-                names.iter().enumerate().filter(|(_, other)| **other == name).map(|(place, _)| place);
-            match (places.next(), places.next()) {
-                (_, Some(_)) => Err(HeaderError::Twice(name)),
-                (place, None) => Ok(place),
-            }
-        };
-        let found = [find("timestamp")?, find("direction")?, find("dpu_id")?];
-        let columns = match found {
-            [None, None, None] => {
-                let first: String = String::from_utf8_lossy(line).chars().take(60).collect();
-                return Err(HeaderError::NoHeader(first));
-            }
-            [None, ..] => return Err(HeaderError::Missing("timestamp")),
-            [_, None, _] => return Err(HeaderError::Missing("direction")),
-            [.., None] => return Err(HeaderError::Missing("dpu_id")),
-            [Some(timestamp), Some(direction), Some(dpu_id)] => {
-                Columns { count: names.len(), timestamp, direction, dpu_id, seq: find("seq")? }
-            }
-        };
-        let known = ["timestamp", "direction", "dpu_id", "seq"];
-        let ignored = names.iter().filter(|name| !known.contains(name)).map(ToString::to_string).collect();
-        Ok(Self { parser, columns, ignored })
+impl Csv {
+    /// Rows that a header comes before.
+    pub(super) fn new() -> Self {
+        Self { rows: Rows::default(), layout: Layout::Unknown }
     }
 
-    /// The crossing that a line reports, or what is wrong with it.
-    pub(super) fn crossing(&mut self, line: &[u8]) -> Result<Crossing, Rejection> {
+    /// Rows that no header comes before.
+    pub(super) fn bare() -> Self {
+        Self { layout: Layout::Bare(Box::default()), ..Self::new() }
+    }
+
+    /// The next row that is there as a whole.
+    pub(super) fn next(&mut self, source: &mut BytesMut, at_end: bool) -> Result<Option<Row>, HeaderError> {
+        Ok(if self.read_header(source, at_end)? { self.next_row(source, at_end) } else { None })
+    }
+
+    /// The columns that the header names and nobody reads.
+    pub(super) fn ignored_columns(&self) -> &[String] {
+        match &self.layout {
+            Layout::Header(header) => &header.ignored,
+            Layout::Unknown | Layout::Bare(_) => &[],
+        }
+    }
+
+    /// Takes the header, if it has not come yet; returns whether rows come next.
+    fn read_header(&mut self, source: &mut BytesMut, at_end: bool) -> Result<bool, HeaderError> {
+        while matches!(self.layout, Layout::Unknown) {
+            match self.rows.next(source, at_end, Header::read) {
+                Some((_, header)) => {
+                    self.layout = header?.map_or(Layout::Unknown, |header| Layout::Header(Box::new(header)));
+                }
+                None if at_end => return Err(HeaderError::Empty),
+                None => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+
+    fn next_row(&mut self, source: &mut BytesMut, at_end: bool) -> Option<Row> {
+        let layout = &mut self.layout;
+        let (line, crossing) = self.rows.next(source, at_end, |row| layout.crossing(row))?;
+        Some(Row { line, crossing })
+    }
+}
+
+impl Layout {
+    /// The crossing that a row reports, or what is wrong with it.
+    fn crossing(&mut self, row: &[u8]) -> Result<Crossing, Rejection> {
+        match self {
+            Self::Header(header) => header.crossing(row),
+            Self::Bare(parsers) => parsers.crossing(row),
+            Self::Unknown => Err(malformed("no header came before the row")),
+        }
+    }
+}
+
+impl Header {
+    /// Reads a file's first row; `None`: it is a spreadsheet's note of the delimiter, and the header comes next.
+    fn read(line: &[u8]) -> Result<Option<Self>, HeaderError> {
+        if line.starts_with(b"\xff\xfe") || line.starts_with(b"\xfe\xff") {
+            return Err(HeaderError::Utf16);
+        }
+        let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
+        if matches!(line.trim_ascii(), [b's' | b'S', b'e' | b'E', b'p' | b'P', b'=', _]) {
+            return Ok(None);
+        }
+        let mut best: Option<(usize, u8, Vec<String>)> = None;
+        for delimiter in DELIMITERS {
+            let names = Parser::new(delimiter).names(line).map_err(HeaderError::Malformed)?;
+            let known = names.iter().filter(|name| NAMES.contains(&name.as_str())).count();
+            if best.as_ref().is_none_or(|(most, ..)| known > *most) {
+                best = Some((known, delimiter, names));
+            }
+        }
+        let Some((known, delimiter, names)) = best else { return Err(HeaderError::Empty) };
+        let text = String::from_utf8_lossy(line).to_lowercase();
+        let shown = || text.chars().take(60).collect();
+        if known < 3 && NAMES[..3].iter().all(|name| text.contains(name)) {
+            return Err(HeaderError::Delimiter(shown()));
+        }
+        if known == 0 {
+            return Err(HeaderError::NoHeader(shown()));
+        }
+        let columns = Columns::find(&names)?;
+        let ignored = names.into_iter().filter(|name| !NAMES.contains(&name.as_str())).collect();
+        Ok(Some(Self { parser: Parser::new(delimiter), columns, ignored }))
+    }
+
+    fn crossing(&mut self, row: &[u8]) -> Result<Crossing, Rejection> {
         let columns = self.columns;
-        let (fields, found) = self.parser.row(line)?;
-        if found != columns.count {
-            let message =
-                format!("the row has {found} values where the header names {} columns", columns.count);
-            return Err(Rejection::new(RejectionCode::Malformed, message));
+        let (fields, found) = self.parser.row(row)?;
+        // Spreadsheets write empty values beyond the last column.
+        if found < columns.count || fields[columns.count..].iter().any(|field| !field.is_empty()) {
+            return Err(malformed(format!(
+                "the row has {found} values where the header names {} columns",
+                columns.count
+            )));
         }
         columns.crossing(&fields)
     }
 }
 
 impl Columns {
+    /// Finds the columns by their names, all in small letters.
+    fn find(names: &[String]) -> Result<Self, HeaderError> {
+        let find = |name| {
+            let mut places = (0..names.len()).filter(|place| names[*place] == name);
+            match (places.next(), places.next()) {
+                (_, Some(_)) => Err(HeaderError::Twice(name)),
+                (place, None) => Ok(place),
+            }
+        };
+        let required = |name| find(name)?.ok_or(HeaderError::Missing(name));
+        Ok(Self {
+            count: names.len(),
+            timestamp: required("timestamp")?,
+            direction: required("direction")?,
+            dpu_id: required("dpu_id")?,
+            seq: find("seq")?,
+        })
+    }
+
     fn crossing(self, fields: &[&str; COLUMNS_MAX]) -> Result<Crossing, Rejection> {
-        let seq = self.seq.map_or("0", |place| fields[place]);
+        let seq = self.seq.map(|place| fields[place]).filter(|seq| !seq.is_empty());
         Ok(Crossing {
             serial: fields[self.dpu_id].to_owned(),
             ts: fields[self.timestamp].parse()?,
-            direction: fields[self.direction]
-                .parse::<Direction>()
-                .map_err(|_| Rejection::bad_direction(fields[self.direction]))?,
-            seq: parse_seq(seq)?,
+            direction: parse_direction(fields[self.direction])?,
+            seq: seq.map_or(Ok(0), parse_seq)?,
         })
     }
 }
 
-/// Reads lines that no header comes before: `timestamp,direction,dpu_id`, or with `seq` as a fourth value.
-#[derive(Debug, Default)]
-pub(crate) struct BareRows {
-    parser: Parser,
-}
+/// A parser for each delimiter.
+#[derive(Debug)]
+struct Parsers([Parser; DELIMITERS.len()]);
 
-impl BareRows {
-    /// The crossing that a line reports, or what is wrong with it.
-    pub(crate) fn crossing(&mut self, line: &[u8]) -> Result<Crossing, Rejection> {
-        let (fields, count) = self.parser.row(line)?;
-        if !(3..=4).contains(&count) {
-            let message = format!("the line has {count} values: it must be timestamp,direction,dpu_id[,seq]");
-            return Err(Rejection::new(RejectionCode::Malformed, message));
-        }
-        let columns =
-            Columns { count, timestamp: 0, direction: 1, dpu_id: 2, seq: (count == 4).then_some(3) };
-        columns.crossing(&fields)
+impl Default for Parsers {
+    fn default() -> Self {
+        Self(DELIMITERS.map(Parser::new))
     }
 }
 
-/// Takes a line apart.
+impl Parsers {
+    /// The crossing of a row that no header describes.
+    fn crossing(&mut self, row: &[u8]) -> Result<Crossing, Rejection> {
+        let mut most = 0;
+        for parser in &mut self.0 {
+            let (fields, found) = parser.row(row)?;
+            let count = fields.iter().rposition(|field| !field.is_empty()).map_or(0, |last| last + 1);
+            if (3..=4).contains(&count) {
+                let seq = (count == 4).then_some(3);
+                return Columns { count, timestamp: 0, direction: 1, dpu_id: 2, seq }.crossing(&fields);
+            }
+            most = most.max(found);
+        }
+        Err(malformed(format!("the line has {most} values: it must be timestamp,direction,dpu_id[,seq]")))
+    }
+}
+
+/// Takes a row apart.
 #[derive(Debug)]
 struct Parser {
     reader: Reader,
@@ -197,14 +332,21 @@ struct Parser {
     ends: [usize; COLUMNS_MAX],
 }
 
-impl Default for Parser {
-    fn default() -> Self {
-        Self { reader: Reader::new(), values: Vec::new(), ends: [0; COLUMNS_MAX] }
-    }
-}
-
 impl Parser {
-    /// The values of a line, as many of them as can be columns, and how many there are.
+    fn new(delimiter: u8) -> Self {
+        let reader = ReaderBuilder::new().delimiter(delimiter).build();
+        Self { reader, values: Vec::new(), ends: [0; COLUMNS_MAX] }
+    }
+
+    /// The values of a header in small letters, without the empty ones at its end.
+    fn names(&mut self, line: &[u8]) -> Result<Vec<String>, Rejection> {
+        let names = self.fields(line)?.map(|name| name.map(str::to_lowercase));
+        let mut names = names.collect::<Result<Vec<_>, _>>()?;
+        names.truncate(names.iter().rposition(|name| !name.is_empty()).map_or(0, |last| last + 1));
+        Ok(names)
+    }
+
+    /// The values of a row, as many of them as can be columns, and how many there are.
     fn row(&mut self, line: &[u8]) -> Result<([&str; COLUMNS_MAX], usize), Rejection> {
         let (mut row, mut found) = ([""; COLUMNS_MAX], 0);
         for field in self.fields(line)? {
@@ -219,9 +361,8 @@ impl Parser {
 
     /// The values of a line, without blanks around them.
     fn fields(&mut self, line: &[u8]) -> Result<impl Iterator<Item = Result<&str, Rejection>>, Rejection> {
-        let malformed = |message: &str| Rejection::new(RejectionCode::Malformed, message);
-        if line.len() > LINE_BYTES_MAX {
-            return Err(malformed(&format!("the line is longer than {LINE_BYTES_MAX} bytes")));
+        if line.len() > ROW_BYTES_MAX {
+            return Err(malformed(format!("the line is longer than {ROW_BYTES_MAX} bytes")));
         }
         if line.iter().fold(false, |open, byte| open ^ (*byte == b'"')) {
             return Err(malformed("a quote is opened and never closed, as where a file was cut off"));
@@ -232,13 +373,16 @@ impl Parser {
         let (state, read, mut written, mut ends) =
             self.reader.read_record(line, &mut self.values, &mut self.ends);
         let mut state = state;
+        if read < line.len() && matches!(state, ReadRecordResult::Record) {
+            return Err(malformed("a carriage return stands in a value that is not in quotes"));
+        }
         if matches!(state, ReadRecordResult::InputEmpty) && read == line.len() {
             let (at_end, _, more, more_ends) =
                 self.reader.read_record(&[], &mut self.values[written..], &mut self.ends[ends..]);
             (state, written, ends) = (at_end, written + more, ends + more_ends);
         }
         if !matches!(state, ReadRecordResult::Record) {
-            return Err(malformed(&format!("the row has more than {} values", COLUMNS_MAX - 1)));
+            return Err(malformed(format!("the row has more than {} values", COLUMNS_MAX - 1)));
         }
         let values = &self.values[..written];
         let mut start = 0;
@@ -249,62 +393,23 @@ impl Parser {
     }
 }
 
-/// The lines of a source, blank ones left out.
-#[derive(Debug)]
-struct Lines<R> {
-    source: R,
-    number: u64,
-    /// The line read last, without its end; cut off just beyond the longest that is accepted.
-    line: Vec<u8>,
-}
-
-impl<R: BufRead> Lines<R> {
-    /// Reads the next line; `false` at the end of the source.
-    fn next(&mut self) -> io::Result<bool> {
-        loop {
-            self.line.clear();
-            let mut ended = false;
-            let mut any = false;
-            while !ended {
-                let available = self.source.fill_buf()?;
-                if available.is_empty() {
-                    break;
-                }
-                any = true;
-                let end = available.iter().position(|byte| *byte == b'\n');
-                let part = &available[..end.unwrap_or(available.len())];
-                let room = (LINE_BYTES_MAX + 1).saturating_sub(self.line.len());
-                self.line.extend_from_slice(&part[..part.len().min(room)]);
-                let used = part.len() + usize::from(end.is_some());
-                ended = end.is_some();
-                self.source.consume(used);
-            }
-            if !any {
-                return Ok(false);
-            }
-            self.number += 1;
-            if self.line.last() == Some(&b'\r') {
-                self.line.pop();
-            }
-            if !self.line.iter().all(u8::is_ascii_whitespace) {
-                return Ok(true);
-            }
-        }
-    }
+fn malformed(message: impl Into<String>) -> Rejection {
+    Rejection::new(RejectionCode::Malformed, message)
 }
 
 #[cfg(test)]
 mod tests {
+    use entity::event::Direction;
     use proptest::prelude::*;
 
     use super::*;
 
     fn rows(text: &[u8]) -> Vec<Row> {
-        CsvRows::new(text).unwrap().map(Result::unwrap).collect()
+        CsvRows::new(text, None).unwrap().map(Result::unwrap).collect()
     }
 
     fn refusal(text: &[u8]) -> String {
-        CsvRows::new(text).expect_err("a refusal").to_string()
+        CsvRows::new(text, None).expect_err("a refusal").to_string()
     }
 
     fn rejection(line: &str) -> (RejectionCode, String) {
@@ -326,6 +431,13 @@ mod tests {
             "\"timestamp\",\"direction\",\"dpu_id\"\r\n\"2018-02-24T08:45:21.893Z\",\"-1\",\"423\"\r\n",
             "\u{feff}dpu_id, seq ,timestamp,direction\n\n423,0, 2018-02-24T08:45:21.893Z ,-1\n\n",
             "note,dpu_id,timestamp,direction\n\"a, \"\"b\"\"\",423,2018-02-24T08:45:21.893Z,-1\n",
+            "note,dpu_id,timestamp,direction\n\"a\rb\",423,2018-02-24T08:45:21.893Z,-1\n",
+            "Timestamp;DIRECTION;Dpu_Id;seq\n2018-02-24T08:45:21,893Z;-1.0;423;\n",
+            "sep=;\r\ntimestamp;direction;dpu_id\r\n2018-02-24T08:45:21.893Z;AWAY;423\r\n",
+            "timestamp\tdirection\tdpu_id\tseq\n2018-02-24T08:45:21.893Z\t-1\t423\t0.0\n",
+            "timestamp,direction,dpu_id,,\n2018-02-24T08:45:21.893Z,-1,423,,,\n",
+            "timestamp,direction,dpu_id\n1519461921893,-1,423,\n",
+            "timestamp,direction,dpu_id\r1519461921.893,-1,423\r",
         ] {
             let rows = rows(text.as_bytes());
             assert_eq!(rows.len(), 1, "{text}");
@@ -343,16 +455,19 @@ mod tests {
         assert!(refusal(b"timestamp,direction,\"dpu_id\n").contains("never closed"));
         assert!(refusal(b"timestamp,direction,dpu_id,r\xe9sum\xe9\n").contains("not UTF-8"));
         assert!(refusal(",".repeat(100).as_bytes()).contains("more than 63 values"));
+        assert!(refusal(b"timestamp|direction|dpu_id\n").contains("by commas, semicolons or tabs"));
+        assert!(refusal(b"timestamp;direction,dpu_id\n").contains("by commas, semicolons or tabs"));
+        assert!(refusal(b"\xff\xfet\0i\0m\0e\0").contains("UTF-16"));
     }
 
     #[test]
     fn a_row_that_is_wrong_says_how() {
         use RejectionCode::{BadDirection, BadSeq, BadTimestamp, Malformed};
-        for direction in ["0", "2", "1.0", "", "one", "--1", "\0"] {
+        for direction in ["0", "2", "1.5", "1.", "", "one", "--1", "\0"] {
             let (code, message) = rejection(&format!("2018-02-24,{direction},423,0"));
             assert_eq!(code, BadDirection, "{direction}: {message}");
         }
-        for seq in ["-1", "", "x", "2147483648", "0.5"] {
+        for seq in ["-1", "x", "2147483648", "0.5"] {
             assert_eq!(rejection(&format!("2018-02-24,1,423,{seq}")).0, BadSeq, "{seq}");
         }
         assert_eq!(rejection("yesterday,1,423,0").0, BadTimestamp);
@@ -360,7 +475,7 @@ mod tests {
         assert_eq!(rejection("2018-02-24,1,423,0,0").0, Malformed);
         assert_eq!(rejection("2018-02-24,\"1,423,0").0, Malformed);
         assert_eq!(rejection(&",".repeat(100)).0, Malformed);
-        assert_eq!(rejection(&"x".repeat(LINE_BYTES_MAX + 1)).0, Malformed);
+        assert_eq!(rejection(&"x".repeat(ROW_BYTES_MAX + 1)).0, Malformed);
     }
 
     #[test]
@@ -371,16 +486,65 @@ mod tests {
         assert_eq!(lines, [(2, false), (3, false), (4, true), (5, true)]);
     }
 
+    #[test]
+    fn a_carriage_return_alone_ends_a_row() {
+        let (good, header) = ("2018-02-24,1,423", "timestamp,direction,dpu_id");
+        for (text, expected) in [
+            (format!("{header}\r{good}\r{good}\n{good}\r\n{good}"), vec![true; 4]),
+            // A quote that is never closed, quotes in the midst of values, and good rows after them.
+            (format!("{header}\r2018-02-24,\"1,423\r{good}\r{good}\r"), vec![false, true, true]),
+            (format!("{header}\ra\"b\rc\"d\r{good}\r"), vec![false, false, true]),
+            (format!("{header}\rx\"\r\"2018-02-24\",\"1\",\"423\"\r{good}\r"), vec![false, true, true]),
+        ] {
+            let found: Vec<_> = rows(text.as_bytes()).iter().map(|row| row.crossing.is_ok()).collect();
+            assert_eq!(found, expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_zone_is_for_timestamps_that_name_none() {
+        let text = b"timestamp,direction,dpu_id\n2018-02-24T12:00,1,1\n2018-02-24T12:00Z,1,1\n2018-03-25T02:30,1,1\n";
+        let rows = CsvRows::new(text.as_slice(), Some(Tz::Europe__Berlin)).unwrap();
+        let found: Vec<_> =
+            rows.map(|row| row.unwrap().crossing.map(|crossing| crossing.ts.in_utc().to_string())).collect();
+        assert_eq!(
+            found[..2],
+            [Ok("2018-02-24T11:00:00Z".to_owned()), Ok("2018-02-24T12:00:00Z".to_owned())]
+        );
+        assert!(found[2].as_ref().unwrap_err().message.contains("skipped"), "{:?}", found[2]);
+    }
+
+    /// A row that is good, or some bytes.
+    fn row() -> impl Strategy<Value = (Vec<u8>, bool)> {
+        prop_oneof![
+            prop_oneof!["2018-02-24,1,423", "\"2018-02-24\",\"1\",\"423\"", "2018-02-24,1,423,,"]
+                .prop_map(|row| (row.into_bytes(), true)),
+            prop::collection::vec(any::<u8>(), 0..30).prop_map(|row| (row, false)),
+            "[\"a,;\r\n]{0,9}".prop_map(|row| (row.into_bytes(), false)),
+        ]
+    }
+
     proptest! {
         #[test]
-        fn no_bytes_make_it_panic_or_lose_a_line(body in prop::collection::vec(any::<u8>(), 0..300)) {
+        fn any_header_is_read_or_refused(body in prop::collection::vec(any::<u8>(), 0..300)) {
+            let _ = CsvRows::new(body.as_slice(), None).map(Iterator::count);
+        }
+
+        #[test]
+        fn every_good_row_is_read_whatever_stands_around_it(
+            rows in prop::collection::vec((row(), "\n|\r|\r\n"), 0..20),
+        ) {
             let mut text = b"timestamp,direction,dpu_id\n".to_vec();
-            text.extend(&body);
-            let blank = |line: &&[u8]| line.iter().all(u8::is_ascii_whitespace);
-            let expected = body.split(|byte| *byte == b'\n').filter(|line| !blank(line)).count();
-            prop_assert_eq!(rows(&text).len(), expected);
-            // Whatever it is, as a header it is read or refused.
-            let _ = CsvRows::new(body.as_slice()).map(Iterator::count);
+            for ((row, _), end) in &rows {
+                text.extend_from_slice(row);
+                text.extend_from_slice(end.as_bytes());
+            }
+            let found: Vec<_> = super::tests::rows(&text);
+            let good = rows.iter().filter(|((_, is_good), _)| *is_good).count();
+            prop_assert!(found.iter().filter(|row| row.crossing.is_ok()).count() >= good, "{:?}", found);
+            // What is not blank has a row that tells of it.
+            let blank = |row: &&((Vec<u8>, bool), String)| row.0.0.trim_ascii().is_empty();
+            prop_assert!(found.len() >= rows.len() - rows.iter().filter(blank).count());
         }
     }
 }

@@ -6,13 +6,14 @@
 
 use std::io;
 
+use chrono_tz::Tz;
 use serde::de::IgnoredAny;
 use tokio_util::bytes::{Buf, BytesMut};
 use tokio_util::codec;
 
-use super::csv::{Header, HeaderError};
+use super::csv::{Csv, HeaderError, Row};
 use super::json::{self, EVENT_BYTES_MAX};
-use super::{Crossing, Rejection};
+use super::{Crossing, Rejection, zone};
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
@@ -68,13 +69,15 @@ pub struct Decoder {
     body: Body,
     /// Whose the events are that name no DPU.
     serial: Option<String>,
+    /// Where the clocks are whose timestamps name no zone; `None`: where their DPU's is.
+    zone: Option<Tz>,
 }
 
 #[derive(Debug)]
 enum Body {
     Json(Json),
     Ndjson(Lines),
-    Csv(Lines, Option<Box<Header>>),
+    Csv(Csv),
 }
 
 impl Decoder {
@@ -83,15 +86,38 @@ impl Decoder {
         let body = match format {
             Format::Json => Body::Json(Json::default()),
             Format::Ndjson => Body::Ndjson(Lines::default()),
-            Format::Csv => Body::Csv(Lines::default(), None),
+            Format::Csv => Body::Csv(Csv::new()),
         };
-        Self { body, serial: None }
+        Self::of_body(body)
+    }
+
+    /// A decoder for lines of CSV that no header comes before.
+    pub fn bare_csv() -> Self {
+        Self::of_body(Body::Csv(Csv::bare()))
+    }
+
+    fn of_body(body: Body) -> Self {
+        Self { body, serial: None, zone: None }
     }
 
     /// The same for a body whose JSON objects are this DPU's where they name none.
     #[must_use]
     pub fn of_dpu(self, serial: &str) -> Self {
         Self { serial: Some(serial.to_owned()), ..self }
+    }
+
+    /// The same for a body whose timestamps are in `zone` where they name none.
+    #[must_use]
+    pub fn in_zone(self, zone: Option<Tz>) -> Self {
+        Self { zone, ..self }
+    }
+
+    /// The columns of a CSV that its header names and nobody reads.
+    pub fn ignored_columns(&self) -> &[String] {
+        match &self.body {
+            Body::Csv(csv) => csv.ignored_columns(),
+            Body::Json(_) | Body::Ndjson(_) => &[],
+        }
     }
 
     /// The next event that is there as a whole.
@@ -107,20 +133,19 @@ impl Decoder {
                 None if at_end && lines.only_blank => Err(DecodeError::Empty),
                 None => Ok(None),
             },
-            Body::Csv(lines, header) => loop {
-                match (lines.next(source, at_end), &mut *header) {
-                    (Some(line), None) => {
-                        *header = Some(Box::new(Header::read(&line).map_err(DecodeError::Header)?));
-                    }
-                    (Some(line), Some(header)) => {
-                        let crossing = header.crossing(&line);
-                        return Ok(Some(Entry { line: Some(lines.number), crossing }));
-                    }
-                    (None, None) if at_end => return Err(DecodeError::Header(HeaderError::Empty)),
-                    (None, _) => return Ok(None),
-                }
-            },
+            Body::Csv(csv) => {
+                let row = csv.next(source, at_end).map_err(DecodeError::Header)?;
+                Ok(row.map(|Row { line, crossing }| Entry { line: Some(line), crossing }))
+            }
         }
+    }
+
+    fn next_in_zone(&mut self, source: &mut BytesMut, at_end: bool) -> Result<Option<Entry>, DecodeError> {
+        let entry = self.next(source, at_end)?;
+        Ok(entry.map(|Entry { line, crossing }| Entry {
+            line,
+            crossing: crossing.and_then(|crossing| zone::within(crossing, self.zone)),
+        }))
     }
 }
 
@@ -129,11 +154,11 @@ impl codec::Decoder for Decoder {
     type Error = DecodeError;
 
     fn decode(&mut self, source: &mut BytesMut) -> Result<Option<Entry>, DecodeError> {
-        self.next(source, false)
+        self.next_in_zone(source, false)
     }
 
     fn decode_eof(&mut self, source: &mut BytesMut) -> Result<Option<Entry>, DecodeError> {
-        self.next(source, true)
+        self.next_in_zone(source, true)
     }
 }
 
@@ -305,6 +330,7 @@ mod tests {
     use tokio_util::codec::Decoder as _;
 
     use super::*;
+    use crate::ingest::fuzz::damaged;
 
     /// What a body decodes to that arrives in pieces of so many bytes.
     fn decode(format: Format, body: &[u8], piece: usize) -> (Vec<Entry>, Option<String>) {
@@ -349,8 +375,7 @@ mod tests {
         }
     }
 
-    const EVENT: &str =
-        r#"{"timestamp":"2018-05-01","direction":1,"dpu_id":"283","note":["a } \" ] b",-1.5e-3,null]}"#;
+    const EVENT: &str = r#"{"timestamp":"2018-05-01","direction":1,"dpu_id":"283","seq":0}"#;
 
     #[test]
     fn every_format_gives_the_same_events_in_pieces_of_any_size() {
@@ -435,6 +460,72 @@ mod tests {
                 bytes
             }),
         ]
+    }
+
+    const ENTRIES: &[&str] = &[
+        EVENT,
+        r#"{"ts":1525164360000,"direction":"AWAY","dpu":283,"seq":null}"#,
+        r#"{"ts":"2018-05-01 10:46:00,5 +02:00","direction":-1.0,"dpu":"Tür \\ \"3\"","count":[{}]}"#,
+        "[",
+        "]",
+        ",",
+        "{}",
+        "12",
+        "\r\n",
+        "\n",
+    ];
+    const ROWS: &[&str] = &[
+        "timestamp,direction,dpu_id\n",
+        "timestamp;direction;dpu_id;seq\r\n",
+        "sep=;\n",
+        "2018-05-01,1,283\n",
+        "\"2018-05-01T08:46:00.5Z\",\"-1\",\"283\"\r",
+        "1525164360;TOWARD;Tür;7\r\n",
+        "2018-05-01\t1\t283\t\n",
+        "\r",
+        "\"a\rb\",",
+    ];
+
+    /// How many rows there are without a header.
+    fn bare_rows(body: &[u8]) -> usize {
+        let (mut decoder, mut source) = (Decoder::bare_csv(), BytesMut::from(body));
+        std::iter::from_fn(|| decoder.decode_eof(&mut source).unwrap()).count()
+    }
+
+    proptest! {
+        #[test]
+        fn fuzz_json(body in damaged(ENTRIES), piece in 1_usize..99, end in any::<prop::sample::Index>()) {
+            let (whole, error) = decode(Format::Json, &body, piece);
+            // Of an array whose elements are all there, each has an entry.
+            if let Ok(serde_json::Value::Array(elements)) = serde_json::from_slice(&body) {
+                prop_assert_eq!((whole.len(), &error), (elements.len(), &None));
+            }
+            // What comes later changes nothing of what came before, except the last entry.
+            let (start, _) = decode(Format::Json, &body[..end.index(body.len() + 1)], piece);
+            let sure = start.len().saturating_sub(1);
+            prop_assert!(sure <= whole.len());
+            prop_assert_eq!(&start[..sure], &whole[..sure]);
+        }
+
+        #[test]
+        fn fuzz_ndjson(body in damaged(ENTRIES), piece in 1_usize..99) {
+            let (entries, error) = decode(Format::Ndjson, &body, piece);
+            let blank = |line: &&[u8]| without_mark(line).trim_ascii().is_empty();
+            let lines = body.split(|byte| *byte == b'\n').filter(|line| !blank(line)).count();
+            prop_assert_eq!((entries.len(), error.is_some()), (lines, lines == 0));
+        }
+
+        #[test]
+        fn fuzz_csv(body in damaged(ROWS), piece in 1_usize..99) {
+            prop_assert_eq!(decode(Format::Csv, &body, piece), decode(Format::Csv, &body, 1000));
+            let rows = body.split(|byte| matches!(byte, b'\n' | b'\r'));
+            let rows = rows.filter(|row| !without_mark(row).trim_ascii().is_empty()).count();
+            // Where nothing is quoted, each line end is the end of a row; else some may be part of one.
+            prop_assert!(bare_rows(&body) <= rows);
+            if !body.contains(&b'"') {
+                prop_assert_eq!(bare_rows(&body), rows);
+            }
+        }
     }
 
     proptest! {

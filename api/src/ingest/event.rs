@@ -1,7 +1,7 @@
 //! What senders report, and what they are told about it.
 
 use entity::event::Direction;
-use entity::{Instant, ParseInstantError};
+use entity::{Instant, ParseInstantError, Timestamp, shown};
 
 /// A crossing as a sender reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -9,7 +9,7 @@ pub struct Crossing {
     /// The serial of the DPU that saw it.
     pub serial: String,
     /// When it happened, by the DPU's clock.
-    pub ts: Instant,
+    pub ts: Timestamp,
     /// Which way the person walked.
     pub direction: Direction,
     /// Tells apart people who crossed in the same millisecond; 0 or more.
@@ -62,7 +62,7 @@ pub enum RejectionCode {
     UnknownDpu,
     /// It would happen later than the server's clock and the allowed skew say.
     TimestampInFuture,
-    /// It would have happened before 1970.
+    /// It would have happened before the first instant that is accepted.
     TimestampOutOfRange,
     /// It happened before the horizon, where events are pruned.
     TimestampPruned,
@@ -124,13 +124,13 @@ impl Rejection {
     /// A direction that is neither 1 nor -1.
     pub fn bad_direction(given: &str) -> Self {
         let message =
-            format!("the direction {} is not one: 1 is towards the DPU, -1 away from it", shown(given));
+            format!("invalid direction {}: use 1 (towards the DPU) or -1 (away from it)", shown(given));
         Self::new(RejectionCode::BadDirection, message)
     }
 
     /// A sequence number that is none.
     pub fn bad_seq(given: &str) -> Self {
-        let message = format!("seq {} is not a whole number from 0 to {}", shown(given), i32::MAX);
+        let message = format!("invalid seq {}: use a whole number from 0 to {}", shown(given), i32::MAX);
         Self::new(RejectionCode::BadSeq, message)
     }
 
@@ -160,13 +160,22 @@ impl Summary {
 
 /// The sequence number that the text says.
 pub(super) fn parse_seq(text: &str) -> Result<i32, Rejection> {
-    text.parse().ok().filter(|seq| *seq >= 0).ok_or_else(|| Rejection::bad_seq(text))
+    whole(text).parse().ok().filter(|seq| *seq >= 0).ok_or_else(|| Rejection::bad_seq(text))
 }
 
-/// The text in quotes, control characters escaped, cut short where it is long.
-fn shown(text: &str) -> String {
-    const CHARACTERS_MAX: usize = 40;
-    let cut: String = text.chars().take(CHARACTERS_MAX).collect();
-    let more = if cut.len() < text.len() { "…" } else { "" };
-    format!("{cut:?}{more}")
+/// The direction that the text says: a number, or the name that GraphQL has for it.
+pub(super) fn parse_direction(text: &str) -> Result<Direction, Rejection> {
+    match text {
+        "TOWARD" => Ok(Direction::Toward),
+        "AWAY" => Ok(Direction::Away),
+        number => whole(number).parse().map_err(|_| Rejection::bad_direction(number)),
+    }
+}
+
+/// The number without a fraction of zero: programs that keep all numbers as floats write `1.0` for `1`.
+pub(super) fn whole(number: &str) -> &str {
+    match number.split_once('.') {
+        Some((whole, zeros)) if !zeros.is_empty() && zeros.bytes().all(|byte| byte == b'0') => whole,
+        _ => number,
+    }
 }

@@ -1,23 +1,27 @@
 //! One event as JSON: `{"timestamp": "2018-05-01T08:46:00Z", "direction": 1, "dpu_id": "283", "seq": 0}`.
 //!
 //! The names are the CSV's columns; `ts` and `dpu` mean the same as `timestamp` and `dpu_id`. Senders differ in
-//! what they quote, so a serial, a direction and a sequence number may each be a string or a number. Keys that
-//! nobody knows are ignored.
+//! what they quote, so a serial, a direction and a sequence number may each be a string or a number. An event with a
+//! member of another name is rejected.
 
 use std::borrow::Cow;
 
-use entity::event::Direction;
+use entity::shown;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::event::parse_seq;
+use super::event::{parse_direction, parse_seq, whole};
 use super::{Crossing, Rejection, RejectionCode};
 
 /// The longest event that is read, in bytes.
 pub const EVENT_BYTES_MAX: usize = 64 * 1024;
 
+/// The members of an event. `ts` and `dpu` are other names of `timestamp` and `dpu_id`.
+const MEMBERS: [&str; 6] = ["timestamp", "ts", "direction", "dpu_id", "dpu", "seq"];
+
 /// An event before anybody has looked at its values, so that what is wrong with one is told by its name.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Event {
     #[serde(default, alias = "ts")]
     timestamp: Value,
@@ -40,8 +44,10 @@ pub fn crossing(json: &[u8], serial: Option<&str>) -> Result<Crossing, Rejection
             "an event is a JSON object such as {\"timestamp\": \"2018-05-01T08:46:00Z\", \"direction\": 1, \"dpu_id\": \"283\"}",
         ));
     }
-    let event: Event = serde_json::from_slice(json)
-        .map_err(|error| malformed(format!("the event cannot be read: {}", reason(&error))))?;
+    let event: Event = serde_json::from_slice(json).map_err(|error| {
+        unknown_member(json)
+            .unwrap_or_else(|| malformed(format!("the event cannot be read: {}", reason(&error))))
+    })?;
     let lacks = |code, name| {
         let message =
             format!("the event has no {name}: timestamp, direction and dpu_id are needed, seq may be given");
@@ -49,17 +55,39 @@ pub fn crossing(json: &[u8], serial: Option<&str>) -> Result<Crossing, Rejection
     };
     Ok(Crossing {
         ts: text(&event.timestamp).ok_or_else(|| lacks(RejectionCode::BadTimestamp, "timestamp"))?.parse()?,
-        direction: direction(
+        direction: parse_direction(
             &text(&event.direction).ok_or_else(|| lacks(RejectionCode::BadDirection, "direction"))?,
         )?,
         serial: match event.dpu_id {
             Value::String(serial) => serial,
-            Value::Number(serial) if serial.is_i64() || serial.is_u64() => serial.to_string(),
+            Value::Number(serial) => number(&serial.to_string())?,
             Value::Null => serial.ok_or_else(|| lacks(RejectionCode::Malformed, "dpu_id"))?.to_owned(),
-            _ => return Err(malformed("dpu_id is a DPU's serial: a string or a whole number")),
+            _ => return Err(bad_serial()),
         },
         seq: text(&event.seq).map_or(Ok(0), |seq| parse_seq(&seq))?,
     })
+}
+
+/// Says which member of the object nobody knows, if there is one. A member that was meant to change what is stored must
+/// not be passed over: without a misspelt `seq`, two people are one.
+fn unknown_member(json: &[u8]) -> Option<Rejection> {
+    let members: Map<String, Value> = serde_json::from_slice(json).ok()?;
+    let unknown = members.keys().find(|name| !MEMBERS.contains(&name.as_str()))?;
+    Some(malformed(format!(
+        "unknown member {}: an event has timestamp (or ts), direction, dpu_id (or dpu) and seq, and no others",
+        shown(unknown)
+    )))
+}
+
+/// The serial that a number is.
+fn number(text: &str) -> Result<String, Rejection> {
+    let whole = whole(text);
+    let is_whole = whole.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+    if is_whole { Ok(whole.to_owned()) } else { Err(bad_serial()) }
+}
+
+fn bad_serial() -> Rejection {
+    malformed("dpu_id is a DPU's serial: a string or a whole number")
 }
 
 /// The value as it would stand in a CSV; `None`: there is none.
@@ -68,15 +96,6 @@ fn text(value: &Value) -> Option<Cow<'_, str>> {
         Value::Null => None,
         Value::String(text) => Some(text.into()),
         other => Some(other.to_string().into()),
-    }
-}
-
-/// As a number, or by the name that GraphQL gives it.
-fn direction(text: &str) -> Result<Direction, Rejection> {
-    match text {
-        "TOWARD" => Ok(Direction::Toward),
-        "AWAY" => Ok(Direction::Away),
-        number => number.parse().map_err(|_| Rejection::bad_direction(number)),
     }
 }
 
@@ -93,6 +112,8 @@ pub(super) fn reason(error: &serde_json::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use entity::event::Direction;
+
     use super::*;
 
     fn rejection(json: &str) -> (RejectionCode, String) {
@@ -108,11 +129,22 @@ mod tests {
         for json in [
             r#"{"ts":"2018-05-01T10:46:00+02:00","direction":"-1","dpu":283}"#,
             r#" { "seq" : "0", "dpu_id" : 283, "direction" : "AWAY", "timestamp" : "2018-05-01 08:46" } "#,
-            r#"{"timestamp":"2018-05-01T08:46:00Z","direction":-1,"dpu_id":"283","seq":null,"door":{"a":[1]}}"#,
+            r#"{"timestamp":"2018-05-01T08:46:00Z","direction":-1,"dpu_id":"283","seq":null}"#,
+            r#"{"timestamp":1525164360,"direction":-1.0,"dpu_id":283.0,"seq":0.0}"#,
+            r#"{"timestamp":1525164360000,"direction":"-1.0","dpu_id":"283","seq":"0"}"#,
+            r#"{"timestamp":"2018-05-01 08:46:00 UTC","direction":-1,"dpu_id":"283"}"#,
         ] {
-            assert_eq!(crossing(json.as_bytes(), None), expected, "{json}");
+            let found = crossing(json.as_bytes(), None);
+            let instant = |crossing: &Crossing| crossing.ts.in_utc();
+            assert_eq!(found.as_ref().map(instant), expected.as_ref().map(instant), "{json}");
+            let ts = entity::Instant::MIN.into();
+            assert_eq!(
+                found.map(|crossing| Crossing { ts, ..crossing }),
+                expected.clone().map(|crossing| Crossing { ts, ..crossing }),
+                "{json}"
+            );
         }
-        for toward in ["1", r#""1""#, r#""+1""#, r#""TOWARD""#] {
+        for toward in ["1", "1.0", r#""1""#, r#""+1""#, r#""TOWARD""#] {
             let json = format!(r#"{{"ts":"2018-05-01","direction":{toward},"dpu":"283"}}"#);
             assert_eq!(crossing(json.as_bytes(), None).unwrap().direction, Direction::Toward, "{json}");
         }
@@ -128,20 +160,27 @@ mod tests {
             event.to_string()
         };
         for (json, code, message) in [
-            (with("direction", "0"), BadDirection, "the direction \"0\" is not one"),
-            (with("direction", "2"), BadDirection, "the direction \"2\" is not one"),
-            (with("direction", "1.0"), BadDirection, "the direction \"1.0\" is not one"),
-            (with("direction", "true"), BadDirection, "the direction \"true\" is not one"),
-            (with("direction", "\"x\""), BadDirection, "the direction \"x\" is not one"),
+            (with("direction", "0"), BadDirection, "invalid direction \"0\""),
+            (with("direction", "2"), BadDirection, "invalid direction \"2\""),
+            (with("direction", "1.5"), BadDirection, "invalid direction \"1.5\""),
+            (with("direction", "true"), BadDirection, "invalid direction \"true\""),
+            (with("direction", "\"x\""), BadDirection, "invalid direction \"x\""),
             (with("direction", "null"), BadDirection, "the event has no direction"),
             (with("timestamp", "null"), BadTimestamp, "the event has no timestamp"),
-            (with("timestamp", "1525164360"), BadTimestamp, "\"1525164360\" is not a timestamp"),
+            (with("timestamp", "152516436"), BadTimestamp, "\"152516436\" is not a timestamp"),
+            (
+                with("count", "12"),
+                Malformed,
+                "unknown member \"count\": an event has timestamp (or ts), direction,",
+            ),
+            (with("Seq", "1"), Malformed, "unknown member \"Seq\""),
+            (with(&"x".repeat(1000), "1"), Malformed, "xxx\"…: an event has"),
             (with("dpu_id", "null"), Malformed, "the event has no dpu_id"),
             (with("dpu_id", "2.5"), Malformed, "a string or a whole number"),
             (with("dpu_id", "[]"), Malformed, "a string or a whole number"),
-            (with("seq", "-1"), BadSeq, "seq \"-1\" is not a whole number from 0 to 2147483647"),
-            (with("seq", "1.5"), BadSeq, "seq \"1.5\" is not"),
-            (with("seq", "2147483648"), BadSeq, "seq \"2147483648\" is not"),
+            (with("seq", "-1"), BadSeq, "invalid seq \"-1\": use a whole number from 0 to 2147483647"),
+            (with("seq", "1.5"), BadSeq, "invalid seq \"1.5\""),
+            (with("seq", "2147483648"), BadSeq, "invalid seq \"2147483648\""),
             (String::new(), Malformed, "an event is a JSON object such as"),
             ("[\"2018-05-01\",1,\"283\",0]".to_owned(), Malformed, "an event is a JSON object such as"),
             ("{\"ts\":".to_owned(), Malformed, "the event cannot be read: EOF while parsing a value"),

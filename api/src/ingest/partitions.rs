@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Datelike, Months, NaiveDate, NaiveTime};
-use entity::Instant;
+use entity::{Instant, Timestamp};
 use sea_orm::{ConnectionTrait, DatabaseBackend, DbErr, Statement};
 
 use super::event::Batch;
@@ -14,6 +14,9 @@ use crate::database::Database;
 
 /// The advisory lock that whoever makes partitions holds, an arbitrary number of our own.
 const PARTITION_LOCK: i64 = 0x6865_6164_0002;
+
+/// The clocks of no time zone are further than this from UTC's, in milliseconds.
+const ZONES_MS: i64 = 16 * 60 * 60 * 1000;
 
 /// The partitions that this process knows to be there, so that it need not ask at each commit.
 #[derive(Debug, Default)]
@@ -25,8 +28,15 @@ impl Partitions {
     /// Whether this process knows of a place for every event.
     pub(super) fn hold(&self, batches: &[Batch]) -> bool {
         let known = self.known();
+        let holds = |ts| Partition::of(ts).is_some_and(|month| known.contains(&month));
         let mut crossings = batches.iter().flatten().flatten();
-        crossings.all(|crossing| Partition::of(crossing.ts).is_some_and(|month| known.contains(&month)))
+        crossings.all(|crossing| match crossing.ts {
+            Timestamp::Instant(ts) => holds(ts),
+            Timestamp::Local(_) => {
+                let ts = crossing.ts.in_utc();
+                holds(ts.plus_ms(-ZONES_MS)) && holds(ts.plus_ms(ZONES_MS))
+            }
+        })
     }
 
     /// Makes the partitions that events at these instants need and that are not there.

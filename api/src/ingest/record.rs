@@ -4,11 +4,12 @@ use std::borrow::Cow;
 
 use ahash::AHashSet;
 use entity::tally::Resolution;
-use entity::{Instant, event};
+use entity::{Instant, Timestamp, event};
 use sea_orm::{ActiveEnum, ConnectionTrait, DatabaseBackend, DbErr, QueryResult, Statement, Value};
 
 use super::event::{Batch, Crossing, Identity, Outcome, Rejection, RejectionCode};
 use super::partitions::Partitions;
+use super::zone;
 use crate::counting::Crossings;
 use crate::floor_plan::FloorPlan;
 use crate::state::{CommitId, log_commit};
@@ -118,8 +119,9 @@ struct Log {
 /// The event's identity, or why it is not stored.
 fn check(plan: &FloorPlan, intake: Intake, crossing: &Crossing) -> Result<Identity, Rejection> {
     let Intake { now, earliest, .. } = intake;
-    let Crossing { ts, direction, seq, .. } = *crossing;
+    let Crossing { direction, seq, .. } = *crossing;
     let dpu_id = plan.dpu_id(&crossing.serial).ok_or_else(|| Rejection::unknown_dpu(&crossing.serial))?;
+    let ts = instant(plan, crossing)?;
     if ts < earliest {
         let message = format!(
             "{ts} is before {earliest}: events that old are not accepted, since they come from clocks that were never set"
@@ -143,6 +145,14 @@ fn check(plan: &FloorPlan, intake: Intake, crossing: &Crossing) -> Result<Identi
         return Err(Rejection::bad_seq(&seq.to_string()));
     }
     Ok(Identity { dpu_id, ts, direction, seq })
+}
+
+/// When the crossing happened. A timestamp that names no zone is by the clocks of its DPU's zone.
+pub fn instant(plan: &FloorPlan, crossing: &Crossing) -> Result<Instant, Rejection> {
+    match crossing.ts {
+        Timestamp::Instant(instant) => Ok(instant),
+        local @ Timestamp::Local(_) => zone::instant(local, plan.zone_of(&crossing.serial)),
+    }
 }
 
 /// One statement, one answer: PostgreSQL inserts, tallies what it has inserted, adds it to the change log, and says what it

@@ -163,7 +163,7 @@ impl Writer {
             // Another process may have stored them a moment ago, and the sender is told that they are stored.
             self.state.refresh().await?;
         }
-        metrics::committed(now, batches, &outcomes, begun.elapsed());
+        metrics::committed(now, &plan, batches, &outcomes, begun.elapsed());
         Ok(outcomes)
     }
 

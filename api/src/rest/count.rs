@@ -78,7 +78,8 @@ impl<S: Sync> FromRequestParts<S> for Asked {
         let id = parts.uri.path().split('/').nth(2).unwrap_or_default();
         let id = percent_encoding::percent_decode_str(id).decode_utf8().unwrap_or_default();
         let query = Query::new(parts.uri.query().unwrap_or_default());
-        Ok(Self { space_id: space_id(&id).ok(), at: query.instant("ts") })
+        let at = query.only(&["ts"]).and_then(|()| query.instant("ts"));
+        Ok(Self { space_id: space_id(&id).ok(), at })
     }
 }
 
@@ -126,7 +127,8 @@ impl IntoResponses for CountFailures {
         let no_timestamp = "yesterday".parse::<Instant>().err();
         let no_timestamp =
             no_timestamp.map(|error| ("`ts` is no timestamp.", RestError::Timestamp { name: "ts", error }));
-        let no_space = ("There is no such space.", RestError::NotFound);
-        failures([no_space].into_iter().chain(no_timestamp))
+        let unknown = RestError::UnknownParameter { given: "timestamp".to_owned(), accepted: &["ts"] };
+        let others = [("There is no such space.", RestError::NotFound), ("`ts` is misspelt.", unknown)];
+        failures(others.into_iter().chain(no_timestamp))
     }
 }

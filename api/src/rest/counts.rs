@@ -136,6 +136,7 @@ struct Asked {
 
 impl Asked {
     fn read(query: &Query<'_>, headers: &HeaderMap) -> Result<Self, RestError> {
+        query.only(&["start", "end", "interval", "time_zone", "format"])?;
         Ok(Self {
             start: query.required_instant("start")?,
             end: query.required_instant("end")?,

@@ -5,7 +5,7 @@ use std::fmt;
 use axum::Json;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use entity::ParseInstantError;
+use entity::{ParseInstantError, shown};
 use sea_orm::DbErr;
 
 use crate::auth::Refusal;
@@ -13,8 +13,10 @@ use crate::budget::Exhausted;
 use crate::counts::{MayMove, ReadError};
 use crate::floor_plan::HistoryError;
 use crate::ingest::decoder::DecodeError;
+use crate::ingest::zone::UnknownZone;
 use crate::ingest::{RecordError, Summary};
 use crate::telemetry::request_id;
+use crate::unpack::{self, UnknownCoding, UnpackError};
 
 /// After how many seconds a client may try again what the service could not do.
 pub(super) const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("1");
@@ -42,8 +44,19 @@ pub(super) enum RestError {
         /// The parameter.
         name: &'static str,
     },
+    /// The route has no such parameter.
+    #[error("{}", Unknown(given, accepted))]
+    UnknownParameter {
+        /// The name that was given.
+        given: String,
+        /// The names that are accepted.
+        accepted: &'static [&'static str],
+    },
+    /// A parameter does not name a time zone.
+    #[error("time_zone: {0}")]
+    Zone(#[from] UnknownZone),
     /// A parameter is none of the words that are accepted.
-    #[error("{name}: {given:.40?} is not accepted; accepted are {accepted}")]
+    #[error("{name}: {} is not accepted; accepted are {accepted}", shown(given))]
     NotOneOf {
         /// The parameter.
         name: &'static str,
@@ -61,6 +74,17 @@ pub(super) enum RestError {
     /// The body is of a kind that is not read.
     #[error("{0}")]
     MediaType(&'static str),
+    /// The body is compressed in a way that is not read.
+    #[error("{0}.")]
+    Coding(#[from] UnknownCoding),
+    /// The body is not compressed as its header says.
+    #[error("{cause}.{}", Recorded(.recorded))]
+    Packed {
+        /// What is wrong with it.
+        cause: UnpackError,
+        /// What became of the events before that place.
+        recorded: Summary,
+    },
     /// The body, or what is left of it, cannot be read.
     #[error("{cause}.{}", Recorded(.recorded))]
     Body {
@@ -114,6 +138,20 @@ impl MayMove for RestError {
     }
 }
 
+/// What a client needs to know of a parameter that the route does not have.
+struct Unknown<'a>(&'a str, &'a [&'a str]);
+
+impl fmt::Display for Unknown<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "unknown parameter {}: ", shown(self.0))?;
+        match self.1 {
+            [] => formatter.write_str("this path has none"),
+            [only] => write!(formatter, "the only one is {only}"),
+            several => write!(formatter, "accepted are {}", several.join(", ")),
+        }
+    }
+}
+
 /// What a client needs to know of a count that could not be read.
 struct Unread<'a>(&'a ReadError);
 
@@ -153,11 +191,13 @@ impl RestError {
             Self::Timestamp { .. }
             | Self::Missing { .. }
             | Self::NotOneOf { .. }
+            | Self::UnknownParameter { .. }
+            | Self::Zone(_)
             | Self::History(_)
             | Self::Read(ReadError::TooMuch(_))
             | Self::Body { .. } => StatusCode::BAD_REQUEST,
             Self::Csv(_) => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::MediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::MediaType(_) | Self::Coding(_) | Self::Packed { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Silence { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::Refused(refusal) | Self::Ended { refusal, .. } => refusal.status(),
             Self::Exhausted(_) | Self::Full { .. } | Self::Record(_) | Self::Read(_) | Self::Database(_) => {
@@ -190,6 +230,9 @@ impl IntoResponse for RestError {
         let mut response = detail(self.status(), &self.to_string());
         if let Some(seconds) = self.retry_after() {
             response.headers_mut().insert(header::RETRY_AFTER, seconds);
+        }
+        if matches!(self, Self::Coding(_) | Self::Packed { .. }) {
+            response.headers_mut().insert(header::ACCEPT_ENCODING, unpack::ACCEPTED);
         }
         if self.status() == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, BEARER);

@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Extension, State};
+use axum::extract::{Extension, RawQuery, State};
 use axum::http::{HeaderMap, header};
+use chrono_tz::Tz;
 use futures::stream::{StreamExt, TryReadyChunksError, TryStreamExt};
 use serde::Serialize;
 use tokio_util::codec::FramedRead;
@@ -22,11 +23,13 @@ use utoipa::{IntoResponses, ToSchema};
 
 use super::error::RestError;
 use super::openapi::{Refused, failures};
+use super::query::Query;
 use crate::app::App;
 use crate::auth::{Access, Refusal};
 use crate::budget::Budget;
 use crate::ingest::decoder::{DecodeError, Decoder, Entry, Format};
-use crate::ingest::{Outcome, RecordError, RejectionCode, Summary};
+use crate::ingest::{Outcome, RecordError, RejectionCode, Summary, zone};
+use crate::unpack::{Coding, UnpackError, unpack};
 
 /// The most events of one body that are recorded at a time.
 const BATCH_EVENTS_MAX: usize = 5_000;
@@ -37,21 +40,23 @@ const ERRORS_MAX: usize = 1_000;
 /// What a sender is told who sends something else.
 const ACCEPTED_TYPES: &str = "Events are sent with the Content-Type application/json (one object or an array), \
     application/x-ndjson (an object a line) or text/csv (with a header).";
+/// The query parameters that are accepted.
+const PARAMETERS: &[&str] = &["time_zone"];
 /// How long a sender may send no event before it is given up.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
 
-/// A crossing that a DPU saw. Keys that are not described here are ignored.
+/// A crossing that a DPU saw. An event with a member that is not described here is rejected.
 #[derive(ToSchema)]
 #[schema(example = json!({ "timestamp": "2025-04-01T09:00:00Z", "direction": 1, "dpu_id": "1001", "seq": 0 }))]
 #[expect(dead_code, reason = "events are read by `ingest::json`; this describes them")]
 struct Event {
-    /// When it happened, by the DPU's clock. `ts` means the same.
-    timestamp: String,
+    /// When it happened, by the DPU's clock. `ts` means the same. Without `Z` or an offset, it is in `time_zone`.
+    timestamp: Timestamp,
     /// Which way the person walked.
     direction: Direction,
     /// The serial of the DPU, as a string or as a whole number. `dpu` means the same.
     dpu_id: Serial,
-    /// Tells apart people who crossed in the same millisecond; 0 unless given.
+    /// Tells apart people who crossed in the same millisecond. Default, and null: 0.
     #[schema(minimum = 0, maximum = 2_147_483_647)]
     seq: Option<i32>,
 }
@@ -63,6 +68,15 @@ struct Event {
 enum Direction {
     Sign(i8),
     Name(String),
+}
+
+/// ISO-8601, or seconds (10 digits) or milliseconds (13 digits) since 1970.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "see `Event`")]
+enum Timestamp {
+    Text(String),
+    Epoch(f64),
 }
 
 /// A DPU's serial.
@@ -101,6 +115,10 @@ pub(super) struct Receipt {
     errors: Vec<RejectedEvent>,
     /// Whether more events were rejected than `errors` lists.
     errors_truncated: bool,
+    /// The columns of a CSV that are not read; left out where all are.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(nullable = false, required = false)]
+    ignored_columns: Vec<String>,
 }
 
 /// An event that is not stored.
@@ -122,13 +140,20 @@ struct RejectedEvent {
 ///
 /// They come in any order, and all of them may be sent again: what is stored already is a duplicate, and counts
 /// once. One bad event does not keep the others from being stored. The body may have any length: it is recorded
-/// while it arrives. The answer comes after all that it says is durable.
+/// while it arrives, and may be compressed by gzip or zstd, which `Content-Encoding` names. The answer comes after all
+/// that it says is durable.
+///
+/// In a CSV, values are separated by commas, semicolons or tabs, and rows end with a line feed, a carriage return, or both.
 #[utoipa::path(
     post,
     path = "/events",
     operation_id = "record_events",
+    params(
+        ("time_zone" = Option<String>, Query, description = "The time zone of timestamps that have neither `Z` nor an \
+            offset: a name of the IANA's. Left out: that of their DPU, or UTC where it has none.", example = "Europe/Zurich"),
+    ),
     request_body(
-        description = "The events. An event is at most 65,536 bytes long, a line of a CSV at most 16,384.",
+        description = "The events. An event is at most 65,536 bytes long, a row of a CSV at most 16,384.",
         content(
             (Events = "application/json"),
             (String = "application/x-ndjson", example =
@@ -147,17 +172,21 @@ pub(super) async fn record(
     State(app): State<Arc<App>>,
     access: Access,
     Extension(budget): Extension<Budget>,
+    RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Receipt>, RestError> {
+    let decoder = Decoder::new(format(&headers)?).in_zone(zone(query.as_deref())?);
     // The raw body: the server's limit on the length of bodies is for handlers that keep them whole.
-    let bytes = StreamReader::new(body.into_data_stream().map_err(io::Error::other));
-    let mut batches =
-        FramedRead::new(bytes, Decoder::new(format(&headers)?)).try_ready_chunks(BATCH_EVENTS_MAX);
+    let bytes = StreamReader::new(unpack(body, Coding::of(&headers)?, &budget).map_err(io::Error::other));
+    let mut batches = FramedRead::new(bytes, decoder).try_ready_chunks(BATCH_EVENTS_MAX);
     let mut receipt = Receipt::default();
     loop {
         let (entries, broken) = match tokio::time::timeout(SILENCE_MAX, batches.next()).await {
-            Ok(None) => return Ok(Json(receipt)),
+            Ok(None) => {
+                receipt.ignored_columns = batches.get_ref().decoder().ignored_columns().to_vec();
+                return Ok(Json(receipt));
+            }
             Ok(Some(Ok(entries))) => (entries, None),
             Ok(Some(Err(TryReadyChunksError(entries, cause)))) => (entries, Some(cause)),
             Err(_) => {
@@ -171,7 +200,7 @@ pub(super) async fn record(
         let _held = held.map_err(|_| RestError::Full { recorded: receipt.summary() })?;
         receipt.record(&app, &access, entries).await?;
         if let Some(cause) = broken {
-            return Err(RestError::Body { cause, recorded: receipt.summary() });
+            return Err(unreadable(cause, receipt.summary()));
         }
     }
 }
@@ -182,6 +211,7 @@ struct RecordFailures;
 impl IntoResponses for RecordFailures {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         let recorded = Summary { accepted: 5_000, duplicates: 0, rejected: 0 };
+        let unknown = RestError::UnknownParameter { given: "timezone".to_owned(), accepted: PARAMETERS };
         failures([
             (
                 "The body cannot be read, or not to its end. What came before is stored.",
@@ -191,6 +221,7 @@ impl IntoResponses for RecordFailures {
                 "The sender fell silent in the middle of the body. What came before is stored.",
                 RestError::Silence { silence_s: SILENCE_MAX.as_secs(), recorded },
             ),
+            ("A parameter is unknown.", unknown),
             ("The body is of a kind that is not read.", RestError::MediaType(ACCEPTED_TYPES)),
             (
                 "The events that came last could not be stored; those before are.",
@@ -202,16 +233,31 @@ impl IntoResponses for RecordFailures {
 
 /// The format that `Content-Type` names.
 fn format(headers: &HeaderMap) -> Result<Format, RestError> {
-    let header = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
-    if header(header::CONTENT_ENCODING).is_some_and(|encoding| !encoding.eq_ignore_ascii_case("identity")) {
-        return Err(RestError::MediaType("A compressed body is not read: send it without Content-Encoding."));
-    }
-    let media_type = header(header::CONTENT_TYPE).unwrap_or_default().split(';').next().unwrap_or_default();
+    let content_type = headers.get(header::CONTENT_TYPE).map(|value| value.to_str().unwrap_or("?"));
+    let media_type = content_type.unwrap_or_default().split(';').next().unwrap_or_default();
     match media_type.trim().to_ascii_lowercase().as_str() {
         "application/json" => Ok(Format::Json),
         "application/x-ndjson" | "application/ndjson" | "application/jsonl" => Ok(Format::Ndjson),
         "text/csv" => Ok(Format::Csv),
         _ => Err(RestError::MediaType(ACCEPTED_TYPES)),
+    }
+}
+
+/// The time zone that the query string names.
+fn zone(query: Option<&str>) -> Result<Option<Tz>, RestError> {
+    let query = Query::new(query.unwrap_or_default());
+    query.only(PARAMETERS)?;
+    Ok(query.get("time_zone").map(|name| zone::parse(&name)).transpose()?)
+}
+
+/// The answer where the body cannot be read any further.
+fn unreadable(cause: DecodeError, recorded: Summary) -> RestError {
+    let DecodeError::Io(error) = cause else { return RestError::Body { cause, recorded } };
+    match error.downcast() {
+        Ok(cause @ UnpackError::Malformed { .. }) => RestError::Packed { cause, recorded },
+        Ok(UnpackError::Exhausted(_)) => RestError::Full { recorded },
+        Ok(cause) => RestError::Body { cause: io::Error::other(cause).into(), recorded },
+        Err(error) => RestError::Body { cause: error.into(), recorded },
     }
 }
 

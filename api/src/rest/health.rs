@@ -11,6 +11,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::error::RETRY_AFTER_S;
+use super::openapi::Misasked;
+use super::query::NoParameters;
 use crate::app::App;
 
 /// The process is alive.
@@ -22,8 +24,8 @@ pub(super) struct Health {
 }
 
 /// Whether the process answers. It says nothing about the database.
-#[utoipa::path(get, path = "/healthz", responses((status = 200, body = Health, description = "It does.")))]
-pub(super) async fn healthz() -> Json<Health> {
+#[utoipa::path(get, path = "/healthz", responses((status = 200, body = Health, description = "It does."), Misasked))]
+pub(super) async fn healthz(_: NoParameters) -> Json<Health> {
     Json(Health { status: "ok" })
 }
 
@@ -43,8 +45,9 @@ pub(super) struct Ready {
     (status = 200, body = Ready, description = "It can."),
     (status = 503, body = Ready, description = "It cannot; `checks` says why.",
         headers(("retry-after" = i64, description = "After how many seconds to try again."))),
+    Misasked
 ))]
-pub(super) async fn readyz(State(app): State<Arc<App>>) -> Response {
+pub(super) async fn readyz(State(app): State<Arc<App>>, _: NoParameters) -> Response {
     let mut ready = Ready { status: "ready", checks: BTreeMap::new() };
     for (name, found) in app.readiness.look().await {
         if found.is_err() {

@@ -6,6 +6,8 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+use super::openapi::Misasked;
+use super::query::NoParameters;
 use crate::app::App;
 use crate::telemetry::metrics;
 
@@ -13,9 +15,9 @@ use crate::telemetry::metrics;
 #[utoipa::path(
     get,
     path = "/metrics",
-    responses((status = 200, description = "The text.", content((String = "text/plain"))))
+    responses((status = 200, description = "The text.", content((String = "text/plain"))), Misasked)
 )]
-pub(super) async fn text(State(app): State<Arc<App>>) -> Response {
+pub(super) async fn text(State(app): State<Arc<App>>, _: NoParameters) -> Response {
     match metrics::text(&app) {
         Ok(text) => {
             ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()

@@ -18,6 +18,7 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
 use super::error::{self, RestError};
+use super::query::NoParameters;
 use crate::app::App;
 use crate::auth::Refusal;
 
@@ -28,7 +29,9 @@ use crate::auth::Refusal;
         title = "Headcount",
         description = "How many people are in a space, now or at any instant of the past.\n\n\
             Timestamps are ISO-8601: a date, or a date and a time, with `Z`, with an offset, or with neither (then \
-            it is UTC). A path is accepted with a slash at its end, too. A method that a path does not answer is \
+            it is UTC; an event's is in the time zone of its DPU), or the seconds (10 digits) or milliseconds (13 digits) \
+            since 1970. A query parameter that is not described here is refused with 400. \
+            A path is accepted with a slash at its end, too. A method that a path does not answer is \
             refused with 405 and the header `Allow`, a path that there is not with 404, both with a `detail`."
     ),
     components(schemas(Problem)),
@@ -103,8 +106,8 @@ impl Documented {
 }
 
 /// This document.
-#[utoipa::path(get, path = "/openapi.json", operation_id = "openapi", responses((status = 200, body = Object, description = "An OpenAPI 3.1 document.")))]
-async fn document(Extension(document): Extension<Document>) -> Response {
+#[utoipa::path(get, path = "/openapi.json", operation_id = "openapi", responses((status = 200, body = Object, description = "An OpenAPI 3.1 document."), Misasked))]
+async fn document(Extension(document): Extension<Document>, _: NoParameters) -> Response {
     Json(document.get()).into_response()
 }
 
@@ -140,6 +143,16 @@ impl IntoResponses for Refused {
             ("The token is not for this.", RestError::Refused(Refusal::Forbidden)),
             ("Too many requests.", RestError::Refused(Refusal::TooMany { after_s: 1 })),
         ])
+    }
+}
+
+/// What a route that takes no parameters may fail with.
+pub(super) struct Misasked;
+
+impl IntoResponses for Misasked {
+    fn responses() -> BTreeMap<String, RefOr<openapi::Response>> {
+        let error = RestError::UnknownParameter { given: "verbose".to_owned(), accepted: &[] };
+        failures([("The path has no parameters.", error)])
     }
 }
 

@@ -2,17 +2,28 @@
 
 use std::borrow::Cow;
 
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
 use entity::Instant;
 
 use super::error::RestError;
 
-/// The parameters of a query string. Those that nobody asks for are ignored.
+/// The parameters of a query string.
 #[derive(Debug)]
 pub(super) struct Query<'a>(&'a str);
 
 impl<'a> Query<'a> {
     pub(super) fn new(text: &'a str) -> Self {
         Self(text)
+    }
+
+    /// Refuses a parameter of another name than these: it would be ignored, and the answer not be what was asked for.
+    pub(super) fn only(&self, accepted: &'static [&'static str]) -> Result<(), RestError> {
+        let mut names = form_urlencoded::parse(self.0.as_bytes()).map(|(name, _)| name);
+        match names.find(|name| !accepted.contains(&&**name)) {
+            Some(unknown) => Err(RestError::UnknownParameter { given: unknown.into_owned(), accepted }),
+            None => Ok(()),
+        }
     }
 
     /// The value of a parameter, the last where it is given several times.
@@ -33,6 +44,18 @@ impl<'a> Query<'a> {
     }
 }
 
+/// A request to a route that takes no parameters, and has none.
+pub(super) struct NoParameters;
+
+impl<S: Sync> FromRequestParts<S> for NoParameters {
+    type Rejection = RestError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, RestError> {
+        Query::new(parts.uri.query().unwrap_or_default()).only(&[])?;
+        Ok(Self)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -44,6 +67,7 @@ mod tests {
         fn any_query_string_is_read_or_refused(text in "\\PC*|([a-z]{0,2}[=&%+;0-9a-fA-FtsTZ:.-]{0,9}){0,9}") {
             let query = Query::new(&text);
             query.get("ts");
+            let _ = query.only(&["ts"]);
             if let Err(error) = query.instant("ts") {
                 prop_assert!(error.to_string().starts_with("ts: "));
             }

@@ -16,7 +16,8 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use super::logs;
 use super::tally::{Counter, Histogram};
 use crate::app::App;
-use crate::ingest::{Batch, Outcome};
+use crate::floor_plan::FloorPlan;
+use crate::ingest::{self, Batch, Outcome};
 use crate::routes::Route;
 
 /// Readings of odometers that were answered from memory.
@@ -151,15 +152,23 @@ pub fn counted(now: Instant, at: Instant) {
 }
 
 /// Batches of events were received and committed.
-pub fn committed(now: Instant, batches: &[Batch], outcomes: &[Vec<Outcome>], took: Duration) {
+pub fn committed(
+    now: Instant,
+    plan: &FloorPlan,
+    batches: &[Batch],
+    outcomes: &[Vec<Outcome>],
+    took: Duration,
+) {
     let (mut accepted, mut duplicates, mut events) = (0, 0, 0);
     for (sent, outcome) in batches.iter().flatten().zip(outcomes.iter().flatten()) {
         events += 1;
         match (sent, outcome) {
             (Ok(crossing), Outcome::Accepted) => {
                 accepted += 1;
-                let lag_ms = now.ms().saturating_sub(crossing.ts.ms());
-                INGEST_LAG.observe(u64::try_from(lag_ms).unwrap_or_default());
+                if let Ok(ts) = ingest::instant(plan, crossing) {
+                    let lag_ms = now.ms().saturating_sub(ts.ms());
+                    INGEST_LAG.observe(u64::try_from(lag_ms).unwrap_or_default());
+                }
             }
             (_, Outcome::Rejected(rejection)) => {
                 ::metrics::counter!(EVENTS_REJECTED, "code" => rejection.code.name()).increment(1);

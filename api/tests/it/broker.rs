@@ -119,14 +119,17 @@ on_both! {
         let Some(nats) = Nats::new().await else { return };
         service.dpu("283").await;
         let running = nats.consume_ready(service).await;
-        let cases: [(&str, &[u8], &str); 8] = [
+        let cases: [(&str, &[u8], &str); 11] = [
             ("283", b"hello", "MALFORMED: the line has 1 values"),
             ("283", b"", "the payload is empty"),
             ("283", b"\xff\xfe{}", "MALFORMED: the row is not UTF-8 text"),
-            ("283", br#"{"ts":"2026-01-01","direction":5}"#, "BAD_DIRECTION: the direction \"5\" is not one"),
+            ("283", br#"{"ts":"2026-01-01","direction":5}"#, "BAD_DIRECTION: invalid direction \"5\""),
             ("283", br#"{"ts":"yesterday","direction":1}"#, "BAD_TIMESTAMP: \"yesterday\" is not a timestamp"),
             ("283", br#"{"ts":"2026-01-01","direction":1,"dpu":"284"}"#, "MALFORMED: the event is of the DPU \"284\""),
             ("9", br#"{"ts":"2026-01-01","direction":1}"#, "UNKNOWN_DPU: no DPU has the serial \"9\""),
+            ("283", br#"{"ts":"2026-01-01","direction":1,"count":12}"#, "MALFORMED: unknown member \"count\""),
+            ("283", br#"{"ts":"2009-12-31T23:59:59.999Z","direction":1}"#, "TIMESTAMP_OUT_OF_RANGE: 2009-12-31T23:59:59.999Z"),
+            ("283", b"timestamp,direction,dpu_id\r2009-12-31,1,283\r", "2 of 2 events were rejected; event 0: BAD_TIMESTAMP: \"timestamp\" is not a timestamp"),
             ("283", b"2026-03-02,1,283", "TIMESTAMP_IN_FUTURE: 2026-03-02T00:00:00Z lies in the future"),
         ];
         for (serial, payload, _) in cases {

@@ -21,7 +21,8 @@ async fn other(service: &Service) -> Arc<App> {
 }
 
 async fn crosses(app: &App, serial: &str, ts: &str) {
-    let crossing = Crossing { serial: serial.to_owned(), ts: at(ts), direction: Direction::Toward, seq: 0 };
+    let crossing =
+        Crossing { serial: serial.to_owned(), ts: at(ts).into(), direction: Direction::Toward, seq: 0 };
     let outcomes = app.recorder.record(vec![Ok(crossing)]).await.unwrap();
     assert_eq!(outcomes, [api::ingest::Outcome::Accepted]);
 }
@@ -110,7 +111,7 @@ async fn a_commit_without_a_notification_is_seen_by_itself_and_at_once_where_it_
     let plan = service.app.floor_plan().await.unwrap();
     let crossing = Crossing {
         serial: "283".to_owned(),
-        ts: at("2026-01-01T00:00:01Z"),
+        ts: at("2026-01-01T00:00:01Z").into(),
         direction: Direction::Toward,
         seq: 0,
     };

@@ -1,5 +1,7 @@
 //! `POST /events`: the same events in every format, what is wrong with some, and bodies that are no events at all.
 
+use std::io::Write;
+
 use axum::body::{Body, Bytes};
 use axum::http::{Method, Request, StatusCode};
 use futures::stream;
@@ -50,6 +52,16 @@ fn codes(receipt: &Value) -> Vec<(u64, Option<u64>, String)> {
         .collect()
 }
 
+fn gzip(text: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(text).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn zstd(text: &[u8]) -> Vec<u8> {
+    zstd::encode_all(text, 3).unwrap()
+}
+
 /// As many different events, as the fields of the CSV.
 fn rows(count: i64) -> impl Iterator<Item = (String, i64)> {
     let start = crate::harness::at("2026-01-30T21:00:00Z");
@@ -82,7 +94,7 @@ on_both! {
         assert_eq!(answer.body, r#"{"accepted":0,"duplicates":1,"rejected":0,"errors":[],"errors_truncated":false}"#);
         let answer = post(service, NDJSON, format!("{event}\n\n{{\"ts\":\"2026-01-01\",\"direction\":0,\"dpu\":\"283\"}}")).await;
         assert_eq!(answer.body, "{\"accepted\":0,\"duplicates\":1,\"rejected\":1,\"errors\":[{\"index\":1,\"line\":3,\
-            \"code\":\"BAD_DIRECTION\",\"message\":\"the direction \\\"0\\\" is not one: 1 is towards the DPU, -1 away from it\"}],\
+            \"code\":\"BAD_DIRECTION\",\"message\":\"invalid direction \\\"0\\\": use 1 (towards the DPU) or -1 (away from it)\"}],\
             \"errors_truncated\":false}");
     }
 
@@ -135,11 +147,13 @@ on_both! {
         let bad = [
             (json!({ "ts": ts, "direction": 0, "dpu": "283" }), "BAD_DIRECTION"),
             (json!({ "ts": ts, "direction": 2, "dpu": "283" }), "BAD_DIRECTION"),
-            (json!({ "ts": ts, "direction": 1.0, "dpu": "283" }), "BAD_DIRECTION"),
+            (json!({ "ts": ts, "direction": 1.5, "dpu": "283" }), "BAD_DIRECTION"),
             (json!({ "ts": ts, "direction": null, "dpu": "283" }), "BAD_DIRECTION"),
             (json!({ "ts": ts, "direction": "x", "dpu": "283" }), "BAD_DIRECTION"),
             (json!({ "ts": ts, "direction": 1, "dpu_id": null }), "MALFORMED"),
             (json!({ "ts": ts, "direction": 1 }), "MALFORMED"),
+            (json!({ "ts": ts, "direction": 1, "dpu": "283", "count": 12 }), "MALFORMED"),
+            (json!({ "ts": ts, "direction": 1, "dpu": "283", "sequence": 1 }), "MALFORMED"),
             (json!({ "ts": ts, "direction": 1, "dpu": "nobody" }), "UNKNOWN_DPU"),
             (json!({ "ts": ts, "direction": 1, "dpu": "28\u{0}3" }), "UNKNOWN_DPU"),
             (json!({ "ts": ts, "direction": 1, "dpu": "283", "seq": -1 }), "BAD_SEQ"),
@@ -172,7 +186,7 @@ on_both! {
         let expected: Vec<_> = (0..).zip(&bad).map(|(index, (_, code))| (index, Some(2 * index + 1), (*code).to_owned())).collect();
         assert_eq!(codes(&answer), expected);
 
-        let csv = "\u{feff}seq,dpu_id,timestamp,direction\r\n0,283,2026-01-01,1\n\n,283,2026-01-01,1\n-1,283,2026-01-01,1\n0,283,2026-01-01,1.0\n0,283\n0,\"283,2026-01-01,1\n";
+        let csv = "\u{feff}seq,dpu_id,timestamp,direction\r\n0,283,2026-01-01,1\n\nx,283,2026-01-01,1\n-1,283,2026-01-01,1\n0,283,2026-01-01,1.5\n0,283\n0,\"283,2026-01-01,1\n";
         let answer = receipt(service, CSV, csv).await;
         assert_eq!(totals(&answer), (0, 1, 5));
         let expected = [(1, 4, "BAD_SEQ"), (2, 5, "BAD_SEQ"), (3, 6, "BAD_DIRECTION"), (4, 7, "MALFORMED"), (5, 8, "MALFORMED")];
@@ -252,10 +266,6 @@ on_both! {
         }
         let request = Request::post("/events").body("{}".into()).unwrap();
         assert_eq!(service.send(request).await.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
-        let request = Request::post("/events").header("content-type", JSON).header("content-encoding", "gzip");
-        let answer = service.send(request.body("{}".into()).unwrap()).await;
-        assert_eq!(answer.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
-        assert!(answer.body.contains("Content-Encoding"), "{}", answer.body);
         for path in ["/events", "/events/"] {
             for method in [Method::GET, Method::HEAD, Method::PUT, Method::DELETE] {
                 let request = Request::builder().method(&method).uri(path).body(Body::empty()).unwrap();
@@ -264,6 +274,144 @@ on_both! {
                 assert_eq!(answer.header("allow"), "POST");
                 assert!(method == Method::HEAD || answer.body == format!("{{\"detail\":\"Method \\\"{method}\\\" not allowed.\"}}"));
             }
+        }
+    }
+
+    async fn every_row_of_a_csv_is_stored_or_told(service: &Service) {
+        service.dpu("283").await;
+        let header = "timestamp,direction,dpu_id\n";
+        let row = |second: u32| format!("2026-01-02T00:00:{second:02}Z,1,283");
+        let body = format!("{header}{}\r{}\n{}\n", row(1), row(2), row(3));
+        assert_eq!(totals(&receipt(service, CSV, body).await), (3, 0, 0));
+        let body = format!("{header}{}\r{}\r\n{}\n{}", row(4), row(5), row(6), row(7)).replace('\n', "\r");
+        assert_eq!(totals(&receipt(service, CSV, body).await), (4, 0, 0));
+        let body = format!("{header}2026-01-02,\"1,283\r{}\r{}\r", row(1), row(8));
+        let answer = receipt(service, CSV, body).await;
+        assert_eq!((totals(&answer), codes(&answer)), ((1, 1, 1), vec![(0, Some(2), "MALFORMED".to_owned())]));
+    }
+
+    async fn dialects_of_csv_are_read(service: &Service) {
+        service.dpu("283").await;
+        for (body, expected) in [
+            ("Timestamp;Direction;DPU_ID;seq\r\n2026-01-02 00:00:01;1;283;\r\n", (1, 0, 0)),
+            ("sep=;\r\ntimestamp;direction;dpu_id\r\n2026-01-02 00:00:02;-1.0;283;;\r\n", (1, 0, 0)),
+            ("timestamp\tdirection\tdpu_id\n1767312003\t1\t283\n1767312003000\t1\t283\n", (1, 1, 0)),
+            ("timestamp,direction,dpu_id,seq\n2026-01-02 00:00:03 UTC,1.0,283,0.0\n", (0, 1, 0)),
+        ] {
+            let answer = receipt(service, CSV, body).await;
+            assert_eq!(totals(&answer), expected, "{body}: {answer}");
+            assert!(answer.get("ignored_columns").is_none(), "{answer}");
+        }
+        let answer = receipt(service, CSV, "note,timestamp,direction,dpu_id,sequence\nx,2026-01-03,1,283,1\n").await;
+        assert_eq!((totals(&answer), &answer["ignored_columns"]), ((1, 0, 0), &json!(["note", "sequence"])));
+        let refused = detail(service, CSV, "timestamp|direction|dpu_id\n2026-01-03|1|283\n").await;
+        assert!(refused.contains("commas, semicolons or tabs"), "{refused}");
+    }
+
+    async fn a_parameter_that_there_is_not_is_refused(service: &Service) {
+        let (space, event) = (service.space("Hall").await, r#"{"ts":"2026-01-01","direction":1,"dpu":"283"}"#);
+        let request = Request::post("/events?timezone=Europe/Berlin").header("content-type", JSON);
+        let answer = service.send(request.body(event.into()).unwrap()).await;
+        let expected = r#"{"detail":"unknown parameter \"timezone\": the only one is time_zone"}"#;
+        assert_eq!((answer.status, answer.body.as_str()), (StatusCode::BAD_REQUEST, expected));
+        let counts = format!("/space/{space}/counts?start=2026-01-01&end=2026-01-02");
+        for (path, detail) in [
+            (format!("/space/{space}/count?timestamp=2026-01-01"), "unknown parameter \"timestamp\": the only one is ts"),
+            (format!("/space/{space}/count?ts=2026-01-01&x"), "unknown parameter \"x\": the only one is ts"),
+            (format!("{counts}&intervall=day"), "unknown parameter \"intervall\": accepted are start, end, interval, time_zone, format"),
+            (format!("{counts}&timezone=UTC"), "unknown parameter \"timezone\": accepted are"),
+            ("/healthz?verbose=1".to_owned(), "unknown parameter \"verbose\": this path has none"),
+            ("/readyz?x=".to_owned(), "unknown parameter \"x\": this path has none"),
+            ("/metrics?name=x".to_owned(), "unknown parameter \"name\": this path has none"),
+            ("/openapi.json?x".to_owned(), "unknown parameter \"x\": this path has none"),
+        ] {
+            let answer = service.get(&path).await;
+            assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{path}: {}", answer.body);
+            let found = answer.json();
+            assert!(found["detail"].as_str().unwrap().starts_with(detail), "{path}: {found}");
+        }
+        // Of what there is not, nothing is said.
+        assert_eq!(service.get("/space/999/count?timestamp=x").await.status, StatusCode::NOT_FOUND);
+    }
+
+    async fn a_compressed_body_is_unpacked(service: &Service) {
+        service.dpu("283").await;
+        let packed = |coding: &'static str, body: &[u8]| {
+            let request = Request::post("/events").header("content-type", NDJSON).header("content-encoding", coding);
+            service.send(request.body(body.to_vec().into()).unwrap())
+        };
+        let [_, (_, lines), _] = bodies(10_000);
+        for (coding, body, expected) in
+            [("gzip", gzip(lines.as_bytes()), (10_000, 0, 0)), ("zstd", zstd(lines.as_bytes()), (0, 10_000, 0))]
+        {
+            let answer = packed(coding, &body).await;
+            assert_eq!((answer.status, totals(&answer.json())), (StatusCode::OK, expected), "{coding}");
+            let answer = packed(coding, &body[..body.len() / 2]).await;
+            assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{}", answer.body);
+            assert!(answer.body.contains("breaks off") && answer.body.contains("were duplicates"), "{}", answer.body);
+        }
+        for (coding, body) in [("br", lines.as_bytes()), ("gzip, gzip", lines.as_bytes()), ("gzip", lines.as_bytes()), ("zstd", lines.as_bytes())] {
+            let answer = packed(coding, body).await;
+            assert_eq!(answer.status, StatusCode::UNSUPPORTED_MEDIA_TYPE, "{coding}: {}", answer.body);
+            assert_eq!(answer.header("accept-encoding"), "gzip, zstd");
+            assert!(answer.json()["detail"].as_str().unwrap().contains("gzip"), "{}", answer.body);
+        }
+
+        let query = br#"{"query":"{ spaces { totalCount } }"}"#;
+        let ask = |coding: &'static str, body: Vec<u8>| {
+            let request = Request::post("/graphql").header("content-type", JSON).header("content-encoding", coding);
+            service.send(request.body(body.into()).unwrap())
+        };
+        for (coding, body) in [("gzip", gzip(query)), ("zstd", zstd(query)), ("identity", query.to_vec())] {
+            let answer = ask(coding, body).await;
+            assert_eq!(answer.body, r#"{"data":{"spaces":{"totalCount":0}}}"#, "{coding}");
+        }
+        for coding in ["gzip", "br"] {
+            let answer = ask(coding, query.to_vec()).await;
+            assert_eq!(answer.status, StatusCode::UNSUPPORTED_MEDIA_TYPE, "{coding}");
+            assert!(answer.body.contains("gzip") && answer.body.contains("zstd"), "{}", answer.body);
+        }
+        // A short body that would unpack to a long one.
+        let bomb = gzip(&vec![b' '; 64 << 20]);
+        assert!(bomb.len() < 100_000);
+        assert_eq!(ask("gzip", bomb).await.status, StatusCode::PAYLOAD_TOO_LARGE);
+    }
+
+    async fn whole_floats_of_graphql_variables_are_integers(service: &Service) {
+        service.dpu("283").await;
+        let events = json!([{ "dpu": "283", "ts": "2026-01-01", "direction": "TOWARD", "seq": 1.0 }]);
+        let query = "mutation ($events: [EventInput!]!) { ingest(events: $events) { accepted } }";
+        assert_eq!(service.data(query, json!({ "events": events })).await["ingest"]["accepted"], 1);
+        assert_eq!(service.stored_events().await[0].seq, 1);
+        let without = json!([{ "dpu": " 283 ", "ts": "2026-01-01", "direction": "TOWARD", "seq": null }]);
+        assert_eq!(service.data(query, json!({ "events": without })).await["ingest"]["accepted"], 1);
+        let half = json!([{ "dpu": "283", "ts": "2026-01-01", "direction": "TOWARD", "seq": 1.5 }]);
+        assert!(service.ask(query, json!({ "events": half })).await["errors"].is_array());
+    }
+
+    async fn blanks_around_a_serial_are_not_part_of_it(service: &Service) {
+        service.dpu(" 283 ").await;
+        for (content_type, body) in [
+            (JSON, r#"{"ts":"2026-01-01","direction":1,"dpu":" 283\t"}"#),
+            (NDJSON, r#"{"ts":"2026-01-01","direction":1,"dpu":"283 "}"#),
+            (CSV, "timestamp,direction,dpu_id\n2026-01-01,1,\" 283 \"\n"),
+        ] {
+            assert_eq!(totals(&receipt(service, content_type, body).await).2, 0, "{body}");
+        }
+        assert_eq!(service.stored_events().await.len(), 1);
+        let found = service.data("{ dpu(serial: \" 283\") { serial } }", Value::Null).await;
+        assert_eq!(found["dpu"]["serial"], "283");
+    }
+
+    async fn an_event_before_the_floor_is_rejected_in_every_format(service: &Service) {
+        service.dpu("283").await;
+        for (content_type, body) in [
+            (JSON, r#"{"ts":"2009-12-31T23:59:59.999Z","direction":1,"dpu":"283"}"#),
+            (NDJSON, r#"{"ts":1000000000,"direction":1,"dpu":"283"}"#),
+            (CSV, "timestamp,direction,dpu_id\n1970-01-01T00:00:03Z,1,283\n"),
+        ] {
+            let answer = receipt(service, content_type, body).await;
+            assert_eq!(answer["errors"][0]["code"], "TIMESTAMP_OUT_OF_RANGE", "{answer}");
         }
     }
 

@@ -332,7 +332,7 @@ impl Service {
     }
 
     pub(crate) async fn dpu(&self, serial: &str) -> i64 {
-        let new = NewDpu { serial: serial.to_owned(), name: Some(format!("DPU {serial}")) };
+        let new = NewDpu { serial: serial.to_owned(), name: Some(format!("DPU {serial}")), time_zone: None };
         self.app.change(|transaction, now| dpu::create(transaction, new, now).boxed()).await.unwrap().id
     }
 

@@ -176,7 +176,7 @@ async fn two_processes_that_write_events_of_one_dpu_do_not_deadlock() {
     let crossing = |second: i64| {
         Ok(api::ingest::Crossing {
             serial: "283".to_owned(),
-            ts: crate::harness::at("2026-01-31T23:50:00Z").plus_ms(second * 1000),
+            ts: crate::harness::at("2026-01-31T23:50:00Z").plus_ms(second * 1000).into(),
             direction: entity::event::Direction::Toward,
             seq: 0,
         })

@@ -112,7 +112,7 @@ on_both! {
         let (other, _) = api::app::App::start(database, service.app.clock.clone(), api::config::CACHE_BYTES);
         let crossing = |ts: &str| {
             let (serial, ts) = ("283".to_owned(), at(ts));
-            Ok(api::ingest::Crossing { serial, ts, direction: entity::event::Direction::Toward, seq: 0 })
+            Ok(api::ingest::Crossing { serial, ts: ts.into(), direction: entity::event::Direction::Toward, seq: 0 })
         };
         other.recorder.record(vec![crossing("2026-01-01")]).await.unwrap();
         assert_eq!(count(&socket.data("a").await), 1);

@@ -37,6 +37,7 @@ mod tokens;
 mod unreachable;
 mod verify;
 mod worlds;
+mod zones;
 
 #[path = "../../src/counting/oracle.rs"]
 mod oracle;

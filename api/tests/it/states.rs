@@ -67,7 +67,7 @@ impl Process {
 }
 
 fn crossing(serial: &str, ts: Instant, direction: Direction) -> Crossing {
-    Crossing { serial: serial.to_owned(), ts, direction, seq: 0 }
+    Crossing { serial: serial.to_owned(), ts: ts.into(), direction, seq: 0 }
 }
 
 /// The number of commits that a writer makes.

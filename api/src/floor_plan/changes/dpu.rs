@@ -13,12 +13,14 @@ use crate::floor_plan::{ChangeError, Refusal, RefusalCode};
 use crate::ids::Kind;
 
 /// A DPU to be.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct NewDpu {
     /// The hardware id, unique; at most 200 characters.
     pub serial: String,
     /// What people call it.
     pub name: Option<String>,
+    /// The IANA time zone of its clock; `None`: UTC.
+    pub time_zone: Option<String>,
 }
 
 /// What to change of a DPU; `None` leaves it as it is.
@@ -28,6 +30,8 @@ pub struct DpuUpdate {
     pub serial: Option<String>,
     /// A new name, or none.
     pub name: Option<Option<String>>,
+    /// A new time zone, or none, for the events that come from now on.
+    pub time_zone: Option<Option<String>>,
 }
 
 /// Where a DPU goes.
@@ -61,6 +65,7 @@ pub async fn create(
         id: NotSet,
         serial: Set(values::name("serial", &new.serial)?),
         name: Set(values::optional_name("name", new.name.as_deref())?),
+        time_zone: Set(new.time_zone.as_deref().map(values::time_zone).transpose()?),
         created: Set(now),
         modified: Set(now),
     };
@@ -80,6 +85,9 @@ pub async fn update(
     }
     if let Some(name) = update.name {
         row.name = Set(values::optional_name("name", name.as_deref())?);
+    }
+    if let Some(time_zone) = update.time_zone {
+        row.time_zone = Set(time_zone.as_deref().map(values::time_zone).transpose()?);
     }
     row.modified = Set(now);
     Ok(row.update(transaction).await?)

@@ -1,6 +1,7 @@
 //! What a single value may be.
 
 use chrono_tz::Tz;
+use entity::shown;
 
 use crate::floor_plan::{Refusal, RefusalCode};
 
@@ -45,8 +46,9 @@ pub(super) fn optional_name(field: &str, given: Option<&str>) -> Result<Option<S
 pub(super) fn time_zone(given: &str) -> Result<String, Refusal> {
     let zone: Result<Tz, _> = given.trim().parse();
     zone.map(|zone| zone.name().to_owned()).map_err(|_| {
+        let given = shown(given);
         let message =
-            format!("{given:.40?} is no time zone: name one as the tz database does, such as Europe/Berlin");
+            format!("{given} is no time zone: name one as the tz database does, such as Europe/Berlin");
         Refusal::new(RefusalCode::Invalid, "timeZone", message)
     })
 }

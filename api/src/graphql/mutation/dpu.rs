@@ -22,6 +22,8 @@ struct DpuCreateInput {
     serial: String,
     /// What people call it. At most 200 characters.
     name: Option<String>,
+    /// The IANA time zone of its clock, for timestamps that have neither `Z` nor an offset. Null: UTC.
+    time_zone: Option<String>,
 }
 
 /// What to change of a DPU. What is not given stays as it is.
@@ -31,6 +33,9 @@ struct DpuUpdateInput {
     serial: Option<String>,
     /// What people call it; null: nothing.
     name: MaybeUndefined<String>,
+    /// The IANA time zone of its clock, for timestamps that have neither `Z` nor an offset; null: UTC. Events that are
+    /// stored already stay as they are.
+    time_zone: MaybeUndefined<String>,
 }
 
 /// A move of a DPU.
@@ -83,7 +88,8 @@ impl DpuMutation {
         context: &Context<'_>,
         #[graphql(desc = "The DPU to be.")] input: DpuCreateInput,
     ) -> Result<DpuPayload> {
-        let new = NewDpu { serial: input.serial, name: input.name };
+        let DpuCreateInput { serial, name, time_zone } = input;
+        let new = NewDpu { serial, name, time_zone };
         let outcome = change(context, Ok(new), |t, new, now| Box::pin(dpu::create(t, new, now))).await?;
         DpuPayload::of(outcome.map(|(row, view)| Dpu::find(&view, row.id)))
     }
@@ -95,9 +101,11 @@ impl DpuMutation {
         #[graphql(name = "id", desc = "The DPU.")] dpu: ID,
         #[graphql(desc = "What to change.")] input: DpuUpdateInput,
     ) -> Result<DpuPayload> {
-        let DpuUpdateInput { serial, name } = input;
-        let update = id(context, "id", Kind::Dpu, &dpu)
-            .and_then(|id| Ok((id, DpuUpdate { serial, name: changed(name, Ok)? })));
+        let DpuUpdateInput { serial, name, time_zone } = input;
+        let update = id(context, "id", Kind::Dpu, &dpu).and_then(|id| {
+            let (name, time_zone) = (changed(name, Ok)?, changed(time_zone, Ok)?);
+            Ok((id, DpuUpdate { serial, name, time_zone }))
+        });
         let outcome =
             change(context, update, |t, (id, update), now| Box::pin(dpu::update(t, id, update, now))).await?;
         DpuPayload::of(outcome.map(|(row, view)| Dpu::find(&view, row.id)))

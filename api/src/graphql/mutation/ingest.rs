@@ -16,13 +16,12 @@ pub(super) struct IngestMutation;
 struct EventInput {
     /// The serial of the DPU.
     dpu: String,
-    /// When it happened, by the DPU's clock.
+    /// When it happened, by the DPU's clock. Without `Z` or an offset, it is in the DPU's time zone.
     ts: DateTime,
     /// Which way the person walked.
     direction: Direction,
-    /// Tells apart people who crossed in the same millisecond: 0 or more, 0 unless given.
-    #[graphql(default)]
-    seq: i32,
+    /// Tells apart people who crossed in the same millisecond: 0 or more. Default, and null: 0.
+    seq: Option<i32>,
 }
 
 /// What became of a batch of events. Whatever is not rejected is stored.
@@ -78,9 +77,9 @@ impl EventInput {
     fn into_crossing(self) -> std::result::Result<Crossing, Rejection> {
         Ok(Crossing {
             serial: self.dpu,
-            ts: self.ts.parsed()?,
+            ts: self.ts.written()?,
             direction: self.direction.into(),
-            seq: self.seq,
+            seq: self.seq.unwrap_or_default(),
         })
     }
 }

@@ -1,0 +1,98 @@
+//! Timestamps that name no time zone: which instant they are.
+//!
+//! The zone of the request or the file goes before that of the DPU; where neither has one, it is UTC.
+
+use chrono::{MappedLocalTime, TimeZone};
+use chrono_tz::Tz;
+use entity::{Instant, Timestamp, shown};
+
+use super::{Crossing, Rejection, RejectionCode};
+
+/// A text that is not the name of a time zone.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{} is not a time zone: use a name of the tz database, such as Europe/Berlin", shown(.0))]
+pub struct UnknownZone(String);
+
+/// The time zone of this name.
+pub fn parse(name: &str) -> Result<Tz, UnknownZone> {
+    name.parse().map_err(|_| UnknownZone(name.to_owned()))
+}
+
+/// The crossing, with its instant known where `zone` is.
+pub(super) fn within(crossing: Crossing, zone: Option<Tz>) -> Result<Crossing, Rejection> {
+    let Some(zone) = zone else { return Ok(crossing) };
+    let ts = instant(crossing.ts, Some(zone))?.into();
+    Ok(Crossing { ts, ..crossing })
+}
+
+/// The instant at which a clock in `zone` showed this. The clock of a time that came twice is taken to have shown it
+/// first; a time that the clocks were turned past is rejected.
+pub fn instant(timestamp: Timestamp, zone: Option<Tz>) -> Result<Instant, Rejection> {
+    let (local, zone) = match (timestamp, zone) {
+        (Timestamp::Local(local), Some(zone)) => (local, zone),
+        (known, _) => return Ok(known.in_utc()),
+    };
+    match zone.from_local_datetime(&local) {
+        MappedLocalTime::Single(found) | MappedLocalTime::Ambiguous(found, _) => Ok(found.to_utc().into()),
+        MappedLocalTime::None => {
+            let message = format!(
+                "{} never was in {}: the clocks skipped it; send the time with its offset, or in UTC with Z",
+                local.format("%Y-%m-%dT%H:%M:%S%.f"),
+                zone.name()
+            );
+            Err(Rejection::new(RejectionCode::BadTimestamp, message))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str, zone: Option<Tz>) -> Result<String, Rejection> {
+        instant(text.parse().unwrap(), zone).map(|instant| instant.to_string())
+    }
+
+    #[test]
+    fn the_zone_is_for_what_names_none() {
+        for (text, zone, expected) in [
+            ("2026-01-10T12:00:00.5", None, "2026-01-10T12:00:00.500Z"),
+            ("2026-01-10T12:00:00.5", Some(Tz::America__New_York), "2026-01-10T17:00:00.500Z"),
+            ("2026-07-10", Some(Tz::Europe__Berlin), "2026-07-09T22:00:00Z"),
+            ("2026-07-10Z", None, ""),
+            ("2026-07-10T12:00Z", Some(Tz::Europe__Berlin), "2026-07-10T12:00:00Z"),
+            ("2026-07-10T12:00+05:30", Some(Tz::Europe__Berlin), "2026-07-10T06:30:00Z"),
+            ("1525164360", Some(Tz::Europe__Berlin), "2018-05-01T08:46:00Z"),
+            // Twice: first at +02:00.
+            ("2026-10-25T02:30", Some(Tz::Europe__Berlin), "2026-10-25T00:30:00Z"),
+        ] {
+            if expected.is_empty() {
+                assert!(text.parse::<Timestamp>().is_err());
+            } else {
+                assert_eq!(read(text, zone).as_deref(), Ok(expected), "{text} {zone:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_time_that_was_skipped_is_rejected() {
+        for (text, zone) in [
+            ("2026-03-29T02:30", Tz::Europe__Berlin),
+            ("2026-03-08T02:00:00.001", Tz::America__New_York),
+            ("2011-12-30T12:00", Tz::Pacific__Apia),
+        ] {
+            let rejection = read(text, Some(zone)).unwrap_err();
+            assert_eq!(rejection.code, RejectionCode::BadTimestamp);
+            assert!(rejection.message.starts_with(text), "{rejection}");
+            assert!(rejection.message.contains(zone.name()), "{rejection}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_not_a_zones_says_what_is() {
+        assert_eq!(parse("Europe/Berlin"), Ok(Tz::Europe__Berlin));
+        for name in ["", "Berlin", "CET+1", "UTC+02:00"] {
+            assert!(parse(name).unwrap_err().to_string().contains("such as Europe/Berlin"), "{name}");
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Tells of the rows of a file that were rejected.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use api::ingest::Rejection;
+
+/// How many rejected rows of a file are told one by one; of the others, how many each reason has.
+const TOLD_MAX: u64 = 20;
+
+/// The rejected rows of a file.
+pub(crate) struct Rejected<'a, W> {
+    name: &'a str,
+    output: W,
+    count: u64,
+    /// Of those that were not told one by one: how many there are for each reason, and the first of them.
+    others: BTreeMap<&'static str, (u64, String)>,
+}
+
+impl<'a, W: Write> Rejected<'a, W> {
+    /// None yet, of the file of this name.
+    pub(crate) fn new(name: &'a str, output: W) -> Self {
+        Self { name, output, count: 0, others: BTreeMap::new() }
+    }
+
+    /// Adds a row.
+    pub(crate) fn add(&mut self, line: u64, reason: &Rejection) -> io::Result<()> {
+        self.count += 1;
+        if self.count <= TOLD_MAX {
+            return writeln!(self.output, "{}:{line}: {reason}", self.name);
+        }
+        let first = || (0, format!("line {line}: {reason}"));
+        self.others.entry(reason.code.name()).or_insert_with(first).0 += 1;
+        Ok(())
+    }
+
+    /// Tells how many others there were, and why.
+    pub(crate) fn finish(mut self) -> io::Result<()> {
+        if self.others.is_empty() {
+            return Ok(());
+        }
+        writeln!(self.output, "{}: {} more rows were rejected:", self.name, self.count - TOLD_MAX)?;
+        for (code, (count, first)) in &self.others {
+            writeln!(self.output, "  {count} {code}, first {first}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use api::ingest::RejectionCode;
+
+    use super::*;
+
+    #[test]
+    fn the_first_are_told_one_by_one_and_the_rest_by_reason() {
+        let mut output = Vec::new();
+        let mut rejected = Rejected::new("a.csv", &mut output);
+        for line in 2..=30 {
+            let code = if line % 2 == 0 { RejectionCode::BadSeq } else { RejectionCode::BadTimestamp };
+            rejected.add(line, &Rejection::new(code, format!("reason {line}"))).unwrap();
+        }
+        rejected.finish().unwrap();
+        let text = String::from_utf8(output).unwrap();
+        assert_eq!(text.lines().count(), 20 + 3);
+        assert!(text.starts_with("a.csv:2: reason 2\na.csv:3: reason 3\n"), "{text}");
+        assert!(
+            text.ends_with(
+                "a.csv:21: reason 21\na.csv: 9 more rows were rejected:\n  5 BAD_SEQ, first line 22: reason 22\n  \
+                 4 BAD_TIMESTAMP, first line 23: reason 23\n"
+            ),
+            "{text}"
+        );
+    }
+}
