@@ -136,13 +136,13 @@ impl Executor {
         if moves.has_moved() { (response, Some(moves)) } else { (finish(response, !paused), None) }
     }
 
-    /// Runs a subscription for whoever asks; a query or a mutation too, which is answered once.
+    /// Runs a subscription for whoever asks; a query or a mutation too, which is answered once. Its rate is not looked at.
     pub(super) fn execute_stream(
         &self,
         operation: Operation,
         access: &Access,
     ) -> BoxStream<'static, Response> {
-        if let Err(refusal) = access.step().and_then(|()| self.permit(&operation, access)) {
+        if let Err(refusal) = self.permit(&operation, access) {
             return stream::once(ready(refused(&refusal))).boxed();
         }
         let kind = asked(&operation.document, operation.name()).map(|asked| asked.kind);

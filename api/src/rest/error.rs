@@ -19,8 +19,9 @@ use crate::telemetry::request_id;
 /// After how many seconds a client may try again what the service could not do.
 pub(super) const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("1");
 
-/// How a client that is not let in can be.
-const BEARER: HeaderValue = HeaderValue::from_static("Bearer");
+/// How a client can show a token.
+const SCHEMES: [HeaderValue; 2] =
+    [HeaderValue::from_static("Bearer"), HeaderValue::from_static("Basic realm=\"headcount\"")];
 
 /// What went wrong.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +29,9 @@ pub(super) enum RestError {
     /// There is no such space, or no such route.
     #[error("Not found.")]
     NotFound,
+    /// The request does not say clearly which host it is for.
+    #[error("invalid Host: HTTP/1.1 wants exactly one header Host, with the same host as the request target if that names one.")]
+    Host,
     /// A parameter is no timestamp.
     #[error("{name}: {error}")]
     Timestamp {
@@ -150,7 +154,8 @@ impl RestError {
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::NotFound => StatusCode::NOT_FOUND,
-            Self::Timestamp { .. }
+            Self::Host
+            | Self::Timestamp { .. }
             | Self::Missing { .. }
             | Self::NotOneOf { .. }
             | Self::History(_)
@@ -192,7 +197,9 @@ impl IntoResponse for RestError {
             response.headers_mut().insert(header::RETRY_AFTER, seconds);
         }
         if self.status() == StatusCode::UNAUTHORIZED {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, BEARER);
+            for scheme in SCHEMES {
+                response.headers_mut().append(header::WWW_AUTHENTICATE, scheme);
+            }
         }
         response
     }

@@ -17,6 +17,7 @@ mod graphql;
 mod harness;
 mod held;
 mod histories;
+mod http;
 mod ids;
 mod ingest;
 mod limits;

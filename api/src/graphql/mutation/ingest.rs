@@ -20,9 +20,9 @@ struct EventInput {
     ts: DateTime,
     /// Which way the person walked.
     direction: Direction,
-    /// Tells apart people who crossed in the same millisecond: 0 or more, 0 unless given.
-    #[graphql(default)]
-    seq: i32,
+    /// Tells apart people who crossed in the same millisecond: 0 or more. Default, also for null: 0.
+    #[graphql(default = 0)]
+    seq: Option<i32>,
 }
 
 /// What became of a batch of events. Whatever is not rejected is stored.
@@ -80,7 +80,7 @@ impl EventInput {
             serial: self.dpu,
             ts: self.ts.parsed()?,
             direction: self.direction.into(),
-            seq: self.seq,
+            seq: self.seq.unwrap_or_default(),
         })
     }
 }
