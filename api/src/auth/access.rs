@@ -34,7 +34,9 @@ enum Grant {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// No token was shown.
-    #[error("A token is needed: send the header Authorization: Bearer TOKEN, or the token as the password of HTTP Basic.")]
+    #[error(
+        "A token is needed: send the header Authorization: Bearer TOKEN, or the token as the password of HTTP Basic."
+    )]
     Missing,
     /// What was shown is no valid token.
     #[error("The token is not valid: it is not known, or has expired or been revoked.")]

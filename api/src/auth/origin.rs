@@ -169,7 +169,8 @@ pub(super) fn is_this_machine(headers: &HeaderMap) -> bool {
 /// The header that shows that the request came through a proxy, if it has one.
 pub(super) fn proxy_header(headers: &HeaderMap) -> Option<&HeaderName> {
     headers.keys().find(|name| {
-        matches!(name.as_str(), "forwarded" | "via" | "x-real-ip") || name.as_str().starts_with("x-forwarded-")
+        matches!(name.as_str(), "forwarded" | "via" | "x-real-ip")
+            || name.as_str().starts_with("x-forwarded-")
     })
 }
 
@@ -284,11 +285,14 @@ mod tests {
 
     #[test]
     fn proxies_leave_headers() {
-        for name in ["forwarded", "via", "x-real-ip", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"] {
+        for name in
+            ["forwarded", "via", "x-real-ip", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"]
+        {
             let name = HeaderName::from_static(name);
             assert_eq!(proxy_header(&headers(&[(header::HOST, "a"), (name.clone(), "b")])), Some(&name));
         }
-        let plain = [(header::HOST, "a"), (header::ORIGIN, "b"), (HeaderName::from_static("x-request-id"), "c")];
+        let plain =
+            [(header::HOST, "a"), (header::ORIGIN, "b"), (HeaderName::from_static("x-request-id"), "c")];
         assert_eq!(proxy_header(&headers(&plain)), None);
         // The browser asked for another name than the proxy did.
         let page = |origin: &str| {

@@ -19,6 +19,7 @@ mod id;
 mod limits;
 mod meter;
 mod mutation;
+mod node;
 mod pacer;
 mod page;
 mod query;

@@ -30,7 +30,9 @@ pub(super) enum RestError {
     #[error("Not found.")]
     NotFound,
     /// The request does not say clearly which host it is for.
-    #[error("invalid Host: HTTP/1.1 wants exactly one header Host, with the same host as the request target if that names one.")]
+    #[error(
+        "invalid Host: HTTP/1.1 wants exactly one header Host, with the same host as the request target if that names one."
+    )]
     Host,
     /// A parameter is no timestamp.
     #[error("{name}: {error}")]

@@ -69,9 +69,7 @@ impl Service<Request> for Front {
 fn names_its_host(request: &Request) -> bool {
     let mut hosts = request.headers().get_all(HOST).iter();
     match (hosts.next(), hosts.next(), request.uri().authority()) {
-        (Some(host), None, Some(target)) => {
-            host.as_bytes().eq_ignore_ascii_case(target.as_str().as_bytes())
-        }
+        (Some(host), None, Some(target)) => host.as_bytes().eq_ignore_ascii_case(target.as_str().as_bytes()),
         (Some(_), None, None) => true,
         (None, _, _) => request.version() < Version::HTTP_11,
         (Some(_), Some(_), _) => false,

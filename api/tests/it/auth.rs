@@ -171,12 +171,14 @@ fn operations() -> BTreeMap<String, (String, Need)> {
         ask("Query.spaces", "{ totalCount }", Need::Read),
         ask("Query.dpu", "(serial: \"a\") { name }", Need::Read),
         ask("Query.dpus", "{ totalCount }", Need::Read),
+        ask("Query.node", "(id: 1) { nodeId }", Need::Read),
         ask("Mutation.ingest", "(events: []) { accepted }", Need::Ingest),
         ask("Mutation.spaceCreate", &format!("(input: {{ name: \"\" }}) {refused}"), Need::Admin),
         ask("Mutation.spaceUpdate", &format!("(id: 99, input: {{}}) {refused}"), Need::Admin),
         ask("Mutation.spaceDelete", &format!("(id: 99) {refused}"), Need::Admin),
         ask("Mutation.dpuCreate", &format!("(input: {{ serial: \"\" }}) {refused}"), Need::Admin),
         ask("Mutation.dpuUpdate", &format!("(id: 99, input: {{}}) {refused}"), Need::Admin),
+        ask("Mutation.dpuDelete", &format!("(id: 99) {refused}"), Need::Admin),
         ask(
             "Mutation.dpuMove",
             &format!("(input: {{ dpu: 99, at: \"2026-01-01\", to: [] }}) {refused}"),
@@ -649,7 +651,11 @@ async fn an_open_server_answers_nothing_that_came_through_a_proxy() {
             let answer = gets_with(&service, path, &[header]).await;
             assert_eq!(answer.status, StatusCode::FORBIDDEN, "{path} {header:?}");
             let said = format!("This request came through a proxy (it has the header {})", header.0);
-            assert!(answer.body.contains(&said) && answer.body.contains("headcount token create"), "{}", answer.body);
+            assert!(
+                answer.body.contains(&said) && answer.body.contains("headcount token create"),
+                "{}",
+                answer.body
+            );
         }
         assert_eq!(service.raw_socket_with(&[header]).await.err(), Some(StatusCode::FORBIDDEN), "{header:?}");
         let event = request("POST", "/events", None).header("content-type", "application/json");
@@ -657,7 +663,11 @@ async fn an_open_server_answers_nothing_that_came_through_a_proxy() {
         assert_eq!(event.status, StatusCode::FORBIDDEN, "{header:?}");
         // Whoever looks after the server is answered, and so is what holds no data.
         for path in ["/healthz", "/readyz", "/openapi.json"] {
-            assert_eq!(gets_with(&service, path, &[header]).await.status, StatusCode::OK, "{path} {header:?}");
+            assert_eq!(
+                gets_with(&service, path, &[header]).await.status,
+                StatusCode::OK,
+                "{path} {header:?}"
+            );
         }
     }
     // A proxy that adds no header still passes on what a page says of itself.
@@ -749,9 +759,8 @@ async fn an_open_server_answers_no_page_of_another_site() {
     let origins = vec!["https://app.example".parse().unwrap(), Origin::Any];
     let service = with(Settings { origins, ..Settings::default() }).await;
     service.space("Hall").await;
-    let status = async |path: &str, headers: &[(&'static str, &str)]| {
-        gets_with(&service, path, headers).await.status
-    };
+    let status =
+        async |path: &str, headers: &[(&'static str, &str)]| gets_with(&service, path, headers).await.status;
     let from = "sec-fetch-site";
     for path in DATA {
         for site in ["same-origin", "none"] {

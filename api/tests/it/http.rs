@@ -167,16 +167,27 @@ async fn long_answers_are_compressed_where_the_client_accepts_it() {
         ("/metrics", Method::GET),
     ] {
         let plain = service.send(requests(path, method.clone())).await;
-        assert_eq!((plain.header("content-encoding"), plain.header("vary")), ("", "accept-encoding"), "{path}");
-        let magic: [(&str, &str, &[u8]); 2] =
-            [("gzip, deflate, br", "gzip", &[0x1f, 0x8b]), ("gzip, br, zstd", "zstd", &[0x28, 0xb5, 0x2f, 0xfd])];
+        assert_eq!(
+            (plain.header("content-encoding"), plain.header("vary")),
+            ("", "accept-encoding"),
+            "{path}"
+        );
+        let magic: [(&str, &str, &[u8]); 2] = [
+            ("gzip, deflate, br", "gzip", &[0x1f, 0x8b]),
+            ("gzip, br, zstd", "zstd", &[0x28, 0xb5, 0x2f, 0xfd]),
+        ];
         for (accepted, encoding, magic) in magic {
             let mut request = requests(path, method.clone());
             request.headers_mut().insert(header::ACCEPT_ENCODING, accepted.parse().unwrap());
             let (head, body) = service.send_for_bytes(request).await;
-            assert_eq!((head.status, &head.headers["content-encoding"]), (StatusCode::OK, &encoding.parse().unwrap()));
+            assert_eq!(
+                (head.status, &head.headers["content-encoding"]),
+                (StatusCode::OK, &encoding.parse().unwrap())
+            );
             assert!(body.starts_with(magic) && body.len() * 2 < plain.body.len(), "{path}: {}", body.len());
-            assert!(!head.headers.contains_key("content-length") && head.headers["cache-control"] == "no-store");
+            assert!(
+                !head.headers.contains_key("content-length") && head.headers["cache-control"] == "no-store"
+            );
             if encoding == "gzip" && path != "/metrics" {
                 assert_eq!(plain_length(&body), plain.body.len(), "{path}");
             }

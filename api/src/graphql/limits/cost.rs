@@ -53,11 +53,18 @@ struct Varying {
 #[derive(Clone, Debug)]
 enum Count {
     Fixed(u64),
-    Page(Argument),
-    FewOfPage(Argument),
+    Page(PageLength),
+    FewOfPage(PageLength),
     Events(Argument),
     Buckets(Stretch),
     Days(Stretch),
+}
+
+/// The arguments that say how long a page is.
+#[derive(Clone, Debug)]
+struct PageLength {
+    first: Argument,
+    last: Argument,
 }
 
 /// The arguments of a stretch of time.
@@ -148,7 +155,10 @@ impl Count {
         let known = |argument: &Argument| !matches!(argument, Argument::Variable(_));
         let is_known = match self {
             Self::Fixed(_) => true,
-            Self::Page(argument) | Self::FewOfPage(argument) | Self::Events(argument) => known(argument),
+            Self::Page(PageLength { first, last }) | Self::FewOfPage(PageLength { first, last }) => {
+                known(first) && known(last)
+            }
+            Self::Events(argument) => known(argument),
             Self::Buckets(Stretch { start, end, interval })
             | Self::Days(Stretch { start, end, interval }) => known(start) && known(end) && known(interval),
         };
@@ -160,8 +170,8 @@ impl Count {
     fn with(&self, given: &Given<'_>, limits: &Limits) -> Result<(u64, u64), Refusal> {
         Ok(match self {
             Self::Fixed(times) => (*times, 0),
-            Self::Page(first) => (first.page_size(given)?, 0),
-            Self::FewOfPage(first) => (first.page_size(given)?.min(FEW), 0),
+            Self::Page(length) => (length.with(given)?, 0),
+            Self::FewOfPage(length) => (length.with(given)?.min(FEW), 0),
             Self::Events(events) => {
                 let events = events.length(given);
                 Measure::Events.check(events, limits.ingest_events)?;
@@ -178,6 +188,16 @@ impl Count {
             }
             Self::Days(stretch) => ((stretch.ms(given) / DAY_MS).saturating_add(1), 0),
         })
+    }
+}
+
+impl PageLength {
+    /// How many entries the page has at most.
+    fn with(&self, given: &Given<'_>) -> Result<u64, Refusal> {
+        let first = self.first.page_size(Measure::First, given)?;
+        let last = self.last.page_size(Measure::Last, given)?;
+        // Where both are given, the resolver refuses it.
+        Ok(first.max(last).unwrap_or(PAGE_DEFAULT.into()))
     }
 }
 
@@ -209,16 +229,13 @@ impl Argument {
         }
     }
 
-    /// How many entries a page has by this argument. What is no number its type refuses, and what is negative its
-    /// resolver.
-    fn page_size(&self, given: &Given<'_>) -> Result<u64, Refusal> {
-        let first = match self.value(given) {
-            Some(ConstValue::Number(number)) => number.as_u64(),
-            _ => None,
-        };
-        let first = first.unwrap_or(PAGE_DEFAULT.into());
-        Measure::First.check(first, PAGE_MAX)?;
-        Ok(first)
+    /// How many entries a page has by this argument, if it says so. What is no number its type refuses, and what is
+    /// negative its resolver.
+    fn page_size(&self, measure: Measure, given: &Given<'_>) -> Result<Option<u64>, Refusal> {
+        let Some(ConstValue::Number(number)) = self.value(given) else { return Ok(None) };
+        let size = number.as_u64();
+        size.map_or(Ok(()), |size| measure.check(size, PAGE_MAX))?;
+        Ok(size)
     }
 
     /// How many entries the list has; a single value is a list of one.
@@ -308,12 +325,13 @@ impl<'a> Clerk<'a> {
 impl Count {
     fn new(entries: Entries, field: &Field) -> Self {
         let argument = |name| Argument::of(field, name);
+        let page = || PageLength { first: argument("first"), last: argument("last") };
         let stretch =
             || Stretch { start: argument("start"), end: argument("end"), interval: argument("interval") };
         match entries {
             Entries::Fixed(times) => Self::Fixed(times),
-            Entries::Page => Self::Page(argument("first")),
-            Entries::FewOfPage => Self::FewOfPage(argument("first")),
+            Entries::Page => Self::Page(page()),
+            Entries::FewOfPage => Self::FewOfPage(page()),
             Entries::Events => Self::Events(argument("events")),
             Entries::Buckets => Self::Buckets(stretch()),
             Entries::Days => Self::Days(stretch()),
