@@ -36,6 +36,7 @@ pub mod config;
 pub mod counting;
 pub mod counts;
 pub mod database;
+mod encoding;
 pub mod feed;
 pub mod floor_plan;
 pub mod graphql;

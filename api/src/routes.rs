@@ -84,6 +84,11 @@ impl Route {
         matches!(self, Self::Dashboard | Self::FloorPlan | Self::Space | Self::GraphiQl | Self::Asset)
     }
 
+    /// Whether its answers can be long and are text, so that it pays to compress them. Those of pages the build has compressed.
+    pub fn has_long_answers(self) -> bool {
+        matches!(self, Self::Counts | Self::GraphQl | Self::Events | Self::Metrics | Self::OpenApi)
+    }
+
     /// Its paths, as metrics, logs and traces name them.
     pub fn pattern(self) -> &'static str {
         match self {

@@ -16,7 +16,8 @@ use api::limits::Limits;
 use api::server::{self, Site};
 
 use axum::body::{Body, Bytes, to_bytes};
-use axum::http::{Request, StatusCode};
+use axum::http::header::HOST;
+use axum::http::{HeaderValue, Request, StatusCode};
 use entity::Instant;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -167,7 +168,8 @@ impl World {
         Ok(())
     }
 
-    async fn send(&self, request: Request<Body>) -> anyhow::Result<Bytes> {
+    async fn send(&self, mut request: Request<Body>) -> anyhow::Result<Bytes> {
+        request.headers_mut().insert(HOST, HeaderValue::from_static("localhost"));
         let response = self.site.clone().oneshot(request).await?;
         let status = response.status();
         let body = to_bytes(response.into_body(), usize::MAX).await?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::StatusCode;
+use axum::http::{HeaderName, StatusCode};
 use entity::Instant;
 use sea_orm::DbErr;
 
@@ -34,7 +34,9 @@ enum Grant {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// No token was shown.
-    #[error("A token is needed: send the header Authorization: Bearer TOKEN.")]
+    #[error(
+        "A token is needed: send the header Authorization: Bearer TOKEN, or the token as the password of HTTP Basic."
+    )]
     Missing,
     /// What was shown is no valid token.
     #[error("The token is not valid: it is not known, or has expired or been revoked.")]
@@ -45,13 +47,28 @@ pub enum Refusal {
     /// Introspection is turned off.
     #[error("Introspection is turned off on this server.")]
     NoIntrospection,
-    /// The request was made for another host's name, as a page does whose own name leads here.
+    /// While the server is open to its own machine, a request was made for another host's name, as a page does whose own
+    /// name leads here.
     #[error(
-        "This server is open to its own machine only: ask for it as localhost, create a token, or start it with --open."
+        "No token exists yet, so this server answers only requests for localhost. Create one with `headcount token create \
+         NAME --role admin`, or start the server with --open."
     )]
     Elsewhere,
-    /// A page of another origin asks.
-    #[error("Pages of this origin are not let in: --cors-origins names those that are.")]
+    /// While the server is open to its own machine, a request came through a proxy, as this header says.
+    #[error(
+        "This request came through a proxy (it has the header {0}), and no token exists yet, so this server answers \
+         only its own machine. Create a token with `headcount token create NAME --role admin`, or start the server with \
+         --open."
+    )]
+    Proxied(HeaderName),
+    /// While the server is open, a page of another origin asks.
+    #[error(
+        "A page of another origin sent this request, and no token exists yet, so this server answers only its own pages. \
+         Create a token with `headcount token create NAME --role admin`, or name the origin with --cors-origins."
+    )]
+    Foreign,
+    /// A page of another origin asks in a way in which browsers let any page ask.
+    #[error("Pages of this origin are not allowed: name it with --cors-origins.")]
     Origin,
     /// Too many requests.
     #[error("Too many requests: try again in {after_s} s.")]
@@ -186,7 +203,12 @@ impl Refusal {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Missing | Self::Invalid => "UNAUTHENTICATED",
-            Self::Forbidden | Self::NoIntrospection | Self::Elsewhere | Self::Origin => "FORBIDDEN",
+            Self::Forbidden
+            | Self::NoIntrospection
+            | Self::Elsewhere
+            | Self::Proxied(_)
+            | Self::Foreign
+            | Self::Origin => "FORBIDDEN",
             Self::TooMany { .. } => "RATE_LIMITED",
             Self::Unavailable => "UNAVAILABLE",
         }
@@ -196,7 +218,12 @@ impl Refusal {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Missing | Self::Invalid => StatusCode::UNAUTHORIZED,
-            Self::Forbidden | Self::NoIntrospection | Self::Elsewhere | Self::Origin => StatusCode::FORBIDDEN,
+            Self::Forbidden
+            | Self::NoIntrospection
+            | Self::Elsewhere
+            | Self::Proxied(_)
+            | Self::Foreign
+            | Self::Origin => StatusCode::FORBIDDEN,
             Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         }

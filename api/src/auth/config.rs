@@ -15,6 +15,10 @@ use crate::database::Database;
 /// How many requests a second a token may make unless somebody says otherwise.
 const TOKEN_RATE: u32 = 500;
 
+/// What the log says in addition of a server that is open to its own machine.
+const THROUGH_PROXIES: &str = ", also through a proxy or a tunnel on this machine that adds no header X-Forwarded-For, \
+    Forwarded or Via";
+
 /// Who may do what.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Who may do what")]
@@ -23,7 +27,8 @@ pub struct AuthConfig {
     /// only
     #[arg(long, env = "OPEN", value_parser = FalseyValueParser::new())]
     pub open: bool,
-    /// Origins whose pages may ask from a browser, such as `https://example.org`, with commas between; `*` for all
+    /// Origins whose pages may send requests from a browser, with commas between: `https://example.org`,
+    /// `https://*.example.org` for every host below a domain, `*` for all
     #[arg(long, env = "CORS_ORIGINS", value_name = "ORIGINS", value_delimiter = ',')]
     pub cors_origins: Vec<Origin>,
     /// Whether there is GraphiQL
@@ -149,8 +154,9 @@ impl Settings {
                 return Err(StartError::AnyOrigin);
             }
             tracing::warn!(
-                "open: there is no token, so whoever reaches {listen} may read and change everything; \
-                 `headcount token create NAME --role admin` ends that at once"
+                "open: no tokens exist, so anyone who can reach {listen} can read and change everything{}. Create one with \
+                 `headcount token create NAME --role admin`",
+                if self.this_machine_only { THROUGH_PROXIES } else { "" }
             );
             return Ok(());
         }

@@ -1,5 +1,6 @@
 //! Finds out who asks.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::access::{Access, Refusal};
 use super::config::Settings;
-use super::origin::{is_cross_site, is_this_machine};
+use super::origin::{is_foreign, is_this_machine, proxy_header};
 use super::pace::Pace;
 use super::tokens::Snapshot;
 use crate::app::App;
@@ -21,6 +22,9 @@ use crate::database::Database;
 
 /// Of how many addresses it is known how they keep to the rate of an open server.
 const ADDRESSES_MAX: u64 = 100_000;
+
+const BEARER: &[u8] = b"Bearer ";
+const BASIC: &[u8] = b"Basic ";
 
 /// Knows who is let in.
 #[derive(Debug)]
@@ -60,14 +64,23 @@ impl Door {
     ) -> Result<Access, Refusal> {
         let (headers, extensions) = request;
         if !self.is_open(tokens) {
-            let shown = headers.get(header::AUTHORIZATION).ok_or(Refusal::Missing)?;
-            return self.show(app, tokens, shown.as_bytes());
+            let shown = headers.get(header::AUTHORIZATION).ok_or(Refusal::Missing)?.as_bytes();
+            // Browsers that know a password send it along for pages of any origin.
+            if is_basic(shown) && is_foreign(headers, &self.settings.origins) {
+                return Err(Refusal::Origin);
+            }
+            return self.show(app, tokens, shown);
         }
-        if self.settings.this_machine_only && !is_this_machine(headers) {
-            return Err(Refusal::Elsewhere);
+        if self.settings.this_machine_only {
+            if !is_this_machine(headers) {
+                return Err(Refusal::Elsewhere);
+            }
+            if let Some(header) = proxy_header(headers) {
+                return Err(Refusal::Proxied(header.clone()));
+            }
         }
-        if is_cross_site(headers, &self.settings.origins) {
-            return Err(Refusal::Origin);
+        if is_foreign(headers, &self.settings.origins) {
+            return Err(Refusal::Foreign);
         }
         let address = || extensions.get::<ConnectInfo<std::net::SocketAddr>>().map(|info| info.0.ip());
         let pace = self
@@ -83,7 +96,8 @@ impl Door {
     /// What whoever shows this, as the header `Authorization` has it, may do.
     fn show(&self, app: &App, tokens: &Snapshot, shown: &[u8]) -> Result<Access, Refusal> {
         let now = app.clock.now();
-        let token = bearer(shown).and_then(|shown| tokens.find(shown, now)).ok_or(Refusal::Invalid)?;
+        let secret = secret(shown).ok_or(Refusal::Invalid)?;
+        let token = tokens.find(&secret, now).ok_or(Refusal::Invalid)?;
         if let Some(day) = token.used(now) {
             // Where nobody writes it down any more, the server is stopping.
             self.used.send((token.id, day)).ok();
@@ -141,10 +155,24 @@ pub(super) fn unavailable(error: &DbErr) -> Refusal {
     Refusal::Unavailable
 }
 
-/// The token in `Bearer TOKEN`.
-fn bearer(shown: &[u8]) -> Option<&[u8]> {
-    let (scheme, token) = shown.split_at_checked(b"Bearer ".len())?;
-    scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii())
+/// The token in `Bearer TOKEN`, or in `Basic CREDENTIALS`, whose password it is; devices can often send no other.
+fn secret(shown: &[u8]) -> Option<Cow<'_, [u8]>> {
+    if is_basic(shown) {
+        let credentials = data_encoding::BASE64.decode(shown[BASIC.len()..].trim_ascii()).ok()?;
+        let colon = credentials.iter().position(|byte| *byte == b':')?;
+        return Some(credentials[colon + 1..].to_vec().into());
+    }
+    let token = shown.get(BEARER.len()..).filter(|_| has_scheme(shown, BEARER))?;
+    Some(token.trim_ascii().into())
+}
+
+/// Whether the credentials are those of HTTP Basic.
+fn is_basic(shown: &[u8]) -> bool {
+    has_scheme(shown, BASIC)
+}
+
+fn has_scheme(shown: &[u8], scheme: &[u8]) -> bool {
+    shown.get(..scheme.len()).is_some_and(|found| found.eq_ignore_ascii_case(scheme))
 }
 
 /// Writes down on which days tokens were used, aside from all requests.
@@ -165,6 +193,27 @@ async fn note_uses(database: Database, mut days: UnboundedReceiver<(i64, Instant
         };
         if let Err(error) = noted.await {
             tracing::warn!(%error, token = id, "the day on which a token was used could not be noted");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_shown_by_itself_or_as_a_password() {
+        let text = |shown: &str| {
+            let secret = secret(shown.as_bytes())?;
+            Some(String::from_utf8(secret.into_owned()).unwrap())
+        };
+        let basic = |pair: &str| format!("basic  {}", data_encoding::BASE64.encode(pair.as_bytes()));
+        let token = Some("hc_1".to_owned());
+        assert_eq!([text("Bearer hc_1"), text("bearer   hc_1 ")], [token.clone(), token.clone()]);
+        assert_eq!([text(&basic("sensor:hc_1")), text(&basic(":hc_1"))], [token.clone(), token]);
+        assert_eq!(text(&basic("a:b:c")).as_deref(), Some("b:c"));
+        for shown in ["", "hc_1", "Bearer", "Basic", "Digest hc_1", "Basic hc_1", &basic("hc_1")] {
+            assert_eq!(text(shown), None, "{shown}");
         }
     }
 }

@@ -32,7 +32,7 @@ struct Found(Result<Access, Refusal>);
 /// Lets the request pass to the router if whoever asks may. One by no route does not get so far, whatever the router has.
 pub(crate) fn guard(app: &Arc<App>, route: Route, router: &mut Router, mut request: Request) -> Guarded {
     if route == Route::Unmatched {
-        return Either::Right(Either::Left(ready(Ok(rest::not_found()))));
+        return answered(rest::not_found());
     }
     let need = rules::route(route);
     if need == Need::Nothing {
@@ -40,7 +40,7 @@ pub(crate) fn guard(app: &Arc<App>, route: Route, router: &mut Router, mut reque
     }
     match app.with_tokens(|tokens| decide(app, tokens, need, &mut request)) {
         Some(Ok(())) => Either::Left(router.call(request)),
-        Some(Err(refusal)) => Either::Right(Either::Left(ready(Ok(rest::refuse(refusal))))),
+        Some(Err(refusal)) => answered(rest::refuse(refusal)),
         None => {
             let (app, mut router) = (Arc::clone(app), router.clone());
             let work = async move {
@@ -56,6 +56,11 @@ pub(crate) fn guard(app: &Arc<App>, route: Route, router: &mut Router, mut reque
             Either::Right(Either::Right(work.boxed()))
         }
     }
+}
+
+/// An answer without asking the router.
+pub(crate) fn answered(response: Response) -> Guarded {
+    Either::Right(Either::Left(ready(Ok(response))))
 }
 
 /// Whether the request may pass, and with what.

@@ -29,7 +29,7 @@ pub use access::{Access, Refusal};
 pub use command::{TokenCommand, TokenError};
 pub use config::{AuthConfig, Settings, StartError, Switch};
 pub use door::Door;
-pub(crate) use doorkeeper::{Guarded, guard};
+pub(crate) use doorkeeper::{Guarded, answered, guard};
 pub use manage::{ManageError, NewToken, create, list, revoke};
 pub use origin::Origin;
 pub(crate) use origin::{cors, may_open_socket};

@@ -1,4 +1,4 @@
-//! Which pages' scripts are let in by a browser, and which names this server is asked for by.
+//! Where a request comes from: which pages may send it, by which name this server was asked for, and through what.
 
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -9,6 +9,22 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 /// How a browser says from where the page is that sends a request: `same-origin`, `same-site`, `cross-site`, or `none`.
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
+/// The headers that a page of another origin may send: those that are read here, and those that GraphQL clients add.
+const REQUEST_HEADERS: [HeaderName; 8] = [
+    header::AUTHORIZATION,
+    header::CONTENT_TYPE,
+    HeaderName::from_static("x-request-id"),
+    HeaderName::from_static("traceparent"),
+    HeaderName::from_static("tracestate"),
+    HeaderName::from_static("apollographql-client-name"),
+    HeaderName::from_static("apollographql-client-version"),
+    HeaderName::from_static("apollo-require-preflight"),
+];
+
+/// The headers of an answer that such a page may read.
+const ANSWER_HEADERS: [HeaderName; 3] =
+    [header::RETRY_AFTER, header::WWW_AUTHENTICATE, HeaderName::from_static("x-request-id")];
+
 /// Where a page comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
@@ -16,12 +32,20 @@ pub enum Origin {
     Any,
     /// This scheme, host and port, as browsers write them.
     One(HeaderValue),
+    /// Any host below a domain.
+    Below {
+        /// The scheme with its slashes, such as `https://`.
+        scheme: String,
+        /// The domain after a dot, with the port if there is one, such as `.example.org`.
+        domain: String,
+    },
 }
 
-/// Why a text names no origin.
+/// Error for a text that names no origin.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is no origin: give a scheme, a host and perhaps a port, such as https://example.org, or * for all"
+    "invalid origin {0:?}: use a scheme, a host and perhaps a port, such as https://example.org; \
+     https://*.example.org for every host below a domain; or * for all"
 )]
 pub struct OriginError(String);
 
@@ -33,13 +57,40 @@ impl FromStr for Origin {
             return Ok(Self::Any);
         }
         let refused = || OriginError(text.to_owned());
-        let uri: Uri = text.parse().map_err(|_| refused())?;
+        let (named, is_pattern) = match text.split_once("://*.") {
+            Some((scheme, domain)) => (format!("{scheme}://{domain}"), true),
+            None => (text.to_owned(), false),
+        };
+        let uri: Uri = named.parse().map_err(|_| refused())?;
         let (scheme, authority) = uri.scheme_str().zip(uri.authority()).ok_or_else(refused)?;
         let bare = format!("{scheme}://{authority}").to_ascii_lowercase();
-        if text.trim_end_matches('/').to_ascii_lowercase() != bare || authority.as_str().contains('@') {
+        if named.trim_end_matches('/').to_ascii_lowercase() != bare || authority.as_str().contains(['@', '*'])
+        {
             return Err(refused());
         }
+        if is_pattern {
+            let domain = format!(".{authority}").to_ascii_lowercase();
+            return Ok(Self::Below { scheme: format!("{scheme}://"), domain });
+        }
         HeaderValue::try_from(bare).map(Self::One).map_err(|_| refused())
+    }
+}
+
+impl Origin {
+    /// Whether a page with this origin comes from here.
+    fn contains(&self, origin: &HeaderValue) -> bool {
+        match self {
+            Self::Any => true,
+            Self::One(allowed) => origin.as_bytes().eq_ignore_ascii_case(allowed.as_bytes()),
+            Self::Below { scheme, domain } => origin.to_str().is_ok_and(|origin| {
+                let origin = origin.to_ascii_lowercase();
+                let host = origin.strip_prefix(scheme).and_then(|rest| rest.strip_suffix(domain));
+                host.is_some_and(|host| {
+                    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+                    !host.is_empty() && host.bytes().all(is_name)
+                })
+            }),
+        }
     }
 }
 
@@ -50,54 +101,80 @@ pub(crate) fn cors(origins: &[Origin]) -> Option<CorsLayer> {
     } else if origins.is_empty() {
         return None;
     } else {
-        AllowOrigin::list(origins.iter().filter_map(|origin| match origin {
-            Origin::One(origin) => Some(origin.clone()),
-            Origin::Any => None,
-        }))
+        let origins = origins.to_vec();
+        AllowOrigin::predicate(move |origin, _| is_allowed(origin, &origins))
     };
     // A token goes in a header that a script sets; a browser adds nothing by itself.
     let cors = CorsLayer::new()
         .allow_origin(allowed)
         .allow_methods([Method::GET, Method::POST])
-        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
-        .expose_headers([header::RETRY_AFTER, header::WWW_AUTHENTICATE]);
+        .allow_headers(REQUEST_HEADERS)
+        .expose_headers(ANSWER_HEADERS);
     Some(cors)
 }
 
 /// Whether a WebSocket may be opened: browsers let any page try, and say which does.
 pub(crate) fn may_open_socket(headers: &HeaderMap, origins: &[Origin]) -> bool {
     let Some(origin) = headers.get(header::ORIGIN) else { return true };
-    // A proxy may speak TLS for us: the scheme is not compared.
-    let own = origin.to_str().ok().and_then(|origin| Some(origin.split_once("://")?.1));
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    own.zip(host).is_some_and(|(own, host)| own.eq_ignore_ascii_case(host)) || is_allowed(origin, origins)
+    is_own(origin, headers) || is_allowed(origin, origins)
 }
 
-/// Whether a browser says that a page of another site sends the request, and the page's origin is not allowed. Images and
-/// links do not tell their origin.
-pub(super) fn is_cross_site(headers: &HeaderMap, origins: &[Origin]) -> bool {
-    if headers.get(SEC_FETCH_SITE).is_none_or(|site| site != "cross-site") {
+/// Whether a page of another origin sends the request, as far as its browser says, and no origin that is named allows it.
+/// `*` allows none here: it is for pages that have a token and show it.
+pub(super) fn is_foreign(headers: &HeaderMap, origins: &[Origin]) -> bool {
+    let origin = headers.get(header::ORIGIN);
+    if origin.is_some_and(|origin| is_named(origin, origins)) {
         return false;
     }
-    match headers.get(header::ORIGIN) {
-        Some(origin) => !is_allowed(origin, origins),
-        None => !origins.contains(&Origin::Any),
+    // Images and links do not tell their origin, and older browsers tell nothing but it.
+    match headers.get(SEC_FETCH_SITE).map(HeaderValue::as_bytes) {
+        Some(b"cross-site" | b"same-site") => true,
+        Some(b"same-origin" | b"none") => false,
+        _ => origin.is_some_and(|origin| !is_own(origin, headers)),
     }
+}
+
+/// Whether the origin is that of the server, by the name that it was asked for.
+fn is_own(origin: &HeaderValue, headers: &HeaderMap) -> bool {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    // A proxy may speak TLS for us: the scheme is not compared.
+    host_of(origin).zip(host).is_some_and(|(own, host)| own.eq_ignore_ascii_case(host))
 }
 
 fn is_allowed(origin: &HeaderValue, origins: &[Origin]) -> bool {
-    origins.iter().any(|allowed| match allowed {
-        Origin::Any => true,
-        Origin::One(allowed) => origin.as_bytes().eq_ignore_ascii_case(allowed.as_bytes()),
-    })
+    origins.iter().any(|allowed| allowed.contains(origin))
+}
+
+fn is_named(origin: &HeaderValue, origins: &[Origin]) -> bool {
+    origins.iter().any(|allowed| *allowed != Origin::Any && allowed.contains(origin))
+}
+
+/// The host and the port of an origin.
+fn host_of(origin: &HeaderValue) -> Option<&str> {
+    Some(origin.to_str().ok()?.split_once("://")?.1)
 }
 
 /// Whether the request was made for this machine by a name that none but this machine has. A page whose own name
 /// is made to lead here asks for that name.
 pub(super) fn is_this_machine(headers: &HeaderMap) -> bool {
     // Every browser says it.
-    let Some(host) = headers.get(header::HOST) else { return true };
-    let Ok(host) = host.to_str() else { return false };
+    let asked = headers.get(header::HOST).map(|host| host.to_str().unwrap_or_default());
+    // A proxy may ask for another host than the browser did; the origin of our own page is what the browser asked for.
+    let is_own_page = headers.get(SEC_FETCH_SITE).is_some_and(|site| site == "same-origin");
+    let page = headers.get(header::ORIGIN).filter(|_| is_own_page);
+    let page = page.map(|origin| host_of(origin).unwrap_or_default());
+    asked.into_iter().chain(page).all(names_this_machine)
+}
+
+/// The header that shows that the request came through a proxy, if it has one.
+pub(super) fn proxy_header(headers: &HeaderMap) -> Option<&HeaderName> {
+    headers.keys().find(|name| {
+        matches!(name.as_str(), "forwarded" | "via" | "x-real-ip")
+            || name.as_str().starts_with("x-forwarded-")
+    })
+}
+
+fn names_this_machine(host: &str) -> bool {
     let name = match host.strip_prefix('[') {
         Some(rest) => rest.split(']').next(),
         None => host.split(':').next(),
@@ -124,6 +201,11 @@ mod tests {
         assert_eq!("https://Example.org".parse(), one("https://example.org"));
         assert_eq!("http://localhost:5173/".parse(), one("http://localhost:5173"));
         assert_eq!("*".parse(), Ok(Origin::Any));
+        let below = |scheme: &str, domain: &str| {
+            Ok(Origin::Below { scheme: scheme.to_owned(), domain: domain.to_owned() })
+        };
+        assert_eq!("https://*.Example.org".parse(), below("https://", ".example.org"));
+        assert_eq!("http://*.example.org:8080/".parse(), below("http://", ".example.org:8080"));
         for text in [
             "",
             "example.org",
@@ -132,10 +214,92 @@ mod tests {
             "https://a?b",
             "https://me@a",
             "https://*.a b",
+            "https://a*.example.org",
+            "https://*",
+            "https://*.",
+            "https://*.*.org",
+            "*.example.org",
             "null",
         ] {
             assert!(text.parse::<Origin>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_pattern_is_for_every_host_below_its_domain() {
+        let allows = |origin: &str| {
+            "https://*.example.org".parse::<Origin>().unwrap().contains(&origin.parse().unwrap())
+        };
+        for origin in ["https://wall.example.org", "https://WALL.example.org", "https://a.b-1.example.org"] {
+            assert!(allows(origin), "{origin}");
+        }
+        for origin in [
+            "https://example.org",
+            "https://.example.org",
+            "http://wall.example.org",
+            "https://wall.example.org:8443",
+            "https://wallexample.org",
+            "https://evil.net/.example.org",
+            "https://evil.net:1.example.org",
+            "https://me@evil.example.org",
+            "null",
+        ] {
+            assert!(!allows(origin), "{origin}");
+        }
+    }
+
+    #[test]
+    fn browsers_say_which_page_sends_a_request() {
+        let origins = ["https://app.example".parse().unwrap(), Origin::Any];
+        let is_foreign = |site: Option<&str>, origin: Option<&str>| {
+            let mut given = vec![(header::HOST, "counts.example:8000")];
+            given.extend(site.map(|site| (SEC_FETCH_SITE, site)));
+            given.extend(origin.map(|origin| (header::ORIGIN, origin)));
+            is_foreign(&headers(&given), &origins)
+        };
+        let (own, other, app) =
+            ("http://counts.example:8000", "http://counts.example:3000", "https://app.example");
+        for (site, origin) in [
+            (None, None),
+            (None, Some(own)),
+            (Some("none"), None),
+            (Some("same-origin"), None),
+            // A proxy has changed the host.
+            (Some("same-origin"), Some("https://public.example")),
+            (Some("cross-site"), Some(app)),
+            (None, Some(app)),
+        ] {
+            assert!(!is_foreign(site, origin), "{site:?} {origin:?}");
+        }
+        for (site, origin) in [
+            (Some("cross-site"), None),
+            (Some("same-site"), None),
+            (Some("same-site"), Some(other)),
+            (None, Some(other)),
+            (None, Some("null")),
+            (Some("new"), Some(other)),
+        ] {
+            assert!(is_foreign(site, origin), "{site:?} {origin:?}");
+        }
+    }
+
+    #[test]
+    fn proxies_leave_headers() {
+        for name in
+            ["forwarded", "via", "x-real-ip", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"]
+        {
+            let name = HeaderName::from_static(name);
+            assert_eq!(proxy_header(&headers(&[(header::HOST, "a"), (name.clone(), "b")])), Some(&name));
+        }
+        let plain =
+            [(header::HOST, "a"), (header::ORIGIN, "b"), (HeaderName::from_static("x-request-id"), "c")];
+        assert_eq!(proxy_header(&headers(&plain)), None);
+        // The browser asked for another name than the proxy did.
+        let page = |origin: &str| {
+            let page = (SEC_FETCH_SITE, "same-origin");
+            is_this_machine(&headers(&[(header::HOST, "localhost:8000"), page, (header::ORIGIN, origin)]))
+        };
+        assert!(page("http://localhost:5173") && !page("https://counts.example") && !page("null"));
     }
 
     #[test]

@@ -54,15 +54,15 @@ pub fn root_field(operation: OperationType, field: &str) -> Option<Need> {
     }
     let need = match operation {
         OperationType::Query => match field {
-            "space" | "spaces" | "dpu" | "dpus" => Need::Read,
+            "space" | "spaces" | "dpu" | "dpus" | "node" => Need::Read,
             _ => return None,
         },
         OperationType::Mutation => match field {
             "ingest" => Need::Ingest,
             "spaceCreate" | "spaceUpdate" | "spaceDelete" | "dpuCreate" | "dpuUpdate" | "dpuMove"
-            | "assignmentCreate" | "assignmentUpdate" | "assignmentEnd" | "assignmentDelete"
-            | "resetCreate" | "resetUpdate" | "resetDelete" | "resetRuleCreate" | "resetRuleUpdate"
-            | "resetRuleDelete" => Need::Admin,
+            | "dpuDelete" | "assignmentCreate" | "assignmentUpdate" | "assignmentEnd"
+            | "assignmentDelete" | "resetCreate" | "resetUpdate" | "resetDelete" | "resetRuleCreate"
+            | "resetRuleUpdate" | "resetRuleDelete" => Need::Admin,
             _ => return None,
         },
         OperationType::Subscription => match field {

@@ -46,6 +46,11 @@ impl Assignment {
         id::public(context, Kind::Assignment, self.row.id)
     }
 
+    /// The global id, by which `node` finds it.
+    pub(super) async fn node_id(&self, context: &Context<'_>) -> Result<ID> {
+        id::node(context, Kind::Assignment, self.row.id)
+    }
+
     /// The DPU that counted.
     async fn dpu(&self) -> Dpu {
         Dpu::new(&self.view, &self.dpu)

@@ -53,6 +53,11 @@ impl Dpu {
         id::public(context, Kind::Dpu, self.dpu.row.id)
     }
 
+    /// The global id, by which `node` finds it.
+    pub(super) async fn node_id(&self, context: &Context<'_>) -> Result<ID> {
+        id::node(context, Kind::Dpu, self.dpu.row.id)
+    }
+
     /// The hardware id, by which devices and files name it. No two DPUs share a serial.
     async fn serial(&self) -> &str {
         &self.dpu.row.serial
@@ -73,13 +78,18 @@ impl Dpu {
     async fn assignments(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "At most this many, from 0 to 500; 100 unless given.")] first: Option<i32>,
-        #[graphql(desc = "Those after the one with this cursor.")] after: Option<String>,
+        #[graphql(desc = "Maximum number of entries from the beginning, 0 to 500. Default: 100.")]
+        first: Option<i32>,
+        #[graphql(desc = "Return entries after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Maximum number of entries from the end, 0 to 500; instead of first.")] last: Option<
+            i32,
+        >,
+        #[graphql(desc = "Return entries before this cursor.")] before: Option<String>,
     ) -> Result<Page<Assignment>> {
         let assignments = self.dpu.assignments.iter();
         let assignments =
             assignments.filter_map(|row| Some((RowKey(row.id), Assignment::new(&self.view, row)?)));
-        PageArguments { first, after }.page(context, "assignments", assignments.collect())
+        PageArguments { first, after, last, before }.page(context, "assignments", assignments.collect())
     }
 
     /// The crossings that it saw, oldest first.
@@ -91,16 +101,21 @@ impl Dpu {
         #[graphql(desc = "Before this instant; without it, until now and ahead.")] end: Option<DateTime>,
         #[graphql(desc = "Only those in this direction.")] direction: Option<Direction>,
         #[graphql(desc = "The newest first.", default)] newest_first: bool,
-        #[graphql(desc = "At most this many, from 0 to 500; 100 unless given.")] first: Option<i32>,
-        #[graphql(desc = "Those after the one with this cursor.")] after: Option<String>,
+        #[graphql(desc = "Maximum number of entries from the beginning, 0 to 500. Default: 100.")]
+        first: Option<i32>,
+        #[graphql(desc = "Return entries after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Maximum number of entries from the end, 0 to 500; instead of first.")] last: Option<
+            i32,
+        >,
+        #[graphql(desc = "Return entries before this cursor.")] before: Option<String>,
     ) -> Result<EventConnection> {
         let start = start.map(|start| start.argument("start")).transpose()?;
         let end = end.map(|end| end.argument("end")).transpose()?;
         let spans = self.dpu.shown().iter().filter_map(|span| span.within(start, end));
         let (dpu, direction) = (self.dpu.row.id, direction.map(Into::into));
         let ranges = spans.map(|Span { start, end }| EventRange { dpu, start, end, direction }).collect();
-        let arguments = PageArguments { first, after };
-        Scope::list(context, arguments.size()?)?;
+        let arguments = PageArguments { first, after, last, before };
+        Scope::list(context, arguments.size()?.entries())?;
         EventConnection::read(&self.view, ranges, newest_first, &arguments).await
     }
 

@@ -114,6 +114,14 @@ pub(super) fn too_many(message: &str) -> ServerError {
     error
 }
 
+/// Error for a request that names its document by a hash. Clients know it by its message and its code, and send the
+/// document from then on.
+pub(super) fn no_persisted_queries() -> ServerError {
+    let mut error = ServerError::new("PersistedQueryNotSupported", None);
+    error.extensions.get_or_insert_default().set("code", "PERSISTED_QUERY_NOT_SUPPORTED");
+    error
+}
+
 /// Whether the error says that whoever asks may not.
 pub(super) fn is_forbidden(error: &ServerError) -> bool {
     let code = error.extensions.as_ref().and_then(|extensions| extensions.get("code"));

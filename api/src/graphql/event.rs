@@ -10,7 +10,7 @@ use entity::event;
 use super::dpu::Dpu;
 use super::enums::Direction;
 use super::error::Result;
-use super::page::{self, Edge, PageArguments};
+use super::page::{self, Edge, PageArguments, PageSize};
 use super::scalars::DateTime;
 use super::view::View;
 use crate::timelines::{EventPage, EventRange};
@@ -77,19 +77,38 @@ impl EventConnection {
     ) -> Result<Self> {
         let list = if newest_first { "events, newest first" } else { "events" };
         // A key of milliseconds, sign and number, since columns' types have no JSON form.
-        let after = arguments.after::<(i64, i64, i32)>(list)?.and_then(|(ts_ms, sign, seq)| {
+        let key = |(ts_ms, sign, seq): (i64, i64, i32)| {
             Some((Instant::from_ms(ts_ms), event::Direction::from_sign(sign).ok()?, seq))
-        });
-        let size = arguments.size()?;
-        // One more than asked for tells whether there is a next page.
-        let page = |range: &EventRange| EventPage { range: *range, after, newest_first, size: size + 1 };
+        };
+        let (after, before) = arguments.bounds(list)?;
+        let (after, before) = (after.and_then(key), before.and_then(key));
+        // A page from the end of the list is read from there, in the other order.
+        let (backwards, size) = match arguments.size()? {
+            PageSize::First(size) => (false, size),
+            PageSize::Last(size) => (true, size),
+        };
+        let (from, until) = if backwards { (before, after) } else { (after, before) };
+        // One more than asked for tells whether there is another page.
+        let page = |range: &EventRange| EventPage {
+            range: *range,
+            after: from,
+            before: until,
+            newest_first: newest_first != backwards,
+            size: size + 1,
+        };
         let mut rows = view.events(ranges.iter().map(page)).await?;
         rows.sort_unstable_by_key(|event| (event.ts, event.direction, event.seq));
-        if newest_first {
+        if newest_first != backwards {
             rows.reverse();
         }
         let more = rows.len() > size;
         rows.truncate(size);
+        let (has_previous, has_next) = if backwards {
+            rows.reverse();
+            (more || after.is_some(), before.is_some())
+        } else {
+            (after.is_some(), more || before.is_some())
+        };
         let edges = rows.into_iter().filter_map(|row| {
             let key = (row.ts.ms(), i64::from(row.direction.sign()), row.seq);
             Some(Edge { cursor: page::cursor(list, &key), node: Event::new(view, row)? })
@@ -97,7 +116,7 @@ impl EventConnection {
         let edges: Vec<_> = edges.collect();
         Ok(Self {
             view: Arc::clone(view),
-            page_info: page::page_info(&edges, after.is_some(), more),
+            page_info: page::page_info(&edges, has_previous, has_next),
             ranges,
             edges,
         })

@@ -1,5 +1,6 @@
 //! Runs operations: gives each its scope, drives its loads, and shapes its answer.
 
+use std::collections::HashMap;
 use std::future::ready;
 use std::sync::Arc;
 use std::time::Instant;
@@ -136,7 +137,7 @@ impl Executor {
         let finish = self.finisher(Arc::clone(document), &request);
         let meter = Arc::new(Meter::new(&self.limits));
         let (scope, loads) = Scope::once(Arc::clone(&self.app), access, Arc::clone(&meter), now, tried);
-        let moves = scope.moves();
+        let (moves, types) = (scope.moves(), scope.types());
         let executing = self.schema.execute(request.data(scope));
         let Some((response, paused)) = loads.drive(&meter, executing).await else {
             let late = || ServerError::new("the answer took too long: ask for less at a time", None);
@@ -144,16 +145,20 @@ impl Executor {
             finish_errors(&mut errors);
             return (Response::from_errors(errors), None);
         };
-        if moves.has_moved() { (response, Some(moves)) } else { (finish(response, !paused), None) }
+        if moves.has_moved() {
+            (response, Some(moves))
+        } else {
+            (finish(response, &types.known(), !paused), None)
+        }
     }
 
-    /// Runs a subscription for whoever asks; a query or a mutation too, which is answered once.
+    /// Runs a subscription for whoever asks; a query or a mutation too, which is answered once. Its rate is not looked at.
     pub(super) fn execute_stream(
         &self,
         operation: Operation,
         access: &Access,
     ) -> BoxStream<'static, Response> {
-        if let Err(refusal) = access.step().and_then(|()| self.permit(&operation, access)) {
+        if let Err(refusal) = self.permit(&operation, access) {
             return stream::once(ready(refused(&refusal))).boxed();
         }
         let kind = asked(&operation.document, operation.name()).map(|asked| asked.kind);
@@ -176,7 +181,8 @@ impl Executor {
             if moves.has_moved() {
                 return ready(None);
             }
-            let answer = finish(answer, false);
+            // No subscription has a root field of an abstract type.
+            let answer = finish(answer, &HashMap::new(), false);
             // It goes on; how long its first answer takes is what can be compared.
             if let Some(operation) = operation.take() {
                 operation.executed(!answer.errors.is_empty(), begun.elapsed());
@@ -191,22 +197,23 @@ impl Executor {
         roots::permit(&operation.document.parsed, operation.name(), access, introspection, &self.shapes)
     }
 
-    /// What shapes the answers to a request. It is told whether the resolvers ran without a pause: then they
-    /// finished in the order of the query, and what none of them failed to answer has its shape already.
+    /// What shapes the answers to a request. It is told the types of objects that the schema does not tell, and whether the
+    /// resolvers ran without a pause: then they finished in the order of the query, and what none of them failed to answer
+    /// has its shape already.
     fn finisher(
         &self,
         document: Arc<Document>,
         request: &Request,
-    ) -> impl Fn(Response, bool) -> Response + Send + use<> {
+    ) -> impl Fn(Response, &HashMap<String, &'static str>, bool) -> Response + Send + use<> {
         let shapes = Arc::clone(&self.shapes);
         let operation = request.operation_name.clone();
-        move |mut response, in_order| {
+        move |mut response, types, in_order| {
             let has_shape = in_order && response.errors.is_empty() && !document.has_directives;
             if !has_shape {
-                shapes.restore(&document.parsed, operation.as_deref(), &mut response);
+                shapes.restore(&document.parsed, operation.as_deref(), types, &mut response);
             } else if cfg!(debug_assertions) {
                 let as_it_is = response.data.to_string();
-                shapes.restore(&document.parsed, operation.as_deref(), &mut response);
+                shapes.restore(&document.parsed, operation.as_deref(), types, &mut response);
                 debug_assert_eq!(response.data.to_string(), as_it_is, "it did not have its shape");
             }
             finish_errors(&mut response.errors);

@@ -19,7 +19,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::body::{self, Extent, Unread};
-use super::error::{finish_errors, is_forbidden, refused};
+use super::error::{finish_errors, is_forbidden, no_persisted_queries, refused};
 use super::executor::{Executor, Operation};
 use super::limits::{self, Measure};
 use super::socket::Socket;
@@ -40,6 +40,17 @@ impl Endpoint {
     pub(super) fn new(executor: Executor, budgets: Budgets) -> Self {
         let sockets = Sockets::new(*executor.limits());
         Self { executor, sockets, budgets }
+    }
+
+    /// What is added to the answer to a browser that looks for a page here.
+    fn hint(&self, headers: &HeaderMap) -> &'static str {
+        let mut accept = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+        let wants_page = accept.any(|value| value.contains("text/html"));
+        if wants_page && self.executor.app().door.settings().graphiql.is_on() {
+            " (to explore the schema in a browser, open /graphiql)"
+        } else {
+            ""
+        }
     }
 }
 
@@ -68,11 +79,20 @@ impl FromRequestParts<Arc<Endpoint>> for Caller {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Parameters {
-    query: String,
+    query: Option<String>,
     operation_name: Option<String>,
     variables: Option<Variables>,
-    #[serde(rename = "extensions")]
-    _extensions: Option<serde_json::Map<String, serde_json::Value>>,
+    extensions: Option<serde_json::Map<String, serde_json::Value>>,
+}
+
+/// Why a request has no document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NoDocument {
+    /// It names one by its hash, as clients with automatic persisted queries do at first. Once they know that this is not
+    /// supported, they send documents.
+    Persisted,
+    /// It has none.
+    Missing,
 }
 
 /// `POST /graphql` with a JSON body.
@@ -83,7 +103,7 @@ pub(super) async fn post(
     body: Body,
 ) -> HttpResponse {
     let executor = &endpoint.executor;
-    let Some(media_type) = MediaType::accepted(&headers) else { return not_acceptable() };
+    let Some(media_type) = MediaType::accepted(&headers) else { return not_acceptable("") };
     if !is_json(&headers) {
         let message = "a POST carries JSON: send it with the header content-type: application/json";
         return refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, media_type, message);
@@ -110,22 +130,27 @@ pub(super) async fn post(
     if let Err(refused) = check_extent(&body, executor.limits()) {
         return media_type.refuse(StatusCode::BAD_REQUEST, refused.into());
     }
-    match serde_json::from_slice::<Parameters>(&body) {
-        Ok(parameters) => {
-            drop(body);
-            let response = match executor.prepare(parameters.into_request(), &caller.0) {
-                Ok(operation) => executor.execute(operation, caller.0).await,
-                Err(errors) => Response::from_errors(errors),
-            };
-            media_type.answer(&response)
-        }
-        Err(error) => {
-            let message = format!(
-                "the body is not a GraphQL request, {{\"query\": \"…\", \"variables\": {{…}}, \"operationName\": \"…\"}}: {error}"
-            );
-            refusal(StatusCode::BAD_REQUEST, media_type, &message)
-        }
-    }
+    let parameters = serde_json::from_slice::<Parameters>(&body);
+    drop(body);
+    let request = match parameters.map(Parameters::into_request) {
+        Ok(Ok(request)) => request,
+        Ok(Err(NoDocument::Persisted)) => return media_type.answer(&persisted_query()),
+        Ok(Err(NoDocument::Missing)) => return not_a_request(media_type, "the member query is missing"),
+        Err(error) => return not_a_request(media_type, &error.to_string()),
+    };
+    let response = match executor.prepare(request, &caller.0) {
+        Ok(operation) => executor.execute(operation, caller.0).await,
+        Err(errors) => Response::from_errors(errors),
+    };
+    media_type.answer(&response)
+}
+
+/// The answer to a body that is not a GraphQL request.
+fn not_a_request(media_type: MediaType, cause: &str) -> HttpResponse {
+    let message = format!(
+        "the body is not a GraphQL request, {{\"query\": \"…\", \"variables\": {{…}}, \"operationName\": \"…\"}}: {cause}"
+    );
+    refusal(StatusCode::BAD_REQUEST, media_type, &message)
 }
 
 /// Refuses a body with too many values, or with a list longer than any that is accepted.
@@ -151,12 +176,21 @@ pub(super) async fn get(
         Ok(caller) => caller,
         Err(refused) => return refused,
     };
-    let Some(media_type) = MediaType::accepted(&headers) else { return not_acceptable() };
+    let hint = endpoint.hint(&headers);
+    let Some(media_type) = MediaType::accepted(&headers) else { return not_acceptable(hint) };
     let parameters = match Parameters::from_query_string(query.as_deref().unwrap_or_default()) {
         Ok(parameters) => parameters,
         Err(message) => return refusal(StatusCode::BAD_REQUEST, media_type, &message),
     };
-    let operation = match endpoint.executor.prepare(parameters.into_request(), &caller.0) {
+    let request = match parameters.into_request() {
+        Ok(request) => request,
+        Err(NoDocument::Persisted) => return media_type.answer(&persisted_query()),
+        Err(NoDocument::Missing) => {
+            let message = format!("the parameter query is missing: it holds the GraphQL document{hint}");
+            return refusal(StatusCode::BAD_REQUEST, media_type, &message);
+        }
+    };
+    let operation = match endpoint.executor.prepare(request, &caller.0) {
         Ok(operation) => operation,
         Err(errors) => return media_type.answer(&Response::from_errors(errors)),
     };
@@ -191,18 +225,22 @@ impl Parameters {
                 _ => {}
             }
         }
-        let query = document.ok_or("the parameter query is missing: it holds the GraphQL document")?;
-        Ok(Self { query, operation_name, variables, _extensions: extensions })
+        Ok(Self { query: document, operation_name, variables, extensions })
     }
 
-    pub(super) fn into_request(self) -> Request {
+    /// The request that a client sends, if it has a document.
+    pub(super) fn into_request(self) -> Result<Request, NoDocument> {
+        let Some(query) = self.query else {
+            let is_persisted = self.extensions.is_some_and(|given| given.contains_key("persistedQuery"));
+            return Err(if is_persisted { NoDocument::Persisted } else { NoDocument::Missing });
+        };
         let mut variables = self.variables.unwrap_or_default();
         variables.values_mut().for_each(without_zero_fractions);
-        let request = Request::new(self.query).variables(variables);
-        match self.operation_name {
+        let request = Request::new(query).variables(variables);
+        Ok(match self.operation_name {
             Some(name) => request.operation_name(name),
             None => request,
-        }
+        })
     }
 }
 
@@ -280,6 +318,7 @@ impl MediaType {
             self.body(refusal.status(), &serde_json::json!({ "errors": refused(refusal).errors }));
         let headers = response.headers_mut();
         if refusal.status() == StatusCode::UNAUTHORIZED {
+            // Basic is accepted, too, but not offered: a browser would ask the user of a page for a password.
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         if let Some(seconds) = refusal.retry_after_s() {
@@ -334,10 +373,16 @@ fn refuse_body(unread: &Unread, media_type: MediaType) -> HttpResponse {
     response
 }
 
-fn not_acceptable() -> HttpResponse {
-    let message =
-        "the answer comes as application/graphql-response+json or application/json; Accept names neither";
-    refusal(StatusCode::NOT_ACCEPTABLE, MediaType::Json, message)
+fn not_acceptable(hint: &str) -> HttpResponse {
+    let message = format!(
+        "the answer comes as application/graphql-response+json or application/json; Accept names neither{hint}"
+    );
+    refusal(StatusCode::NOT_ACCEPTABLE, MediaType::Json, &message)
+}
+
+/// The answer to a request for a persisted query.
+fn persisted_query() -> Response {
+    Response::from_errors(vec![no_persisted_queries()])
 }
 
 #[cfg(test)]
@@ -352,7 +397,7 @@ mod tests {
             text in "\\PC*|((query|variables|extensions|operationName)=[{}\":0-9a-z%,\\[\\]&+]{0,20}&?){0,4}"
         ) {
             if let Err(message) = Parameters::from_query_string(&text) {
-                prop_assert!(["query", "variables", "extensions", "the parameter"].iter().any(|name| message.starts_with(name)));
+                prop_assert!(["variables", "extensions"].iter().any(|name| message.starts_with(name)));
             }
         }
     }

@@ -19,6 +19,7 @@ mod id;
 mod limits;
 mod meter;
 mod mutation;
+mod node;
 mod pacer;
 mod page;
 mod query;
@@ -67,7 +68,7 @@ pub fn sdl() -> String {
     sdl
 }
 
-/// `/graphql`, within the limits and the budgets.
+/// `/graphql`, with a slash at its end and without, within the limits and the budgets.
 ///
 /// # Panics
 ///
@@ -76,5 +77,6 @@ pub fn sdl() -> String {
 pub fn router(app: Arc<App>, limits: Limits, budgets: Budgets) -> Router {
     let executor = executor::Executor::new(app, limits).expect("the schema is well-formed");
     let endpoint = Arc::new(http::Endpoint::new(executor, budgets));
-    Router::new().route("/graphql", get(http::get).post(http::post)).with_state(endpoint)
+    let methods = get(http::get).post(http::post);
+    Router::new().route("/graphql", methods.clone()).route("/graphql/", methods).with_state(endpoint)
 }

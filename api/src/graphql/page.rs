@@ -85,34 +85,69 @@ impl Key for (String, RowKey) {
 /// Which page is asked for.
 #[derive(Clone, Debug)]
 pub(super) struct PageArguments {
-    /// At most this many entries.
+    /// At most this many entries, from the beginning of the list.
     pub(super) first: Option<i32>,
     /// Entries after the one with this cursor.
     pub(super) after: Option<String>,
+    /// At most this many entries, from the end of the list.
+    pub(super) last: Option<i32>,
+    /// Entries before the one with this cursor.
+    pub(super) before: Option<String>,
+}
+
+/// How many entries a page has at most, and from which end of what there is between its cursors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PageSize {
+    /// So many from the beginning.
+    First(usize),
+    /// So many from the end.
+    Last(usize),
+}
+
+impl PageSize {
+    /// How many there are at most.
+    pub(super) fn entries(self) -> usize {
+        let (Self::First(size) | Self::Last(size)) = self;
+        size
+    }
 }
 
 impl PageArguments {
-    /// How many entries the page has at most.
-    pub(super) fn size(&self) -> Result<usize> {
-        let Some(first) = self.first else { return Ok(PAGE_DEFAULT as usize) };
-        let size = usize::try_from(first).ok().filter(|size| *size <= PAGE_MAX as usize);
-        size.ok_or_else(|| Fault::BadInput(format!("first: {first} is not a number from 0 to {PAGE_MAX}")))
+    /// How many entries the page has at most, and from which end.
+    pub(super) fn size(&self) -> Result<PageSize> {
+        let size = |name: &str, given: i32| {
+            let size = usize::try_from(given).ok().filter(|size| *size <= PAGE_MAX as usize);
+            size.ok_or_else(|| {
+                Fault::BadInput(format!("{name}: {given} is not a number from 0 to {PAGE_MAX}"))
+            })
+        };
+        match (self.first, self.last) {
+            (None, None) => Ok(PageSize::First(PAGE_DEFAULT as usize)),
+            (Some(first), None) => Ok(PageSize::First(size("first", first)?)),
+            (None, Some(last)) => Ok(PageSize::Last(size("last", last)?)),
+            (Some(_), Some(_)) => Err(Fault::BadInput(
+                "first and last are both given: use first for a page from the beginning, or last for one from the end"
+                    .to_owned(),
+            )),
+        }
     }
 
-    /// The key after which the page begins. `list` tells its cursors from those of other lists, and of
+    /// The keys after which and before which the page is. `list` tells its cursors from those of other lists, and of
     /// this one in another order.
-    pub(super) fn after<K: DeserializeOwned>(&self, list: &str) -> Result<Option<K>> {
+    pub(super) fn bounds<K: DeserializeOwned>(&self, list: &str) -> Result<(Option<K>, Option<K>)> {
         let decode = |cursor: &String| {
             let bytes = data_encoding::BASE64URL_NOPAD.decode(cursor.as_bytes()).ok()?;
             let (of, key): (String, K) = serde_json::from_slice(&bytes).ok()?;
             (of == list).then_some(key)
         };
-        let refused = || {
-            Fault::BadInput(
-                "after: this is not a cursor of this list; take one from its pageInfo or edges".to_owned(),
-            )
+        let key = |name: &str, cursor: &Option<String>| {
+            let refused = || {
+                let accepted = "take one from its pageInfo or edges";
+                Fault::BadInput(format!("{name}: this is not a cursor of this list; {accepted}"))
+            };
+            cursor.as_ref().map(|cursor| decode(cursor).ok_or_else(refused)).transpose()
         };
-        self.after.as_ref().map(|cursor| decode(cursor).ok_or_else(refused)).transpose()
+        Ok((key("after", &self.after)?, key("before", &self.before)?))
     }
 
     /// The page of entries that are in memory, in the order of their keys. A cursor holds its key, and so
@@ -129,14 +164,20 @@ impl PageArguments {
         Edge<T>: OutputType,
     {
         let ids: &PublicIds = &Scope::of(context)?.app().ids;
-        let (size, after) = (self.size()?, self.after::<K>(list)?);
-        let after = after.map(|after| after.turned(|public| ids.row(Kind::Cursor, public)));
+        let (size, (after, before)) = (self.size()?, self.bounds::<K>(list)?);
+        let row_key = |key: K| key.turned(|public| ids.row(Kind::Cursor, public));
+        let (after, before) = (after.map(row_key), before.map(row_key));
         entries.sort_unstable_by(|one, other| one.0.cmp(&other.0));
         let total_count = entries.len();
-        let skipped = after.map_or(0, |after| entries.partition_point(|(key, _)| *key <= after));
-        let more = total_count - skipped > size;
-        Scope::list(context, size.min(total_count - skipped))?;
-        let edges = entries.into_iter().skip(skipped).take(size);
+        let mut start = after.map_or(0, |after| entries.partition_point(|(key, _)| *key <= after));
+        let mut end =
+            before.map_or(total_count, |before| entries.partition_point(|(key, _)| *key < before)).max(start);
+        match size {
+            PageSize::First(size) => end = end.min(start + size),
+            PageSize::Last(size) => start = start.max(end.saturating_sub(size)),
+        }
+        Scope::list(context, end - start)?;
+        let edges = entries.into_iter().take(end).skip(start);
         let edges: Vec<_> = edges
             .map(|(key, node)| {
                 let key = key.turned(|row| ids.public(Kind::Cursor, row));
@@ -144,7 +185,7 @@ impl PageArguments {
             })
             .collect();
         let nodes = edges.iter().map(|edge| edge.node.clone()).collect();
-        Ok(Page { page_info: page_info(&edges, skipped > 0, more), edges, nodes, total_count })
+        Ok(Page { page_info: page_info(&edges, start > 0, end < total_count), edges, nodes, total_count })
     }
 }
 

@@ -7,6 +7,7 @@ use async_graphql::{Context, ID, Object};
 use super::dpu::{Dpu, DpuOrder};
 use super::error::Result;
 use super::id;
+use super::node::Node;
 use super::page::{Page, PageArguments, RowKey};
 use super::scope::Scope;
 use super::space::{Space, SpaceOrder};
@@ -30,12 +31,32 @@ impl Query {
         Ok(row.and_then(|row| view.plan().space(row)).map(|space| Space::new(view, space)))
     }
 
+    /// The object with this global id, its `nodeId`, or null.
+    async fn node(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "The object's `nodeId`.")] id: ID,
+    ) -> Result<Option<Node>> {
+        let Some((kind, row)) = id::row_of_node(context, &id)? else { return Ok(None) };
+        let node = Node::find(Scope::of(context)?.view().await?, kind, row)?;
+        if let Some(node) = &node {
+            Scope::answers(context, node.type_name())?;
+        }
+        Ok(node)
+    }
+
     /// All spaces, or those that the filter leaves.
+    #[expect(clippy::too_many_arguments, reason = "each is an argument of the field")]
     async fn spaces(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "At most this many, from 0 to 500; 100 unless given.")] first: Option<i32>,
-        #[graphql(desc = "Those after the one with this cursor.")] after: Option<String>,
+        #[graphql(desc = "Maximum number of entries from the beginning, 0 to 500. Default: 100.")]
+        first: Option<i32>,
+        #[graphql(desc = "Return entries after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Maximum number of entries from the end, 0 to 500; instead of first.")] last: Option<
+            i32,
+        >,
+        #[graphql(desc = "Return entries before this cursor.")] before: Option<String>,
         #[graphql(desc = "Only those whose name contains this text, in whatever case.")]
         name_contains: Option<String>,
         #[graphql(desc = "In what order.", default_with = "SpaceOrder::Id")] order_by: SpaceOrder,
@@ -53,7 +74,7 @@ impl Query {
             ((name, RowKey(space.row.id)), Space::new(view, space))
         });
         let list = format!("spaces by {order_by:?}");
-        PageArguments { first, after }.page(context, &list, spaces.collect())
+        PageArguments { first, after, last, before }.page(context, &list, spaces.collect())
     }
 
     /// The DPU with this serial, or null.
@@ -67,11 +88,17 @@ impl Query {
     }
 
     /// All DPUs, or those that the filters leave.
+    #[expect(clippy::too_many_arguments, reason = "each is an argument of the field")]
     async fn dpus(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "At most this many, from 0 to 500; 100 unless given.")] first: Option<i32>,
-        #[graphql(desc = "Those after the one with this cursor.")] after: Option<String>,
+        #[graphql(desc = "Maximum number of entries from the beginning, 0 to 500. Default: 100.")]
+        first: Option<i32>,
+        #[graphql(desc = "Return entries after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Maximum number of entries from the end, 0 to 500; instead of first.")] last: Option<
+            i32,
+        >,
+        #[graphql(desc = "Return entries before this cursor.")] before: Option<String>,
         #[graphql(desc = "Only those whose name or serial contains this text, in whatever case.")]
         name_contains: Option<String>,
         #[graphql(
@@ -97,6 +124,10 @@ impl Query {
             };
             ((name, RowKey(dpu.row.id)), Dpu::new(view, dpu))
         });
-        PageArguments { first, after }.page(context, &format!("DPUs by {order_by:?}"), dpus.collect())
+        PageArguments { first, after, last, before }.page(
+            context,
+            &format!("DPUs by {order_by:?}"),
+            dpus.collect(),
+        )
     }
 }

@@ -40,6 +40,11 @@ impl Reset {
         id::public(context, Kind::Reset, self.row.id)
     }
 
+    /// The global id, by which `node` finds it.
+    pub(super) async fn node_id(&self, context: &Context<'_>) -> Result<ID> {
+        id::node(context, Kind::Reset, self.row.id)
+    }
+
     /// The space.
     async fn space(&self) -> &Space {
         &self.space
@@ -97,6 +102,11 @@ impl ResetRule {
     /// The id.
     async fn id(&self, context: &Context<'_>) -> Result<ID> {
         id::public(context, Kind::ResetRule, self.row.id)
+    }
+
+    /// The global id, by which `node` finds it.
+    pub(super) async fn node_id(&self, context: &Context<'_>) -> Result<ID> {
+        id::node(context, Kind::ResetRule, self.row.id)
     }
 
     /// The space.

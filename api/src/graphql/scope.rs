@@ -1,9 +1,10 @@
 //! What the resolvers of one request share.
 
+use std::collections::HashMap;
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context as TaskContext, Poll, Wake, Waker};
 use std::time::Duration;
 
@@ -42,9 +43,21 @@ pub(super) struct Scope {
     is_long: bool,
     loads: UnboundedSender<BoxFuture<'static, ()>>,
     moves: Arc<Moves>,
+    types: Arc<Types>,
     meter: Arc<Meter>,
     /// Of a subscription.
     pace: Option<Arc<Pace>>,
+}
+
+/// The types of the objects that root fields of an abstract type answer, by the names under which they are answered.
+#[derive(Debug, Default)]
+pub(super) struct Types(Mutex<HashMap<String, &'static str>>);
+
+impl Types {
+    /// What is known of them.
+    pub(super) fn known(&self) -> HashMap<String, &'static str> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 /// What became of the views of a request.
@@ -100,9 +113,20 @@ impl Scope {
 
     fn new(app: Arc<App>, access: Access, meter: Arc<Meter>, now: Option<Instant>) -> (Self, Loads) {
         let (loads, receiver) = unbounded();
-        let (view, moves, pace) = (OnceCell::new(), Arc::default(), None);
-        let (of_database, is_long) = (false, false);
-        (Self { app, access, now, view, of_database, is_long, loads, moves, meter, pace }, Loads(receiver))
+        let scope = Self {
+            app,
+            access,
+            now,
+            view: OnceCell::new(),
+            of_database: false,
+            is_long: false,
+            loads,
+            moves: Arc::default(),
+            types: Arc::default(),
+            meter,
+            pace: None,
+        };
+        (scope, Loads(receiver))
     }
 
     /// The scope that a resolver belongs to.
@@ -125,6 +149,20 @@ impl Scope {
         Arc::clone(&self.moves)
     }
 
+    /// The types of the objects that root fields answer.
+    pub(super) fn types(&self) -> Arc<Types> {
+        Arc::clone(&self.types)
+    }
+
+    /// Takes note that this root field, of an abstract type, answers an object of this type.
+    pub(super) fn answers(context: &Context<'_>, type_name: &'static str) -> Result<()> {
+        let field = context.field();
+        let key = field.alias().unwrap_or(field.name()).to_owned();
+        let mut known = Self::of(context)?.types.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(key, type_name);
+        Ok(())
+    }
+
     /// Whether the state has moved on since the last time that this was asked.
     pub(super) fn take_move(&self) -> bool {
         self.moves.has_moved.swap(false, Ordering::SeqCst)
@@ -141,6 +179,7 @@ impl Scope {
             is_long: self.is_long,
             loads: self.loads.clone(),
             moves: Arc::clone(&self.moves),
+            types: Arc::clone(&self.types),
             meter: Arc::clone(&self.meter),
             pace: self.pace.clone(),
         }

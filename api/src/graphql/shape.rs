@@ -45,11 +45,13 @@ impl Shapes {
         self.objects.get(root(operation)).is_some_and(|fields| fields.contains_key(field))
     }
 
-    /// Gives the answer to an operation of the document its shape.
+    /// Gives the answer to an operation of the document its shape. `roots` names the type of each object that a root field
+    /// of an abstract type answers; there are abstract types nowhere else.
     pub(super) fn restore(
         &self,
         document: &ExecutableDocument,
         operation: Option<&str>,
+        roots: &HashMap<String, &'static str>,
         response: &mut Response,
     ) {
         let mut named = document.operations.iter();
@@ -59,7 +61,7 @@ impl Shapes {
         let root = root(*ty);
         if let Value::Object(fields) = std::mem::take(&mut response.data) {
             let failed = response.errors.iter().map(|error| error.path.iter().map(step).collect()).collect();
-            let mut walk = Walk { types: &self.objects, document, failed, path: String::new() };
+            let mut walk = Walk { types: &self.objects, roots, document, failed, path: String::new() };
             response.data =
                 walk.object(root, &[&selection_set.node], fields).map_or(Value::Null, Value::Object);
         }
@@ -86,6 +88,8 @@ fn step(segment: &PathSegment) -> String {
 /// A walk down an answer, along the query.
 struct Walk<'a> {
     types: &'a HashMap<Name, HashMap<Name, Type>>,
+    /// The types of objects that root fields of abstract types answer.
+    roots: &'a HashMap<String, &'static str>,
     document: &'a ExecutableDocument,
     /// The paths at which resolvers failed.
     failed: HashSet<String>,
@@ -115,11 +119,14 @@ impl<'a> Walk<'a> {
                 continue;
             };
             let parent = self.enter(key);
+            let selections = || fields.iter().map(|field| &field.selection_set.node).collect::<Vec<_>>();
             let shaped = match value {
-                Some(value) => {
-                    let selections: Vec<_> = fields.iter().map(|field| &field.selection_set.node).collect();
-                    Some(self.value(ty, &selections, value))
+                Some(Value::Object(fields)) if self.is_abstract(ty) => {
+                    let concrete = self.roots.get(key.as_str()).copied().unwrap_or_default();
+                    let shaped = self.object(concrete, &selections(), fields).map(Value::Object);
+                    Some(if ty.nullable { Some(shaped.unwrap_or_default()) } else { shaped })
                 }
+                Some(value) => Some(self.value(ty, &selections(), value)),
                 None if self.failed.contains(&self.path) => Some(ty.nullable.then_some(Value::Null)),
                 // A directive left it out.
                 None => None,
@@ -158,6 +165,16 @@ impl<'a> Walk<'a> {
         if ty.nullable { Some(shaped.unwrap_or_default()) } else { shaped }
     }
 
+    /// Whether the objects of a type are of others.
+    fn is_abstract(&self, ty: &Type) -> bool {
+        matches!(&ty.base, BaseType::Named(name) if !self.types.contains_key(name))
+    }
+
+    /// Whether a fragment on a type is about objects of this one.
+    fn concerns(&self, condition: &Name, type_name: &str) -> bool {
+        condition == type_name || !self.types.contains_key(condition)
+    }
+
     /// The fields that a selection asks for, in order, by the names under which they are answered.
     fn collect(
         &self,
@@ -181,7 +198,7 @@ impl<'a> Walk<'a> {
                     (fragment.node.type_condition.as_ref(), &fragment.node.selection_set)
                 }
             };
-            if condition.is_none_or(|condition| condition.node.on.node == type_name) {
+            if condition.is_none_or(|condition| self.concerns(&condition.node.on.node, type_name)) {
                 self.collect(type_name, &selection.node, asked);
             }
         }
@@ -205,8 +222,10 @@ mod tests {
 
     use super::*;
 
-    const SDL: &str = "type Query { a: Thing b: Thing! list: [Thing!]! maybe: [Thing] }
-        type Thing { x: Int! y: Int thing: Thing! }";
+    const SDL: &str = "type Query { a: Thing b: Thing! list: [Thing!]! maybe: [Thing] node: Node }
+        interface Node { id: ID! }
+        type Thing implements Node { id: ID! x: Int! y: Int thing: Thing! }
+        type Other implements Node { id: ID! x: Int! z: Int }";
 
     fn restored(query: &str, data: Value, failed: &[&[&str]]) -> Value {
         let segment = |text: &&str| {
@@ -220,7 +239,8 @@ mod tests {
                 ..ServerError::new("failed", None)
             })
             .collect();
-        Shapes::new(SDL).unwrap().restore(&parse_query(query).unwrap(), None, &mut response);
+        let roots = HashMap::from([("n".to_owned(), "Other")]);
+        Shapes::new(SDL).unwrap().restore(&parse_query(query).unwrap(), None, &roots, &mut response);
         response.data
     }
 
@@ -255,6 +275,17 @@ mod tests {
         let query = "{ list { x } a { y } }";
         let data = value!({ "list": [{ "x": 1 }, null], "a": { "y": 2 } });
         assert_same(&restored(query, data, &[&["list", "1", "x"]]), &Value::Null);
+    }
+
+    #[test]
+    fn an_object_of_an_abstract_type_has_the_fields_of_its_own() {
+        let query =
+            "{ n: node { ... on Thing { y x } ...F ... on Other { z } id } } fragment F on Node { k: id }";
+        let data = value!({ "n": { "id": "1", "z": 2, "k": "1" } });
+        assert_same(&restored(query, data, &[]), &value!({ "n": { "k": "1", "z": 2, "id": "1" } }));
+        let query = "{ n: node { id ... on Other { x } } a { y } }";
+        let data = value!({ "n": { "id": "1" }, "a": { "y": 2 } });
+        assert_same(&restored(query, data, &[&["n", "x"]]), &value!({ "n": null, "a": { "y": 2 } }));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use async_graphql::{Response as Answer, ServerError};
 use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
 use axum::extract::{FromRequestParts, OptionalFromRequestParts, WebSocketUpgrade};
 use axum::http::request::Parts;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures::SinkExt;
 use futures::future::{BoxFuture, pending};
@@ -26,9 +26,9 @@ use serde_json::{Map, Value};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, timeout};
 
-use super::error::{shorten, too_many};
-use super::executor::Executor;
-use super::http::{Endpoint, Parameters, is_refusal};
+use super::error::{no_persisted_queries, refused, shorten, too_many};
+use super::executor::{Executor, Operation};
+use super::http::{Endpoint, NoDocument, Parameters, is_refusal};
 use super::limits::Measure;
 use super::sockets::{Full, Place};
 use crate::app::App;
@@ -64,7 +64,7 @@ impl OptionalFromRequestParts<Arc<Endpoint>> for Socket {
         let upgrade =
             parts.headers.get(header::UPGRADE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         if !upgrade.eq_ignore_ascii_case("websocket") {
-            return Ok(None);
+            return Ok(lacks_upgrade(&parts.headers).then(|| Self(Err(upgrade_required()))));
         }
         let by_headers = match opens(parts, endpoint.executor.app()).await {
             Ok(by_headers) => by_headers,
@@ -85,13 +85,25 @@ impl OptionalFromRequestParts<Arc<Endpoint>> for Socket {
 
 /// Whether a WebSocket is opened, and for whom. Who shows no token may still do so by the first message.
 async fn opens(parts: &Parts, app: &App) -> Result<ByHeaders, Refusal> {
+    let by_headers = match Access::of(parts, app).await {
+        Err(Refusal::Missing) => Err(Refusal::Missing),
+        found => Ok(found?),
+    };
     if !may_open_socket(&parts.headers, &app.door.settings().origins) {
         return Err(Refusal::Origin);
     }
-    match Access::of(parts, app).await {
-        Err(Refusal::Missing) => Ok(Err(Refusal::Missing)),
-        found => found.map(Ok),
-    }
+    Ok(by_headers)
+}
+
+/// Whether the request is for a WebSocket and has lost its header `Upgrade`, as in a proxy that was not told to pass it on.
+fn lacks_upgrade(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::SEC_WEBSOCKET_KEY) || headers.contains_key(header::SEC_WEBSOCKET_VERSION)
+}
+
+fn upgrade_required() -> Response {
+    let message = "a WebSocket begins with the headers `Connection: Upgrade` and `Upgrade: websocket`, and `Upgrade` is \
+        missing: a proxy in between has to pass both on";
+    (StatusCode::UPGRADE_REQUIRED, [(header::UPGRADE, "websocket")], message).into_response()
 }
 
 impl Socket {
@@ -365,14 +377,8 @@ impl Session {
         if self.running.contains_key(&id) {
             return Err(End::close(4409, format!("Subscriber for {id} already exists")));
         }
-        let place = match self.place(place) {
-            Ok(place) => place,
-            Err(refused) => {
-                return self.tell(socket, &ToClient::Error { id: &id, payload: &[refused] }).await;
-            }
-        };
-        let operation = match self.executor().prepare(payload.into_request(), access) {
-            Ok(operation) => operation,
+        let (operation, place) = match self.begin(payload, access, place)? {
+            Ok(begun) => begun,
             Err(errors) => return self.tell(socket, &ToClient::Error { id: &id, payload: &errors }).await,
         };
         let answers = self.executor().execute_stream(operation, access).map(Some).chain(once(async { None }));
@@ -381,6 +387,31 @@ impl Session {
         let answers = answers.map(move |answer| (Arc::clone(&id), answer));
         self.answers.push(Abortable::new(answers, registration).boxed());
         Ok(())
+    }
+
+    /// The operation that a message asks for, and a place for it; or why it is not run. What is refused counts for the
+    /// client's rate, as a request over HTTP does.
+    fn begin(
+        &self,
+        payload: Parameters,
+        access: &Access,
+        place: &Place,
+    ) -> Result<Result<(Operation, OwnedSemaphorePermit), Vec<ServerError>>, End> {
+        if let Err(refusal) = access.step() {
+            return Ok(Err(refused(&refusal).errors));
+        }
+        let place = match self.place(place) {
+            Ok(place) => place,
+            Err(refused) => return Ok(Err(vec![refused])),
+        };
+        let request = match payload.into_request() {
+            Ok(request) => request,
+            Err(NoDocument::Persisted) => return Ok(Err(vec![no_persisted_queries()])),
+            Err(NoDocument::Missing) => {
+                return Err(End::close(4400, "the member query of the payload is missing"));
+            }
+        };
+        Ok(self.executor().prepare(request, access).map(|operation| (operation, place)))
     }
 
     /// A place for one more operation.

@@ -64,6 +64,11 @@ impl Space {
         id::public(context, Kind::Space, self.space.row.id)
     }
 
+    /// The global id, by which `node` finds it.
+    pub(super) async fn node_id(&self, context: &Context<'_>) -> Result<ID> {
+        id::node(context, Kind::Space, self.space.row.id)
+    }
+
     /// What people call it. No two spaces share a name.
     async fn name(&self) -> &str {
         &self.space.row.name
@@ -163,11 +168,16 @@ impl Space {
     async fn resets(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "At most this many, from 0 to 500; 100 unless given.")] first: Option<i32>,
-        #[graphql(desc = "Those after the one with this cursor.")] after: Option<String>,
+        #[graphql(desc = "Maximum number of entries from the beginning, 0 to 500. Default: 100.")]
+        first: Option<i32>,
+        #[graphql(desc = "Return entries after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Maximum number of entries from the end, 0 to 500; instead of first.")] last: Option<
+            i32,
+        >,
+        #[graphql(desc = "Return entries before this cursor.")] before: Option<String>,
     ) -> Result<Page<Reset>> {
         let resets = self.space.resets.iter().map(|row| (row.ts.ms(), Reset::new(self, row)));
-        PageArguments { first, after }.page(context, "resets", resets.collect())
+        PageArguments { first, after, last, before }.page(context, "resets", resets.collect())
     }
 
     /// The counts that hold for the space every day, oldest rule first.

@@ -4,21 +4,19 @@
 //! for each time. Everything comes from here: the policies let a browser load nothing else. The build has compressed what
 //! is worth it: nothing is compressed when it is asked for.
 
-mod encoding;
-
 use axum::Router;
 use axum::extract::Path;
 use axum::http::header::{
     ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG,
-    IF_NONE_MATCH, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
+    IF_NONE_MATCH, LOCATION, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
 };
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use include_dir::{Dir, include_dir};
 use sha2::{Digest as _, Sha256};
 
-use self::encoding::Encoding;
+use crate::encoding::Encoding;
 
 /// What `build.rs` made; empty where there was no Node.js.
 static FILES: Dir<'_> = include_dir!("$OUT_DIR/pages");
@@ -44,14 +42,24 @@ pub fn router(graphiql: bool) -> Router {
     let router = Router::new()
         .route("/", dashboard.clone())
         .route("/floor-plan", dashboard.clone())
+        .route("/floor-plan/", get(without_slash))
         .route("/spaces/{id}", dashboard)
+        .route("/spaces/{id}/", get(without_slash))
         .route("/assets/{name}", get(asset));
     if graphiql {
         let graphiql = get(async |headers: HeaderMap| page("graphiql.html", GRAPHIQL, &headers));
-        router.route("/graphiql", graphiql)
+        router.route("/graphiql", graphiql).route("/graphiql/", get(without_slash))
     } else {
         router
     }
+}
+
+/// Leads from a page's path with a slash at its end to the one that the page knows itself by. The way is a relative one, since
+/// a proxy may serve the pages below a path of its own.
+async fn without_slash(uri: Uri) -> Response {
+    let page = uri.path().trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    (StatusCode::PERMANENT_REDIRECT, [(LOCATION, format!("../{page}{query}"))]).into_response()
 }
 
 fn page(path: &str, policy: &'static str, headers: &HeaderMap) -> Response {
@@ -65,7 +73,7 @@ fn page(path: &str, policy: &'static str, headers: &HeaderMap) -> Response {
 
 async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
     let path = format!("assets/{name}");
-    let is_copy = Encoding::ALL.iter().any(|encoding| name.ends_with(encoding.suffix()));
+    let is_copy = Encoding::OF_FILES.iter().any(|encoding| name.ends_with(encoding.suffix()));
     match contents(&path) {
         // The name has the hash of what is in it.
         Some(contents) if !is_copy => {
@@ -79,7 +87,7 @@ async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
 /// The answer with a file: in the encoding that the client likes best, and without a body if the client has it.
 fn file(path: &str, plain: &'static [u8], tag: &str, headers: &HeaderMap) -> Response {
     let kind = mime_guess::from_path(path).first_or_octet_stream();
-    let encoded = Encoding::accepted(headers)
+    let encoded = Encoding::accepted(headers, &Encoding::OF_FILES)
         .into_iter()
         .find_map(|encoding| Some((encoding, contents(&format!("{path}{}", encoding.suffix()))?)));
     // What is encoded otherwise is another representation, whose tag is another one.

@@ -21,8 +21,9 @@ use crate::unpack::{self, UnknownCoding, UnpackError};
 /// After how many seconds a client may try again what the service could not do.
 pub(super) const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("1");
 
-/// How a client that is not let in can be.
-const BEARER: HeaderValue = HeaderValue::from_static("Bearer");
+/// How a client can show a token.
+const SCHEMES: [HeaderValue; 2] =
+    [HeaderValue::from_static("Bearer"), HeaderValue::from_static("Basic realm=\"headcount\"")];
 
 /// What went wrong.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +31,11 @@ pub(super) enum RestError {
     /// There is no such space, or no such route.
     #[error("Not found.")]
     NotFound,
+    /// The request does not say clearly which host it is for.
+    #[error(
+        "invalid Host: HTTP/1.1 wants exactly one header Host, with the same host as the request target if that names one."
+    )]
+    Host,
     /// A parameter is no timestamp.
     #[error("{name}: {error}")]
     Timestamp {
@@ -188,7 +194,8 @@ impl RestError {
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::NotFound => StatusCode::NOT_FOUND,
-            Self::Timestamp { .. }
+            Self::Host
+            | Self::Timestamp { .. }
             | Self::Missing { .. }
             | Self::NotOneOf { .. }
             | Self::UnknownParameter { .. }
@@ -235,7 +242,9 @@ impl IntoResponse for RestError {
             response.headers_mut().insert(header::ACCEPT_ENCODING, unpack::ACCEPTED);
         }
         if self.status() == StatusCode::UNAUTHORIZED {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, BEARER);
+            for scheme in SCHEMES {
+                response.headers_mut().append(header::WWW_AUTHENTICATE, scheme);
+            }
         }
         response
     }

@@ -51,6 +51,11 @@ pub(crate) fn not_found() -> Response {
     error::RestError::NotFound.into_response()
 }
 
+/// The answer to a request that does not say clearly which host it is for.
+pub(crate) fn bad_host() -> Response {
+    error::RestError::Host.into_response()
+}
+
 /// The answer to a request whose answer would take more memory than there is.
 pub(crate) fn exhausted() -> Response {
     error::RestError::Exhausted(Exhausted).into_response()

@@ -44,7 +44,8 @@ struct Tokens;
 
 impl Modify for Tokens {
     fn modify(&self, document: &mut openapi::OpenApi) {
-        let description = "What `headcount token create` prints. An open server asks for none.";
+        let description = "What `headcount token create` prints; it is also accepted as the password of HTTP Basic, \
+            with any user name. An open server asks for none.";
         let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(description)).build();
         document
             .components

@@ -1,19 +1,32 @@
-//! What every answer of an interface has: headers for browsers, and a share of the budget until its client has read it.
+//! What every answer of an interface has: headers for browsers, a share of the budget until its client has read it, and an
+//! encoding that the client accepts where it is long.
 
 use std::convert::Infallible;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use async_compression::tokio::bufread::{GzipEncoder, ZstdEncoder};
 use axum::body::{Body, Bytes, HttpBody};
-use axum::http::HeaderValue;
-use axum::http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
+use axum::http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, VARY, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
+use futures::TryStreamExt;
 use hyper::body::{Frame, SizeHint};
 use pin_project_lite::pin_project;
+use tokio::io::AsyncRead;
+use tokio_util::io::{ReaderStream, StreamReader};
 
 use crate::budget::{Budget, Exhausted, Held, UNCOUNTED_BYTES};
+use crate::encoding::Encoding;
 use crate::rest;
+use crate::routes::Route;
+
+/// Answers that are shorter are not compressed, in bytes.
+const COMPRESSED_BYTES_MIN: u64 = 1_000;
+/// How much of a compressed answer is made at a time, in bytes.
+const PIECE_BYTES: usize = 16 << 10;
 
 pin_project! {
     /// A request whose answer is finished here. Without a budget, it is one for a page, which has headers of its own.
@@ -21,13 +34,68 @@ pin_project! {
         #[pin]
         answering: F,
         budget: Option<Budget>,
+        compression: Compression,
     }
 }
 
+/// Whether the answers of a route are compressed.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Compression {
+    /// They never are.
+    Never,
+    /// They are where the client accepts an encoding, and this is the one that it likes best.
+    If(Option<Encoding>),
+}
+
 impl<F> Finishing<F> {
-    pub(super) fn new(answering: F, budget: Option<Budget>) -> Self {
-        Self { answering, budget }
+    pub(super) fn new(answering: F, budget: Option<Budget>, compression: Compression) -> Self {
+        Self { answering, budget, compression }
     }
+}
+
+impl Compression {
+    /// How the answer to a request by this route is compressed.
+    pub(super) fn of(route: Route, headers: &HeaderMap) -> Self {
+        if !route.has_long_answers() {
+            return Self::Never;
+        }
+        Self::If(Encoding::accepted(headers, &Encoding::OF_ANSWERS).first().copied())
+    }
+
+    fn apply(self, mut response: Response) -> Response {
+        let Self::If(encoding) = self else { return response };
+        response.headers_mut().append(VARY, HeaderValue::from_static("accept-encoding"));
+        match encoding {
+            Some(encoding) if is_long(&response) => compress(encoding, response),
+            _ => response,
+        }
+    }
+}
+
+/// Whether a response is known to be so long that it is compressed. The answer to HEAD only says how long it would be.
+fn is_long(response: &Response) -> bool {
+    let said = response.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    said.or_else(|| response.body().size_hint().exact()).is_some_and(|length| length >= COMPRESSED_BYTES_MIN)
+}
+
+/// The response with its body compressed while it is sent, a piece at a time.
+fn compress(encoding: Encoding, response: Response) -> Response {
+    let (mut head, body) = response.into_parts();
+    head.headers.remove(CONTENT_LENGTH);
+    head.headers.insert(CONTENT_ENCODING, HeaderValue::from_static(encoding.name()));
+    if body.is_end_stream() {
+        return Response::from_parts(head, body);
+    }
+    let plain = StreamReader::new(body.into_data_stream().map_err(io::Error::other));
+    let body = match encoding {
+        Encoding::Zstd => pieces(ZstdEncoder::new(plain)),
+        Encoding::Brotli | Encoding::Gzip => pieces(GzipEncoder::new(plain)),
+    };
+    Response::from_parts(head, body)
+}
+
+fn pieces(encoder: impl AsyncRead + Send + 'static) -> Body {
+    Body::from_stream(ReaderStream::with_capacity(encoder, PIECE_BYTES))
 }
 
 impl<F: Future<Output = Result<Response, Infallible>>> Future for Finishing<F> {
@@ -37,7 +105,8 @@ impl<F: Future<Output = Result<Response, Infallible>>> Future for Finishing<F> {
         let this = self.project();
         let response = ready!(this.answering.poll(context))?;
         let Some(budget) = this.budget else { return Poll::Ready(Ok(response)) };
-        let mut response = count(budget, response).unwrap_or_else(|Exhausted| rest::exhausted());
+        let response = count(budget, response).unwrap_or_else(|Exhausted| rest::exhausted());
+        let mut response = this.compression.apply(response);
         // A count is of its instant, and somebody's; and it is what it says it is, whatever a browser makes of it.
         let headers = response.headers_mut();
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

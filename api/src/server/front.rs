@@ -6,13 +6,16 @@ use std::task::{Context, Poll};
 
 use axum::Router;
 use axum::extract::Request;
+use axum::http::Version;
+use axum::http::header::HOST;
 use axum::response::Response;
 use tower::Service;
 
-use super::answer::Finishing;
+use super::answer::{Compression, Finishing};
 use crate::app::App;
 use crate::auth::{self, Guarded};
 use crate::budget::Budgets;
+use crate::rest;
 use crate::routes::Route;
 use crate::telemetry::{self, Answering};
 
@@ -49,8 +52,48 @@ impl Service<Request> for Front {
         }
         // Assets and pages are part of the program: they take no memory, however many read them.
         let budget = (!route.is_of_pages()).then(|| self.budgets.answers.clone());
+        let compression = Compression::of(route, request.headers());
         telemetry::observe(route, request, |request| {
-            Finishing::new(auth::guard(&self.app, route, &mut self.router, request), budget)
+            let answering = if names_its_host(&request) {
+                auth::guard(&self.app, route, &mut self.router, request)
+            } else {
+                auth::answered(rest::bad_host())
+            };
+            Finishing::new(answering, budget, compression)
         })
+    }
+}
+
+/// Whether a request says clearly which host it is for: once, as HTTP/1.1 wants it, and twice only where the target says the
+/// same. Proxies disagree about all others.
+fn names_its_host(request: &Request) -> bool {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    match (hosts.next(), hosts.next(), request.uri().authority()) {
+        (Some(host), None, Some(target)) => host.as_bytes().eq_ignore_ascii_case(target.as_str().as_bytes()),
+        (Some(_), None, None) => true,
+        (None, _, _) => request.version() < Version::HTTP_11,
+        (Some(_), Some(_), _) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+
+    use super::*;
+
+    #[test]
+    fn a_request_names_its_host_once() {
+        let is_clear = |version, target: &str, hosts: &[&str]| {
+            let request = Request::get(target).version(version);
+            let request = hosts.iter().fold(request, |request, host| request.header(HOST, *host));
+            names_its_host(&request.body(Body::empty()).unwrap())
+        };
+        let (old, new) = (Version::HTTP_10, Version::HTTP_11);
+        assert!(is_clear(new, "/", &["a:1"]) && is_clear(old, "/", &["a"]) && is_clear(old, "/", &[]));
+        assert!(is_clear(new, "http://A:1/", &["a:1"]) && is_clear(new, "/", &[""]));
+        assert!(!is_clear(new, "/", &[]) && !is_clear(new, "http://a/", &[]));
+        assert!(!is_clear(new, "/", &["a", "a"]) && !is_clear(old, "/", &["a", "b"]));
+        assert!(!is_clear(new, "http://a/", &["b"]) && !is_clear(new, "http://a:1/", &["a"]));
     }
 }

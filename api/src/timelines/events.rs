@@ -37,6 +37,8 @@ pub struct EventPage {
     pub range: EventRange,
     /// Only those after this one, in the page's order.
     pub after: Option<EventKey>,
+    /// Only those before this one, in the page's order.
+    pub before: Option<EventKey>,
     /// Whether the newest come first; else the oldest do.
     pub newest_first: bool,
     /// At most this many.
@@ -141,13 +143,17 @@ impl EventPage {
 
     fn select(&self, place: usize) -> String {
         let condition = self.range.condition();
-        let (beyond, order) = if self.newest_first { ("<", "DESC") } else { (">", "ASC") };
-        let after = self.after.map(|(ts, direction, seq)| {
-            format!("AND (ts, direction, seq) {beyond} ({}, {}, {seq})", ts.ms(), direction.sign())
-        });
-        let after = after.unwrap_or_default();
+        let (beyond, short_of, order) =
+            if self.newest_first { ("<", ">", "DESC") } else { (">", "<", "ASC") };
+        let bound = |key: Option<EventKey>, compared: &str| {
+            let bound = key.map(|(ts, direction, seq)| {
+                format!("AND (ts, direction, seq) {compared} ({}, {}, {seq})", ts.ms(), direction.sign())
+            });
+            bound.unwrap_or_default()
+        };
+        let (after, before) = (bound(self.after, beyond), bound(self.before, short_of));
         format!(
-            "SELECT * FROM (SELECT {place}, ts, direction, seq, created FROM event WHERE {condition} {after}
+            "SELECT * FROM (SELECT {place}, ts, direction, seq, created FROM event WHERE {condition} {after} {before}
             ORDER BY ts {order}, direction {order}, seq {order} LIMIT {}) AS page_{place}",
             self.size
         )

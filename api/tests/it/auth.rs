@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use api::auth::{self, Need, NewToken, Role, Settings, Switch};
+use api::auth::{self, Need, NewToken, Origin, Role, Settings, Switch};
 use api::database::Database;
 use api::routes::Route;
 use api::server::Stopped;
@@ -171,12 +171,14 @@ fn operations() -> BTreeMap<String, (String, Need)> {
         ask("Query.spaces", "{ totalCount }", Need::Read),
         ask("Query.dpu", "(serial: \"a\") { name }", Need::Read),
         ask("Query.dpus", "{ totalCount }", Need::Read),
+        ask("Query.node", "(id: 1) { nodeId }", Need::Read),
         ask("Mutation.ingest", "(events: []) { accepted }", Need::Ingest),
         ask("Mutation.spaceCreate", &format!("(input: {{ name: \"\" }}) {refused}"), Need::Admin),
         ask("Mutation.spaceUpdate", &format!("(id: 99, input: {{}}) {refused}"), Need::Admin),
         ask("Mutation.spaceDelete", &format!("(id: 99) {refused}"), Need::Admin),
         ask("Mutation.dpuCreate", &format!("(input: {{ serial: \"\" }}) {refused}"), Need::Admin),
         ask("Mutation.dpuUpdate", &format!("(id: 99, input: {{}}) {refused}"), Need::Admin),
+        ask("Mutation.dpuDelete", &format!("(id: 99) {refused}"), Need::Admin),
         ask(
             "Mutation.dpuMove",
             &format!("(input: {{ dpu: 99, at: \"2026-01-01\", to: [] }}) {refused}"),
@@ -618,6 +620,111 @@ async fn an_open_server_is_for_its_own_machine() {
     service.finish().await;
 }
 
+/// The answer to a GET with these headers.
+async fn gets_with(service: &Service, path: &str, headers: &[(&'static str, &str)]) -> Answer {
+    let request =
+        headers.iter().fold(Request::get(path), |request, (name, value)| request.header(*name, *value));
+    service.send(request.body(Body::empty()).unwrap()).await
+}
+
+/// Paths that answer data, each by another route.
+const DATA: [&str; 4] = [
+    "/space/1/count",
+    "/space/1/counts?start=2026-01-01&end=2026-01-02",
+    "/graphql?query=%7B__typename%7D",
+    "/metrics",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_server_answers_nothing_that_came_through_a_proxy() {
+    let service = with(Settings::default()).await;
+    service.space("Hall").await;
+    let proxied = [
+        ("forwarded", "for=203.0.113.9"),
+        ("via", "1.1 proxy"),
+        ("x-real-ip", "203.0.113.9"),
+        ("x-forwarded-for", "203.0.113.9"),
+        ("x-forwarded-proto", "https"),
+    ];
+    for header in proxied {
+        for path in DATA {
+            let answer = gets_with(&service, path, &[header]).await;
+            assert_eq!(answer.status, StatusCode::FORBIDDEN, "{path} {header:?}");
+            let said = format!("This request came through a proxy (it has the header {})", header.0);
+            assert!(
+                answer.body.contains(&said) && answer.body.contains("headcount token create"),
+                "{}",
+                answer.body
+            );
+        }
+        assert_eq!(service.raw_socket_with(&[header]).await.err(), Some(StatusCode::FORBIDDEN), "{header:?}");
+        let event = request("POST", "/events", None).header("content-type", "application/json");
+        let event = service.send(event.header(header.0, header.1).body("{}".into()).unwrap()).await;
+        assert_eq!(event.status, StatusCode::FORBIDDEN, "{header:?}");
+        // Whoever looks after the server is answered, and so is what holds no data.
+        for path in ["/healthz", "/readyz", "/openapi.json"] {
+            assert_eq!(
+                gets_with(&service, path, &[header]).await.status,
+                StatusCode::OK,
+                "{path} {header:?}"
+            );
+        }
+    }
+    // A proxy that adds no header still passes on what a page says of itself.
+    let page = [("sec-fetch-site", "same-origin"), ("origin", "https://counts.example")];
+    for path in DATA {
+        assert_eq!(gets_with(&service, path, &page).await.status, StatusCode::FORBIDDEN, "{path}");
+    }
+    let token = token(&service, "kiosk", Role::Read(None), None).await;
+    for path in DATA {
+        let headers = [proxied[0], page[0], page[1], ("authorization", token.as_str())];
+        assert_eq!(gets_with(&service, path, &headers).await.status, StatusCode::OK, "{path}");
+    }
+    service.finish().await;
+    // Where it is meant, proxies are let through.
+    let service = with(Settings { this_machine_only: false, ..Settings::default() }).await;
+    service.space("Hall").await;
+    for path in DATA {
+        let headers = [proxied[0], page[0], page[1]];
+        assert_eq!(gets_with(&service, path, &headers).await.status, StatusCode::OK, "{path}");
+    }
+    service.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_may_be_the_password_of_http_basic() {
+    let service = with(Settings::default()).await;
+    service.space("Hall").await;
+    service.dpu("a").await;
+    let bearer = token(&service, "sensor", Role::Admin, None).await;
+    let basic = |user: &str, secret: &str| {
+        format!("Basic {}", data_encoding::BASE64.encode(format!("{user}:{secret}").as_bytes()))
+    };
+    let secret = bearer.strip_prefix("Bearer ").unwrap();
+    for user in ["sensor", ""] {
+        let basic = basic(user, secret);
+        assert_eq!(posts_event(&service, "a", Some(&basic)).await.status, StatusCode::OK);
+        assert_eq!(asks(&service, "{ __typename }", Some(&basic)).await.status, StatusCode::OK);
+        assert!(service.raw_socket_with(&[("authorization", &basic)]).await.is_ok());
+        // A browser sends a password along for any page.
+        for site in [("sec-fetch-site", "cross-site"), ("origin", "https://evil.example")] {
+            let headers = [("authorization", basic.as_str()), site];
+            assert_eq!(gets_with(&service, "/space/1/count", &headers).await.status, StatusCode::FORBIDDEN);
+        }
+    }
+    for wrong in [basic(secret, ""), basic("sensor", "hc_0"), "Basic !".to_owned()] {
+        let refused = posts_event(&service, "a", Some(&wrong)).await;
+        assert_eq!(refused.status, StatusCode::UNAUTHORIZED, "{wrong}");
+        let challenges: Vec<_> = refused.headers.get_all("www-authenticate").iter().collect();
+        assert_eq!(challenges, ["Bearer", "Basic realm=\"headcount\""]);
+    }
+    // GraphQL is what pages ask, whose users a browser would ask for the password.
+    let refused = asks(&service, "{ __typename }", None).await;
+    let challenges: Vec<_> = refused.headers.get_all("www-authenticate").iter().collect();
+    assert_eq!(challenges, ["Bearer"]);
+    service.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_browser_sends_nothing_without_asking_first() {
     let service = with(Settings::default()).await;
@@ -648,26 +755,32 @@ async fn a_browser_sends_nothing_without_asking_first() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_open_server_answers_no_page_of_another_site() {
-    let origins = vec!["https://app.example".parse().unwrap()];
+    // All origins are for pages that show a token.
+    let origins = vec!["https://app.example".parse().unwrap(), Origin::Any];
     let service = with(Settings { origins, ..Settings::default() }).await;
     service.space("Hall").await;
-    let status = async |path: &str, headers: &[(&'static str, &str)]| {
-        let request =
-            headers.iter().fold(Request::get(path), |request, (name, value)| request.header(*name, *value));
-        service.send(request.body(Body::empty()).unwrap()).await.status
-    };
-    let (ask, from) = ("/graphql?query=%7B__typename%7D", "sec-fetch-site");
-    for path in ["/space/1/count", "/space/1/counts?start=2026-01-01&end=2026-01-02", ask, "/metrics"] {
-        for site in ["same-origin", "same-site", "none"] {
+    let status =
+        async |path: &str, headers: &[(&'static str, &str)]| gets_with(&service, path, headers).await.status;
+    let from = "sec-fetch-site";
+    for path in DATA {
+        for site in ["same-origin", "none"] {
             assert_eq!(status(path, &[(from, site)]).await, StatusCode::OK, "{path} {site}");
         }
+        assert_eq!(status(path, &[("origin", "http://localhost")]).await, StatusCode::OK, "{path}");
         // As an image, and as a script does.
-        let cross_site = (from, "cross-site");
-        for headers in [&[cross_site][..], &[cross_site, ("origin", "https://evil.example")]] {
-            assert_eq!(status(path, headers).await, StatusCode::FORBIDDEN, "{path}");
+        let (cross_site, evil) = ((from, "cross-site"), ("origin", "https://evil.example"));
+        let neighbour = ("origin", "http://localhost:3000");
+        for headers in
+            [&[cross_site][..], &[cross_site, evil], &[(from, "same-site"), neighbour], &[evil], &[neighbour]]
+        {
+            let answer = gets_with(&service, path, headers).await;
+            assert_eq!(answer.status, StatusCode::FORBIDDEN, "{path} {headers:?}");
+            assert!(answer.body.contains("A page of another origin"), "{}", answer.body);
         }
-        let allowed = [cross_site, ("origin", "https://app.example")];
-        assert_eq!(status(path, &allowed).await, StatusCode::OK, "{path}");
+        let app = ("origin", "https://app.example");
+        for headers in [&[cross_site, app][..], &[app]] {
+            assert_eq!(status(path, headers).await, StatusCode::OK, "{path} {headers:?}");
+        }
     }
     // A link leads to the dashboard from anywhere.
     let same = status("/", &[]).await;
@@ -720,12 +833,30 @@ async fn pages_of_other_origins_are_let_in_where_they_are_named() {
     assert_eq!(service.raw_socket_with(&evil).await.err(), Some(StatusCode::FORBIDDEN));
     service.finish().await;
 
-    let origins = vec!["https://app.example".parse().unwrap()];
-    let service = with(Settings { origins, ..Settings::default() }).await;
+    let origins = ["https://app.example", "https://*.walls.example"].map(|origin| origin.parse().unwrap());
+    let service = with(Settings { origins: origins.into(), ..Settings::default() }).await;
     let token = token(&service, "page", Role::Read(None), None).await;
-    let answer = service.send(preflight("https://app.example")).await;
-    assert_eq!((answer.status, allowed(&answer).as_str()), (StatusCode::OK, "https://app.example"));
-    assert!(answer.header("access-control-allow-headers").contains("authorization"));
+    for origin in ["https://app.example", "https://north.walls.example", "https://a.b.walls.example"] {
+        let answer = service.send(preflight(origin)).await;
+        assert_eq!((answer.status, allowed(&answer).as_str()), (StatusCode::OK, origin));
+        for name in [
+            "authorization",
+            "content-type",
+            "traceparent",
+            "x-request-id",
+            "apollographql-client-name",
+            "apollographql-client-version",
+            "apollo-require-preflight",
+        ] {
+            assert!(answer.header("access-control-allow-headers").contains(name), "{name}");
+        }
+        assert!(service.raw_socket_with(&[("origin", origin)]).await.is_ok(), "{origin}");
+    }
+    for origin in ["https://walls.example", "http://north.walls.example", "https://north.walls.example.org"] {
+        assert_eq!(allowed(&service.send(preflight(origin)).await), "", "{origin}");
+        let refused = service.raw_socket_with(&[("origin", origin)]).await.err();
+        assert_eq!(refused, Some(StatusCode::FORBIDDEN), "{origin}");
+    }
     assert_eq!(allowed(&service.send(preflight("https://evil.example")).await), "");
     let ask = |authorization: &str| {
         let request = Request::get("/space/1/count").header("origin", "https://app.example");
@@ -733,7 +864,10 @@ async fn pages_of_other_origins_are_let_in_where_they_are_named() {
     };
     // A refusal is to be read, too.
     for authorization in [token.as_str(), "Bearer none"] {
-        assert_eq!(allowed(&service.send(ask(authorization)).await), "https://app.example");
+        let answer = service.send(ask(authorization)).await;
+        assert_eq!(allowed(&answer), "https://app.example");
+        assert!(answer.header("access-control-expose-headers").contains("x-request-id"));
+        assert!(!answer.header("x-request-id").is_empty());
     }
     assert!(service.raw_socket_with(&[("origin", "https://app.example")]).await.is_ok());
     assert_eq!(service.raw_socket_with(&evil).await.err(), Some(StatusCode::FORBIDDEN));
@@ -782,7 +916,7 @@ async fn who_asks_too_much_waits() {
     service.space("Hall").await;
     let elsewhere = Database::connect(&service.url).await.unwrap();
     let mut headers = Vec::new();
-    for name in ["busy", "other", "socket"] {
+    for name in ["busy", "other", "socket", "broken"] {
         let new = NewToken { name: name.to_owned(), role: Role::Read(None), expires: None };
         headers.push(format!("Bearer {}", auth::create(&elsewhere, at(NOW), new).await.unwrap().1.reveal()));
     }
@@ -813,6 +947,17 @@ async fn who_asks_too_much_waits() {
             break;
         }
         assert_eq!(socket.next().await["type"], "complete");
+    }
+    drop(socket);
+    // So do documents that are refused.
+    let (mut socket, _) = opened(&service, json!({ "authorization": headers[3] })).await;
+    loop {
+        socket.subscribe("a", "{ never ends", Value::Null).await;
+        let message = socket.next().await;
+        assert_eq!(message["type"], "error", "{message}");
+        if message["payload"][0]["extensions"]["code"] == "RATE_LIMITED" {
+            break;
+        }
     }
     drop(socket);
     service.finish().await;

@@ -20,7 +20,7 @@ use api::server::{self, Connections, Site};
 
 use axum::body::Body;
 use axum::http::response::Parts;
-use axum::http::{HeaderMap, Request, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Request, StatusCode};
 use entity::assignment::Placement;
 use entity::tally::Resolution;
 use entity::{Instant, digest, event, reset, tally};
@@ -39,6 +39,9 @@ use tower::ServiceExt;
 
 /// What the service's clock shows unless a test sets it.
 pub(crate) const NOW: &str = "2026-03-01T12:00:00Z";
+
+/// Where GraphQL is served.
+const GRAPHQL: &str = "/graphql";
 
 /// Runs a test body on both backends, and checks after it that the tallies equal the events.
 macro_rules! on_both {
@@ -229,7 +232,9 @@ impl Service {
     }
 
     /// The same where the answer is no text.
-    pub(crate) async fn send_for_bytes(&self, request: Request<Body>) -> (Parts, Vec<u8>) {
+    pub(crate) async fn send_for_bytes(&self, mut request: Request<Body>) -> (Parts, Vec<u8>) {
+        // Clients of HTTP/1.1 send it by themselves.
+        request.headers_mut().entry("host").or_insert(HeaderValue::from_static("localhost"));
         let response = self.site.clone().oneshot(request).await.unwrap();
         let (head, body) = response.into_parts();
         (head, axum::body::to_bytes(body, usize::MAX).await.unwrap().into())
@@ -237,7 +242,12 @@ impl Service {
 
     /// Serves on a port of its own, and opens a WebSocket to it that is ready for subscriptions.
     pub(crate) async fn socket(&self) -> Socket {
-        let mut socket = self.raw_socket().await;
+        self.socket_at(GRAPHQL).await
+    }
+
+    /// The same at this path.
+    pub(crate) async fn socket_at(&self, path: &str) -> Socket {
+        let mut socket = self.raw_socket_at(path, &[]).await.unwrap();
         socket.send(json!({ "type": "connection_init" })).await;
         assert_eq!(socket.next().await["type"], "connection_ack");
         socket
@@ -277,8 +287,16 @@ impl Service {
         &self,
         headers: &[(&'static str, &str)],
     ) -> Result<Socket, StatusCode> {
+        self.raw_socket_at(GRAPHQL, headers).await
+    }
+
+    async fn raw_socket_at(
+        &self,
+        path: &str,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Socket, StatusCode> {
         let (address, server) = self.listen().await;
-        match Socket::to_with(address, headers).await {
+        match Socket::to_with(address, path, headers).await {
             Ok(mut socket) => {
                 socket.server = Some(server);
                 Ok(socket)
@@ -405,14 +423,15 @@ pub(crate) struct Socket {
 impl Socket {
     /// A WebSocket to a server that somebody else started.
     pub(crate) async fn to(address: SocketAddr) -> Result<Self, tungstenite::Error> {
-        Self::to_with(address, &[]).await
+        Self::to_with(address, GRAPHQL, &[]).await
     }
 
     async fn to_with(
         address: SocketAddr,
+        path: &str,
         headers: &[(&'static str, &str)],
     ) -> Result<Self, tungstenite::Error> {
-        let mut request = format!("ws://{address}/graphql").into_client_request().unwrap();
+        let mut request = format!("ws://{address}{path}").into_client_request().unwrap();
         request.headers_mut().insert("sec-websocket-protocol", "graphql-transport-ws".parse().unwrap());
         for (name, value) in headers {
             request.headers_mut().insert(*name, value.parse().unwrap());

@@ -14,7 +14,7 @@ use api::ingest::{Crossing, Outcome};
 use api::limits::Limits;
 use api::server::{self, Site};
 use axum::body::Body;
-use axum::http::Request;
+use axum::http::{HeaderValue, Request};
 use entity::Instant;
 use entity::assignment::Placement;
 use entity::event::Direction;
@@ -54,7 +54,8 @@ impl Process {
         answer["data"].clone()
     }
 
-    async fn send(&self, request: Request<Body>) -> Value {
+    async fn send(&self, mut request: Request<Body>) -> Value {
+        request.headers_mut().insert("host", HeaderValue::from_static("localhost"));
         let response = self.site.clone().oneshot(request).await.unwrap();
         let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
         serde_json::from_slice(&body).unwrap()

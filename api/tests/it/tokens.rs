@@ -115,13 +115,13 @@ fn without_tokens_it_serves_its_own_machine_only() {
     let open = ["serve", "--listen", "127.0.0.1:0"];
     let (reachable, meant) =
         (["serve", "--listen", "0.0.0.0:0"], ["serve", "--listen", "0.0.0.0:0", "--open"]);
-    assert!(desk.serves(&open).contains("open: there is no token"));
+    assert!(desk.serves(&open).contains("open: no tokens exist"));
     let refusal = desk.refusal(&reachable);
     assert!(
         refusal.contains("headcount token create NAME --role admin") && refusal.contains("0.0.0.0:0"),
         "{refusal}"
     );
-    assert!(desk.serves(&meant).contains("open: there is no token"));
+    assert!(desk.serves(&meant).contains("open: no tokens exist"));
     desk.printed(&["token", "create", "admin", "--role", "admin"]);
     for arguments in [&open[..], &reachable, &meant] {
         let said = desk.serves(arguments);

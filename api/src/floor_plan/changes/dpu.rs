@@ -1,10 +1,11 @@
-//! DPUs: created, updated, moved.
+//! DPUs: created, updated, deleted, moved.
 
 use entity::assignment::Placement;
-use entity::{Instant, assignment, dpu};
+use entity::{Instant, assignment, dpu, tally, token};
 use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, PaginatorTrait,
+    QueryFilter, QueryOrder, SqlErr,
 };
 
 use super::assignment::NewAssignment;
@@ -91,6 +92,46 @@ pub async fn update(
     }
     row.modified = Set(now);
     Ok(row.update(transaction).await?)
+}
+
+/// Removes a DPU; with `cascade`, its assignments as well, and without, only if it has none.
+///
+/// A DPU that events were recorded of stays, since they are facts and counts are made of them; so does one that a token is
+/// limited to.
+pub async fn delete(transaction: &impl ConnectionTrait, id: i64, cascade: bool) -> Result<(), ChangeError> {
+    find(transaction, "id", id).await?;
+    let in_use = |message: String| ChangeError::from(Refusal::new(RefusalCode::InUse, "id", message));
+    let has_events =
+        || in_use("the DPU has events, which are never deleted: end its assignments instead".to_owned());
+    // Every event is in a tally, also once it is pruned.
+    if tally::Entity::find().filter(tally::Column::DpuId.eq(id)).one(transaction).await?.is_some() {
+        return Err(has_events());
+    }
+    let limited = token::Entity::find().filter(token::Column::DpuId.eq(id)).one(transaction).await?;
+    if let Some(token) = limited {
+        let message =
+            format!("the token {:?} is limited to the DPU, and tokens are never deleted", token.name);
+        return Err(in_use(message));
+    }
+    let assignments = assignment::Column::DpuId.eq(id);
+    if cascade {
+        assignment::Entity::delete_many().filter(assignments).exec(transaction).await?;
+    } else {
+        let assignments = assignment::Entity::find().filter(assignments).count(transaction).await?;
+        if assignments > 0 {
+            let message =
+                format!("the DPU has {assignments} assignments: delete them first, or ask for cascade");
+            return Err(in_use(message));
+        }
+    }
+    match dpu::Entity::delete_by_id(id).exec(transaction).await {
+        Ok(_) => Ok(()),
+        // An event came meanwhile.
+        Err(error) if matches!(error.sql_err(), Some(SqlErr::ForeignKeyConstraintViolation(_))) => {
+            Err(has_events())
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Moves a DPU: at `at` it ends what it counts for, and begins to count for one space or two.

@@ -54,12 +54,19 @@ struct Varying {
 enum Count {
     Fixed(u64),
     Shared,
-    Page(Argument),
-    PageOf(List, Argument),
+    Page(PageLength),
+    PageOf(List, PageLength),
     All(List),
     Events(Argument),
     Buckets(Stretch),
     Days(Stretch),
+}
+
+/// The arguments that say how long a page is.
+#[derive(Clone, Debug)]
+struct PageLength {
+    first: Argument,
+    last: Argument,
 }
 
 /// The arguments of a stretch of time.
@@ -179,10 +186,8 @@ impl Count {
             Self::Fixed(times) => Parents::new(parents.times(*times), parents.are_distinct && *times == 1),
             Self::Shared => many(1),
             // No page has an entry twice.
-            Self::Page(first) => {
-                Parents { are_distinct: parents.number == 1, ..many(first.page_size(given)?) }
-            }
-            Self::PageOf(list, first) => listed(list, first.page_size(given)?),
+            Self::Page(length) => Parents { are_distinct: parents.number == 1, ..many(length.with(given)?) },
+            Self::PageOf(list, length) => listed(list, length.with(given)?),
             Self::All(list) => listed(list, u64::MAX),
             Self::Events(events) => {
                 let events = events.length(given);
@@ -204,6 +209,16 @@ impl Count {
             }
             _ => 0,
         }
+    }
+}
+
+impl PageLength {
+    /// How many entries the page has at most.
+    fn with(&self, given: &Given<'_>) -> Result<u64, Refusal> {
+        let first = self.first.page_size(Measure::First, given)?;
+        let last = self.last.page_size(Measure::Last, given)?;
+        // Where both are given, the resolver refuses it.
+        Ok(first.max(last).unwrap_or(PAGE_DEFAULT.into()))
     }
 }
 
@@ -240,16 +255,13 @@ impl Argument {
         }
     }
 
-    /// How many entries a page has by this argument. What is no number its type refuses, and what is negative its
-    /// resolver.
-    fn page_size(&self, given: &Given<'_>) -> Result<u64, Refusal> {
-        let first = match self.value(given) {
-            Some(ConstValue::Number(number)) => number.as_u64(),
-            _ => None,
-        };
-        let first = first.unwrap_or(PAGE_DEFAULT.into());
-        Measure::First.check(first, PAGE_MAX)?;
-        Ok(first)
+    /// How many entries a page has by this argument, if it says so. What is no number its type refuses, and what is
+    /// negative its resolver.
+    fn page_size(&self, measure: Measure, given: &Given<'_>) -> Result<Option<u64>, Refusal> {
+        let Some(ConstValue::Number(number)) = self.value(given) else { return Ok(None) };
+        let size = number.as_u64();
+        size.map_or(Ok(()), |size| measure.check(size, PAGE_MAX))?;
+        Ok(size)
     }
 
     /// How many entries the list has; a single value is a list of one.
@@ -329,13 +341,14 @@ impl<'a> Clerk<'a> {
 impl Count {
     fn new(entries: Entries, field: &Field) -> Self {
         let argument = |name| Argument::of(field, name);
+        let page = || PageLength { first: argument("first"), last: argument("last") };
         let stretch =
             || Stretch { start: argument("start"), end: argument("end"), interval: argument("interval") };
         match entries {
             Entries::Fixed(times) => Self::Fixed(times),
             Entries::Shared => Self::Shared,
-            Entries::Page => Self::Page(argument("first")),
-            Entries::PageOf(list) => Self::PageOf(list, argument("first")),
+            Entries::Page => Self::Page(page()),
+            Entries::PageOf(list) => Self::PageOf(list, page()),
             Entries::All(list) => Self::All(list),
             Entries::Events => Self::Events(argument("events")),
             Entries::Buckets => Self::Buckets(stretch()),

@@ -70,8 +70,10 @@ pub(super) enum Measure {
     Answered,
     /// Bytes of its answer.
     AnswerBytes,
-    /// Entries of a page.
+    /// Entries of a page from the beginning.
     First,
+    /// Entries of a page from the end.
+    Last,
     /// Events handed over together.
     Events,
     /// Values of a request's JSON.
@@ -113,6 +115,9 @@ impl fmt::Display for Refusal {
                     }
                     Measure::First => {
                         return write!(formatter, "first: {found} is not a number from 0 to {accepted}");
+                    }
+                    Measure::Last => {
+                        return write!(formatter, "last: {found} is not a number from 0 to {accepted}");
                     }
                     Measure::Events => format!("events: there are {found} of them"),
                     Measure::Values => format!("the request has {found} values"),

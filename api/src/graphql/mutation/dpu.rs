@@ -1,4 +1,4 @@
-//! DPUs: created, updated, moved.
+//! DPUs: created, updated, deleted, moved.
 
 use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 
@@ -10,6 +10,7 @@ use crate::graphql::dpu::Dpu;
 use crate::graphql::enums::Placement;
 use crate::graphql::error::Result;
 use crate::graphql::scalars::DateTime;
+use crate::graphql::scope::Scope;
 use crate::ids::Kind;
 
 #[derive(Default)]
@@ -63,7 +64,7 @@ struct DpuMoveTarget {
 /// A DPU that was changed, or why it was not.
 #[derive(SimpleObject, Default)]
 struct DpuPayload {
-    /// The DPU as it is now; null if nothing was changed.
+    /// The DPU as it is now, or as it was before it was deleted; null if nothing was changed.
     dpu: Option<Dpu>,
     /// Why nothing was changed; empty if it was.
     user_errors: Vec<UserError>,
@@ -109,6 +110,21 @@ impl DpuMutation {
         let outcome =
             change(context, update, |t, (id, update), now| Box::pin(dpu::update(t, id, update, now))).await?;
         DpuPayload::of(outcome.map(|(row, view)| Dpu::find(&view, row.id)))
+    }
+
+    /// Deletes a DPU: only if no assignment refers to it, or with its assignments. A DPU that events were recorded of stays,
+    /// and so does one that a token is limited to.
+    async fn dpu_delete(
+        &self,
+        context: &Context<'_>,
+        #[graphql(name = "id", desc = "The DPU.")] dpu: ID,
+        #[graphql(desc = "Delete its assignments too.", default)] cascade: bool,
+    ) -> Result<DpuPayload> {
+        let dpu_id = id(context, "id", Kind::Dpu, &dpu);
+        let before = Scope::of(context)?.view_of_change().await?;
+        let deleted = dpu_id.as_ref().ok().and_then(|id| Dpu::find(&before, *id));
+        let outcome = change(context, dpu_id, |t, id, _| Box::pin(dpu::delete(t, id, cascade))).await?;
+        DpuPayload::of(outcome.map(|_| deleted))
     }
 
     /// Moves a DPU, in one step: ends what it counts for at `at`, and lets it count elsewhere from then on. The move may

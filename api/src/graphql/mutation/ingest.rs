@@ -20,7 +20,8 @@ struct EventInput {
     ts: DateTime,
     /// Which way the person walked.
     direction: Direction,
-    /// Tells apart people who crossed in the same millisecond: 0 or more. Default, and null: 0.
+    /// Tells apart people who crossed in the same millisecond: 0 or more. Default, also for null: 0.
+    #[graphql(default = 0)]
     seq: Option<i32>,
 }
 

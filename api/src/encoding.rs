@@ -1,43 +1,51 @@
-//! Which encoding of a file a client gets.
+//! In which encoding a client gets a file or an answer.
 
 use axum::http::{HeaderMap, header};
 
-/// An encoding that the build has made files in.
+/// An encoding of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Encoding {
+pub(crate) enum Encoding {
     /// Brotli.
     Brotli,
+    /// Zstandard.
+    Zstd,
     /// Gzip.
     Gzip,
 }
 
 impl Encoding {
-    /// All encodings, the smallest first.
-    pub(super) const ALL: [Self; 2] = [Self::Brotli, Self::Gzip];
+    /// The encodings that the build has made files in, the smallest first.
+    pub(crate) const OF_FILES: [Self; 2] = [Self::Brotli, Self::Gzip];
+    /// The encodings that answers are made in, the fastest first.
+    pub(crate) const OF_ANSWERS: [Self; 2] = [Self::Zstd, Self::Gzip];
 
     /// Its name in `Accept-Encoding` and `Content-Encoding`.
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Brotli => "br",
+            Self::Zstd => "zstd",
             Self::Gzip => "gzip",
         }
     }
 
     /// What the names of files in it end with.
-    pub(super) fn suffix(self) -> &'static str {
+    pub(crate) fn suffix(self) -> &'static str {
         match self {
             Self::Brotli => ".br",
+            Self::Zstd => ".zst",
             Self::Gzip => ".gz",
         }
     }
 
-    /// Returns the encodings that the client accepts, the one it likes most first, and of equals the smallest. What it
-    /// likes less than no encoding is left out.
-    pub(super) fn accepted(headers: &HeaderMap) -> Vec<Self> {
+    /// Returns those of these encodings that the client accepts, the one it likes most first, and equals as they are listed.
+    /// What it likes less than no encoding is left out.
+    pub(crate) fn accepted(headers: &HeaderMap, among: &[Self]) -> Vec<Self> {
+        if !headers.contains_key(header::ACCEPT_ENCODING) {
+            return Vec::new();
+        }
         let identity = quality(headers, "identity");
-        let qualities = Self::ALL.map(|encoding| (encoding, quality(headers, encoding.name())));
+        let qualities = among.iter().map(|encoding| (*encoding, quality(headers, encoding.name())));
         let mut accepted: Vec<_> = qualities
-            .into_iter()
             .filter_map(|(encoding, quality)| {
                 Some((encoding, quality.or_else(|| self::quality(headers, "*"))?))
             })
@@ -62,15 +70,18 @@ fn quality(headers: &HeaderMap, name: &str) -> Option<f32> {
 
 #[cfg(test)]
 mod tests {
-    use super::Encoding::{Brotli, Gzip};
+    use super::Encoding::{Brotli, Gzip, Zstd};
     use super::*;
 
     #[test]
     fn the_encoding_that_a_client_likes_most_comes_first() {
-        let accepted = |values: &[&str]| {
+        let among = |values: &[&str], encodings: &[Encoding]| {
             let headers = values.iter().map(|value| (header::ACCEPT_ENCODING, value.parse().unwrap()));
-            Encoding::accepted(&headers.collect())
+            Encoding::accepted(&headers.collect(), encodings)
         };
+        let accepted = |values: &[&str]| among(values, &Encoding::OF_FILES);
+        assert_eq!(among(&["gzip, deflate, br, zstd"], &Encoding::OF_ANSWERS), [Zstd, Gzip]);
+        assert_eq!(among(&["br, gzip"], &Encoding::OF_ANSWERS), [Gzip]);
         assert_eq!(accepted(&["gzip, deflate, br, zstd"]), [Brotli, Gzip]);
         assert_eq!(accepted(&["gzip", "BR;q=0.5"]), [Gzip, Brotli]);
         assert_eq!(accepted(&["br;q=0, *"]), [Gzip]);

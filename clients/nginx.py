@@ -1,0 +1,85 @@
+"""What `clients/nginx` asks through the proxy at PROXY_SOCKET: the README's requests, and a WebSocket."""
+
+import base64
+import json
+import os
+import re
+import socket
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+PROXY = os.environ["PROXY_SOCKET"]
+# The README's requests go to the proxy, whatever port they name; a token goes along where there is one.
+CURL = 'curl() { command curl -sS --unix-socket "$PROXY_SOCKET" ${TOKEN:+-H "authorization: Bearer $TOKEN"} "$@"; }\n'
+SECONDS_MAX = 30
+
+
+def requests(readme):
+    """Each of the README's requests with what it answers."""
+    for block in re.findall(r"^```console\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL):
+        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+            lines = part.rstrip("\n").split("\n")
+            # A command goes on while a quote is open, and after a pipe.
+            length = next(length for length in range(1, len(lines) + 1)
+                          if "\n".join(lines[:length]).count("'") % 2 == 0 and not lines[length - 1].endswith("|"))
+            command = "\n".join(lines[:length])
+            if re.search(r"\bcurl\b", command):
+                yield command, "\n".join(lines[length:])
+
+
+def ask(command, token=""):
+    done = subprocess.run(["bash", "-c", CURL + command], text=True, stdout=subprocess.PIPE, timeout=SECONDS_MAX,
+                          env={**os.environ, "TOKEN": token}, check=True)
+    return done.stdout.rstrip("\n")
+
+
+def create_token():
+    command = [os.environ["HEADCOUNT_BIN"], "token", "create", "me", "--role", "admin"]
+    token = subprocess.run(command, text=True, stdout=subprocess.PIPE, check=True).stdout.strip()
+    # The server hears of it a moment later.
+    deadline = time.monotonic() + SECONDS_MAX
+    while '"count"' not in ask("curl localhost/space/1/count", token):
+        assert time.monotonic() < deadline, "the server does not know the token"
+    return token
+
+
+def open_socket(token):
+    """What the server says to the first message over a WebSocket."""
+    with socket.socket(socket.AF_UNIX) as stream:
+        stream.settimeout(SECONDS_MAX)
+        stream.connect(PROXY)
+        key = base64.b64encode(os.urandom(16)).decode()
+        stream.sendall((f"GET /graphql HTTP/1.1\r\nHost: counts.example.org\r\nOrigin: https://counts.example.org\r\n"
+                        f"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+                        f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n").encode())
+        reader = stream.makefile("rb")
+        head = b"".join(iter(reader.readline, b"\r\n")).decode()
+        assert head.startswith("HTTP/1.1 101 "), head
+        said = json.dumps({"type": "connection_init", "payload": {"authorization": f"Bearer {token}"}}).encode()
+        # One text frame, masked with zeros, of 126 bytes to 65,535.
+        said = said.ljust(126)
+        stream.sendall(b"\x81\xfe" + struct.pack("!H", len(said)) + bytes(4) + said)
+        _, length = reader.read(2)
+        return json.loads(reader.read(length))
+
+
+def main():
+    readme = Path(sys.argv[1]).read_text()
+    refused = json.loads(ask("curl localhost/space/1/count"))["detail"]
+    assert refused.startswith("This request came through a proxy"), refused
+    token = create_token()
+    assert "A token is needed" in ask("curl localhost/space/1/count")
+    number = 0
+    for command, expected in requests(readme):
+        answer = ask(command, token)
+        assert answer == expected, f"$ {command}\n{answer}\nwhere the README says\n{expected}"
+        number += 1
+    assert number >= 5, f"the README has {number} requests"
+    assert open_socket(token) == {"type": "connection_ack"}
+    print(f"{number} requests of the README and a WebSocket through nginx")
+
+
+main()
