@@ -28,6 +28,9 @@ use crate::telemetry::metrics;
 /// The advisory lock that one migrating process holds on PostgreSQL, an arbitrary number of our own.
 const MIGRATION_LOCK: i64 = 0x6865_6164_0001;
 
+/// How long closing may take. For half of it SQLite waits for other processes.
+const CLOSING_MAX: Duration = Duration::from_secs(10);
+
 /// The connections of this process: on SQLite one that writes and some that read, on PostgreSQL one pool.
 #[derive(Clone, Debug)]
 pub struct Database {
@@ -268,6 +271,45 @@ impl Database {
             _ => TransactionOptions::default(),
         };
         connection.begin_with_options(options).await
+    }
+
+    /// Does the work, and closes the database however the work ends. Every command uses it so: then a SQLite file that nobody
+    /// else has open is whole by itself, and can be copied or moved without another file.
+    pub async fn closed_after<T, E>(
+        self,
+        work: impl AsyncFnOnce(Self) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let done = work(self.clone()).await;
+        if tokio::time::timeout(CLOSING_MAX, self.close()).await.is_err() {
+            tracing::warn!("the database is still in use and was not closed");
+        }
+        done
+    }
+
+    async fn close(&self) {
+        for connection in [&self.reader, &self.long_reader, &self.background] {
+            connection.close_by_ref().await.ok();
+        }
+        if self.backend() == DatabaseBackend::Sqlite
+            && let Err(reason) = self.put_into_one_file().await
+        {
+            tracing::warn!(
+                "what was written last is still in the file that ends in -wal, and belongs to the database: {reason}"
+            );
+        }
+        self.writer.close_by_ref().await.ok();
+    }
+
+    /// Writes what SQLite has in its write-ahead log into the database's file.
+    async fn put_into_one_file(&self) -> Result<(), String> {
+        let wait = format!("PRAGMA busy_timeout = {}", CLOSING_MAX.as_millis() / 2);
+        self.writer.execute_unprepared(&wait).await.map_err(|error| error.to_string())?;
+        let checkpoint = Statement::from_string(DatabaseBackend::Sqlite, "PRAGMA wal_checkpoint(TRUNCATE)");
+        let answer = self.writer.query_one_raw(checkpoint).await.map_err(|error| error.to_string())?;
+        match answer.map(|row| row.try_get_by_index::<i64>(0)) {
+            Some(Ok(0)) => Ok(()),
+            _ => Err("another process is using it".to_owned()),
+        }
     }
 
     /// Brings the schema up to date, however long that takes. Processes that start together take turns.
