@@ -121,7 +121,8 @@ async fn main() -> anyhow::Result<ExitCode> {
         }
         Command::Migrate(migrate) => {
             let telemetry = telemetry::start(&TelemetryConfig::default())?;
-            open(&migrate.config, None).await?;
+            let database = open(&migrate.config, None).await?;
+            database.closed_after(async |_| anyhow::Ok(())).await?;
             tracing::info!("the database's schema is up to date");
             telemetry.finish().await;
         }
@@ -131,7 +132,8 @@ async fn main() -> anyhow::Result<ExitCode> {
         Command::Verify(arguments) => {
             let database = Database::connect(&arguments.config.database_url).await?;
             let tell = |finding: &verify::Finding| writeln!(stdout(), "{finding}");
-            let verdict = verify::verify(&database, arguments.repair, tell).await?;
+            let verify = async |database| verify::verify(&database, arguments.repair, tell).await;
+            let verdict = database.closed_after(verify).await?;
             writeln!(stdout(), "{verdict}").context("cannot write the verdict")?;
             return Ok(if verdict.is_right() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
@@ -139,7 +141,8 @@ async fn main() -> anyhow::Result<ExitCode> {
             let telemetry = telemetry::start(&TelemetryConfig::default())?;
             let database = open(&arguments.config, None).await?;
             let until = arguments.older_than.before(Clock::system().now());
-            let pruned = retention::prune(&database, until).await?;
+            let prune = async |database| retention::prune(&database, until).await;
+            let pruned = database.closed_after(prune).await?;
             let Pruned { horizon, events } = pruned.context("another process is pruning this database")?;
             writeln!(stdout(), "events before {horizon} are pruned: {events} of them just now")
                 .context("cannot say what was pruned")?;
@@ -147,7 +150,10 @@ async fn main() -> anyhow::Result<ExitCode> {
         }
         Command::Token(token) => {
             let database = open(&token.config, Some(PoolConfig::default())).await?;
-            token.command.run(&database, &Clock::system(), &mut stdout(), &mut stderr()).await?;
+            let run = async |database| {
+                token.command.run(&database, &Clock::system(), &mut stdout(), &mut stderr()).await
+            };
+            database.closed_after(run).await?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -156,7 +162,13 @@ async fn main() -> anyhow::Result<ExitCode> {
 async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     let telemetry = telemetry::start(&config.telemetry)?;
     let ids = PublicIds::new(&config.ids)?;
-    let mut database = open(&config.database, Some(config.pool)).await?;
+    let database = open(&config.database, Some(config.pool)).await?;
+    database.closed_after(async |database| serve_from(database, config, ids).await).await?;
+    telemetry.finish().await;
+    Ok(())
+}
+
+async fn serve_from(mut database: Database, config: ServeConfig, ids: PublicIds) -> anyhow::Result<()> {
     if let Some(url) = &config.database_read_url {
         database = database.with_standby(url, config.pool).await?;
     }
@@ -187,14 +199,18 @@ async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     if let Some(consuming) = consuming {
         consuming.done.await.context("the consumer failed")??;
     }
-    has_stopped(served)?;
-    telemetry.finish().await;
-    Ok(())
+    has_stopped(served)
 }
 
 async fn consume(config: ConsumeConfig) -> anyhow::Result<()> {
     let telemetry = telemetry::start(&config.telemetry)?;
     let database = open(&config.database, Some(PoolConfig::default())).await?;
+    database.closed_after(async |database| consume_into(database, config).await).await?;
+    telemetry.finish().await;
+    Ok(())
+}
+
+async fn consume_into(database: Database, config: ConsumeConfig) -> anyhow::Result<()> {
     let listener = match config.status_listen {
         Some(address) => Some(listen(address).await?),
         None => None,
@@ -221,7 +237,6 @@ async fn consume(config: ConsumeConfig) -> anyhow::Result<()> {
         recording.await.context("the recorder failed")?;
         ended?;
     }
-    telemetry.finish().await;
     Ok(())
 }
 

@@ -232,7 +232,7 @@ class Nats:
             raise Skipped("there is no nats-server: name one in NATS_SERVER")
         told = subprocess.run([binary, "--version"], text=True, stdout=subprocess.PIPE).stdout
         self.version = tuple(int(part) for part in told.strip().rpartition("v")[2].split("-")[0].split("."))
-        name = stage.name("nats")
+        self.name = name = stage.name("nats")
         self.address, self.monitor = free_address(), free_address()
         lines = [f'server_name: "{name}"', f'listen: "{self.address}"', f'http: "{self.monitor}"',
                  f'jetstream {{ store_dir: "{stage.folder / name}"{", sync_interval: always" if sync and self.durable() else ""} }}']
@@ -254,11 +254,23 @@ class Nats:
         """Whether there is a consumer."""
         return bool(self._consumers())
 
+    def leads_all(self):
+        """Whether it leads a stream of which every other server has all messages."""
+        try:
+            clusters = [stream.get("cluster") or {} for stream in self._streams()]
+        except OSError:
+            return False
+        led = [cluster for cluster in clusters if cluster.get("leader") == self.name]
+        return bool(led) and all(replica.get("current") and not replica.get("offline")
+                                 for cluster in led for replica in cluster.get("replicas") or [{}])
+
     def _consumers(self):
+        return [consumer for stream in self._streams() for consumer in stream.get("consumer_detail") or []]
+
+    def _streams(self):
         with urllib.request.urlopen(f"http://{self.monitor}/jsz?consumers=true", timeout=30) as answer:
             accounts = json.load(answer).get("account_details") or []
-        streams = [stream for account in accounts for stream in account.get("stream_detail") or []]
-        return [consumer for stream in streams for consumer in stream.get("consumer_detail") or []]
+        return [stream for account in accounts for stream in account.get("stream_detail") or []]
 
     def durable(self):
         """Whether it can promise that what it acknowledged outlives its own death."""

@@ -138,9 +138,20 @@ async fn load(arguments: LoadArguments) -> anyhow::Result<ExitCode> {
     let files: Vec<_> = files.into_iter().map(read_header).collect::<Result<_, _>>()?;
 
     let database = Database::connect(&arguments.database.database_url).await?;
+    database.closed_after(async |database| fill(&database, &arguments, &ids, plan, files).await).await
+}
+
+/// Brings the plan and the events into the database.
+async fn fill(
+    database: &Database,
+    arguments: &LoadArguments,
+    ids: &PublicIds,
+    plan: Option<plan::Plan>,
+    files: Vec<Events>,
+) -> anyhow::Result<ExitCode> {
     database.migrate().await.context("cannot bring the database's schema up to date")?;
     let mut loader =
-        Loader::new(&database, Clock::system(), arguments.events.earliest_event, arguments.strict);
+        Loader::new(database, Clock::system(), arguments.events.earliest_event, arguments.strict);
     if let Some(plan) = &plan {
         let changes = loader.apply(plan).await?;
         writeln!(stdout(), "floor plan: {changes}")?;

@@ -5,6 +5,7 @@ mod open;
 mod session;
 
 use std::fmt;
+use std::io::{Write, stderr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -27,6 +28,9 @@ use crate::telemetry::metrics;
 
 /// The advisory lock that one migrating process holds on PostgreSQL, an arbitrary number of our own.
 const MIGRATION_LOCK: i64 = 0x6865_6164_0001;
+
+/// How long closing may take. For half of it SQLite waits for other processes.
+const CLOSING_MAX: Duration = Duration::from_secs(10);
 
 /// The connections of this process: on SQLite one that writes and some that read, on PostgreSQL one pool.
 #[derive(Clone, Debug)]
@@ -268,6 +272,52 @@ impl Database {
             _ => TransactionOptions::default(),
         };
         connection.begin_with_options(options).await
+    }
+
+    /// Does the work, and closes the database however the work ends. Every command uses it so: then a SQLite file that nobody
+    /// else has open is whole by itself, and can be copied or moved without another file.
+    pub async fn closed_after<T, E>(self, work: impl AsyncFnOnce(Self) -> Result<T, E>) -> Result<T, E> {
+        let done = work(self.clone()).await;
+        let closed = tokio::time::timeout(CLOSING_MAX, self.close()).await;
+        let closed = closed.unwrap_or_else(|_| Err("this process is still using it".to_owned()));
+        if let Err(reason) = closed {
+            let warning = format!(
+                "the SQLite file is not whole by itself: what was written last is in the file beside it that ends in -wal, \
+                 since {reason}"
+            );
+            // Some commands keep no log.
+            if tracing::dispatcher::has_been_set() {
+                tracing::warn!("{warning}");
+            } else {
+                writeln!(stderr(), "{warning}").ok();
+            }
+        }
+        done
+    }
+
+    /// Closes the connections. Fails where a SQLite file is not whole afterwards.
+    async fn close(&self) -> Result<(), String> {
+        for connection in [&self.reader, &self.long_reader, &self.background] {
+            connection.close_by_ref().await.ok();
+        }
+        let whole = match self.backend() {
+            DatabaseBackend::Sqlite => self.put_into_one_file().await,
+            _ => Ok(()),
+        };
+        self.writer.close_by_ref().await.ok();
+        whole
+    }
+
+    /// Writes what SQLite has in its write-ahead log into the database's file.
+    async fn put_into_one_file(&self) -> Result<(), String> {
+        let wait = format!("PRAGMA busy_timeout = {}", CLOSING_MAX.as_millis() / 2);
+        self.writer.execute_unprepared(&wait).await.map_err(|error| error.to_string())?;
+        let checkpoint = Statement::from_string(DatabaseBackend::Sqlite, "PRAGMA wal_checkpoint(TRUNCATE)");
+        let answer = self.writer.query_one_raw(checkpoint).await.map_err(|error| error.to_string())?;
+        match answer.map(|row| row.try_get_by_index::<i64>(0)) {
+            Some(Ok(0)) => Ok(()),
+            _ => Err("another process is using it".to_owned()),
+        }
     }
 
     /// Brings the schema up to date, however long that takes. Processes that start together take turns.

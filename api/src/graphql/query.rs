@@ -73,8 +73,8 @@ impl Query {
             };
             ((name, RowKey(space.row.id)), Space::new(view, space))
         });
-        let list = format!("spaces by {order_by:?}");
-        PageArguments { first, after, last, before }.page(context, &list, spaces.collect())
+        let sorted = format!("spaces by {order_by:?}");
+        PageArguments { first, after, last, before }.page(context, &sorted, spaces.collect())
     }
 
     /// The DPU with this serial, or null.

@@ -1,11 +1,11 @@
 //! One commit's work: check, insert by key, and tally what was really inserted.
 
-use std::borrow::Cow;
+use std::iter::from_fn;
 
 use ahash::AHashSet;
 use entity::tally::Resolution;
 use entity::{Instant, Timestamp, event};
-use sea_orm::{ActiveEnum, ConnectionTrait, DatabaseBackend, DbErr, QueryResult, Statement, Value};
+use sea_orm::{ActiveEnum, ConnectionTrait, DatabaseBackend, DbErr, QueryResult, SqlErr, Statement, Value};
 
 use super::event::{Batch, Crossing, Identity, Outcome, Rejection, RejectionCode};
 use super::partitions::Partitions;
@@ -220,30 +220,44 @@ async fn insert_on_postgres(
     Ok(duplicates)
 }
 
-/// Looks what is there, and inserts the rest: nobody else writes to SQLite meanwhile. To have each row returned that is
-/// inserted would take as long again as to write them.
+/// Inserts what is not there yet, and tallies it: nobody else writes to SQLite meanwhile.
+///
+/// A statement that meets an event which is there already inserts nothing; only then are its events looked up. To have each
+/// row returned that is inserted would take as long again as to write them.
 async fn insert_on_sqlite(
     transaction: &impl ConnectionTrait,
     identities: &[Identity],
     now: Instant,
     log: Log,
 ) -> Result<AHashSet<Identity>, Unrecorded> {
-    let duplicates = stored(transaction, identities, log.revision).await?;
+    let revision = Statement::from_string(DatabaseBackend::Sqlite, "SELECT revision FROM floor_plan");
+    let revision = transaction.query_one_raw(revision).await?.map(|row| row.try_get_by_index::<i64>(0));
+    if revision.transpose()? != Some(log.revision) {
+        return Err(Unrecorded::OldPlan);
+    }
+    let mut duplicates = AHashSet::new();
+    for some in pieces(identities) {
+        match insert(transaction, some, now).await {
+            Err(error) if is_there_already(&error) => {
+                let there = stored(transaction, some).await?;
+                let new: Vec<_> = some.iter().filter(|event| !there.contains(*event)).copied().collect();
+                for some in pieces(&new) {
+                    insert(transaction, some, now).await?;
+                }
+                duplicates.extend(there);
+            }
+            inserted => inserted?,
+        }
+    }
     let inserted: Vec<Identity> =
         identities.iter().filter(|identity| !duplicates.contains(*identity)).copied().collect();
     if inserted.is_empty() {
         return Ok(duplicates);
     }
-    let row = |event: &Identity| {
-        [event.dpu_id, event.ts.ms(), event.direction.sign().into(), event.seq.into(), now.ms()]
-    };
-    let events: Vec<_> = inserted.iter().map(row).collect();
-    for some in pieces(&events, again) {
-        transaction.execute_raw(with_rows(EVENT, &some, "ON CONFLICT DO NOTHING")).await?;
-    }
-    let added = [tallies(&inserted, Resolution::Hour), tallies(&inserted, Resolution::Day)].concat();
-    for some in pieces(&added, nothing) {
-        transaction.execute_raw(with_rows(TALLY, &some, ADD_TO_TALLY)).await?;
+    for resolution in [Resolution::Hour, Resolution::Day] {
+        for some in pieces(&tallies(&inserted, resolution)) {
+            add_to_tallies(transaction, resolution, some).await?;
+        }
     }
     let mut dpus: Vec<i64> = inserted.iter().map(|event| event.dpu_id).collect();
     dpus.dedup();
@@ -251,75 +265,78 @@ async fn insert_on_sqlite(
     Ok(duplicates)
 }
 
-/// What is there already of what was sent, if the floor plan is still the same.
+/// Inserts all of these events, or none where one of them is there already.
+async fn insert(transaction: &impl ConnectionTrait, events: &[Identity], now: Instant) -> Result<(), DbErr> {
+    let rows = events.iter().flat_map(|event| key(event).into_iter().chain([now.ms()]));
+    let before = "INSERT INTO event (dpu_id, ts, direction, seq, created) VALUES";
+    let statement = with_rows(before, "(?, ?, ?, ?, ?)", events.len(), rows, "");
+    transaction.execute_raw(statement).await.map(drop)
+}
+
+fn is_there_already(error: &DbErr) -> bool {
+    matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_)))
+}
+
+/// Which of these events are there.
 async fn stored(
     transaction: &impl ConnectionTrait,
-    identities: &[Identity],
-    revision: i64,
-) -> Result<AHashSet<Identity>, Unrecorded> {
-    let key = |i: &Identity| [i.dpu_id, i.ts.ms(), i.direction.sign().into(), i.seq.into()];
-    let keys: Vec<_> = identities.iter().map(key).collect();
-    let sent = "WITH sent (dpu_id, ts, direction, seq) AS (";
-    let found = ")
-        SELECT dpu_id, ts, direction, seq FROM sent CROSS JOIN event USING (dpu_id, ts, direction, seq)
-        UNION ALL SELECT NULL, revision, NULL, NULL FROM floor_plan";
-    let mut stored = AHashSet::new();
-    for some in pieces(&keys, again) {
-        for row in transaction.query_all_raw(with_rows(sent, &some, found)).await? {
-            if row.try_get_by_index::<Option<i64>>(0)?.is_some() {
-                stored.insert(identity(&row)?);
-            } else if row.try_get_by_index::<i64>(1)? != revision {
-                return Err(Unrecorded::OldPlan);
-            }
-        }
-    }
-    Ok(stored)
+    events: &[Identity],
+) -> Result<AHashSet<Identity>, DbErr> {
+    let before = "WITH sent (dpu_id, ts, direction, seq) AS (VALUES";
+    let after =
+        ") SELECT dpu_id, ts, direction, seq FROM sent CROSS JOIN event USING (dpu_id, ts, direction, seq)";
+    let statement = with_rows(before, "(?, ?, ?, ?)", events.len(), events.iter().flat_map(key), after);
+    transaction.query_all_raw(statement).await?.iter().map(identity).collect()
+}
+
+async fn add_to_tallies(
+    transaction: &impl ConnectionTrait,
+    resolution: Resolution,
+    tallies: &[Tally],
+) -> Result<(), DbErr> {
+    let row = format!("(?, {}, ?, ?, ?)", resolution.hours());
+    let before = "INSERT INTO tally (dpu_id, resolution, bucket, toward, away) VALUES";
+    let rows = tallies
+        .iter()
+        .flat_map(|(dpu_id, bucket, Crossings { toward, away })| [*dpu_id, bucket.ms(), *toward, *away]);
+    transaction.execute_raw(with_rows(before, &row, tallies.len(), rows, ADD_TO_TALLY)).await.map(drop)
+}
+
+fn key(event: &Identity) -> [i64; 4] {
+    [event.dpu_id, event.ts.ms(), event.direction.sign().into(), event.seq.into()]
 }
 
 /// The rows in pieces of few lengths, powers of two, so that each statement about one is prepared once and kept: to
-/// prepare one for each number of rows would take longer than to write them. The last piece is filled up with what
-/// `filler` makes of its last row, which must change nothing.
-fn pieces<const COLUMNS: usize>(
-    rows: &[[i64; COLUMNS]],
-    filler: fn([i64; COLUMNS]) -> [i64; COLUMNS],
-) -> impl Iterator<Item = Cow<'_, [[i64; COLUMNS]]>> {
-    rows.chunks(PIECE_ROWS_MAX).map(move |some| {
-        let (length, last) = (some.len().next_power_of_two(), some[some.len() - 1]);
-        if length == some.len() {
-            return Cow::Borrowed(some);
-        }
-        let mut rows = some.to_vec();
-        rows.resize(length, filler(last));
-        Cow::Owned(rows)
+/// prepare one for each number of rows would take longer than to write them.
+fn pieces<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
+    from_fn(move || {
+        let length = 1 << rows.len().min(PIECE_ROWS_MAX).checked_ilog2()?;
+        rows.split_off(..length)
     })
 }
 
-/// The row again, which is there by then.
-fn again<const COLUMNS: usize>(row: [i64; COLUMNS]) -> [i64; COLUMNS] {
-    row
+/// A statement with a row for each of so many things, between `before` and `after`.
+fn with_rows(
+    before: &str,
+    row: &str,
+    number: usize,
+    values: impl Iterator<Item = i64>,
+    after: &str,
+) -> Statement {
+    let sql = format!("{before} {} {after}", vec![row; number].join(","));
+    Statement::from_sql_and_values(DatabaseBackend::Sqlite, sql, values.map(Value::from))
 }
 
-/// Nothing more for the row's tally.
-fn nothing([dpu_id, hours, bucket, ..]: [i64; 5]) -> [i64; 5] {
-    [dpu_id, hours, bucket, 0, 0]
-}
+/// What a DPU's crossings of an hour or a day, which begins at the instant, come to.
+type Tally = (i64, Instant, Crossings);
 
-/// A statement about the rows, which stand between `before` and `after`.
-fn with_rows<const COLUMNS: usize>(before: &str, rows: &[[i64; COLUMNS]], after: &str) -> Statement {
-    let row = format!("({})", vec!["?"; COLUMNS].join(","));
-    let sql = format!("{before} VALUES {} {after}", vec![row; rows.len()].join(","));
-    let values = rows.iter().flatten().map(|value| Value::from(*value));
-    Statement::from_sql_and_values(DatabaseBackend::Sqlite, sql, values)
-}
-
-/// What the events add to the tallies of their hours or days, in the order of the columns.
-fn tallies(inserted: &[Identity], resolution: Resolution) -> Vec<[i64; 5]> {
+/// What the events add to the tallies of their hours or days.
+fn tallies(inserted: &[Identity], resolution: Resolution) -> Vec<Tally> {
     let bucket = |event: &Identity| (event.dpu_id, resolution.bucket(event.ts));
     // In the order of their keys, all events of one bucket stand together.
     let tally = |events: &[Identity]| {
         let (dpu_id, start) = bucket(&events[0]);
-        let Crossings { toward, away } = events.iter().map(|event| event.direction.into()).sum();
-        [dpu_id, resolution.hours().into(), start.ms(), toward, away]
+        (dpu_id, start, events.iter().map(|event| event.direction.into()).sum())
     };
     inserted.chunk_by(|one, next| bucket(one) == bucket(next)).map(tally).collect()
 }
@@ -327,8 +344,6 @@ fn tallies(inserted: &[Identity], resolution: Resolution) -> Vec<[i64; 5]> {
 const HOUR_MS: i64 = 3_600_000;
 /// How many rows a piece has at most: SQLite takes 32,766 values a statement.
 const PIECE_ROWS_MAX: usize = 1024;
-const EVENT: &str = "INSERT INTO event (dpu_id, ts, direction, seq, created)";
-const TALLY: &str = "INSERT INTO tally (dpu_id, resolution, bucket, toward, away)";
 const ADD_TO_TALLY: &str = "ON CONFLICT (dpu_id, resolution, bucket) \
     DO UPDATE SET toward = tally.toward + excluded.toward, away = tally.away + excluded.away";
 

@@ -60,7 +60,8 @@ impl Summary {
     pub(crate) fn new(source: SummarySource, cells: &[Cell]) -> Self {
         let mut before = source.before;
         let busy = (0..).zip(cells).filter(|(_, cell)| {
-            let is_quiet = cell.net == before && cell.min == cell.max && cell.entrances == 0 && cell.exits == 0;
+            let is_quiet =
+                cell.net == before && cell.min == cell.max && cell.entrances == 0 && cell.exits == 0;
             before = cell.net;
             !is_quiet
         });

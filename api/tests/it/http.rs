@@ -115,7 +115,8 @@ async fn a_client_with_persisted_queries_learns_that_it_has_to_send_documents() 
 async fn a_request_names_its_host_once() {
     let service = Service::within(Limits { idle_timeout_s: 1, ..Limits::default() }).await;
     let ask = async |version: &str, target: &str, hosts: &[&str]| {
-        let hosts: String = hosts.iter().map(|host| format!("Host: {host}\r\n")).collect();
+        let hosts: Vec<_> = hosts.iter().map(|host| format!("Host: {host}\r\n")).collect();
+        let hosts = hosts.concat();
         says(&service, &format!("GET {target} {version}\r\n{hosts}Connection: close\r\n\r\n")).await
     };
     let (old, new) = ("HTTP/1.0", "HTTP/1.1");
