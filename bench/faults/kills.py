@@ -1,6 +1,9 @@
-"""`kill -9` in loops, while senders go on and send again what was not acknowledged."""
+"""`kill -9` and clean ends in loops, while senders go on and send again what was not acknowledged."""
 
-from .stage import say
+import shutil
+from pathlib import Path
+
+from .stage import SECONDS_MAX, say
 
 
 def _while_sending(stage, sending, killed, least, most):
@@ -56,3 +59,25 @@ def broker(stage):
             consumer.start()
     fleet.check(server)
     stage.verify(postgres.url)
+
+
+def clean_ends(stage):
+    """A server over SQLite is asked to end, under load; each time its file is whole without any other file."""
+    database = stage.sqlite()
+    file = Path(database.removeprefix("sqlite://").partition("?")[0])
+    fleet = stage.fleet(database, dpus=200, spaces=20, events=20_000 if stage.short else 400_000, batch=100)
+    server, ends = stage.serve(database), 5 if stage.short else 50
+    with fleet.sending(server.url, rate=4_000 if stage.short else 8_000):
+        for _ in range(ends):
+            stage.wait(0.2, 1)
+            server.process.ask_to_end()
+            if code := server.process.process.wait(timeout=SECONDS_MAX):
+                raise SystemExit(f"the server ended with {code}:\n{server.process.tail()}")
+            if beside := [other.name for other in file.parent.glob(f"{file.name}-*")]:
+                raise SystemExit(f"beside {file.name} there is {', '.join(beside)}")
+            alone = shutil.copy(file, file.with_name("alone.db"))
+            server.process.start()
+            stage.verify(f"sqlite://{alone}")
+    say(f"{ends} times the server ended, and its file was whole")
+    fleet.check(server)
+    stage.verify(database)

@@ -548,3 +548,12 @@ fn many_rejected_rows_are_told_by_reason() {
     );
     assert_contains(&ran.err, "\n  1 UNKNOWN_DPU, first line 102: no DPU has the serial \"9\"");
 }
+
+#[test]
+fn the_file_is_whole_by_itself_afterwards() {
+    let desk = Desk::new();
+    assert_eq!(desk.run(&[]).code, 0);
+    let files: Vec<_> =
+        fs::read_dir(desk.folder.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
+    assert_eq!(files, ["test.db"]);
+}

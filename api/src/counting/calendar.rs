@@ -44,12 +44,19 @@ impl Interval {
     /// The first instant after `ts` at which an interval begins by the clocks and the calendar of `zone`.
     fn next_edge(self, zone: Tz, ts: Instant) -> Instant {
         const MINUTE_MS: i64 = 60_000;
-        let today = local(zone, ts).date();
+        let today = day_of(zone, ts);
         let after = |date: Option<NaiveDate>| date.map_or(Instant::MAX, |date| start_of_day(zone, date));
         let fixed = |ms: i64| {
-            let local_ms = local(zone, ts).and_utc().timestamp_millis();
-            // Where the clocks change within it, the next one is shorter, and then they are in step again.
-            ts.plus_ms(ms - local_ms.rem_euclid(ms))
+            let shown = local(zone, ts);
+            let to_go_ms = ms - shown.and_utc().timestamp_millis().rem_euclid(ms);
+            let (wanted, next) = (shown + TimeDelta::milliseconds(to_go_ms), ts.plus_ms(to_go_ms));
+            // Where the clocks are turned forward meanwhile, past the end of the interval, the next one begins at the change.
+            // Where they are turned back within it, the next one is shorter, and then they are in step again.
+            if local(zone, next.just_before()) < wanted {
+                next
+            } else {
+                first_showing_between(zone, wanted, ts.ms(), next.ms())
+            }
         };
         match self {
             Self::Minute => fixed(MINUTE_MS),
@@ -91,39 +98,46 @@ pub fn edges(
     Some(edges)
 }
 
-/// The instant at which the clocks of `zone` show `time` on `date`: the first of two where they are turned
-/// back, the moment of the change where they are turned past it. `None` where the zone skipped the day.
+/// The instant at which the clocks of `zone` show `time` on `date` for the first time: the moment of the change where they are
+/// turned past it, though they may show the next date then. `None` where the zone skipped the day.
 pub fn instant_at(zone: Tz, date: NaiveDate, time: NaiveTime) -> Option<Instant> {
-    let wanted = date.and_time(time);
-    match zone.from_local_datetime(&wanted) {
-        MappedLocalTime::Single(found) | MappedLocalTime::Ambiguous(found, _) => Some(found.to_utc().into()),
-        MappedLocalTime::None => {
-            let change = first_showing(zone, wanted);
-            (local(zone, change).date() == date).then_some(change)
-        }
-    }
+    let is_there = || local(zone, start_of_day(zone, date)).date() == date;
+    let (found, is_shown) = first_showing(zone, date.and_time(time));
+    (is_shown || is_there()).then_some(found)
 }
 
-/// The date that the zone's calendar shows at `ts`.
-pub fn date_of(zone: Tz, ts: Instant) -> NaiveDate {
-    local(zone, ts).date()
+/// The date whose day it is at `ts`. A day begins when its date is shown for the first time, and lasts until the next one
+/// begins: where clocks are turned back across midnight, they show the date before once more, and the day is the new one.
+pub fn day_of(zone: Tz, ts: Instant) -> NaiveDate {
+    let shown = local(zone, ts).date();
+    match shown.checked_add_days(Days::new(1)) {
+        Some(next) if start_of_day(zone, next) <= ts => next,
+        _ => shown,
+    }
 }
 
 /// The first instant of the date, or of the first date after it that the zone did not skip.
 fn start_of_day(zone: Tz, date: NaiveDate) -> Instant {
-    let wanted = date.and_time(NaiveTime::MIN);
+    first_showing(zone, date.and_time(NaiveTime::MIN)).0
+}
+
+/// The first instant at which the clocks show `wanted`, or later where they are turned past it; and whether they show it.
+fn first_showing(zone: Tz, wanted: NaiveDateTime) -> (Instant, bool) {
     match zone.from_local_datetime(&wanted) {
-        MappedLocalTime::Single(found) | MappedLocalTime::Ambiguous(found, _) => found.to_utc().into(),
-        MappedLocalTime::None => first_showing(zone, wanted),
+        MappedLocalTime::Single(found) | MappedLocalTime::Ambiguous(found, _) => {
+            (found.to_utc().into(), true)
+        }
+        MappedLocalTime::None => {
+            // No zone is further than this from UTC, and none changes its clocks twice in that time.
+            let reach_ms = TimeDelta::hours(26).num_milliseconds();
+            let around = wanted.and_utc().timestamp_millis();
+            (first_showing_between(zone, wanted, around - reach_ms, around + reach_ms), false)
+        }
     }
 }
 
-/// The first instant at which the clocks show `wanted` or later, where they are turned past it.
-fn first_showing(zone: Tz, wanted: NaiveDateTime) -> Instant {
-    // No zone is further than this from UTC, and none changes its clocks twice in that time.
-    let reach_ms = TimeDelta::hours(26).num_milliseconds();
-    let around = wanted.and_utc().timestamp_millis();
-    let (mut before, mut showing) = (around - reach_ms, around + reach_ms);
+/// The first instant after `before` at which the clocks show `wanted` or later, as they do at `showing`.
+fn first_showing_between(zone: Tz, wanted: NaiveDateTime, mut before: i64, mut showing: i64) -> Instant {
     while showing - before > 1 {
         let middle = before + (showing - before) / 2;
         if local(zone, Instant::from_ms(middle)) < wanted { before = middle } else { showing = middle }
@@ -194,7 +208,7 @@ mod tests {
         let (skipped, four) =
             (NaiveDate::from_ymd_opt(2011, 12, 30).unwrap(), NaiveTime::from_hms_opt(4, 0, 0).unwrap());
         assert_eq!(instant_at(Tz::Pacific__Apia, skipped, four), None);
-        assert_eq!(date_of(Tz::Pacific__Apia, at("2011-12-30T10:00:00Z")).to_string(), "2011-12-31");
+        assert_eq!(day_of(Tz::Pacific__Apia, at("2011-12-30T10:00:00Z")).to_string(), "2011-12-31");
     }
 
     #[test]
@@ -214,6 +228,37 @@ mod tests {
         assert_eq!(instant_at(zone, day(3, 8), half_past(2)), Some(at("2026-03-08T07:00:00Z")));
         assert_eq!(instant_at(zone, day(11, 1), half_past(1)), Some(at("2026-11-01T05:30:00Z")));
         assert_eq!(instant_at(zone, day(7, 1), half_past(4)), Some(at("2026-07-01T08:30:00Z")));
+    }
+
+    #[test]
+    fn a_time_is_skipped_by_a_change_that_ends_on_the_next_date() {
+        // Nuuk turned its clocks from 23:00 on 28 March 2026 to midnight, from UTC-2 to UTC-1.
+        let half_past = NaiveTime::from_hms_opt(23, 30, 0).unwrap();
+        let day = NaiveDate::from_ymd_opt(2026, 3, 28).unwrap();
+        assert_eq!(instant_at(Tz::America__Nuuk, day, half_past), Some(at("2026-03-29T01:00:00Z")));
+    }
+
+    #[test]
+    fn a_day_goes_on_where_clocks_are_turned_back_across_midnight() {
+        // St. John's turned its clocks from 00:01 on 7 November 2010 to 23:01 the day before, from UTC-2:30 to UTC-3:30.
+        let zone = Tz::America__St_Johns;
+        assert_eq!(
+            days(zone, "2010-11-06T02:30:00Z", "2010-11-09T03:30:00Z"),
+            ["2010-11-06T02:30:00Z", "2010-11-07T02:30:00Z", "2010-11-08T03:30:00Z", "2010-11-09T03:30:00Z"]
+        );
+        assert_eq!(day_of(zone, at("2010-11-07T02:29:59.999Z")).to_string(), "2010-11-06");
+        assert_eq!(day_of(zone, at("2010-11-07T03:00:00Z")).to_string(), "2010-11-07");
+    }
+
+    #[test]
+    fn an_hour_ends_where_the_clocks_are_turned_past_its_end() {
+        // Caracas turned its clocks from 02:30 to 03:00 on 1 May 2016, from UTC-4:30 to UTC-4.
+        let (start, end) = (at("2016-05-01T05:30:00Z"), at("2016-05-01T09:00:00Z"));
+        let hours = edges(Tz::America__Caracas, Interval::Hour, start, end, 9).unwrap();
+        assert_eq!(
+            hours,
+            [start, at("2016-05-01T06:30:00Z"), at("2016-05-01T07:00:00Z"), at("2016-05-01T08:00:00Z"), end]
+        );
     }
 
     #[test]

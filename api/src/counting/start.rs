@@ -81,7 +81,7 @@ impl<'a> Starts<'a> {
 
     /// The rule's last occurrence at or before `at`.
     fn last_occurrence(&self, rule: &'a reset_rule::Model, at: Instant) -> Option<Start<'a>> {
-        let today = calendar::date_of(self.zone, at);
+        let today = calendar::day_of(self.zone, at);
         let mut day = rule.last_day.map_or(today, |last_day| last_day.min(today));
         while day >= rule.first_day {
             let occurrence = calendar::instant_at(self.zone, day, rule.time_of_day).filter(|ts| *ts <= at);
@@ -160,6 +160,16 @@ mod tests {
             starts.within("2026-03-07T09:00:00Z".parse().unwrap(), "2026-03-09T08:00:00Z".parse().unwrap());
         let within: Vec<_> = within.iter().map(|start| start.ts.to_string()).collect();
         assert_eq!(within, ["2026-03-07T09:00:00Z", "2026-03-08T07:00:00Z", "2026-03-08T08:00:00Z"]);
+    }
+
+    #[test]
+    fn a_rule_holds_on_while_clocks_show_the_date_before_once_more() {
+        let rules = [rule(1, 0, 0, 0, "2010-11-01", None)];
+        let starts = Starts { resets: &[], rules: &rules, zone: Tz::America__St_Johns };
+        for at in ["2010-11-07T02:30:00Z", "2010-11-07T02:31:00Z", "2010-11-07T03:30:00Z"] {
+            assert_eq!(newest(starts, at), Some(("2010-11-07T02:30:00Z".into(), 0)), "{at}");
+        }
+        assert_eq!(newest(starts, "2010-11-07T02:29:59.999Z"), Some(("2010-11-06T02:30:00Z".into(), 0)));
     }
 
     #[test]
