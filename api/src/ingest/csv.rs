@@ -239,9 +239,10 @@ impl Header {
             }
         }
         let Some((known, delimiter, names)) = best else { return Err(HeaderError::Empty) };
-        let text = String::from_utf8_lossy(line).to_lowercase();
+        let text = String::from_utf8_lossy(line);
         let shown = || text.chars().take(60).collect();
-        if known < 3 && NAMES[..3].iter().all(|name| text.contains(name)) {
+        let small = text.to_lowercase();
+        if known < 3 && NAMES[..3].iter().all(|name| small.contains(name)) {
             return Err(HeaderError::Delimiter(shown()));
         }
         if known == 0 {
