@@ -35,7 +35,7 @@ async fn database(folder: &std::path::Path, crossings: i64) -> Database {
     };
     let (dpus, days, steps) = (numbers("dpus", DPUS), numbers("days", DAYS), numbers("steps", crossings));
     for sql in [
-        format!("WITH RECURSIVE {dpus} INSERT INTO dpu SELECT n, 'dpu ' || n, NULL, 0, 0 FROM dpus"),
+        format!("WITH RECURSIVE {dpus} INSERT INTO dpu (id, serial, created, modified) SELECT n, 'dpu ' || n, 0, 0 FROM dpus"),
         format!(
             "WITH RECURSIVE {dpus}, {days}, {steps} INSERT INTO event SELECT dpus.n, days.n * {DAY_MS} + steps.n, 1, 0, 0
             FROM dpus, days, steps"

@@ -37,7 +37,7 @@ fn known(crossings: i64) -> (Arc<State>, View) {
         };
         let all = [("dpus", DPUS), ("days", DAYS), ("steps", crossings)].map(|(name, below)| numbers(name, below));
         for insert in [
-            "INSERT INTO dpu SELECT n, 'dpu ' || n, NULL, 0, 0 FROM dpus".to_owned(),
+            "INSERT INTO dpu (id, serial, created, modified) SELECT n, 'dpu ' || n, 0, 0 FROM dpus".to_owned(),
             format!(
                 "INSERT INTO event SELECT dpus.n, days.n * {DAY_MS} + steps.n * ({DAY_MS} / {crossings}), 1, 0, 0 \
                  FROM dpus, days, steps"

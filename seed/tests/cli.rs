@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -556,4 +557,6 @@ fn the_file_is_whole_by_itself_afterwards() {
     let files: Vec<_> =
         fs::read_dir(desk.folder.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
     assert_eq!(files, ["test.db"]);
+    let mode = fs::metadata(desk.path("test.db")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "nobody else reads it");
 }

@@ -3,6 +3,7 @@
 //! clap reads the first two. What the file says takes the place of the defaults that clap knows, so that there is one
 //! order of precedence, for every option of every command.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
 use clap::error::{ContextKind, ContextValue};
@@ -18,6 +19,7 @@ pub(super) const FILE: &str = "config";
 pub fn parse<C: Parser>() -> Result<C, FileError> {
     let command = C::command().arg(file_option());
     let parsed = |command: Command| {
+        let command = without_empty_variables(command);
         command.clone().try_get_matches().unwrap_or_else(|error| with_variable(error, &command).exit())
     };
     let mut matches = parsed(command.clone());
@@ -25,6 +27,16 @@ pub fn parse<C: Parser>() -> Result<C, FileError> {
         matches = parsed(Settings::read(file, &command)?.under(command));
     }
     Ok(C::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()))
+}
+
+/// The command without the variables that are set to nothing, as files of services write those that are not used.
+fn without_empty_variables(command: Command) -> Command {
+    let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
+    let keep = |option: Arg| match option.get_env() {
+        Some(name) if is_empty(name) => option.env(None::<&str>),
+        _ => option,
+    };
+    command.mut_args(keep).mut_subcommands(without_empty_variables)
 }
 
 /// The option that names the file.

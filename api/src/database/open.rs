@@ -1,5 +1,6 @@
 //! Opens databases, and decides which of its connections may be used again.
 
+use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -118,9 +119,12 @@ impl Database {
                 ));
             }
             let options = SqliteConnectOptions::from_str(url).map_err(|error| bad_url(error.to_string()))?;
+            if url.contains("mode=rwc") {
+                make_private(options.get_filename());
+            }
             Self::connect_sqlite(options, config, limit).await.map_err(open)
         } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
-            let options = PgConnectOptions::from_str(url).map_err(|error| bad_url(error.to_string()))?;
+            let options = postgres_options(url).map_err(bad_url)?;
             Self::connect_postgres(options, config, limit).await.map_err(open)
         } else {
             Err(bad_url("it names neither SQLite nor PostgreSQL".to_owned()))
@@ -198,6 +202,9 @@ impl Database {
         limit: Option<Duration>,
     ) -> Result<Self, sqlx::Error> {
         let options = options.application_name("headcount").disable_statement_logging();
+        // A pool says no more than that it waited in vain.
+        let trial = tokio::time::timeout(config.wait(), PgConnection::connect_with(&options));
+        trial.await.map_err(|_| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))??.close().await?;
         let new_pool = || postgres_pool(config, limit, |_| Box::pin(async { Ok(()) }));
         let long_readers = new_pool().max_connections(LONG_READERS_MAX).connect_lazy_with(options.clone());
         let long_reader = SqlxPostgresConnector::from_sqlx_postgres_pool(long_readers);
@@ -236,6 +243,33 @@ impl PoolConfig {
     fn answer(self) -> Duration {
         Duration::from_millis(self.database_answer_ms)
     }
+}
+
+/// Makes the file of a new database, so that nobody but its owner reads it. Where that fails, SQLite says why.
+fn make_private(file: &Path) {
+    let mut options = std::fs::OpenOptions::new();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.write(true).create_new(true).open(file).ok();
+}
+
+/// What a URL of PostgreSQL says, or why it is of no use.
+fn postgres_options(url: &str) -> Result<PgConnectOptions, String> {
+    let options = PgConnectOptions::from_str(url).map_err(|error| {
+        format!(
+            "{error}; where a password has any of @ : / ? # in it, they are written as %40 %3A %2F %3F %23"
+        )
+    })?;
+    if options.get_database().is_none() {
+        return Err("it names no database".to_owned());
+    }
+    // The driver keeps the brackets of an IPv6 address, by which it finds no host.
+    let host =
+        options.get_host().strip_prefix('[').and_then(|host| host.strip_suffix(']')).map(str::to_owned);
+    Ok(match host {
+        Some(host) => options.host(&host),
+        None => options,
+    })
 }
 
 /// Connections to a PostgreSQL server. Each is looked at by `check` when it is made.
@@ -300,13 +334,23 @@ async fn answers(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     Ok(true)
 }
 
-/// The URL with `…` in the place of its password.
+/// The URL with `…` in the place of its passwords.
 pub(crate) fn without_password(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    let Some((credentials, host)) = rest.rsplit_once('@') else { return url.to_owned() };
+    let shown = without_credentials(url);
+    let Some((address, query)) = shown.split_once('?') else { return shown };
+    let hidden = query.split('&').map(|pair| match pair.split_once('=') {
+        Some((name, _)) if name.to_ascii_lowercase().contains("password") => format!("{name}=…"),
+        _ => pair.to_owned(),
+    });
+    format!("{address}?{}", hidden.collect::<Vec<_>>().join("&"))
+}
+
+fn without_credentials(address: &str) -> String {
+    let Some((scheme, rest)) = address.split_once("://") else { return address.to_owned() };
+    let Some((credentials, host)) = rest.rsplit_once('@') else { return address.to_owned() };
     match credentials.split_once(':') {
         Some((user, _)) => format!("{scheme}://{user}:…@{host}"),
-        None => url.to_owned(),
+        None => address.to_owned(),
     }
 }
 
@@ -315,6 +359,30 @@ mod tests {
     use sea_orm::ConnectionTrait;
 
     use super::*;
+
+    #[test]
+    fn no_password_of_a_url_is_shown() {
+        for (url, shown) in [
+            ("postgres://ann:secret@host/x", "postgres://ann:…@host/x"),
+            ("postgres://ann:se?cret@host/x", "postgres://ann:…@host/x"),
+            (
+                "postgres://host/x?password=secret&sslmode=require",
+                "postgres://host/x?password=…&sslmode=require",
+            ),
+            ("sqlite://x.db?mode=rwc", "sqlite://x.db?mode=rwc"),
+        ] {
+            assert_eq!(without_password(url), shown);
+        }
+    }
+
+    #[test]
+    fn a_url_of_postgres_names_a_database_and_may_have_an_ipv6_address() {
+        let host = |url| postgres_options(url).map(|options| options.get_host().to_owned());
+        assert_eq!(host("postgres://ann@[::1]:5433/x").unwrap(), "::1");
+        assert_eq!(host("postgres://ann@example.org/x").unwrap(), "example.org");
+        assert_eq!(host("postgres://ann@example.org:5432").unwrap_err(), "it names no database");
+        assert!(host("postgres://ann:p@ss/w:rd@host/x").unwrap_err().contains("%40"));
+    }
 
     #[tokio::test]
     async fn a_transaction_that_sqlite_rolled_back_by_itself_swallows_none_that_come_later() {

@@ -52,6 +52,8 @@ fn a_flag_goes_before_the_environment_before_the_file_before_the_default() {
         (&["migrate"], &[("HEADCOUNT_CONFIG", "it.toml")], "file.db"),
         (&migrate, &[("HEADCOUNT_CONFIG", "nowhere.toml")], "file.db"),
         (&migrate, &[("DATABASE_URL", &variable)], "variable.db"),
+        // As compose writes a variable that is not set.
+        (&migrate, &[("DATABASE_URL", "")], "file.db"),
         (&[&migrate[..], &["--database-url", &flag]].concat(), &[("DATABASE_URL", &variable)], "flag.db"),
     ] {
         let folder = tempfile::tempdir().unwrap();
@@ -141,4 +143,13 @@ fn the_sample_file_starts_as_it_is_and_with_all_that_it_shows() {
     let folder = tempfile::tempdir().unwrap();
     let output = headcount(&folder, &shown.join("\n"), &["schema", "--config", "it.toml"]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn the_binary_says_its_name_and_version() {
+    let output = headcount(&tempfile::tempdir().unwrap(), "", &["--version"]).output().unwrap();
+    assert_eq!(
+        String::from_utf8(output.stdout).unwrap(),
+        format!("headcount {}\n", env!("CARGO_PKG_VERSION"))
+    );
 }
