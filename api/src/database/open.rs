@@ -381,7 +381,7 @@ mod tests {
         assert_eq!(host("postgres://ann@[::1]:5433/x").unwrap(), "::1");
         assert_eq!(host("postgres://ann@example.org/x").unwrap(), "example.org");
         assert_eq!(host("postgres://ann@example.org:5432").unwrap_err(), "it names no database");
-        assert!(host("postgres://ann:p@ss/w:rd@host/x").unwrap_err().contains("%40"));
+        assert!(host("postgres://ann:pass/word@host/x").unwrap_err().contains("%40"));
     }
 
     #[tokio::test]
