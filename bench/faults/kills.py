@@ -7,9 +7,10 @@ from .stage import SECONDS_MAX, say
 
 
 def _while_sending(stage, sending, killed, least, most):
-    """Kills one after the other, and starts it again, until everything is acknowledged; each at least once."""
-    deaths = 0
-    while sending.running() or deaths < len(killed):
+    """Kills one after the other, and starts it again, until everything is acknowledged; each at least once, and not forever:
+    where all is killed faster than it comes back, nothing can be acknowledged."""
+    deaths, most_deaths = 0, len(killed) * (5 if stage.short else 100)
+    while deaths < len(killed) or sending.running() and deaths < most_deaths:
         stage.wait(least, most)
         process = killed[deaths % len(killed)]
         process.kill()
