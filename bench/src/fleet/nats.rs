@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use async_nats::jetstream::Context;
 use async_nats::jetstream::context::ContextBuilder;
+use futures::future::join_all;
 
 use crate::world::Report;
 
@@ -36,10 +37,13 @@ impl Nats {
             let subject = format!("dpu.{}.events", report.serial);
             underway.push((sent, self.stream.publish(subject, report.payload().into()).await?));
         }
+        // Together: the time that an acknowledgement may take begins when it is awaited.
+        let acknowledgements =
+            underway.into_iter().map(async |(sent, acknowledgement)| (acknowledgement.await, sent.elapsed()));
         let mut failed = None;
-        for (place, (sent, acknowledgement)) in underway.into_iter().enumerate() {
-            match acknowledgement.await {
-                Ok(_) => acknowledged(place, sent.elapsed()),
+        for (place, (answer, took)) in join_all(acknowledgements).await.into_iter().enumerate() {
+            match answer {
+                Ok(_) => acknowledged(place, took),
                 Err(error) => failed = Some(error),
             }
         }
