@@ -171,7 +171,7 @@ mod tests {
         encoder.finish().unwrap()
     }
 
-    /// What a body that comes in pieces of so many bytes is unpacked to.
+    /// What a body that comes in pieces of `piece` bytes is unpacked to.
     async fn unpacked(
         packed: &[u8],
         coding: Coding,

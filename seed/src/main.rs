@@ -14,13 +14,13 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use api::clock::Clock;
-use api::config::{DatabaseConfig, EventsConfig};
+use api::config::{self, DatabaseConfig, EventsConfig};
 use api::database::Database;
 use api::ids::{IdsConfig, Kind, PublicIds};
 use api::ingest::csv::CsvRows;
 use api::ingest::zone;
 use chrono_tz::Tz;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::load::Loader;
 use crate::rejected::Rejected;
@@ -96,7 +96,8 @@ struct Events {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
-    let cli = Cli::parse();
+    let matches = config::without_empty_variables(Cli::command()).get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     match cli.command {
         Some(Command::Generate(arguments)) => write_generated(&arguments),
         None => load(cli.load).await,

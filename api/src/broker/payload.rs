@@ -2,7 +2,7 @@
 //!
 //! A payload is a JSON object, an array of them, or CSV lines `timestamp,direction,dpu_id` without a header, with `seq`
 //! as a fourth value if there is one; semicolons and tabs separate values as well. It never reports another DPU's events,
-//! whoever published it.
+//! also where another device published it.
 
 use tokio_util::bytes::BytesMut;
 use tokio_util::codec::Decoder as _;

@@ -30,7 +30,7 @@ pub fn parse<C: Parser>() -> Result<C, FileError> {
 }
 
 /// The command without the variables that are set to nothing, as files of services write those that are not used.
-fn without_empty_variables(command: Command) -> Command {
+pub fn without_empty_variables(command: Command) -> Command {
     let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
     let keep = |option: Arg| match option.get_env() {
         Some(name) if is_empty(name) => option.env(None::<&str>),

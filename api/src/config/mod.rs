@@ -15,7 +15,7 @@ use crate::limits::Limits;
 use crate::retention::Age;
 use crate::telemetry::TelemetryConfig;
 
-pub use command_line::parse;
+pub use command_line::{parse, without_empty_variables};
 pub use file::FileError;
 
 /// How many bytes of timelines are kept in memory unless somebody says otherwise: 256 MiB.

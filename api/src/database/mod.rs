@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, join_all};
 use migration::{Migrator, MigratorTrait};
 use sea_orm::{
     AccessMode, ConnectionTrait, DatabaseBackend, DatabaseConnection, DatabaseTransaction, DbErr,
@@ -21,7 +21,7 @@ use sqlx::PgPool;
 pub use self::failure::is_unreachable;
 use self::failure::too_late;
 pub use self::open::{ConnectError, PoolConfig};
-pub(crate) use self::open::{postgres_pool, without_password};
+pub(crate) use self::open::{postgres_options, postgres_pool, without_password};
 use crate::readiness::Readiness;
 use crate::standby::Standby;
 use crate::telemetry::metrics;
@@ -29,7 +29,7 @@ use crate::telemetry::metrics;
 /// The advisory lock that one migrating process holds on PostgreSQL, an arbitrary number of our own.
 const MIGRATION_LOCK: i64 = 0x6865_6164_0001;
 
-/// How long closing may take. For half of it SQLite waits for other processes.
+/// How long each step of closing may take. For half of it SQLite waits for other processes.
 const CLOSING_MAX: Duration = Duration::from_secs(10);
 
 /// The connections of this process: on SQLite one that writes and some that read, on PostgreSQL one pool.
@@ -278,9 +278,7 @@ impl Database {
     /// else has open is whole by itself, and can be copied or moved without another file.
     pub async fn closed_after<T, E>(self, work: impl AsyncFnOnce(Self) -> Result<T, E>) -> Result<T, E> {
         let done = work(self.clone()).await;
-        let closed = tokio::time::timeout(CLOSING_MAX, self.close()).await;
-        let closed = closed.unwrap_or_else(|_| Err("this process is still using it".to_owned()));
-        if let Err(reason) = closed {
+        if let Err(reason) = self.close().await {
             let warning = format!(
                 "the SQLite file is not whole by itself: what was written last is in the file beside it that ends in -wal, \
                  since {reason}"
@@ -297,15 +295,25 @@ impl Database {
 
     /// Closes the connections. Fails where a SQLite file is not whole afterwards.
     async fn close(&self) -> Result<(), String> {
-        for connection in [&self.reader, &self.long_reader, &self.background] {
-            connection.close_by_ref().await.ok();
-        }
-        let whole = match self.backend() {
-            DatabaseBackend::Sqlite => self.put_into_one_file().await,
-            _ => Ok(()),
+        let readers = [&self.reader, &self.long_reader, &self.background];
+        let closing = join_all(readers.map(DatabaseConnection::close_by_ref));
+        // What still reads does not keep the file from becoming whole.
+        tokio::time::timeout(CLOSING_MAX / 2, closing).await.ok();
+        let writer = async {
+            let whole = match self.backend() {
+                DatabaseBackend::Sqlite => self.put_into_one_file().await,
+                _ => Ok(()),
+            };
+            self.writer.close_by_ref().await.ok();
+            whole
         };
-        self.writer.close_by_ref().await.ok();
-        whole
+        match tokio::time::timeout(CLOSING_MAX, writer).await {
+            Ok(whole) => whole,
+            Err(_) if self.backend() == DatabaseBackend::Sqlite => {
+                Err("this process still writes to it".to_owned())
+            }
+            Err(_) => Ok(()),
+        }
     }
 
     /// Writes what SQLite has in its write-ahead log into the database's file.

@@ -254,7 +254,7 @@ fn make_private(file: &Path) {
 }
 
 /// What a URL of PostgreSQL says, or why it is of no use.
-fn postgres_options(url: &str) -> Result<PgConnectOptions, String> {
+pub(crate) fn postgres_options(url: &str) -> Result<PgConnectOptions, String> {
     let options = PgConnectOptions::from_str(url).map_err(|error| {
         format!(
             "{error}; where a password has any of @ : / ? # in it, they are written as %40 %3A %2F %3F %23"

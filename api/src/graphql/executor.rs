@@ -152,7 +152,7 @@ impl Executor {
         }
     }
 
-    /// Runs a subscription for whoever asks; a query or a mutation too, which is answered once. Its rate is not looked at.
+    /// Runs a subscription for a client; a query or a mutation too, which is answered once. Does not check the client's rate.
     pub(super) fn execute_stream(
         &self,
         operation: Operation,

@@ -39,7 +39,7 @@ pub(super) fn node(context: &Context<'_>, kind: Kind, row: i64) -> Result<ID> {
     Ok(data_encoding::BASE64URL_NOPAD.encode(text.as_bytes()).into())
 }
 
-/// The row that a global id names; `None` where the text is none.
+/// The row that a global id names; `None` where the text is no global id.
 pub(super) fn row_of_node(context: &Context<'_>, id: &ID) -> Result<Option<(Kind, i64)>> {
     let ids = &Scope::of(context)?.app().ids;
     let read = || {

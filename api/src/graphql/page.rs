@@ -98,9 +98,9 @@ pub(super) struct PageArguments {
 /// How many entries a page has at most, and from which end of what there is between its cursors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PageSize {
-    /// So many from the beginning.
+    /// This many from the beginning.
     First(usize),
-    /// So many from the end.
+    /// This many from the end.
     Last(usize),
 }
 

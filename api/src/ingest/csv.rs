@@ -20,6 +20,8 @@ const COLUMNS_MAX: usize = 64;
 const DELIMITERS: [u8; 3] = [b',', b';', b'\t'];
 /// The columns that are read.
 const NAMES: [&str; 4] = ["timestamp", "direction", "dpu_id", "seq"];
+/// How many of them, from the first, every file has.
+const NEEDED: usize = 3;
 /// How many bytes are read from a file at a time.
 const PIECE_BYTES: usize = 64 * 1024;
 
@@ -230,19 +232,24 @@ impl Header {
         if matches!(line.trim_ascii(), [b's' | b'S', b'e' | b'E', b'p' | b'P', b'=', _]) {
             return Ok(None);
         }
-        let mut best: Option<(usize, u8, Vec<String>)> = None;
+        let mut best: Option<(usize, Parser, Vec<String>)> = None;
         for delimiter in DELIMITERS {
-            let names = Parser::new(delimiter).names(line).map_err(HeaderError::Malformed)?;
+            let mut parser = Parser::new(delimiter);
+            let names = parser.names(line).map_err(HeaderError::Malformed)?;
             let known = names.iter().filter(|name| NAMES.contains(&name.as_str())).count();
             if best.as_ref().is_none_or(|(most, ..)| known > *most) {
-                best = Some((known, delimiter, names));
+                best = Some((known, parser, names));
+            }
+            // To make a parser takes as long as to record an event.
+            if known >= NEEDED {
+                break;
             }
         }
-        let Some((known, delimiter, names)) = best else { return Err(HeaderError::Empty) };
+        let Some((known, parser, names)) = best else { return Err(HeaderError::Empty) };
         let text = String::from_utf8_lossy(line);
         let shown = || text.chars().take(60).collect();
         let small = text.to_lowercase();
-        if known < 3 && NAMES[..3].iter().all(|name| small.contains(name)) {
+        if known < NEEDED && NAMES[..NEEDED].iter().all(|name| small.contains(name)) {
             return Err(HeaderError::Delimiter(shown()));
         }
         if known == 0 {
@@ -250,7 +257,7 @@ impl Header {
         }
         let columns = Columns::find(&names)?;
         let ignored = names.into_iter().filter(|name| !NAMES.contains(&name.as_str())).collect();
-        Ok(Some(Self { parser: Parser::new(delimiter), columns, ignored }))
+        Ok(Some(Self { parser, columns, ignored }))
     }
 
     fn crossing(&mut self, row: &[u8]) -> Result<Crossing, Rejection> {
@@ -298,21 +305,16 @@ impl Columns {
     }
 }
 
-/// A parser for each delimiter.
-#[derive(Debug)]
-struct Parsers([Parser; DELIMITERS.len()]);
-
-impl Default for Parsers {
-    fn default() -> Self {
-        Self(DELIMITERS.map(Parser::new))
-    }
-}
+/// A parser for each delimiter, once it is needed.
+#[derive(Debug, Default)]
+struct Parsers([Option<Parser>; DELIMITERS.len()]);
 
 impl Parsers {
     /// The crossing of a row that no header describes.
     fn crossing(&mut self, row: &[u8]) -> Result<Crossing, Rejection> {
         let mut most = 0;
-        for parser in &mut self.0 {
+        for (parser, delimiter) in self.0.iter_mut().zip(DELIMITERS) {
+            let parser = parser.get_or_insert_with(|| Parser::new(delimiter));
             let (fields, found) = parser.row(row)?;
             let count = fields.iter().rposition(|field| !field.is_empty()).map_or(0, |last| last + 1);
             if (3..=4).contains(&count) {

@@ -14,7 +14,7 @@ enum Edit {
     Insert(u8),
     Replace(u8),
     Remove(usize),
-    /// So many bytes come again.
+    /// This many bytes come again.
     Repeat(usize),
     Cut,
 }

@@ -315,7 +315,7 @@ fn pieces<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
     })
 }
 
-/// A statement with a row for each of so many things, between `before` and `after`.
+/// A statement with `number` rows of placeholders between `before` and `after`.
 fn with_rows(
     before: &str,
     row: &str,

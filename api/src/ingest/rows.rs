@@ -133,7 +133,7 @@ mod tests {
 
     use super::*;
 
-    /// The rows of a text that arrives in pieces of so many bytes, with the numbers of their lines. A row can be read if
+    /// The rows of a text that arrives in pieces of `piece` bytes, with the numbers of their lines. A row can be read if
     /// each of its quotes is closed.
     fn rows(text: &[u8], piece: usize) -> Vec<(u64, Vec<u8>)> {
         let (mut rows, mut source, mut found) = (Rows::default(), BytesMut::new(), Vec::new());

@@ -13,13 +13,12 @@ mod follow;
 mod progress;
 
 use std::fmt;
-use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sea_orm::{DatabaseConnection, DbErr, SqlxPostgresConnector};
-use sqlx::postgres::PgConnectOptions;
+
 use sqlx::{ConnectOptions, PgPool};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
@@ -27,7 +26,7 @@ use tokio::time::timeout;
 
 use self::follow::{Identity, check};
 use self::progress::Progress;
-use crate::database::{ConnectError, PoolConfig, postgres_pool, without_password};
+use crate::database::{ConnectError, PoolConfig, postgres_options, postgres_pool, without_password};
 
 /// How long the standby may take to answer before the primary is asked instead.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
@@ -61,7 +60,7 @@ impl Standby {
         if !url.starts_with("postgres:") && !url.starts_with("postgresql:") {
             return Err(bad_url("a standby is a PostgreSQL server's".to_owned()));
         }
-        let options = PgConnectOptions::from_str(url).map_err(|error| bad_url(error.to_string()))?;
+        let options = postgres_options(url).map_err(bad_url)?;
         let options = options.application_name("headcount").disable_statement_logging();
         let open = |source| ConnectError::Open { given: without_password(url), source };
         let identity = Arc::new(Identity::of(primary).await.map_err(open)?);

@@ -661,7 +661,7 @@ async fn an_open_server_answers_nothing_that_came_through_a_proxy() {
         let event = request("POST", "/events", None).header("content-type", "application/json");
         let event = service.send(event.header(header.0, header.1).body("{}".into()).unwrap()).await;
         assert_eq!(event.status, StatusCode::FORBIDDEN, "{header:?}");
-        // Whoever looks after the server is answered, and so is what holds no data.
+        // Probes of the server's health are answered, and so are routes that show no data.
         for path in ["/healthz", "/readyz", "/openapi.json"] {
             assert_eq!(
                 gets_with(&service, path, &[header]).await.status,

@@ -160,7 +160,7 @@ on_both! {
     }
 }
 
-/// Walks a list of so many entries from both ends, page by page, and compares each page with the whole list.
+/// Walks a list of `length` entries from both ends, page by page, and compares each page with the whole list.
 async fn assert_pages(service: &Service, query: &str, length: usize) {
     let page = async |variables: Value| {
         let mut data = service.data(query, variables).await;

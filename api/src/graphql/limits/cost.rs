@@ -45,7 +45,7 @@ struct Cost {
 #[derive(Debug)]
 struct Varying {
     count: Count,
-    /// What each of so many costs.
+    /// What each of them costs.
     each: Cost,
 }
 
@@ -118,7 +118,7 @@ impl Bills {
         Self(bills.collect())
     }
 
-    /// Refuses an operation that costs too much. One that there is not is for executing to refuse.
+    /// Refuses an operation that costs too much. One that the document lacks is refused when it is executed.
     pub(in crate::graphql) fn check(
         &self,
         operation: Option<&str>,
@@ -146,12 +146,12 @@ impl Bills {
 impl Parents {
     const ROOT: Self = Self { number: 1, are_distinct: true };
 
-    /// So many for each.
+    /// How many children there are, if each parent has this many.
     fn times(self, each: u64) -> u64 {
         self.number.saturating_mul(each)
     }
 
-    /// So many in all, of which one is certainly different from itself.
+    /// This number of objects. A single one is always different from all others.
     fn new(number: u64, are_distinct: bool) -> Self {
         Self { number, are_distinct: are_distinct || number <= 1 }
     }
@@ -203,7 +203,7 @@ impl Count {
     fn extra(&self, given: &Given<'_>) -> u64 {
         match self {
             Self::Events(events) => events.length(given),
-            // Each day is looked at. With so many buckets too many, whatever the calendar, the resolver refuses to.
+            // Each day is looked at, unless the history certainly has too many buckets and the resolver refuses it.
             Self::Buckets(stretch) if stretch.buckets(given) <= BUCKETS_MAX + BUCKETS_MAX / 4 => {
                 stretch.ms(given) / DAY_MS
             }
