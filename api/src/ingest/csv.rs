@@ -4,6 +4,7 @@
 //! in any case; values may be quoted or bare, and are separated by commas, semicolons or tabs. `rows` says
 //! where a row ends.
 
+use std::cell::RefCell;
 use std::io::{self, ErrorKind, Read};
 
 use chrono_tz::Tz;
@@ -24,6 +25,12 @@ const NAMES: [&str; 4] = ["timestamp", "direction", "dpu_id", "seq"];
 const NEEDED: usize = 3;
 /// How many bytes are read from a file at a time.
 const PIECE_BYTES: usize = 64 * 1024;
+
+thread_local! {
+    /// A reader for each delimiter. Making one takes longer than recording an event, so each thread makes them once.
+    static READERS: [RefCell<Reader>; DELIMITERS.len()] =
+        DELIMITERS.map(|delimiter| RefCell::new(ReaderBuilder::new().delimiter(delimiter).build()));
+}
 
 /// Reads the rows of a file one at a time, in memory that does not grow with the file.
 #[derive(Debug)]
@@ -233,14 +240,13 @@ impl Header {
             return Ok(None);
         }
         let mut best: Option<(usize, Parser, Vec<String>)> = None;
-        for delimiter in DELIMITERS {
-            let mut parser = Parser::new(delimiter);
+        for mut parser in Parsers::default().0 {
             let names = parser.names(line).map_err(HeaderError::Malformed)?;
             let known = names.iter().filter(|name| NAMES.contains(&name.as_str())).count();
             if best.as_ref().is_none_or(|(most, ..)| known > *most) {
                 best = Some((known, parser, names));
             }
-            // To make a parser takes as long as to record an event.
+            // What another delimiter makes of it does not matter then.
             if known >= NEEDED {
                 break;
             }
@@ -305,16 +311,21 @@ impl Columns {
     }
 }
 
-/// A parser for each delimiter, once it is needed.
-#[derive(Debug, Default)]
-struct Parsers([Option<Parser>; DELIMITERS.len()]);
+/// A parser for each delimiter.
+#[derive(Debug)]
+struct Parsers([Parser; DELIMITERS.len()]);
+
+impl Default for Parsers {
+    fn default() -> Self {
+        Self(std::array::from_fn(Parser::new))
+    }
+}
 
 impl Parsers {
     /// The crossing of a row that no header describes.
     fn crossing(&mut self, row: &[u8]) -> Result<Crossing, Rejection> {
         let mut most = 0;
-        for (parser, delimiter) in self.0.iter_mut().zip(DELIMITERS) {
-            let parser = parser.get_or_insert_with(|| Parser::new(delimiter));
+        for parser in &mut self.0 {
             let (fields, found) = parser.row(row)?;
             let count = fields.iter().rposition(|field| !field.is_empty()).map_or(0, |last| last + 1);
             if (3..=4).contains(&count) {
@@ -330,15 +341,15 @@ impl Parsers {
 /// Takes a row apart.
 #[derive(Debug)]
 struct Parser {
-    reader: Reader,
+    /// The place of its delimiter among [`DELIMITERS`].
+    delimiter: usize,
     values: Vec<u8>,
     ends: [usize; COLUMNS_MAX],
 }
 
 impl Parser {
-    fn new(delimiter: u8) -> Self {
-        let reader = ReaderBuilder::new().delimiter(delimiter).build();
-        Self { reader, values: Vec::new(), ends: [0; COLUMNS_MAX] }
+    fn new(delimiter: usize) -> Self {
+        Self { delimiter, values: Vec::new(), ends: [0; COLUMNS_MAX] }
     }
 
     /// The values of a header in small letters, without the empty ones at its end.
@@ -370,29 +381,37 @@ impl Parser {
         if line.iter().fold(false, |open, byte| open ^ (*byte == b'"')) {
             return Err(malformed("a quote is opened and never closed, as where a file was cut off"));
         }
-        self.reader.reset();
         self.values.resize(line.len() + 1, 0);
-        // The parser is told of the end by an empty input after the line.
-        let (state, read, mut written, mut ends) =
-            self.reader.read_record(line, &mut self.values, &mut self.ends);
-        let mut state = state;
-        if read < line.len() && matches!(state, ReadRecordResult::Record) {
-            return Err(malformed("a carriage return stands in a value that is not in quotes"));
-        }
-        if matches!(state, ReadRecordResult::InputEmpty) && read == line.len() {
-            let (at_end, _, more, more_ends) =
-                self.reader.read_record(&[], &mut self.values[written..], &mut self.ends[ends..]);
-            (state, written, ends) = (at_end, written + more, ends + more_ends);
-        }
-        if !matches!(state, ReadRecordResult::Record) {
-            return Err(malformed(format!("the row has more than {} values", COLUMNS_MAX - 1)));
-        }
+        let (written, ends) = READERS.with(|readers| {
+            let mut reader = readers[self.delimiter].borrow_mut();
+            self.read(&mut reader, line)
+        })?;
         let values = &self.values[..written];
         let mut start = 0;
         Ok(self.ends[..ends].iter().map(move |end| {
             let value = &values[std::mem::replace(&mut start, *end)..*end];
             str::from_utf8(value).map(str::trim).map_err(|_| malformed("the row is not UTF-8 text"))
         }))
+    }
+
+    /// Reads a line. Returns the number of bytes of its values, and of the values.
+    fn read(&mut self, reader: &mut Reader, line: &[u8]) -> Result<(usize, usize), Rejection> {
+        reader.reset();
+        let (mut state, read, mut written, mut ends) =
+            reader.read_record(line, &mut self.values, &mut self.ends);
+        if read < line.len() && matches!(state, ReadRecordResult::Record) {
+            return Err(malformed("a carriage return stands in a value that is not in quotes"));
+        }
+        // The reader is told of the end by an empty input after the line.
+        if matches!(state, ReadRecordResult::InputEmpty) && read == line.len() {
+            let (at_end, _, more, more_ends) =
+                reader.read_record(&[], &mut self.values[written..], &mut self.ends[ends..]);
+            (state, written, ends) = (at_end, written + more, ends + more_ends);
+        }
+        match state {
+            ReadRecordResult::Record => Ok((written, ends)),
+            _ => Err(malformed(format!("the row has more than {} values", COLUMNS_MAX - 1))),
+        }
     }
 }
 
