@@ -16,7 +16,8 @@ use crate::coherence::{Coherence, Notifier};
 use crate::counts::{self, Counts};
 use crate::database::Database;
 use crate::feed::Feed;
-use crate::floor_plan::{ChangeError, FloorPlan, changes};
+use crate::floor_plan::changes::Turn;
+use crate::floor_plan::{ChangeError, FloorPlan};
 use crate::ids::PublicIds;
 use crate::ingest::{EARLIEST, Recorder, Writer};
 use crate::readiness::Readiness;
@@ -146,8 +147,10 @@ impl App {
     ) -> Result<T, ChangeError> {
         let transaction = self.database.in_time(self.database.begin()).await?;
         let changing = async {
-            changes::take_turn(&transaction).await?;
-            work(&transaction, self.clock.now()).await
+            let turn = Turn::take(&transaction).await?;
+            let done = work(&transaction, self.clock.now()).await?;
+            turn.end(&transaction).await?;
+            Ok(done)
         };
         match self.database.in_time(changing).await {
             Ok(done) => {

@@ -82,6 +82,12 @@ struct Cipher {
     rows: Cache<(Kind, i64), i64, RandomState>,
 }
 
+/// The public id that a text is: digits, and nothing else.
+pub fn public_id(text: &str) -> Option<i64> {
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| text.parse().ok()).flatten()
+}
+
 impl PublicIds {
     /// Public ids by the key, or the rows' own where there is none.
     pub fn new(config: &IdsConfig) -> Result<Self, BadKey> {

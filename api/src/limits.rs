@@ -151,7 +151,7 @@ const DEFAULT: Limits = Limits {
     graphql_directives: 50,
     graphql_selections: 2_000,
     graphql_cost: 100_000,
-    answer_bytes: 16 << 20,
+    answer_bytes: 12 << 20,
     request_work_ms: 1_000,
     ingest_events: 5_000,
     json_values: 50_000,

@@ -12,7 +12,7 @@ use api::broker::{self, ConsumeConfig, DeadLetterArgs};
 use api::clock::Clock;
 use api::config::{self, DatabaseConfig, ServeConfig};
 use api::database::{Database, PoolConfig};
-use api::ids::PublicIds;
+use api::ids::{IdsConfig, PublicIds};
 use api::limits::Limits;
 use api::retention::{self, Age, Pruned, Schedule};
 use api::server::Stopped;
@@ -102,6 +102,8 @@ struct Prune {
 struct Token {
     #[command(flatten)]
     config: DatabaseConfig,
+    #[command(flatten)]
+    ids: IdsConfig,
     #[command(subcommand)]
     command: TokenCommand,
 }
@@ -149,9 +151,10 @@ async fn main() -> anyhow::Result<ExitCode> {
             telemetry.finish().await;
         }
         Command::Token(token) => {
+            let ids = PublicIds::new(&token.ids)?;
             let database = open(&token.config, Some(PoolConfig::default())).await?;
             let run = async |database| {
-                token.command.run(&database, &Clock::system(), &mut stdout(), &mut stderr()).await
+                token.command.run(&database, &ids, &Clock::system(), &mut stdout(), &mut stderr()).await
             };
             database.closed_after(run).await?;
         }

@@ -119,6 +119,8 @@ pub enum Timestamp {
     Instant(Instant),
     /// What a clock and a calendar showed; the text did not name their zone.
     Local(NaiveDateTime),
+    /// A day of a calendar; the text was a date alone. Where an instant is meant, it is the day's midnight.
+    Day(NaiveDate),
 }
 
 impl Timestamp {
@@ -127,6 +129,16 @@ impl Timestamp {
         match self {
             Self::Instant(instant) => instant,
             Self::Local(local) => local.and_utc().into(),
+            Self::Day(day) => day.and_time(NaiveTime::MIN).and_utc().into(),
+        }
+    }
+
+    /// What a clock showed, where the text did not name its zone.
+    pub fn local(self) -> Option<NaiveDateTime> {
+        match self {
+            Self::Instant(_) => None,
+            Self::Local(local) => Some(local),
+            Self::Day(day) => Some(day.and_time(NaiveTime::MIN)),
         }
     }
 }
@@ -228,23 +240,22 @@ impl Reader<'_> {
         let year = i32::try_from(year).ok().filter(|year| *year > 0).ok_or(DATE)?;
         let date = NaiveDate::from_ymd_opt(year, month, day).ok_or("the calendar has no such day")?;
 
-        let (mut seconds, mut fraction_ms, mut offset_s) = (0, 0, None);
-        if !self.0.is_empty() {
-            if !(self.eat(b'T') || self.eat(b't') || self.eat(b' ')) {
-                return Err("the date is followed by T or a space and a time, or by nothing");
-            }
-            let hour = self.digits(2).ok_or(TIME)?;
-            let minute = self.after(b':', 2).ok_or(TIME)?;
-            let second = if self.eat(b':') { self.digits(2).ok_or(TIME)? } else { 0 };
-            if hour > 23 || minute > 59 || second > 59 {
-                return Err("the day has no such time: hours go to 23, minutes and seconds to 59");
-            }
-            seconds = i64::from(hour * 3600 + minute * 60 + second);
-            if self.eat(b'.') || self.eat(b',') {
-                fraction_ms = self.fraction_ms().ok_or(TIME)?;
-            }
-            offset_s = self.offset_s()?;
+        if self.0.is_empty() {
+            return Ok(Timestamp::Day(date));
         }
+        if !(self.eat(b'T') || self.eat(b't') || self.eat(b' ')) {
+            return Err("the date is followed by T or a space and a time, or by nothing");
+        }
+        let hour = self.digits(2).ok_or(TIME)?;
+        let minute = self.after(b':', 2).ok_or(TIME)?;
+        let second = if self.eat(b':') { self.digits(2).ok_or(TIME)? } else { 0 };
+        if hour > 23 || minute > 59 || second > 59 {
+            return Err("the day has no such time: hours go to 23, minutes and seconds to 59");
+        }
+        let seconds = i64::from(hour * 3600 + minute * 60 + second);
+        let is_split = self.eat(b'.') || self.eat(b',');
+        let fraction_ms = if is_split { self.fraction_ms().ok_or(TIME)? } else { 0 };
+        let offset_s = self.offset_s()?;
         let time = TimeDelta::milliseconds(seconds * 1000 + fraction_ms);
         let local = date.and_time(NaiveTime::MIN) + time;
         let Some(offset_s) = offset_s else { return Ok(Timestamp::Local(local)) };
@@ -371,7 +382,8 @@ mod tests {
             ("1525164360", false),
         ] {
             let timestamp: Timestamp = text.parse().unwrap();
-            assert_eq!(matches!(timestamp, Timestamp::Local(_)), is_local, "{text}");
+            assert_eq!(timestamp.local().is_some(), is_local, "{text}");
+            assert_eq!(matches!(timestamp, Timestamp::Day(_)), text.len() == 10 && is_local, "{text}");
             assert_eq!(timestamp.in_utc().ms(), ms(text), "{text}");
         }
     }

@@ -9,7 +9,7 @@ use api::floor_plan::changes::dpu::{DpuUpdate, NewDpu};
 use api::floor_plan::changes::reset::{NewReset, ResetUpdate};
 use api::floor_plan::changes::reset_rule::{NewResetRule, ResetRuleUpdate};
 use api::floor_plan::changes::space::{NewSpace, SpaceUpdate};
-use api::floor_plan::changes::{self, assignment, dpu, reset, reset_rule, space};
+use api::floor_plan::changes::{self, Turn, assignment, composed, dpu, reset, reset_rule, space};
 use api::floor_plan::{ChangeError, FloorPlan};
 use chrono::{NaiveDate, NaiveTime};
 use entity::assignment::Placement;
@@ -121,9 +121,9 @@ pub(crate) enum PlanError {
     /// Two tables are about the same, so that what one says would be lost.
     #[error("{table}: another table has the same {key}: keep one of them")]
     Twice { table: String, key: &'static str },
-    /// The database failed.
+    /// The plan as a whole is not accepted, or the database failed.
     #[error(transparent)]
-    Database(#[from] ChangeError),
+    Whole(#[from] ChangeError),
 }
 
 /// What applying a plan changed.
@@ -147,21 +147,23 @@ impl Plan {
         transaction: &DatabaseTransaction,
         now: Instant,
     ) -> Result<Changes, PlanError> {
-        changes::take_turn(transaction).await?;
+        let turn = Turn::take(transaction).await?;
         let current = changes::current(transaction).await?;
         let mut edit = Edit { transaction, now, current: &current, done: Changes::default() };
         let ids = Ids { spaces: edit.spaces(&self.space).await?, dpus: edit.dpus(&self.dpu).await? };
         edit.assignments(&self.assignment, &ids).await?;
         edit.resets(&self.reset, &ids).await?;
         edit.reset_rules(&self.reset_rule, &ids).await?;
-        Ok(edit.done)
+        let done = edit.done;
+        turn.end(transaction).await?;
+        Ok(done)
     }
 }
 
 /// The ids of spaces by their names, and of DPUs by their serials.
-struct Ids<'a> {
-    spaces: HashMap<&'a str, i64>,
-    dpus: HashMap<&'a str, i64>,
+struct Ids {
+    spaces: HashMap<String, i64>,
+    dpus: HashMap<String, i64>,
 }
 
 /// A plan being applied.
@@ -172,18 +174,18 @@ struct Edit<'a> {
     done: Changes,
 }
 
-impl<'a> Edit<'a> {
+impl Edit<'_> {
     /// Returns the ids of all spaces by their names.
-    async fn spaces(&mut self, tables: &'a [SpaceTable]) -> Result<HashMap<&'a str, i64>, PlanError> {
+    async fn spaces(&mut self, tables: &[SpaceTable]) -> Result<HashMap<String, i64>, PlanError> {
         let rows = self.current.spaces().values().map(|space| &space.row);
-        let mut ids: HashMap<_, _> = rows.map(|row| (row.name.as_str(), row.id)).collect();
+        let mut ids: HashMap<_, _> = rows.map(|row| (row.name.clone(), row.id)).collect();
         let mut seen = HashSet::new();
         for table in tables {
-            let (name, title) = (table.name.trim(), || format!("space {:?}", table.name));
-            once(&mut seen, name, "name", title)?;
+            let (name, title) = (composed(&table.name), || format!("space {:?}", table.name));
+            once(&mut seen, name.clone(), "name", title)?;
             let refused = |reason| PlanError::Refused { table: title(), reason };
             let negative_counts = table.negative_counts.map(NegativeCounts::from);
-            if let Some(known) = ids.get(name).and_then(|id| self.current.space(*id)) {
+            if let Some(known) = ids.get(&name).and_then(|id| self.current.space(*id)) {
                 let row = &known.row;
                 let update = SpaceUpdate {
                     capacity: differing(table.capacity.map(Some).as_ref(), &row.capacity),
@@ -214,16 +216,16 @@ impl<'a> Edit<'a> {
     }
 
     /// Returns the ids of all DPUs by their serials.
-    async fn dpus(&mut self, tables: &'a [DpuTable]) -> Result<HashMap<&'a str, i64>, PlanError> {
+    async fn dpus(&mut self, tables: &[DpuTable]) -> Result<HashMap<String, i64>, PlanError> {
         let rows = self.current.dpus().values().map(|dpu| &dpu.row);
-        let mut ids: HashMap<_, _> = rows.map(|row| (row.serial.as_str(), row.id)).collect();
+        let mut ids: HashMap<_, _> = rows.map(|row| (row.serial.clone(), row.id)).collect();
         let mut seen = HashSet::new();
         for table in tables {
-            let (serial, title) = (table.serial.trim(), || format!("dpu {:?}", table.serial));
-            once(&mut seen, serial, "serial", title)?;
+            let (serial, title) = (composed(&table.serial), || format!("dpu {:?}", table.serial));
+            once(&mut seen, serial.clone(), "serial", title)?;
             let refused = |reason| PlanError::Refused { table: title(), reason };
             let (name, time_zone) = (table.name.clone().map(Some), table.time_zone.clone().map(Some));
-            if let Some(known) = ids.get(serial).and_then(|id| self.current.dpu(*id)) {
+            if let Some(known) = ids.get(&serial).and_then(|id| self.current.dpu(*id)) {
                 let update = DpuUpdate {
                     name: differing(name.as_ref(), &known.row.name),
                     time_zone: differing(time_zone.as_ref(), &known.row.time_zone),
@@ -245,7 +247,7 @@ impl<'a> Edit<'a> {
         Ok(ids)
     }
 
-    async fn assignments(&mut self, tables: &[AssignmentTable], ids: &Ids<'_>) -> Result<(), PlanError> {
+    async fn assignments(&mut self, tables: &[AssignmentTable], ids: &Ids) -> Result<(), PlanError> {
         let mut seen = HashSet::new();
         for (index, table) in tables.iter().enumerate() {
             let new = table.resolve(index, ids)?;
@@ -275,7 +277,7 @@ impl<'a> Edit<'a> {
         Ok(())
     }
 
-    async fn resets(&mut self, tables: &[ResetTable], ids: &Ids<'_>) -> Result<(), PlanError> {
+    async fn resets(&mut self, tables: &[ResetTable], ids: &Ids) -> Result<(), PlanError> {
         let mut seen = HashSet::new();
         for (index, table) in tables.iter().enumerate() {
             let title = || format!("reset {} (space {:?})", index + 1, table.space);
@@ -304,7 +306,7 @@ impl<'a> Edit<'a> {
         Ok(())
     }
 
-    async fn reset_rules(&mut self, tables: &[ResetRuleTable], ids: &Ids<'_>) -> Result<(), PlanError> {
+    async fn reset_rules(&mut self, tables: &[ResetRuleTable], ids: &Ids) -> Result<(), PlanError> {
         let mut seen = HashSet::new();
         for (index, table) in tables.iter().enumerate() {
             let title = || format!("reset_rule {} (space {:?})", index + 1, table.space);
@@ -349,15 +351,15 @@ fn differing<T: Clone + PartialEq>(wanted: Option<&T>, known: &T) -> Option<T> {
     wanted.filter(|wanted| *wanted != known).cloned()
 }
 
-impl Ids<'_> {
+impl Ids {
     fn space(&self, name: &str, title: impl FnOnce() -> String) -> Result<i64, PlanError> {
         let unknown = || PlanError::Unknown { table: title(), kind: "space", name: name.to_owned() };
-        self.spaces.get(name.trim()).copied().ok_or_else(unknown)
+        self.spaces.get(&composed(name)).copied().ok_or_else(unknown)
     }
 
     fn dpu(&self, serial: &str, title: impl FnOnce() -> String) -> Result<i64, PlanError> {
         let unknown = || PlanError::Unknown { table: title(), kind: "dpu", name: serial.to_owned() };
-        self.dpus.get(serial.trim()).copied().ok_or_else(unknown)
+        self.dpus.get(&composed(serial)).copied().ok_or_else(unknown)
     }
 }
 
@@ -367,7 +369,7 @@ impl AssignmentTable {
         format!("assignment {} (dpu {:?}, space {:?})", index + 1, self.dpu, self.space)
     }
 
-    fn resolve(&self, index: usize, ids: &Ids<'_>) -> Result<NewAssignment, PlanError> {
+    fn resolve(&self, index: usize, ids: &Ids) -> Result<NewAssignment, PlanError> {
         let title = || self.title(index);
         let instant =
             |key, time: &Option<Time>| time.as_ref().map(|time| time.instant(key, title)).transpose();
@@ -386,7 +388,7 @@ impl AssignmentTable {
 }
 
 impl ResetRuleTable {
-    fn resolve(&self, ids: &Ids<'_>, title: impl Fn() -> String) -> Result<NewResetRule, PlanError> {
+    fn resolve(&self, ids: &Ids, title: impl Fn() -> String) -> Result<NewResetRule, PlanError> {
         Ok(NewResetRule {
             space_id: ids.space(&self.space, &title)?,
             time_of_day: self.time_of_day.time_of_day("time_of_day", &title)?,
@@ -476,8 +478,8 @@ mod tests {
     /// How many tables are resolved, or not, as far as that goes without a database.
     fn resolved(plan: &Plan) -> usize {
         let ids = Ids {
-            spaces: plan.space.iter().zip(1..).map(|(table, id)| (table.name.trim(), id)).collect(),
-            dpus: plan.dpu.iter().zip(1..).map(|(table, id)| (table.serial.trim(), id)).collect(),
+            spaces: plan.space.iter().zip(1..).map(|(table, id)| (composed(&table.name), id)).collect(),
+            dpus: plan.dpu.iter().zip(1..).map(|(table, id)| (composed(&table.serial), id)).collect(),
         };
         let assignments = plan.assignment.iter().enumerate();
         let assignments = assignments.map(|(index, table)| table.resolve(index, &ids).is_ok());

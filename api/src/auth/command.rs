@@ -9,6 +9,7 @@ use super::manage::{self, ManageError, NewToken};
 use super::token::Role;
 use crate::clock::Clock;
 use crate::database::Database;
+use crate::ids::{Kind, PublicIds};
 
 /// A day in milliseconds.
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
@@ -35,9 +36,12 @@ pub struct Create {
     /// What it is for
     #[arg(long)]
     role: RoleName,
-    /// The only spaces that it shows, by id or name, with commas between or given again; for the role read
-    #[arg(long, value_name = "SPACE", value_delimiter = ',')]
+    /// The name of a space that it shows, given again for each; for the role read. Without any, it shows all
+    #[arg(long, value_name = "NAME")]
     space: Vec<String>,
+    /// The id of a space that it shows, as answers have it, given again for each; for the role read
+    #[arg(long, value_name = "ID")]
+    space_id: Vec<i64>,
     /// The serial of the only DPU that it reports for; for the role ingest
     #[arg(long, value_name = "SERIAL")]
     dpu: Option<String>,
@@ -98,6 +102,7 @@ impl TokenCommand {
     pub async fn run(
         self,
         database: &Database,
+        ids: &PublicIds,
         clock: &Clock,
         out: &mut impl Write,
         aside: &mut impl Write,
@@ -105,7 +110,8 @@ impl TokenCommand {
         let now = clock.now();
         match self {
             Self::Create(new) => {
-                let (row, secret) = manage::create(database, now, new.read(database, now).await?).await?;
+                let (row, secret) =
+                    manage::create(database, now, new.read(database, ids, now).await?).await?;
                 writeln!(out, "{}", secret.reveal())?;
                 writeln!(
                     aside,
@@ -116,7 +122,7 @@ impl TokenCommand {
             Self::List => {
                 writeln!(out, "id\tname\trole\tonly\tstate\texpires\tlast used\tcreated")?;
                 for row in manage::list(database).await? {
-                    writeln!(out, "{}", line(&row, now))?;
+                    writeln!(out, "{}", line(&row, ids, now))?;
                 }
             }
             Self::Revoke { token } => {
@@ -129,17 +135,21 @@ impl TokenCommand {
 }
 
 impl Create {
-    async fn read(self, database: &Database, now: Instant) -> Result<NewToken, TokenError> {
-        let Self { name, role, space, dpu, expires } = self;
-        if !space.is_empty() && role != RoleName::Read {
+    async fn read(self, database: &Database, ids: &PublicIds, now: Instant) -> Result<NewToken, TokenError> {
+        let Self { name, role, space, space_id, dpu, expires } = self;
+        let row_ids = space_id.iter().map(|id| (*id, ids.row(Kind::Space, *id))).collect::<Vec<_>>();
+        let is_limited = !(space.is_empty() && row_ids.is_empty());
+        if is_limited && role != RoleName::Read {
             return Err(TokenError::Limit { option: "space", role: "read" });
         }
         if dpu.is_some() && role != RoleName::Ingest {
             return Err(TokenError::Limit { option: "dpu", role: "ingest" });
         }
         let role = match role {
-            RoleName::Read if space.is_empty() => Role::Read(None),
-            RoleName::Read => Role::Read(Some(manage::space_ids(database, &space).await?)),
+            RoleName::Read if is_limited => {
+                Role::Read(Some(manage::space_ids(database, &space, &row_ids).await?))
+            }
+            RoleName::Read => Role::Read(None),
             RoleName::Ingest => Role::Ingest(match dpu {
                 Some(serial) => Some(manage::dpu_id(database, &serial).await?),
                 None => None,
@@ -155,15 +165,19 @@ impl Create {
 }
 
 /// A token in a line, its columns with tabs between.
-fn line(row: &token::Model, now: Instant) -> String {
+fn line(row: &token::Model, ids: &PublicIds, now: Instant) -> String {
     let role = match row.role {
         token::Role::Read => "read",
         token::Role::Ingest => "ingest",
         token::Role::Admin => "admin",
     };
     let only = match (&row.spaces, row.dpu_id) {
-        (Some(spaces), _) => format!("spaces {spaces}"),
-        (None, Some(dpu)) => format!("DPU {dpu}"),
+        (Some(spaces), _) => {
+            let rows = spaces.split(',').filter_map(|id| id.parse().ok());
+            let spaces: Vec<_> = rows.map(|id| ids.public(Kind::Space, id).to_string()).collect();
+            format!("spaces {}", spaces.join(","))
+        }
+        (None, Some(dpu)) => format!("DPU {}", ids.public(Kind::Dpu, dpu)),
         (None, None) => "-".to_owned(),
     };
     let state = match (row.revoked, row.expires) {

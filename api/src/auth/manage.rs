@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use entity::{Instant, dpu, space, token};
+use entity::{Instant, dpu, shown, space, token};
 use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, Condition, DbErr, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
@@ -12,6 +12,7 @@ use sea_orm::{
 use super::secret::Secret;
 use super::token::Role;
 use crate::database::Database;
+use crate::floor_plan::changes::composed;
 
 /// The most characters of a name.
 const NAME_CHARACTERS_MAX: usize = 200;
@@ -32,8 +33,9 @@ pub struct NewToken {
 pub enum ManageError {
     /// The name is none.
     #[error(
-        "{0:.40?} is no name for a token: give 1 to {NAME_CHARACTERS_MAX} characters that are not all digits, so that it is \
-         told from an id"
+        "{} is no name for a token: give 1 to {NAME_CHARACTERS_MAX} characters that are not all digits, so that it is \
+         told from an id",
+        shown(.0)
     )]
     Name(String),
     /// The name is taken.
@@ -47,9 +49,12 @@ pub enum ManageError {
         /// When that was.
         now: Instant,
     },
-    /// There is no such space.
-    #[error("there is no space {0:?}: name it by its id or its name")]
+    /// No space has this name.
+    #[error("there is no space {0:?}: --space takes its name, --space-id its id")]
     Space(String),
+    /// No space has this id.
+    #[error("there is no space with the id {0}: --space-id takes an id as answers have it, --space a name")]
+    SpaceId(i64),
     /// There is no such DPU.
     #[error("no DPU has the serial {0:?}")]
     Dpu(String),
@@ -133,22 +138,26 @@ pub async fn revoke(database: &Database, now: Instant, given: &str) -> Result<to
     Ok(row)
 }
 
-/// The ids of the spaces with these ids or names.
-pub(super) async fn space_ids(database: &Database, given: &[String]) -> Result<BTreeSet<i64>, ManageError> {
+/// The ids of the spaces with these names, and of those with these public and own ids.
+pub(super) async fn space_ids(
+    database: &Database,
+    names: &[String],
+    ids: &[(i64, i64)],
+) -> Result<BTreeSet<i64>, ManageError> {
     let spaces = space::Entity::find().all(database.reader()).await?;
-    let find = |given: &String| {
-        let found = spaces.iter().find(|space| match given.parse::<i64>() {
-            Ok(id) => space.id == id,
-            Err(_) => space.name == *given,
-        });
-        found.map(|space| space.id).ok_or_else(|| ManageError::Space(given.clone()))
-    };
-    given.iter().map(find).collect()
+    let by_name = names.iter().map(|name| {
+        let found = spaces.iter().find(|space| space.name == composed(name));
+        found.map(|space| space.id).ok_or_else(|| ManageError::Space(name.clone()))
+    });
+    let by_id = ids.iter().map(|(public, id)| {
+        spaces.iter().find(|space| space.id == *id).map(|space| space.id).ok_or(ManageError::SpaceId(*public))
+    });
+    by_name.chain(by_id).collect()
 }
 
 /// The id of the DPU with this serial.
 pub(super) async fn dpu_id(database: &Database, serial: &str) -> Result<i64, ManageError> {
     let found =
-        dpu::Entity::find().filter(dpu::Column::Serial.eq(serial.trim())).one(database.reader()).await?;
+        dpu::Entity::find().filter(dpu::Column::Serial.eq(composed(serial))).one(database.reader()).await?;
     found.map(|dpu| dpu.id).ok_or_else(|| ManageError::Dpu(serial.to_owned()))
 }

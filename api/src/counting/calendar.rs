@@ -117,7 +117,7 @@ pub fn day_of(zone: Tz, ts: Instant) -> NaiveDate {
 }
 
 /// The first instant of the date, or of the first date after it that the zone did not skip.
-fn start_of_day(zone: Tz, date: NaiveDate) -> Instant {
+pub fn start_of_day(zone: Tz, date: NaiveDate) -> Instant {
     first_showing(zone, date.and_time(NaiveTime::MIN)).0
 }
 

@@ -15,6 +15,8 @@ pub const DEFAULT: Duration = Duration::from_secs(1);
 pub struct Work {
     /// Days of a space or a DPU to look at.
     pub days: u64,
+    /// Occurrences of reset rules to find.
+    pub occurrences: u64,
     /// Crossings to fold.
     pub crossings: u64,
     /// Pages to load from the database.
@@ -47,9 +49,16 @@ pub struct TooMuch {
 impl Work {
     /// About how long it takes one core, in nanoseconds.
     pub fn ns(self) -> u64 {
-        let Self { days, crossings, pages, loaded, entries, names } = self;
-        let parts =
-            [(days, 100), (crossings, 20), (pages, 1_500), (loaded, 90), (entries, 1_000), (names, 100)];
+        let Self { days, occurrences, crossings, pages, loaded, entries, names } = self;
+        let parts = [
+            (days, 100),
+            (occurrences, 1_000),
+            (crossings, 20),
+            (pages, 1_500),
+            (loaded, 90),
+            (entries, 1_000),
+            (names, 150),
+        ];
         parts.iter().fold(0, |sum: u64, (number, ns)| sum.saturating_add(number.saturating_mul(*ns)))
     }
 }
@@ -60,6 +69,7 @@ impl Work {
     pub fn without(self, part: Self) -> Self {
         Self {
             days: self.days.saturating_sub(part.days),
+            occurrences: self.occurrences.saturating_sub(part.occurrences),
             crossings: self.crossings.saturating_sub(part.crossings),
             pages: self.pages.saturating_sub(part.pages),
             loaded: self.loaded.saturating_sub(part.loaded),
@@ -71,9 +81,10 @@ impl Work {
 
 impl std::fmt::Display for Work {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { days, crossings, pages, loaded, entries, names } = *self;
+        let Self { days, occurrences, crossings, pages, loaded, entries, names } = *self;
         let parts = [
             (days, "days to look at"),
+            (occurrences, "occurrences of reset rules to find"),
             (crossings.max(loaded), "crossings to read"),
             (pages, "pages to load"),
             (entries, "entries to answer"),

@@ -236,11 +236,13 @@ impl Folding<'_> {
             let until = day.plus_ms(DAY_MS).min(end);
             let lengths = lengths(self.history, source.days, day);
             done.days += 1;
-            if lengths.iter().all(|length| *length == 0) && !self.history.may_be_reset(at, until) {
+            let is_crossed = lengths.iter().any(|length| *length > 0);
+            if !is_crossed && !self.history.may_be_reset(at, until) {
                 self.buckets.add_quiet(until, answer);
                 continue;
             }
-            let grain = self.grain(day, until);
+            // What there are only resets in is folded again as quickly as it is found.
+            let grain = if is_crossed { self.grain(day, until) } else { None };
             let key = grain.map(|grain| SummaryKey { space: self.space.row.id, day, grain });
             let made_of = SummarySource {
                 revision: source.view.plan().revision(),
@@ -389,7 +391,8 @@ fn bounds(asked: &[SpaceHistory], days: &BTreeMap<i64, Days>) -> (Work, Work) {
         warm.entries += one.edges.len() as u64;
         let Some((first, last)) = busy_days(&history, days) else { continue };
         let busy = (last.ms() - first.ms()).unsigned_abs() / DAY_MS.unsigned_abs() + 1;
-        warm.days += busy * (1 + history.terms().len() + one.space.rules.len()) as u64;
+        warm.days += busy * (1 + history.terms().len()) as u64;
+        warm.occurrences += busy * one.space.rules.len() as u64;
         for term in history.terms() {
             let Some(days) = days.get(&term.assignment.dpu_id) else { continue };
             crossings += crossings_within(days, first, last);

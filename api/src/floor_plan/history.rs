@@ -1,7 +1,7 @@
 //! Which history of a space may be asked for.
 
 use chrono_tz::Tz;
-use entity::{Instant, shown};
+use entity::{Instant, Timestamp, shown};
 
 use super::Space;
 use crate::counting::calendar::{self, Interval};
@@ -39,11 +39,20 @@ impl HistoryError {
     }
 }
 
-/// The edges of the buckets of a space's history, cut by the named time zone or by the space's own.
+/// Where a stretch of time starts or ends: a date alone is the beginning of the zone's day.
+pub fn edge(zone: Tz, timestamp: Timestamp) -> Instant {
+    match timestamp {
+        Timestamp::Day(day) => calendar::start_of_day(zone, day).clamp(Instant::MIN, Instant::MAX),
+        other => other.in_utc(),
+    }
+}
+
+/// The edges of the buckets of a space's history, cut by the named time zone or by the space's own: the history starts at the
+/// first and ends at the last.
 pub fn history_edges(
     space: &Space,
-    start: Instant,
-    end: Instant,
+    start: Timestamp,
+    end: Timestamp,
     interval: Interval,
     time_zone: Option<&str>,
 ) -> Result<Vec<Instant>, HistoryError> {
@@ -51,6 +60,7 @@ pub fn history_edges(
         Some(name) => name.parse::<Tz>().map_err(|_| HistoryError::TimeZone(name.to_owned()))?,
         None => space.zone,
     };
+    let (start, end) = (edge(zone, start), edge(zone, end));
     if end < start {
         return Err(HistoryError::EndsBeforeStart { start, end });
     }

@@ -8,6 +8,7 @@ pub mod changes;
 mod history;
 mod lengths;
 mod load;
+mod marks;
 mod preview;
 mod refusal;
 mod view;
@@ -17,12 +18,16 @@ use std::sync::{Arc, OnceLock};
 
 use chrono_tz::Tz;
 use entity::{Instant, assignment, dpu, reset, reset_rule, space};
-pub use history::{HistoryError, history_edges};
+pub use history::{HistoryError, edge, history_edges};
 pub use lengths::{Lengths, List};
 pub(crate) use load::load;
+pub(crate) use marks::listed;
+pub use marks::{Cause, Mark};
 pub use preview::PreviewError;
 pub use refusal::{ChangeError, Refusal, RefusalCode};
 pub use view::Span;
+
+use self::changes::composed;
 
 use crate::counting::{Account, History, Starts};
 
@@ -163,9 +168,12 @@ impl FloorPlan {
         &self.dpus
     }
 
-    /// The id of the DPU with this serial, which may have blanks around it.
+    /// The id of the DPU with this serial, which may have blanks around it, and characters that are not composed.
     pub fn dpu_id(&self, serial: &str) -> Option<i64> {
-        self.dpu_ids.get(serial.trim()).copied()
+        let known = self.dpu_ids.get(serial.trim());
+        let known =
+            if serial.is_ascii() { known } else { known.or_else(|| self.dpu_ids.get(&composed(serial))) };
+        known.copied()
     }
 
     /// The time zone of the DPU with this serial, if it has one.

@@ -8,6 +8,7 @@ use entity::Instant;
 use super::assignment::Assignment;
 use super::dpu::Dpu;
 use super::enums::Resolution;
+use super::int::Int;
 use super::reset::{Reset, ResetRule};
 use super::scalars::DateTime;
 use super::space::Space;
@@ -22,13 +23,13 @@ pub(super) struct CountBreakdown {
     /// How finely the count is known in time.
     resolution: Resolution,
     /// The count, answered as the space's `negativeCounts` says.
-    count: i64,
+    count: Int,
     /// The signed figure that all of this adds up to.
-    net_count: i64,
+    net_count: Int,
     /// When the count starts; null: with the first crossing ever.
     start: Option<DateTime>,
     /// How many people there were then.
-    start_count: i64,
+    start_count: Int,
     /// The reset that says so, if it is a recorded one.
     reset: Option<Reset>,
     /// The reset rule that says so, if it is one.
@@ -46,16 +47,16 @@ pub(super) struct AssignmentShare {
     dpu: Dpu,
     /// Its doorway, where it has one.
     doorway: Option<String>,
-    /// Crossings after this instant are counted; null: all since ever.
+    /// Crossings after this instant are counted; null: all since ever, or since the first instant that there is.
     after: Option<DateTime>,
     /// Crossings until this instant are counted, those at it included.
     until: DateTime,
     /// How many people entered the space.
-    entrances: i64,
+    entrances: Int,
     /// How many people left it.
-    exits: i64,
+    exits: Int,
     /// Entrances minus exits.
-    net: i64,
+    net: Int,
 }
 
 impl CountBreakdown {
@@ -76,10 +77,10 @@ impl CountBreakdown {
         Self {
             ts: at.into(),
             resolution: Resolution::at(view, at),
-            count: space.answer(net_count),
-            net_count,
+            count: space.answer(net_count).into(),
+            net_count: net_count.into(),
             start: account.start().map(|start| start.ts.into()),
-            start_count: account.start().map_or(0, |start| start.count),
+            start_count: account.start().map_or(0, |start| start.count).into(),
             reset,
             reset_rule,
             assignments: account
@@ -102,11 +103,11 @@ impl AssignmentShare {
             assignment: Assignment::new(view, term.assignment)?,
             dpu: Dpu::find(view, term.assignment.dpu_id)?,
             doorway: term.assignment.doorway.clone(),
-            after: term.after.map(Into::into),
+            after: term.after.filter(|after| *after >= Instant::MIN).map(Into::into),
             until: term.until.into(),
-            entrances: crossings.entrances(placement),
-            exits: crossings.exits(placement),
-            net: term.net(odometer),
+            entrances: crossings.entrances(placement).into(),
+            exits: crossings.exits(placement).into(),
+            net: term.net(odometer).into(),
         })
     }
 }

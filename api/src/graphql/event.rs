@@ -10,6 +10,7 @@ use entity::event;
 use super::dpu::Dpu;
 use super::enums::Direction;
 use super::error::Result;
+use super::int::Int;
 use super::page::{self, Edge, PageArguments, PageSize};
 use super::scalars::DateTime;
 use super::view::View;
@@ -142,7 +143,7 @@ impl EventConnection {
     }
 
     /// How many entries the whole list has. They are counted only if this is asked for.
-    async fn total_count(&self) -> Result<i64> {
-        self.view.event_count(self.ranges.iter().copied()).await
+    async fn total_count(&self) -> Result<Int> {
+        Ok(self.view.event_count(self.ranges.iter().copied()).await?.into())
     }
 }

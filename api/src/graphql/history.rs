@@ -3,6 +3,7 @@
 use async_graphql::SimpleObject;
 
 use super::enums::Resolution;
+use super::int::Int;
 use super::scalars::DateTime;
 use super::view::View;
 use crate::counting::Bucket;
@@ -17,17 +18,17 @@ pub(super) struct HistoryBucket {
     /// How finely the counts in it are known in time.
     resolution: Resolution,
     /// The count at its end, that is one millisecond before `end`.
-    count: i64,
+    count: Int,
     /// The lowest count in it.
-    min: i64,
+    min: Int,
     /// The highest count in it.
-    max: i64,
+    max: Int,
     /// The mean of the count over its time.
     average: f64,
     /// How many people entered the space.
-    entrances: i64,
+    entrances: Int,
     /// How many people left it.
-    exits: i64,
+    exits: Int,
     /// The average as a part of the space's capacity, 1 where it was full on average; null where it has no capacity.
     utilization: Option<f64>,
 }
@@ -40,12 +41,12 @@ impl HistoryBucket {
             start: start.into(),
             end: end.into(),
             resolution: Resolution::at(view, start),
-            count,
-            min,
-            max,
+            count: count.into(),
+            min: min.into(),
+            max: max.into(),
             average,
-            entrances,
-            exits,
+            entrances: entrances.into(),
+            exits: exits.into(),
             utilization,
         }
     }

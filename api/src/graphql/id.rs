@@ -4,7 +4,7 @@ use async_graphql::{Context, ID};
 
 use super::error::Result;
 use super::scope::Scope;
-use crate::ids::Kind;
+use crate::ids::{Kind, public_id};
 
 /// What a row is called.
 pub(super) fn public(context: &Context<'_>, kind: Kind, row: i64) -> Result<ID> {
@@ -14,7 +14,7 @@ pub(super) fn public(context: &Context<'_>, kind: Kind, row: i64) -> Result<ID> 
 /// The row that an id names; `None` where the text is no id at all, and so names nothing.
 pub(super) fn row(context: &Context<'_>, kind: Kind, id: &ID) -> Result<Option<i64>> {
     let ids = &Scope::of(context)?.app().ids;
-    Ok(id.parse().ok().map(|public| ids.row(kind, public)))
+    Ok(public_id(id).map(|public| ids.row(kind, public)))
 }
 
 /// The kinds of rows that have a global id.
@@ -46,7 +46,7 @@ pub(super) fn row_of_node(context: &Context<'_>, id: &ID) -> Result<Option<(Kind
         let text = String::from_utf8(data_encoding::BASE64URL_NOPAD.decode(id.as_bytes()).ok()?).ok()?;
         let (name, public) = text.split_once(':')?;
         let kind = NODES.into_iter().find(|kind| type_name(*kind) == name)?;
-        Some((kind, ids.row(kind, public.parse().ok()?)))
+        Some((kind, ids.row(kind, public_id(public)?)))
     };
     Ok(read())
 }

@@ -16,6 +16,7 @@ mod executor;
 mod history;
 mod http;
 mod id;
+mod int;
 mod limits;
 mod meter;
 mod mutation;

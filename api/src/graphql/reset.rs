@@ -7,6 +7,7 @@ use entity::{reset, reset_rule};
 
 use super::error::Result;
 use super::id;
+use super::int::Int;
 use super::scalars::{DateTime, LocalDate, LocalTime};
 use super::space::Space;
 use super::view::View;
@@ -152,7 +153,7 @@ pub(super) struct ResetRuleChange {
     /// When.
     pub(super) ts: DateTime,
     /// The count as it is answered now.
-    pub(super) count: i64,
+    pub(super) count: Int,
     /// The count as it would be answered with the rule. Later counts would differ as much, until the next reset.
-    pub(super) count_with_rule: i64,
+    pub(super) count_with_rule: Int,
 }

@@ -30,6 +30,11 @@ impl DateTime {
         self.0.map(Timestamp::in_utc)
     }
 
+    /// The timestamp as it was written, or a fault that names the argument.
+    pub(super) fn timestamp(self, name: &str) -> Result<Timestamp> {
+        self.written().map_err(|error| Fault::BadInput(format!("{name}: {error}")))
+    }
+
     /// The instant, or a fault that names the argument.
     pub(super) fn argument(self, name: &str) -> Result<Instant> {
         self.parsed().map_err(|error| Fault::BadInput(format!("{name}: {error}")))

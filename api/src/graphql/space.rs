@@ -14,6 +14,7 @@ use super::error::{Fault, Result};
 use super::event::Event;
 use super::history::HistoryBucket;
 use super::id;
+use super::int::Int;
 use super::page::{Page, PageArguments};
 use super::reset::{Reset, ResetRule, ResetRuleChange};
 use super::scalars::{DateTime, LocalDate, LocalTime};
@@ -22,7 +23,7 @@ use super::sequence::Sequence;
 use super::view::View;
 use crate::counting::Account;
 use crate::floor_plan::changes::reset_rule::NewResetRule;
-use crate::floor_plan::{self, history_edges};
+use crate::floor_plan::{self, edge, history_edges};
 use crate::ids::Kind;
 
 /// In what order spaces are listed.
@@ -94,10 +95,10 @@ impl Space {
         &self,
         context: &Context<'_>,
         #[graphql(desc = "At this instant, crossings at it included; without it, now.")] ts: Option<DateTime>,
-    ) -> Result<i64> {
+    ) -> Result<Int> {
         let scope = Scope::of(context)?;
         let net = self.view.net(self.space.account(scope.counted_at(ts)?)).await?;
-        Ok(self.space.answer(net))
+        Ok(self.space.answer(net).into())
     }
 
     /// How many people were in the space by what was counted: the signed figure, never clamped.
@@ -105,9 +106,9 @@ impl Space {
         &self,
         context: &Context<'_>,
         #[graphql(desc = "At this instant, crossings at it included; without it, now.")] ts: Option<DateTime>,
-    ) -> Result<i64> {
+    ) -> Result<Int> {
         let scope = Scope::of(context)?;
-        self.view.net(self.space.account(scope.counted_at(ts)?)).await
+        Ok(self.view.net(self.space.account(scope.counted_at(ts)?)).await?.into())
     }
 
     /// How finely the count is known in time: to the millisecond, or to the hour where events are pruned.
@@ -138,8 +139,9 @@ impl Space {
     async fn history(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "The first instant.")] start: DateTime,
-        #[graphql(desc = "The first instant after it.")] end: DateTime,
+        #[graphql(desc = "The first instant; a date alone is the beginning of that day in the time zone.")]
+        start: DateTime,
+        #[graphql(desc = "The first instant after it; a date alone likewise.")] end: DateTime,
         #[graphql(desc = "How long a bucket is; at most 10000 of them fit into a history.")]
         interval: Interval,
         #[graphql(
@@ -147,7 +149,7 @@ impl Space {
         )]
         time_zone: Option<String>,
     ) -> Result<Sequence<HistoryBucket>> {
-        let (start, end) = (start.argument("start")?, end.argument("end")?);
+        let (start, end) = (start.timestamp("start")?, end.timestamp("end")?);
         let edges = history_edges(&self.space, start, end, interval.into(), time_zone.as_deref())
             .map_err(|error| Fault::BadInput(format!("{}: {error}", error.argument("timeZone"))))?;
         Scope::list(context, edges.len().saturating_sub(1))?;
@@ -199,8 +201,13 @@ impl Space {
         #[graphql(desc = "The last day on which it would hold; without it, until further notice.")] last_day: Option<
             LocalDate,
         >,
-        #[graphql(desc = "The first instant to look at.")] start: DateTime,
-        #[graphql(desc = "The first instant after those to look at, at most 1000 days after `start`.")]
+        #[graphql(
+            desc = "The first instant to look at; a date alone is the beginning of that day in the space's time zone."
+        )]
+        start: DateTime,
+        #[graphql(
+            desc = "The first instant after those to look at, at most 1000 days after `start`; a date alone likewise."
+        )]
         end: DateTime,
     ) -> Result<Sequence<ResetRuleChange>> {
         let named = |name: &'static str| move |error: String| Fault::BadInput(format!("{name}: {error}"));
@@ -211,13 +218,14 @@ impl Space {
             first_day: first_day.parsed().map_err(named("firstDay"))?,
             last_day: last_day.map(LocalDate::parsed).transpose().map_err(named("lastDay"))?,
         };
-        let (start, end) = (start.argument("start")?, end.argument("end")?);
+        let zone = self.space.zone;
+        let (start, end) = (edge(zone, start.timestamp("start")?), edge(zone, end.timestamp("end")?));
         let preview =
             self.space.preview(&rule, start, end).map_err(|error| Fault::BadInput(error.to_string()))?;
         Scope::list(context, preview.len())?;
         let changes = preview.into_iter().map(async |(ts, with_rule)| {
-            let count = self.space.answer(self.view.net(self.space.account(ts)).await?);
-            Ok(ResetRuleChange { ts: ts.into(), count, count_with_rule: self.space.answer(with_rule) })
+            let count = self.space.answer(self.view.net(self.space.account(ts)).await?).into();
+            Ok(ResetRuleChange { ts: ts.into(), count, count_with_rule: self.space.answer(with_rule).into() })
         });
         try_join_all(changes).await.map(Sequence::from_iter)
     }

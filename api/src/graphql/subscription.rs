@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_graphql::{Context, ID, SimpleObject, Subscription as GraphqlSubscription};
+use entity::shown;
 use futures::Stream;
 use futures::stream::unfold;
 
 use super::error::{Fault, Result};
 use super::id;
+use super::int::Int;
 use super::scalars::DateTime;
 use super::scope::Scope;
 use super::space::Space;
@@ -30,9 +32,9 @@ struct CountChange {
     /// The instant that was counted at.
     ts: DateTime,
     /// How many people are in the space. Below zero it is answered as `negativeCounts` says.
-    count: i64,
+    count: Int,
     /// How many people are in the space by what was counted: the signed figure, never clamped.
-    net_count: i64,
+    net_count: Int,
 }
 
 /// What can be watched.
@@ -50,7 +52,7 @@ impl Subscription {
         let view = scope.view().await?;
         let known = |id: ID| {
             let row = id::row(context, Kind::Space, &id)?.filter(|row| view.plan().space(*row).is_some());
-            row.ok_or_else(|| Fault::BadInput(format!("spaceIds: there is no space {:.40?}", id.as_str())))
+            row.ok_or_else(|| Fault::BadInput(format!("spaceIds: there is no space {}", shown(&id))))
         };
         let spaces = space_ids.map(|ids| ids.into_iter().map(known).collect::<Result<_>>()).transpose()?;
         let watch = Feed::watch(scope.app(), spaces);
@@ -98,11 +100,11 @@ impl CountChange {
         let Some(row) = view.plan().space(id) else { return Ok(None) };
         let ts = scope.instant(None)?;
         let net_count = view.net(row.account(ts)).await?;
-        let count = row.answer(net_count);
+        let (count, net_count) = (row.answer(net_count).into(), net_count.into());
         Ok(Some(Self { space: Space::new(&view, row), ts: ts.into(), count, net_count }))
     }
 
     fn counted(&self) -> Count {
-        Count { count: self.count, net: self.net_count }
+        Count { count: self.count.0, net: self.net_count.0 }
     }
 }

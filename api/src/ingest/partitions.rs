@@ -32,7 +32,7 @@ impl Partitions {
         let mut crossings = batches.iter().flatten().flatten();
         crossings.all(|crossing| match crossing.ts {
             Timestamp::Instant(ts) => holds(ts),
-            Timestamp::Local(_) => {
+            Timestamp::Local(_) | Timestamp::Day(_) => {
                 let ts = crossing.ts.in_utc();
                 holds(ts.plus_ms(-ZONES_MS)) && holds(ts.plus_ms(ZONES_MS))
             }

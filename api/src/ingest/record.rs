@@ -151,7 +151,7 @@ fn check(plan: &FloorPlan, intake: Intake, crossing: &Crossing) -> Result<Identi
 pub fn instant(plan: &FloorPlan, crossing: &Crossing) -> Result<Instant, Rejection> {
     match crossing.ts {
         Timestamp::Instant(instant) => Ok(instant),
-        local @ Timestamp::Local(_) => zone::instant(local, plan.zone_of(&crossing.serial)),
+        local => zone::instant(local, plan.zone_of(&crossing.serial)),
     }
 }
 

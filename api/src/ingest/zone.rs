@@ -28,10 +28,7 @@ pub(super) fn within(crossing: Crossing, zone: Option<Tz>) -> Result<Crossing, R
 /// The instant at which a clock in `zone` showed this. The clock of a time that came twice is taken to have shown it
 /// first; a time that the clocks were turned past is rejected.
 pub fn instant(timestamp: Timestamp, zone: Option<Tz>) -> Result<Instant, Rejection> {
-    let (local, zone) = match (timestamp, zone) {
-        (Timestamp::Local(local), Some(zone)) => (local, zone),
-        (known, _) => return Ok(known.in_utc()),
-    };
+    let Some((local, zone)) = timestamp.local().zip(zone) else { return Ok(timestamp.in_utc()) };
     match zone.from_local_datetime(&local) {
         MappedLocalTime::Single(found) | MappedLocalTime::Ambiguous(found, _) => Ok(found.to_utc().into()),
         MappedLocalTime::None => {

@@ -8,7 +8,7 @@ use axum::Json;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
-use entity::Instant;
+use entity::Timestamp;
 use serde::Serialize;
 use utoipa::openapi::{self, RefOr};
 use utoipa::{IntoResponses, ToSchema};
@@ -76,8 +76,10 @@ pub(super) struct BucketRow {
     operation_id = "space_counts",
     params(
         ("id" = i64, Path, description = "The space's id.", minimum = 0, example = 24),
-        ("start" = String, Query, description = "The first instant.", example = "2025-03-06T08:00:00Z"),
-        ("end" = String, Query, description = "The first instant after the last.", example = "2025-03-06T10:00:00Z"),
+        ("start" = String, Query, description = "The first instant. A date alone: \
+            the beginning of that day in the time zone.", example = "2025-03-06T08:00:00Z"),
+        ("end" = String, Query, description = "The first instant after the last; a date \
+            alone likewise.", example = "2025-03-06T10:00:00Z"),
         ("interval" = Option<String>, Query, example = "hour", description = "How long a bucket is: minute, \
             five_minutes, fifteen_minutes, thirty_minutes, hour, day, week or month. Left out: an hour."),
         ("time_zone" = Option<String>, Query, description = "By which calendar: a name of the IANA's. Left out: the \
@@ -109,13 +111,14 @@ pub(super) async fn counts(
             // What is wrong with the query matters only where there is such a space.
             let Ok(Asked { start, end, interval, time_zone, .. }) = wanted else { return Ok(None) };
             let edges = history_edges(space, *start, *end, *interval, time_zone.as_deref())?;
+            let ends = edges.first().copied().zip(edges.last().copied());
             let history = SpaceHistory { space: Arc::clone(space), edges };
             let buckets = view.histories(vec![history]).await?.pop();
-            Ok::<_, RestError>(buckets.map(|buckets| (Arc::clone(space), buckets)))
+            Ok::<_, RestError>(ends.zip(buckets).map(|(ends, buckets)| (Arc::clone(space), ends, buckets)))
         })
         .await?;
-    let Asked { start, end, interval, time_zone, is_csv } = asked?;
-    let (space, buckets) = found.ok_or(RestError::NotFound)?;
+    let Asked { interval, time_zone, is_csv, .. } = asked?;
+    let (space, (start, end), buckets) = found.ok_or(RestError::NotFound)?;
     let counts = buckets.into_iter().map(|bucket| BucketRow::new(bucket, space.row.capacity)).collect();
     if is_csv {
         return as_csv(counts);
@@ -127,8 +130,8 @@ pub(super) async fn counts(
 
 /// What is asked for.
 struct Asked {
-    start: Instant,
-    end: Instant,
+    start: Timestamp,
+    end: Timestamp,
     interval: Interval,
     time_zone: Option<String>,
     is_csv: bool,
@@ -138,8 +141,8 @@ impl Asked {
     fn read(query: &Query<'_>, headers: &HeaderMap) -> Result<Self, RestError> {
         query.only(&["start", "end", "interval", "time_zone", "format"])?;
         Ok(Self {
-            start: query.required_instant("start")?,
-            end: query.required_instant("end")?,
+            start: query.required_timestamp("start")?,
+            end: query.required_timestamp("end")?,
             interval: interval(query.get("interval").as_deref().unwrap_or("hour"))?,
             is_csv: wants_csv(query.get("format").as_deref(), headers)?,
             time_zone: query.get("time_zone").map(Cow::into_owned),

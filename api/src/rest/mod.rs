@@ -19,6 +19,7 @@ use self::openapi::Documented;
 use crate::app::App;
 use crate::auth::Refusal;
 use crate::budget::Exhausted;
+use crate::ids::public_id;
 
 /// The REST routes, and the answer to what no router knows.
 pub fn router(app: Arc<App>) -> Router {
@@ -68,6 +69,5 @@ pub(crate) fn refuse(refusal: Refusal) -> Response {
 
 /// The id in a path: digits and nothing else. Whatever else stands there names no space.
 fn space_id(text: &str) -> Result<i64, error::RestError> {
-    let id = text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok());
-    id.flatten().ok_or(error::RestError::NotFound)
+    public_id(text).ok_or(error::RestError::NotFound)
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use entity::Instant;
+use entity::{Instant, Timestamp};
 
 use super::error::RestError;
 
@@ -38,9 +38,10 @@ impl<'a> Query<'a> {
         parsed.map_err(|error| RestError::Timestamp { name, error })
     }
 
-    /// The instant that a parameter names, which must be given.
-    pub(super) fn required_instant(&self, name: &'static str) -> Result<Instant, RestError> {
-        self.instant(name)?.ok_or(RestError::Missing { name })
+    /// The timestamp that a parameter is, which must be given.
+    pub(super) fn required_timestamp(&self, name: &'static str) -> Result<Timestamp, RestError> {
+        let text = self.get(name).ok_or(RestError::Missing { name })?;
+        text.parse().map_err(|error| RestError::Timestamp { name, error })
     }
 }
 

@@ -66,7 +66,7 @@ async fn take_turn(database: &Database) -> Result<Option<Option<DatabaseTransact
 /// Raises the horizon, after all who record events by the old one are done. Says what it is then.
 async fn raise_horizon(database: &Database, horizon: Instant) -> Result<Instant, ChangeError> {
     let transaction = database.begin_maintenance().await?;
-    changes::take_turn(&transaction).await?;
+    changes::lock(&transaction).await?;
     if database.backend() == DatabaseBackend::Postgres {
         // Who inserts holds a lock that this one waits for, and looks at the horizon after having got it.
         transaction.execute_unprepared("LOCK TABLE event IN SHARE ROW EXCLUSIVE MODE").await?;

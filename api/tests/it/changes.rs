@@ -177,7 +177,9 @@ on_both! {
         for (input, error) in [
             (json!({ "name": "Hall" }), "TAKEN input.name"),
             (json!({ "name": " " }), "BLANK input.name"),
+            (json!({ "name": "\u{200B}" }), "BLANK input.name"),
             (json!({ "name": "a\u{0}b" }), "BAD_CHARACTER input.name"),
+            (json!({ "name": "a\u{202E}b" }), "BAD_CHARACTER input.name"),
             (json!({ "name": long(201) }), "TOO_LONG input.name"),
             (json!({ "name": "Loft", "capacity": 0 }), "OUT_OF_RANGE input.capacity"),
             (json!({ "name": "Loft", "timeZone": "Berlin" }), "INVALID input.timeZone"),
@@ -192,7 +194,11 @@ on_both! {
         ] {
             assert_eq!(service.space_update(&first["id"], input.clone()).await, refused(error), "{input}");
         }
-        for id in ["0", "abc", "9223372036854775808"] {
+        // What looks the same is the same.
+        let (cafe, _) = service.space_create(json!({ "name": "Cafe\u{301}" })).await;
+        assert_eq!(cafe["name"], "Caf\u{e9}");
+        assert_eq!(service.space_create(json!({ "name": "Caf\u{e9}" })).await, refused("TAKEN input.name"));
+        for id in ["0", "abc", "+1", "-1", "", "9223372036854775808"] {
             assert_eq!(service.space_update(&json!(id), json!({})).await, refused("NOT_FOUND id"));
             assert_eq!(service.space_delete(&json!(id), true).await, refused("NOT_FOUND id"));
         }
@@ -226,6 +232,8 @@ on_both! {
         assert_eq!(service.dpu_update(&json!("7x"), json!({})).await, refused("NOT_FOUND id"));
         let (updated, _) = service.dpu_update(&dpu["id"], json!({ "serial": "284", "name": null })).await;
         assert_eq!(updated, json!({ "serial": "284", "name": null }));
+        service.dpu_create(json!({ "serial": "T\u{fc}r" })).await;
+        assert_eq!(service.ingest(json!([{ "dpu": "Tu\u{308}r", "ts": "2026-01-01", "direction": "AWAY" }])).await["accepted"], 1);
         // Events follow the DPU, whatever it is called now.
         assert_eq!(service.ingest(json!([{ "dpu": "284", "ts": "2026-01-01", "direction": "AWAY" }])).await["accepted"], 1);
     }
@@ -248,6 +256,7 @@ on_both! {
             (json!({ "startsAt": "yesterday" }), "INVALID input.startsAt"),
             (json!({ "endsAt": "2026-13-01" }), "INVALID input.endsAt"),
             (json!({ "endsAt": "2026-01-01" }), "ENDS_BEFORE_START input.endsAt"),
+            (json!({ "startsAt": "2025-12-31", "endsAt": "2025-12-30" }), "ENDS_BEFORE_START input.endsAt"),
             (json!({ "doorway": "" }), "BLANK input.doorway"),
             (json!({ "doorway": long(201) }), "TOO_LONG input.doorway"),
         ] {
@@ -490,5 +499,22 @@ on_both! {
             assert!(answer["errors"][0]["message"].as_str().unwrap().starts_with(problem), "{answer}");
             assert_eq!(answer["errors"][0]["extensions"]["code"], "BAD_USER_INPUT");
         }
+    }
+
+    async fn numbers_have_32_bits_and_instants_are_those_there_are(service: &Service) {
+        let (space, dpu, _) = service.hall().await;
+        service.reset_create(json!({ "space": space, "ts": "2026-01-01", "count": i32::MAX })).await;
+        let query = "query ($id: ID!) { space(id: $id) { name count } }";
+        assert_eq!(service.data(query, json!({ "id": space })).await["space"]["count"], i32::MAX);
+        service.cross("2026-01-02").await;
+        let answer = service.ask(query, json!({ "id": space })).await;
+        assert_eq!((&answer["errors"][0]["extensions"]["code"], &answer["errors"][0]["path"]), (&json!("OUT_OF_RANGE"), &json!(["space", "count"])), "{answer}");
+        assert_eq!(answer["errors"][0]["message"], "2147483648 does not fit into an Int, which has 32 bits");
+        // There is no instant before the first.
+        let (loft, _) = service.space_create(json!({ "name": "Loft" })).await;
+        service.assignment_create(json!({ "dpu": dpu, "space": loft["id"], "placement": "INSIDE", "startsAt": "0001-01-01" })).await;
+        let query = "query ($id: ID!) { space(id: $id) { countBreakdown { assignments { after net } } } }";
+        let breakdown = service.data(query, json!({ "id": loft["id"] })).await["space"]["countBreakdown"].take();
+        assert_eq!(breakdown["assignments"], json!([{ "after": null, "net": 1 }]));
     }
 }

@@ -39,10 +39,42 @@ on_both! {
             let request = Request::get(&path).header("accept", accept).body(axum::body::Body::empty()).unwrap();
             assert_eq!(service.send(request).await.body == rows, is_csv, "{accept}");
         }
-        let days = service.get(&format!("/space/{space}/counts/?start=2026-01-01&end=2026-01-02&interval=day&time_zone=Asia/Kolkata")).await.json();
-        assert_eq!((&days["time_zone"], &days["counts"][0]["end"]), (&json!("Asia/Kolkata"), &json!("2026-01-01T18:30:00Z")));
         let empty = service.get(&format!("/space/{space}/counts?start=2026-01-01&end=2026-01-01&format=csv")).await;
         assert_eq!(empty.body, "start,end,count,min,max,average,entrances,exits,utilization\n");
+    }
+
+    async fn a_date_alone_is_a_day_of_the_time_zone(service: &Service) {
+        let space = hall(service).await;
+        // Clocks were put forward in Berlin on 29 March 2026, and Apia skipped 30 December 2011.
+        for (dates, zone, starts, end) in [
+            (["2026-01-01", "2026-01-02"], "Asia/Kolkata", &["2025-12-31T18:30:00Z"][..], "2026-01-01T18:30:00Z"),
+            (["2026-03-28", "2026-03-30"], "Europe/Berlin", &["2026-03-27T23:00:00Z", "2026-03-28T23:00:00Z"], "2026-03-29T22:00:00Z"),
+            (["2011-12-30", "2012-01-01"], "Pacific/Apia", &["2011-12-30T10:00:00Z"], "2011-12-31T10:00:00Z"),
+            (["2026-01-01", "2026-01-02"], "UTC", &["2026-01-01T00:00:00Z"], "2026-01-02T00:00:00Z"),
+            // A date with a time is UTC.
+            (["2026-01-01T00:00", "2026-01-01T18:30"], "Asia/Kolkata", &["2026-01-01T00:00:00Z"], "2026-01-01T18:30:00Z"),
+        ] {
+            let [first, last] = dates;
+            let query = format!("start={first}&end={last}&interval=day&time_zone={zone}");
+            let history = service.get(&format!("/space/{space}/counts?{query}")).await.json();
+            let given: Vec<_> = history["counts"].as_array().unwrap().iter().map(|bucket| bucket["start"].clone()).collect();
+            assert_eq!(json!(given), json!(starts), "{query}");
+            assert_eq!((&history["start"], &history["end"]), (&json!(starts[0]), &json!(end)), "{query}");
+            let query = r"query ($id: ID!, $start: DateTime!, $end: DateTime!, $zone: String!) {
+                space(id: $id) { history(start: $start, end: $end, interval: DAY, timeZone: $zone) { start } } }";
+            let asked = json!({ "id": space.to_string(), "start": first, "end": last, "zone": zone });
+            let given = service.data(query, asked).await["space"]["history"].take();
+            let given: Vec<_> = given.as_array().unwrap().iter().map(|bucket| bucket["start"].clone()).collect();
+            assert_eq!(json!(given), json!(starts), "{query} {zone}");
+        }
+        // By the space's own zone where none is given; and likewise what a rule would change.
+        let update = format!(r#"mutation {{ spaceUpdate(id: {space}, input: {{timeZone: "Europe/Berlin"}}) {{ userErrors {{ message }} }} }}"#);
+        service.data(&update, json!({})).await;
+        let history = service.get(&format!("/space/{space}/counts?start=2026-03-29&end=2026-03-30&interval=day")).await.json();
+        assert_eq!((&history["start"], &history["end"]), (&json!("2026-03-28T23:00:00Z"), &json!("2026-03-29T22:00:00Z")));
+        let preview = format!(r#"{{ space(id: {space}) {{
+            resetRulePreview(timeOfDay: "00:00", firstDay: "2026-01-01", start: "2026-03-29", end: "2026-03-30") {{ ts }} }} }}"#);
+        assert_eq!(service.data(&preview, json!({})).await["space"]["resetRulePreview"], json!([{ "ts": "2026-03-28T23:00:00Z" }]));
     }
 
     async fn a_history_that_cannot_be_is_refused(service: &Service) {

@@ -97,7 +97,14 @@ fn what_is_no_token_is_said() {
     for (arguments, said) in [
         (&["--role", "read", "--space", "Hall"][..], "there is no space \"Hall\""),
         (&["--role", "ingest", "--dpu", "283"], "no DPU has the serial \"283\""),
-        (&["--role", "ingest", "--space", "1"], "--space goes with --role read only"),
+        (
+            &["--role", "read", "--space", "1"],
+            "there is no space \"1\": --space takes its name, --space-id its id",
+        ),
+        (&["--role", "read", "--space-id", "1"], "there is no space with the id 1"),
+        (&["--role", "read", "--space-id", "Hall"], "invalid digit found in string"),
+        (&["--role", "ingest", "--space", "Hall"], "--space goes with --role read only"),
+        (&["--role", "ingest", "--space-id", "1"], "--space goes with --role read only"),
         (&["--role", "admin", "--dpu", "283"], "--dpu goes with --role ingest only"),
         (&["--role", "read", "--expires", "soon"], "number of days, such as 90d"),
         (&["--role", "read", "--expires", "2001-01-01"], "is past"),

@@ -5,8 +5,8 @@ use entity::assignment::{self, Placement};
 use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter};
 
-use super::{dpu, kept, space, values};
-use crate::floor_plan::{ChangeError, Refusal};
+use super::{dpu, space, values};
+use crate::floor_plan::{ChangeError, Refusal, RefusalCode};
 use crate::ids::Kind;
 
 /// An assignment to be.
@@ -84,8 +84,7 @@ pub async fn create(
 ) -> Result<assignment::Model, ChangeError> {
     dpu::find(transaction, "dpu", new.dpu_id).await?;
     space::find(transaction, "space", new.space_id).await?;
-    kept::whole_hour(transaction, "startsAt", new.starts_at).await?;
-    kept::whole_hour(transaction, "endsAt", new.ends_at).await?;
+    in_order(new.starts_at, new.ends_at)?;
     let row = assignment::ActiveModel {
         id: NotSet,
         dpu_id: Set(new.dpu_id),
@@ -107,7 +106,9 @@ pub async fn update(
     update: AssignmentUpdate,
     now: Instant,
 ) -> Result<assignment::Model, ChangeError> {
-    let mut row = find(transaction, id).await?.into_active_model();
+    let known = find(transaction, id).await?;
+    in_order(update.starts_at.unwrap_or(known.starts_at), update.ends_at.unwrap_or(known.ends_at))?;
+    let mut row = known.into_active_model();
     if let Some(dpu_id) = update.dpu_id {
         row.dpu_id = Set(dpu::find(transaction, "dpu", dpu_id).await?.id);
     }
@@ -121,15 +122,24 @@ pub async fn update(
         row.doorway = Set(values::optional_name("doorway", doorway.as_deref())?);
     }
     if let Some(starts_at) = update.starts_at {
-        kept::whole_hour(transaction, "startsAt", starts_at).await?;
         row.starts_at = Set(starts_at);
     }
     if let Some(ends_at) = update.ends_at {
-        kept::whole_hour(transaction, "endsAt", ends_at).await?;
         row.ends_at = Set(ends_at);
     }
     row.modified = Set(now);
     Ok(row.update(transaction).await?)
+}
+
+/// Refuses an assignment that would not end after it starts. The databases check it too, but not in the same order.
+fn in_order(starts_at: Option<Instant>, ends_at: Option<Instant>) -> Result<(), Refusal> {
+    match starts_at.zip(ends_at) {
+        Some((starts_at, ends_at)) if ends_at <= starts_at => {
+            let message = format!("{ends_at} is not after {starts_at}: an assignment ends after it starts");
+            Err(Refusal::new(RefusalCode::EndsBeforeStart, "endsAt", message))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Ends an assignment at `at`, whether it was open or ended at another time.
@@ -139,15 +149,7 @@ pub async fn end(
     at: Instant,
     now: Instant,
 ) -> Result<assignment::Model, ChangeError> {
-    let ended =
-        update(transaction, id, AssignmentUpdate { ends_at: Some(Some(at)), ..Default::default() }, now)
-            .await;
-    ended.map_err(|error| match error {
-        ChangeError::Refused(refusal) if refusal.field == "endsAt" => {
-            Refusal { field: "at".to_owned(), ..refusal }.into()
-        }
-        other => other,
-    })
+    update(transaction, id, AssignmentUpdate { ends_at: Some(Some(at)), ..Default::default() }, now).await
 }
 
 /// Removes an assignment, as if the DPU had never counted for the space in that time.

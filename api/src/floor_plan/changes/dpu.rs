@@ -9,7 +9,7 @@ use sea_orm::{
 };
 
 use super::assignment::NewAssignment;
-use super::{kept, space, values};
+use super::{space, values};
 use crate::floor_plan::{ChangeError, Refusal, RefusalCode};
 use crate::ids::Kind;
 
@@ -146,7 +146,6 @@ pub async fn relocate(
     now: Instant,
 ) -> Result<Vec<i64>, ChangeError> {
     find(transaction, "dpu", id).await?;
-    kept::whole_hour(transaction, "at", Some(at)).await?;
     if destinations.is_empty() || destinations.len() > 2 {
         let message = format!("a doorway joins one space or two, not {}", destinations.len());
         return Err(Refusal::new(RefusalCode::OutOfRange, "to", message).into());

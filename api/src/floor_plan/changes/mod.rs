@@ -1,30 +1,25 @@
 //! Changes of the floor plan, each inside a transaction of the caller's, a file a noun.
 //!
 //! What concerns one value is checked here, and so is whether what is named exists; what concerns
-//! several rows the database's constraints check, so that no two processes can break a rule together.
+//! several rows the database's constraints check, so that no two processes can break a rule together. What a whole change
+//! may not do where events are pruned is checked when its [`Turn`] ends.
 
 pub mod assignment;
 pub mod dpu;
-mod kept;
 pub mod reset;
 pub mod reset_rule;
 pub mod space;
+mod turn;
 mod values;
 
-use sea_orm::{ConnectionTrait, DatabaseBackend};
+use sea_orm::ConnectionTrait;
+
+pub use self::turn::Turn;
+pub(crate) use self::turn::lock;
+pub use self::values::composed;
 
 use super::load;
 use super::{ChangeError, FloorPlan};
-
-/// Lets one change of the floor plan be under way at a time, until the transaction ends.
-///
-/// On SQLite a transaction that writes is alone anyway.
-pub async fn take_turn(transaction: &impl ConnectionTrait) -> Result<(), ChangeError> {
-    if transaction.get_database_backend() == DatabaseBackend::Postgres {
-        transaction.execute_unprepared("SELECT revision FROM floor_plan FOR UPDATE").await?;
-    }
-    Ok(())
-}
 
 /// The floor plan as the transaction sees it, its own changes included.
 pub async fn current(transaction: &impl ConnectionTrait) -> Result<FloorPlan, ChangeError> {

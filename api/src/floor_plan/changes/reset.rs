@@ -4,7 +4,7 @@ use entity::{Instant, reset};
 use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::{ActiveModelTrait, ConnectionTrait, EntityTrait, IntoActiveModel};
 
-use super::{kept, space, values};
+use super::{space, values};
 use crate::floor_plan::{ChangeError, Refusal};
 use crate::ids::Kind;
 
@@ -45,7 +45,6 @@ pub async fn create(
     now: Instant,
 ) -> Result<reset::Model, ChangeError> {
     space::find(transaction, "space", new.space_id).await?;
-    kept::reset(transaction, new.ts).await?;
     let row = reset::ActiveModel {
         id: NotSet,
         space_id: Set(new.space_id),
@@ -67,7 +66,6 @@ pub async fn update(
 ) -> Result<reset::Model, ChangeError> {
     let mut row = find(transaction, id).await?.into_active_model();
     if let Some(ts) = update.ts {
-        kept::reset(transaction, ts).await?;
         row.ts = Set(ts);
     }
     if let Some(count) = update.count {

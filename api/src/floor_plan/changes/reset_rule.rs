@@ -5,7 +5,7 @@ use entity::{Instant, reset_rule};
 use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::{ActiveModelTrait, ConnectionTrait, EntityTrait, IntoActiveModel};
 
-use super::{kept, space, values};
+use super::{space, values};
 use crate::floor_plan::{ChangeError, Refusal};
 use crate::ids::Kind;
 
@@ -49,8 +49,7 @@ pub async fn create(
     new: NewResetRule,
     now: Instant,
 ) -> Result<reset_rule::Model, ChangeError> {
-    let space = space::find(transaction, "space", new.space_id).await?;
-    kept::rule(transaction, &space, new.first_day, new.time_of_day).await?;
+    space::find(transaction, "space", new.space_id).await?;
     let row = reset_rule::ActiveModel {
         id: NotSet,
         space_id: Set(new.space_id),
@@ -71,15 +70,7 @@ pub async fn update(
     update: ResetRuleUpdate,
     now: Instant,
 ) -> Result<reset_rule::Model, ChangeError> {
-    let known = find(transaction, id).await?;
-    let space = space::find(transaction, "space", known.space_id).await?;
-    let (first_day, time_of_day) = (update.first_day, update.time_of_day);
-    if first_day.is_some() || time_of_day.is_some() {
-        // What it says of the past changes from the earlier of its first days on.
-        let first_day = first_day.map_or(known.first_day, |day| day.min(known.first_day));
-        kept::rule(transaction, &space, first_day, time_of_day.unwrap_or(known.time_of_day)).await?;
-    }
-    let mut row = known.into_active_model();
+    let mut row = find(transaction, id).await?.into_active_model();
     if let Some(time_of_day) = update.time_of_day {
         row.time_of_day = Set(time_of_day);
     }

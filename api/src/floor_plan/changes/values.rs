@@ -2,6 +2,7 @@
 
 use chrono_tz::Tz;
 use entity::shown;
+use unicode_normalization::UnicodeNormalization;
 
 use crate::floor_plan::{Refusal, RefusalCode};
 
@@ -10,14 +11,22 @@ pub(super) const NAME_CHARACTERS_MAX: usize = 200;
 /// The most characters that a note may have.
 pub(super) const NOTE_CHARACTERS_MAX: usize = 2000;
 
-/// The text without blanks around it, or what is wrong with it.
+/// The text without blanks around it, its characters composed (Unicode's NFC), so that what looks the same is the same.
+pub fn composed(given: &str) -> String {
+    given.trim().nfc().collect()
+}
+
+/// The composed text, or what is wrong with it.
 pub(super) fn text(field: &str, given: &str, characters_max: usize) -> Result<String, Refusal> {
-    let kept = given.trim();
+    let kept = composed(given);
     let refused = |code, message| Err(Refusal::new(code, field, message));
-    if kept.is_empty() {
-        return refused(RefusalCode::Blank, format!("{field} is empty: give it at least one character"));
+    if kept.chars().all(|character| character.is_whitespace() || is_invisible(character)) {
+        return refused(
+            RefusalCode::Blank,
+            format!("{field} is empty: give it at least one visible character"),
+        );
     }
-    if kept.chars().any(char::is_control) {
+    if kept.chars().any(|character| character.is_control() || turns_writing(character)) {
         return refused(
             RefusalCode::BadCharacter,
             format!("{field} holds a control character: leave it out"),
@@ -29,7 +38,20 @@ pub(super) fn text(field: &str, given: &str, characters_max: usize) -> Result<St
             format!("{field} is too long: at most {characters_max} characters are kept"),
         );
     }
-    Ok(kept.to_owned())
+    Ok(kept)
+}
+
+/// Whether nothing is shown for the character by itself: the property `Default_Ignorable_Code_Point` of Unicode 16.
+fn is_invisible(character: char) -> bool {
+    matches!(character, '\u{AD}' | '\u{34F}' | '\u{61C}' | '\u{115F}'..='\u{1160}' | '\u{17B4}'..='\u{17B5}'
+        | '\u{180B}'..='\u{180F}' | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{206F}'
+        | '\u{3164}' | '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}' | '\u{FFA0}' | '\u{FFF0}'..='\u{FFF8}'
+        | '\u{1BCA0}'..='\u{1BCA3}' | '\u{1D173}'..='\u{1D17A}' | '\u{E0000}'..='\u{E0FFF}')
+}
+
+/// Whether the character makes text beside it run the other way, so that a name looks like another one.
+fn turns_writing(character: char) -> bool {
+    matches!(character, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }
 
 /// A name, serial or doorway.
@@ -71,4 +93,29 @@ pub(super) fn people(count: i32) -> Result<i32, Refusal> {
     }
     let message = format!("a space holds 0 people or more, not {count}");
     Err(Refusal::new(RefusalCode::OutOfRange, "count", message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_composed_and_shows_something() {
+        assert_eq!(name("name", " Cafe\u{301} ").as_deref(), Ok("Caf\u{e9}"));
+        // A joiner within a name has its place.
+        assert_eq!(
+            name("name", "\u{915}\u{94d}\u{200d}\u{937}").as_deref(),
+            Ok("\u{915}\u{94d}\u{200d}\u{937}")
+        );
+        for (given, code) in [
+            ("", RefusalCode::Blank),
+            (" \u{200B}\u{2060} ", RefusalCode::Blank),
+            ("Hall\u{202E}", RefusalCode::BadCharacter),
+            ("Hall\u{2066}", RefusalCode::BadCharacter),
+            ("Ha\nll", RefusalCode::BadCharacter),
+            (&"a".repeat(201), RefusalCode::TooLong),
+        ] {
+            assert_eq!(name("name", given).map_err(|refusal| refusal.code), Err(code), "{given:?}");
+        }
+    }
 }

@@ -20,6 +20,8 @@ use crate::limits::Limits;
 const BUCKETS_MAX: u64 = 10_000;
 const MINUTE_MS: u64 = 60_000;
 const DAY_MS: u64 = 24 * 60 * MINUTE_MS;
+/// What a day of a history costs beside its buckets: `bench/dearest` shows how much memory the days of many spaces take.
+const DAY_COST: u64 = 2;
 
 /// What the operations of one document cost. No price is below one, so an operation that is cheap is answered briefly.
 #[derive(Debug)]
@@ -205,7 +207,7 @@ impl Count {
             Self::Events(events) => events.length(given),
             // Each day is looked at, unless the history certainly has too many buckets and the resolver refuses it.
             Self::Buckets(stretch) if stretch.buckets(given) <= BUCKETS_MAX + BUCKETS_MAX / 4 => {
-                stretch.ms(given) / DAY_MS
+                DAY_COST * (stretch.ms(given) / DAY_MS)
             }
             _ => 0,
         }

@@ -15,6 +15,7 @@ mod size;
 use std::fmt;
 
 use async_graphql::{ErrorExtensionValues, Name, ServerError};
+use entity::shown;
 
 pub(super) use self::cost::Bills;
 pub(super) use self::prices::Prices;
@@ -131,7 +132,7 @@ impl fmt::Display for Refusal {
                 "the document nests fields and fragments more than {accepted} deep; at most {accepted} are accepted"
             ),
             Self::Cycle(fragment) => {
-                write!(formatter, "the fragment {:.40?} contains itself; fragments end", fragment.as_str())
+                write!(formatter, "the fragment {} contains itself; fragments end", shown(fragment))
             }
             Self::Unbalanced => {
                 write!(formatter, "the document's brackets do not match: each of {{ [ ( is closed by its own")

@@ -98,6 +98,8 @@ impl AssignmentMutation {
             .and_then(|id| Ok((id, readable("at", at.parsed())?)));
         let outcome =
             change(context, end, |t, (id, at), now| Box::pin(assignment::end(t, id, at, now))).await?;
+        let outcome =
+            outcome.map_err(|errors| errors.into_iter().map(UserError::at_their_edge).collect::<Vec<_>>());
         AssignmentPayload::of(outcome.map(|(row, view)| Assignment::find(&view, row.id)))
     }
 

@@ -143,7 +143,8 @@ impl DpuMutation {
                 (Dpu::find(&view, id), assignments)
             }
             Err(errors) => {
-                let user_errors = errors.into_iter().map(UserError::beneath_input).collect();
+                let errors = errors.into_iter().map(UserError::at_their_edge);
+                let user_errors = errors.map(UserError::beneath_input).collect();
                 return Ok(DpuMovePayload { user_errors, ..DpuMovePayload::default() });
             }
         };

@@ -14,7 +14,7 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use async_graphql::{Context, ID, MaybeUndefined, MergedObject, SimpleObject};
-use entity::Instant;
+use entity::{Instant, shown};
 use futures::future::BoxFuture;
 use sea_orm::DatabaseTransaction;
 
@@ -85,6 +85,16 @@ impl UserError {
         Self { code: refusal.code.into(), field, message: refusal.told(ids) }
     }
 
+    /// The same error where `at` is when assignments start and end.
+    fn at_their_edge(self) -> Self {
+        match self.field.as_slice() {
+            [_, edge] if ["startsAt", "endsAt"].contains(&edge.as_str()) => {
+                Self { field: vec!["at".to_owned()], ..self }
+            }
+            _ => self,
+        }
+    }
+
     /// The same error where all arguments are fields of `input`.
     fn beneath_input(mut self) -> Self {
         if self.field.first().is_some_and(|first| first != "input") {
@@ -97,7 +107,7 @@ impl UserError {
 /// The row that an id names; one that is no id names nothing.
 fn id(context: &Context<'_>, field: &str, kind: Kind, id: &ID) -> std::result::Result<i64, Refusal> {
     let refusal = || {
-        let message = format!("there is no {} {:.40}", kind.name(), id.as_str());
+        let message = format!("there is no {} {}", kind.name(), shown(id));
         Refusal::new(RefusalCode::NotFound, field, message)
     };
     row(context, kind, id).ok().flatten().ok_or_else(refusal)

@@ -1,0 +1,180 @@
+//! Turns to change the floor plan, and what a change may not do where events are pruned.
+//!
+//! Before the horizon odometers are known at the end of each hour, and at the marks (`floor_plan/marks.rs`) that the floor plan had
+//! when their events were pruned. A change may make no other mark there, unless nobody crossed between it and the end of its
+//! hour. So every mark is known, before each change and after it.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use entity::Instant;
+use sea_orm::{ConnectionTrait, DatabaseBackend, DbErr, Statement};
+
+use super::current;
+use crate::counting::{Reading, Source};
+use crate::floor_plan::load::edition;
+use crate::floor_plan::marks::{HOUR_MS, listed};
+use crate::floor_plan::{Cause, ChangeError, FloorPlan, Mark, Refusal, RefusalCode, Space};
+
+/// A turn to change the floor plan: one change is under way at a time.
+#[must_use = "a change ends its turn before it is committed"]
+pub struct Turn {
+    /// The floor plan before the change, where events are pruned, and the horizon.
+    before: Option<(FloorPlan, Instant)>,
+}
+
+impl Turn {
+    /// Takes a turn, which lasts until the transaction ends.
+    pub async fn take(transaction: &impl ConnectionTrait) -> Result<Self, ChangeError> {
+        lock(transaction).await?;
+        let before = match edition(transaction).await?.horizon {
+            Some(horizon) => Some((current(transaction).await?, horizon)),
+            None => None,
+        };
+        Ok(Self { before })
+    }
+
+    /// Checks the change: refuses it with `OUT_OF_RANGE` if a count would need an odometer at an instant at which it is not known
+    /// any more.
+    pub async fn end(self, transaction: &impl ConnectionTrait) -> Result<(), ChangeError> {
+        let Some((before, horizon)) = self.before else { return Ok(()) };
+        let Some(first) = first_crossing(transaction).await?.filter(|first| *first < horizon) else {
+            return Ok(());
+        };
+        let after = current(transaction).await?;
+        let made = made(&before, &after, first.floor_to(HOUR_MS), horizon);
+        match first_unknown(transaction, made.keys()).await? {
+            Some(unknown) => Err(refusal(&before, &after, &made[&unknown], horizon).into()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Lets one change of the floor plan be under way at a time, until the transaction ends.
+///
+/// On SQLite a transaction that writes is alone anyway.
+pub(crate) async fn lock(transaction: &impl ConnectionTrait) -> Result<(), DbErr> {
+    if transaction.get_database_backend() == DatabaseBackend::Postgres {
+        transaction.execute_unprepared("SELECT revision FROM floor_plan FOR UPDATE").await?;
+    }
+    Ok(())
+}
+
+/// The marks in `[from, end)` that there are after the change and not before it.
+fn made<'a>(
+    before: &FloorPlan,
+    after: &'a FloorPlan,
+    from: Instant,
+    end: Instant,
+) -> BTreeMap<Reading, Mark<'a>> {
+    let is_changed = |space: &&Space| {
+        !before.space(space.row.id).is_some_and(|known| {
+            (known.zone, &known.assignments, &known.resets, &known.rules)
+                == (space.zone, &space.assignments, &space.resets, &space.rules)
+        })
+    };
+    let changed = after.spaces().values().map(|space| &**space).filter(is_changed);
+    let mut made: BTreeMap<_, _> =
+        changed.flat_map(|space| space.marks(from, end)).map(|mark| (mark.reading, mark)).collect();
+    // What a DPU shows is known whichever space asked for it.
+    let dpus: HashSet<_> = made.keys().map(|reading| reading.dpu).collect();
+    let reads = |space: &&Space| space.assignments.iter().any(|row| dpus.contains(&row.dpu_id));
+    for space in before.spaces().values().map(|space| &**space).filter(reads) {
+        for mark in space.marks(from, end) {
+            made.remove(&mark.reading);
+        }
+    }
+    made
+}
+
+/// When the first crossing was, as far as that is known.
+async fn first_crossing(connection: &impl ConnectionTrait) -> Result<Option<Instant>, DbErr> {
+    // One step into each key for each DPU.
+    let first = |table| {
+        format!("SELECT (SELECT ts FROM {table} WHERE dpu_id = dpu.id ORDER BY ts LIMIT 1) AS first FROM dpu")
+    };
+    let sql = format!("SELECT MIN(first) FROM ({} UNION ALL {}) AS firsts", first("digest"), first("event"));
+    let row =
+        connection.query_one_raw(Statement::from_string(connection.get_database_backend(), sql)).await?;
+    row.map_or(Ok(None), |row| row.try_get_by_index(0))
+}
+
+/// The first of these readings after which the DPU has crossings in the same hour: at it, what it showed may be unknown. Events
+/// that are about to be pruned are among them.
+async fn first_unknown(
+    connection: &impl ConnectionTrait,
+    readings: impl Iterator<Item = &Reading>,
+) -> Result<Option<Reading>, DbErr> {
+    let backend = connection.get_database_backend();
+    let (mark, values) = listed(backend, readings);
+    let later = |table| {
+        format!(
+            "EXISTS (SELECT 1 FROM {table} WHERE {table}.dpu_id = mark.dpu_id
+                AND {table}.ts > mark.ts AND {table}.ts < mark.hour + {HOUR_MS})"
+        )
+    };
+    let sql = format!(
+        "WITH {mark} SELECT dpu_id, ts FROM mark WHERE {} OR {} ORDER BY ts, dpu_id LIMIT 1",
+        later("digest"),
+        later("event")
+    );
+    let row = connection.query_one_raw(Statement::from_sql_and_values(backend, sql, values)).await?;
+    row.map(|row| Ok(Reading { dpu: row.try_get_by_index(0)?, at: row.try_get_by_index(1)? })).transpose()
+}
+
+/// Says what a change that makes this mark would need to know.
+fn refusal(before: &FloorPlan, after: &FloorPlan, mark: &Mark<'_>, horizon: Instant) -> Refusal {
+    let Mark { reading: Reading { dpu, at }, assignment, cause } = *mark;
+    let serial = after.dpu(dpu).map_or("", |dpu| &dpu.row.serial);
+    let space = after.space(assignment.space_id).map_or("", |space| &space.row.name);
+    let edge = |verb| {
+        let edge = at.plus_ms(1);
+        let would = format!("the assignment of DPU {serial:?} to {space:?} would {verb} at {edge}");
+        (would, "give a whole hour of UTC, or an instant")
+    };
+    let (would, accepted) = match cause {
+        Cause::Starts => edge("start"),
+        Cause::Ends => edge("end"),
+        Cause::GoesOn(_) => {
+            let would = format!("counts of {space:?} would go on from what DPU {serial:?} showed at {at}");
+            (would, "change only what holds")
+        }
+    };
+    let message = format!(
+        "{would}; events before {horizon} are pruned, and crossings within that hour are not known one by one: \
+         {accepted} from {horizon} on"
+    );
+    Refusal::new(RefusalCode::OutOfRange, field(before, after, mark), message)
+}
+
+/// The field that a change which makes this mark has given.
+fn field(before: &FloorPlan, after: &FloorPlan, mark: &Mark<'_>) -> &'static str {
+    let row = mark.assignment;
+    let mut known = before.spaces().values().flat_map(|space| &space.assignments);
+    let known = known.find(|known| known.id == row.id);
+    match (known, mark.cause) {
+        (Some(known), _) if known.dpu_id != row.dpu_id => "dpu",
+        (Some(known), _) if known.space_id != row.space_id => "space",
+        (_, Cause::Ends) => "endsAt",
+        (_, Cause::Starts) | (None, _) => "startsAt",
+        (Some(known), _) if known.starts_at != row.starts_at => "startsAt",
+        (Some(known), _) if known.ends_at != row.ends_at => "endsAt",
+        (Some(_), Cause::GoesOn(start)) => {
+            let spaces = [before, after].map(|plan| plan.space(row.space_id));
+            field_of_start(spaces, start.source)
+        }
+    }
+}
+
+/// The field that a change which makes this start has given, of a space before and after it.
+fn field_of_start([before, after]: [Option<&Arc<Space>>; 2], source: Source<'_>) -> &'static str {
+    let Source::Rule(rule) = source else { return "ts" };
+    if before.map(|space| space.zone) != after.map(|space| space.zone) {
+        return "timeZone";
+    }
+    match before.and_then(|space| space.rules.iter().find(|known| known.id == rule.id)) {
+        Some(known) if known.time_of_day != rule.time_of_day => "timeOfDay",
+        Some(known) if known.first_day == rule.first_day => "lastDay",
+        _ => "firstDay",
+    }
+}
