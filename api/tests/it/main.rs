@@ -28,6 +28,7 @@ mod nats;
 mod openapi;
 mod pages;
 mod past;
+mod readiness;
 mod relay;
 mod retention;
 mod schema;
