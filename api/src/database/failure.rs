@@ -47,7 +47,7 @@ pub(super) const READ_ONLY: &str = "the database is read-only, so events are ref
 pub(super) fn why_not_written(error: &DbErr) -> &'static str {
     let (DbErr::Exec(failed) | DbErr::Query(failed) | DbErr::Conn(failed)) = error else { return UNWRITTEN };
     let RuntimeErr::SqlxError(error) = failed else { return UNWRITTEN };
-    let code = error.as_database_error().and_then(|refused| refused.code()).unwrap_or_default();
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code).unwrap_or_default();
     match (sqlite_code(error).map(|code| code & 0xff), &*code) {
         (Some(13), _) | (None, "53100") => {
             "the disk of the database is full, so events are refused: make room on it"
