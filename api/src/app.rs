@@ -22,6 +22,7 @@ use crate::ids::PublicIds;
 use crate::ingest::{EARLIEST, Recorder, Writer};
 use crate::readiness::Readiness;
 use crate::state::State;
+use crate::tasks::Tasks;
 use crate::telemetry::metrics;
 
 /// The running service, without any interface to it.
@@ -49,6 +50,8 @@ pub struct App {
     pub ids: PublicIds,
     /// What must hold for the service to be ready.
     pub readiness: Readiness,
+    /// Starts the background tasks.
+    pub tasks: Tasks,
     /// How consuming goes, once this process consumes.
     pub broker: OnceLock<watch::Receiver<broker::Status>>,
 }
@@ -66,6 +69,8 @@ pub struct Options {
     pub ids: PublicIds,
     /// Who is let in.
     pub auth: Settings,
+    /// Starts the background tasks.
+    pub tasks: Tasks,
 }
 
 impl Options {
@@ -77,6 +82,7 @@ impl Options {
             earliest_event: EARLIEST,
             ids: PublicIds::plain(),
             auth: Settings::default(),
+            tasks: Tasks::default(),
         }
     }
 }
@@ -92,7 +98,7 @@ impl App {
 
     /// The same, as the options say.
     pub fn start_with(database: Database, clock: Clock, options: Options) -> (Arc<Self>, JoinHandle<()>) {
-        let Options { memory_bytes, work_max, earliest_event, ids, auth } = options;
+        let Options { memory_bytes, work_max, earliest_event, ids, auth, tasks } = options;
         metrics::start();
         let state = Arc::new(State::new(database.clone(), memory_bytes));
         let counts = Counts::new(Arc::clone(&state), work_max);
@@ -101,16 +107,17 @@ impl App {
             state: Arc::clone(&state),
             clock: clock.clone(),
             earliest: earliest_event,
-            notifier: Notifier::start(&database),
+            notifier: Notifier::start(&database, &tasks),
             partitions: Arc::default(),
         };
-        let coherence = Coherence::start(&state, Arc::clone(&tokens));
-        let (recorder, recording) = Recorder::start(writer);
+        let coherence = Coherence::start(&state, Arc::clone(&tokens), &tasks);
+        let (recorder, recording) = Recorder::start(writer, &tasks);
         let readiness = Readiness::default();
         database.add_checks(&readiness);
         coherence.add_check(&readiness);
+        tasks.add_check(&readiness);
         let feed = Arc::new(Feed::new(&state));
-        let (door, broker) = (Door::new(auth, &database), OnceLock::new());
+        let (door, broker) = (Door::new(auth, &database, &tasks), OnceLock::new());
         let app = Self {
             database,
             state,
@@ -123,6 +130,7 @@ impl App {
             door,
             ids,
             readiness,
+            tasks,
             broker,
         };
         (Arc::new(app), recording)

@@ -17,6 +17,7 @@
 //! - [`pages`]: the dashboard and GraphiQL, carried in the binary
 //! - [`ids`]: what rows are called outside
 //! - [`readiness`]: whether the service can do its work
+//! - [`tasks`]: background tasks, and what happens when one of them panics
 //! - [`budget`]: how many bytes all requests may hold together
 //! - [`unpack`]: compressed bodies of requests
 //! - [`limits`]: how much a client may ask for, and how long it may take
@@ -51,6 +52,7 @@ pub mod routes;
 pub mod server;
 mod standby;
 pub mod state;
+pub mod tasks;
 pub mod telemetry;
 pub mod timelines;
 pub mod unpack;

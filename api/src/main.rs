@@ -16,6 +16,7 @@ use api::ids::{IdsConfig, PublicIds};
 use api::limits::Limits;
 use api::retention::{self, Age, Pruned, Schedule};
 use api::server::Stopped;
+use api::tasks::Tasks;
 use api::telemetry::{self, TelemetryConfig};
 use api::{graphql, server, verify};
 use clap::{Args, Parser, Subcommand};
@@ -165,15 +166,25 @@ async fn main() -> anyhow::Result<ExitCode> {
 async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     let telemetry = telemetry::start(&config.telemetry)?;
     let ids = PublicIds::new(&config.ids)?;
+    let tasks = Tasks::default();
+    telemetry::keep_tidy(&tasks);
     let database = open(&config.database, Some(config.pool)).await?;
-    database.closed_after(async |database| serve_from(database, config, ids).await).await?;
+    let ended = database.closed_after(async |database| serve_from(database, config, ids, &tasks).await).await;
+    // What a panic has brought about says less than the panic.
+    tasks.check()?;
+    ended?;
     telemetry.finish().await;
     Ok(())
 }
 
-async fn serve_from(mut database: Database, config: ServeConfig, ids: PublicIds) -> anyhow::Result<()> {
+async fn serve_from(
+    mut database: Database,
+    config: ServeConfig,
+    ids: PublicIds,
+    tasks: &Tasks,
+) -> anyhow::Result<()> {
     if let Some(url) = &config.database_read_url {
-        database = database.with_standby(url, config.pool).await?;
+        database = database.with_standby(url, config.pool, tasks).await?;
     }
     let (clock, settings) = (Clock::system(), config.auth.settings(config.listen));
     settings.check(&database, &clock, config.listen).await?;
@@ -190,15 +201,20 @@ async fn serve_from(mut database: Database, config: ServeConfig, ids: PublicIds)
         earliest_event: config.events.earliest_event,
         ids,
         auth: settings,
+        tasks: tasks.clone(),
     };
     let (app, recording) = App::start_with(database, clock, options);
     let schedule = Schedule::start(&app, config.prune_older_than);
-    let stopped = stop();
+    let stopped = stop(tasks);
     let consuming =
         config.broker.consume.then(|| broker::consume(config.broker.broker, &app, stopped.clone()));
     let site = server::site(&app, &config.limits);
-    let served = server::serve(listener, app, site, recording, &config.limits, stopped.cancelled()).await;
-    drop(schedule);
+    let stopping = async {
+        stopped.cancelled().await;
+        // A prune would keep what was handed over waiting. The next one goes on where this one was stopped.
+        drop(schedule);
+    };
+    let served = server::serve(listener, app, site, recording, &config.limits, stopping).await;
     if let Some(consuming) = consuming {
         consuming.done.await.context("the consumer failed")??;
     }
@@ -207,13 +223,17 @@ async fn serve_from(mut database: Database, config: ServeConfig, ids: PublicIds)
 
 async fn consume(config: ConsumeConfig) -> anyhow::Result<()> {
     let telemetry = telemetry::start(&config.telemetry)?;
+    let tasks = Tasks::default();
+    telemetry::keep_tidy(&tasks);
     let database = open(&config.database, Some(PoolConfig::default())).await?;
-    database.closed_after(async |database| consume_into(database, config).await).await?;
+    let ended = database.closed_after(async |database| consume_into(database, config, &tasks).await).await;
+    tasks.check()?;
+    ended?;
     telemetry.finish().await;
     Ok(())
 }
 
-async fn consume_into(database: Database, config: ConsumeConfig) -> anyhow::Result<()> {
+async fn consume_into(database: Database, config: ConsumeConfig, tasks: &Tasks) -> anyhow::Result<()> {
     let listener = match config.status_listen {
         Some(address) => Some(listen(address).await?),
         None => None,
@@ -223,9 +243,9 @@ async fn consume_into(database: Database, config: ConsumeConfig) -> anyhow::Resu
     let open_without_tokens = config.status_listen.is_some_and(|address| address.ip().is_loopback());
     let auth = Settings { open_without_tokens, ..Settings::default() };
     let earliest_event = config.events.earliest_event;
-    let options = Options { auth, earliest_event, ..Options::new(config.cache_bytes) };
+    let options = Options { auth, earliest_event, tasks: tasks.clone(), ..Options::new(config.cache_bytes) };
     let (app, recording) = App::start_with(database, Clock::system(), options);
-    let stopped = stop();
+    let stopped = stop(tasks);
     let consuming = broker::consume(config.broker, &app, stopped.clone());
     if let Some(listener) = listener {
         tracing::info!("/healthz, /readyz and /metrics on http://{}", listener.local_addr()?);
@@ -252,8 +272,7 @@ fn has_stopped(how: Stopped) -> anyhow::Result<()> {
         Stopped::Finished => tracing::info!("stopped; everything that was accepted is finished"),
         Stopped::Dropped => tracing::info!("stopped; every event that was handed over is recorded"),
         Stopped::Unrecorded => anyhow::bail!(
-            "not everything that was handed over could be recorded in time: its senders were not told that it is stored, \
-             and will send it again"
+            "stopped before all received events were written: they were not acknowledged, so clients will resend them"
         ),
     }
     Ok(())
@@ -269,8 +288,8 @@ async fn open(config: &DatabaseConfig, pool: Option<PoolConfig>) -> anyhow::Resu
     Ok(database)
 }
 
-/// Cancelled when somebody asks the process to stop.
-fn stop() -> CancellationToken {
+/// Cancelled when somebody asks the process to stop, or a background task has panicked.
+fn stop(tasks: &Tasks) -> CancellationToken {
     let interrupted = tokio::signal::ctrl_c();
     #[cfg(unix)]
     let terminated = async {
@@ -282,11 +301,12 @@ fn stop() -> CancellationToken {
     #[cfg(not(unix))]
     let terminated = std::future::pending::<Option<()>>();
     let stopped = CancellationToken::new();
-    let token = stopped.clone();
+    let (token, tasks) = (stopped.clone(), tasks.clone());
     tokio::spawn(async move {
         tokio::select! {
             _ = interrupted => {}
             _ = terminated => {}
+            () = tasks.panicked() => {}
         }
         tracing::info!("stopping");
         token.cancel();

@@ -1,21 +1,31 @@
-//! Whether the service can do its work: named checks, each bounded in time. What a check finds wrong is said in words
-//! of ours; it repeats nothing that a database or a broker has said.
+//! Whether the service can do its work: named checks, each bounded in time, and all of them cached for a second. What a
+//! check finds wrong is said in words of ours; it repeats nothing that a database or a broker has said.
 
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::future::{BoxFuture, join_all};
+use tokio::time::Instant as Tick;
 
 /// How long a check may take.
 const CHECK_TIME_MAX: Duration = Duration::from_secs(2);
+/// How long the results of the checks are given to others. Anyone may ask, and checks ask the database.
+const CACHED: Duration = Duration::from_secs(1);
 
 /// A check: nothing, or what is wrong.
 type Check = Box<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
 
+/// Of each check what is wrong, if anything is.
+pub type Results = Vec<(&'static str, Result<(), String>)>;
+
 /// What must hold for the service to be ready.
 #[derive(Default)]
-pub struct Readiness(Mutex<Vec<(&'static str, Check)>>);
+pub struct Readiness {
+    checks: Mutex<Vec<(&'static str, Check)>>,
+    /// The last results, and when they were there. Held while checks run, so that they run once at a time.
+    last: Arc<tokio::sync::Mutex<Option<(Tick, Results)>>>,
+}
 
 impl Readiness {
     /// Adds a check. Its name is a key of the answer.
@@ -24,26 +34,82 @@ impl Readiness {
         F: Future<Output = Result<(), String>> + Send + 'static,
     {
         let check: Check = Box::new(move || Box::pin(check()));
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((name, check));
+        self.checks.lock().unwrap_or_else(PoisonError::into_inner).push((name, check));
     }
 
-    /// Runs every check at once, and says of each what is wrong, if anything is.
-    pub async fn look(&self) -> Vec<(&'static str, Result<(), String>)> {
-        let looking: Vec<_> = {
-            let checks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Returns what the checks find, at most a second ago. Runs all of them together where nobody has lately.
+    pub async fn look(&self) -> Results {
+        let mut last = Arc::clone(&self.last).lock_owned().await;
+        if let Some((found, results)) = &*last
+            && found.elapsed() < CACHED
+        {
+            return results.clone();
+        }
+        let running = self.run();
+        // A task of its own: a client that goes away does not let the next one begin a second run beside this one.
+        let running = tokio::spawn(async move {
+            let results = running.await;
+            *last = Some((Tick::now(), results.clone()));
+            results
+        });
+        running
+            .await
+            .unwrap_or_else(|_| vec![("checks", Err("a check panicked: the log says why".to_owned()))])
+    }
+
+    fn run(&self) -> impl Future<Output = Results> + Send + 'static {
+        let running: Vec<_> = {
+            let checks = self.checks.lock().unwrap_or_else(PoisonError::into_inner);
             checks.iter().map(|(name, check)| (*name, check())).collect()
         };
-        join_all(looking.into_iter().map(async |(name, looking)| {
-            let found = tokio::time::timeout(CHECK_TIME_MAX, looking).await;
+        join_all(running.into_iter().map(async |(name, running)| {
+            let found = tokio::time::timeout(CHECK_TIME_MAX, running).await;
             (name, found.unwrap_or_else(|_| Err(format!("no answer within {} s", CHECK_TIME_MAX.as_secs()))))
         }))
-        .await
     }
 }
 
 impl fmt::Debug for Readiness {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let checks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let checks = self.checks.lock().unwrap_or_else(PoisonError::into_inner);
         formatter.debug_list().entries(checks.iter().map(|(name, _)| name)).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures::FutureExt;
+    use tokio::sync::Notify;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn checks_run_once_a_second_and_once_at_a_time() {
+        let (readiness, runs, go_on) =
+            (Readiness::default(), Arc::<AtomicUsize>::default(), Arc::new(Notify::new()));
+        let (counted, waited) = (Arc::clone(&runs), Arc::clone(&go_on));
+        readiness.add("slow", move || {
+            let (counted, waited) = (Arc::clone(&counted), Arc::clone(&waited));
+            async move {
+                let run = counted.fetch_add(1, Ordering::SeqCst);
+                waited.notified().await;
+                if run == 0 { Ok(()) } else { Err("no longer".to_owned()) }
+            }
+        });
+        // Whoever asked first goes away; the checks that it began are for the others.
+        assert!(readiness.look().now_or_never().is_none());
+        go_on.notify_one();
+        let both = tokio::join!(readiness.look(), readiness.look());
+        let well = vec![("slow", Ok(()))];
+        assert_eq!((both, runs.load(Ordering::SeqCst)), ((well.clone(), well), 1));
+
+        tokio::time::advance(CACHED).await;
+        go_on.notify_one();
+        assert_eq!(readiness.look().await, [("slow", Err("no longer".to_owned()))]);
+        tokio::time::advance(CACHED).await;
+        // Time passes by itself while all wait: this check does not answer.
+        assert_eq!(readiness.look().await, [("slow", Err("no answer within 2 s".to_owned()))]);
     }
 }

@@ -19,13 +19,7 @@ def events():
 
 def full(stage):
     """The disk is full, and later there is room again: what is refused is said to be, and the rest is kept."""
-    room = stage.folder / "tmpfs"
-    room.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", room], stdout=subprocess.PIPE,
-                             stderr=subprocess.STDOUT, text=True)
-    if mounted.returncode:
-        raise Skipped(f"a small disk cannot be mounted here: {mounted.stdout.strip()}")
-    stage.endings.append(lambda: subprocess.run(["umount", "-l", room], check=False))
+    room = small_disk(stage)
     database = stage.sqlite(room)
     fleet = stage.fleet(database, dpus=100, spaces=10, events=30_000 if stage.short else 60_000, batch=100)
     server = stage.serve(database)
@@ -48,6 +42,18 @@ def full(stage):
         subprocess.run(["mount", "-o", "remount,size=64m", room], check=True)
     fleet.check(server)
     stage.verify(database)
+
+
+def small_disk(stage):
+    """A folder on a disk of 8 MiB, which is gone when the stage closes."""
+    room = stage.folder / "tmpfs"
+    room.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", room], stdout=subprocess.PIPE,
+                             stderr=subprocess.STDOUT, text=True)
+    if mounted.returncode:
+        raise Skipped(f"a small disk cannot be mounted here: {mounted.stdout.strip()}")
+    stage.endings.append(lambda: subprocess.run(["umount", "-l", room], check=False))
+    return room
 
 
 def fill(path):

@@ -155,6 +155,18 @@ class Serving:
         with urllib.request.urlopen(f"{self.url}/space/{space}/count", timeout=30) as answer:
             return json.load(answer)["count"]
 
+    def readiness(self):
+        """The status of /readyz, and what each check says."""
+        try:
+            with urllib.request.urlopen(f"{self.url}/readyz", timeout=30) as answer:
+                status, body = answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            status, body = error.code, error.read()
+        return status, json.loads(body)["checks"]
+
+    def is_ready(self):
+        return self.readiness()[0] == 200
+
     def post(self, line, timeout=60):
         """Sends one event; its status, and the answer."""
         request = urllib.request.Request(f"{self.url}/events", line.encode(), {"Content-Type": "application/x-ndjson"})

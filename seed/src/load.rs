@@ -11,6 +11,7 @@ use api::floor_plan::{ChangeError, FloorPlan, changes};
 use api::ingest::csv::CsvRows;
 use api::ingest::{Batch, Intake, Outcome, Partitions, Rejection, Summary, record};
 use api::state::CommitId;
+use api::tasks::Tasks;
 use entity::Instant;
 use sea_orm::DatabaseTransaction;
 use tokio::sync::mpsc;
@@ -47,7 +48,7 @@ pub(crate) struct Loaded {
 
 impl<'a> Loader<'a> {
     pub(crate) fn new(database: &'a Database, clock: Clock, earliest: Instant, all_or_nothing: bool) -> Self {
-        let (notifier, partitions) = (Notifier::start(database), Partitions::default());
+        let (notifier, partitions) = (Notifier::start(database, &Tasks::default()), Partitions::default());
         let logged = CommitId::new_writer();
         Self { database, clock, earliest, strict: None, all_or_nothing, notifier, partitions, logged }
     }

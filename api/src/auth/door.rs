@@ -19,6 +19,7 @@ use super::pace::Pace;
 use super::tokens::Snapshot;
 use crate::app::App;
 use crate::database::Database;
+use crate::tasks::Tasks;
 
 /// Of how many addresses it is known how they keep to the rate of an open server.
 const ADDRESSES_MAX: u64 = 100_000;
@@ -38,9 +39,9 @@ pub struct Door {
 
 impl Door {
     /// A door with these settings.
-    pub fn new(settings: Settings, database: &Database) -> Self {
+    pub fn new(settings: Settings, database: &Database, tasks: &Tasks) -> Self {
         let (used, days) = unbounded_channel();
-        tokio::spawn(note_uses(database.clone(), days));
+        tasks.spawn("uses of tokens", note_uses(database.clone(), days));
         let addresses = settings.address_rate.map(|_| Cache::new(ADDRESSES_MAX));
         Self { settings, used, addresses }
     }

@@ -64,7 +64,7 @@ pub fn consume(config: BrokerConfig, app: &App, stop: CancellationToken) -> Cons
         status::add_check(&app.readiness, watching.clone());
     }
     let recorder = app.recorder.clone();
-    let done = tokio::spawn(async move {
+    let done = app.tasks.spawn("consumer", async move {
         let ended = Box::pin(run(config, recorder, status, stop.clone())).await;
         if let Err(error) = &ended {
             tracing::error!("nothing is consumed: {error}");

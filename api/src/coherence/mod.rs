@@ -24,6 +24,7 @@ pub use self::notifier::{NOTIFY_INTERVAL, Notifier};
 use crate::auth::Tokens;
 use crate::readiness::Readiness;
 use crate::state::State;
+use crate::tasks::Tasks;
 
 /// Listens to what other processes write, for as long as it lives.
 #[derive(Debug)]
@@ -35,15 +36,15 @@ pub struct Coherence {
 
 impl Coherence {
     /// Begins to listen.
-    pub fn start(state: &Arc<State>, tokens: Arc<Tokens>) -> Self {
+    pub fn start(state: &Arc<State>, tokens: Arc<Tokens>, tasks: &Tasks) -> Self {
         let (opening, opened) = watch::channel(false);
         let listener = Listener { state: Arc::clone(state), tokens, opened: opening };
         let listening = if let Some(pool) = state.database().postgres() {
-            tokio::spawn(postgres::listen(pool.clone(), listener))
+            tasks.spawn("listener", postgres::listen(pool.clone(), listener)).abort_handle()
         } else {
-            tokio::spawn(sqlite::listen(listener))
+            tasks.spawn("listener", sqlite::listen(listener)).abort_handle()
         };
-        Self { state: Arc::clone(state), opened, listening: listening.abort_handle() }
+        Self { state: Arc::clone(state), opened, listening }
     }
 
     /// Resolves when it listens.

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::database::Database;
+use crate::tasks::Tasks;
 use crate::telemetry::metrics;
 
 /// The channel that all listen on.
@@ -40,10 +41,10 @@ pub struct Notifier {
 
 impl Notifier {
     /// Notifies other processes over this database.
-    pub fn start(database: &Database) -> Self {
+    pub fn start(database: &Database, tasks: &Tasks) -> Self {
         let Some(pool) = database.postgres() else { return Self { recorded: None, task: None } };
         let (recorded, waiting) = mpsc::channel(1);
-        let task = tokio::spawn(notify_of_commits(pool.clone(), waiting));
+        let task = tasks.spawn("notifier", notify_of_commits(pool.clone(), waiting));
         Self { recorded: Some(recorded), task: Some(task) }
     }
 

@@ -1,6 +1,7 @@
 //! Looks whether another process has written to a SQLite file.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ const INTERVAL: Duration = Duration::from_millis(20);
 
 /// Looks again and again. The version of the data differs from the last time if somebody else has written,
 /// and only then: it is asked for on the one connection by which this process writes.
-pub(super) async fn listen(listener: Listener) {
+pub(super) async fn listen(listener: Listener) -> Infallible {
     let (mut last, mut known) = (None, None);
     loop {
         match look(&listener, last, &mut known).await {

@@ -39,6 +39,26 @@ pub fn is_unreachable(error: &DbErr) -> bool {
     }
 }
 
+/// That the database takes no writes, and what to do.
+pub(super) const READ_ONLY: &str = "the database is read-only, so events are refused: connect to the primary, or let the \
+    database be written to";
+
+/// Why something was not written, in words of ours, and what to do.
+pub(super) fn why_not_written(error: &DbErr) -> &'static str {
+    let (DbErr::Exec(failed) | DbErr::Query(failed) | DbErr::Conn(failed)) = error else { return UNWRITTEN };
+    let RuntimeErr::SqlxError(error) = failed else { return UNWRITTEN };
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code).unwrap_or_default();
+    match (sqlite_code(error).map(|code| code & 0xff), &*code) {
+        (Some(13), _) | (None, "53100") => {
+            "the disk of the database is full, so events are refused: make room on it"
+        }
+        (Some(8), _) | (None, "25006") => READ_ONLY,
+        _ => UNWRITTEN,
+    }
+}
+
+const UNWRITTEN: &str = "events cannot be written to the database: the log says why";
+
 /// Whether SQLite stopped a statement that took too long.
 fn is_interrupted(error: &sqlx::Error) -> bool {
     sqlite_code(error) == Some(9)

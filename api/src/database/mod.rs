@@ -1,8 +1,10 @@
 //! The database: SQLite in a file, or PostgreSQL, as the URL says.
 
+mod checks;
 mod failure;
 mod open;
 mod session;
+mod writes;
 
 use std::fmt;
 use std::io::{Write, stderr};
@@ -22,7 +24,7 @@ pub use self::failure::is_unreachable;
 use self::failure::too_late;
 pub use self::open::{ConnectError, PoolConfig};
 pub(crate) use self::open::{postgres_options, postgres_pool, without_password};
-use crate::readiness::Readiness;
+use self::writes::Writes;
 use crate::standby::Standby;
 use crate::telemetry::metrics;
 
@@ -45,6 +47,7 @@ pub struct Database {
     standby: Option<Arc<Standby>>,
     /// How many connections have written to the SQLite file, one after the other.
     writers: Arc<AtomicU64>,
+    writes: Arc<Writes>,
     wait: Duration,
     answer: Duration,
 }
@@ -174,41 +177,6 @@ impl Database {
         let pools = [("readers", &self.reader), ("histories", &self.long_reader), ("writer", &self.writer)];
         let pools = pools.map(|(name, pool)| (name, pool.get_sqlite_connection_pool()));
         pools.into_iter().map(|(name, pool)| of(name, pool.size(), pool.num_idle())).collect()
-    }
-
-    /// Adds the checks whether the database answers and has the schema that it must have.
-    pub(crate) fn add_checks(&self, readiness: &Readiness) {
-        let database = self.clone();
-        readiness.add("database", move || {
-            let reader = database.reader.clone();
-            async move {
-                let asked = reader.execute_unprepared("SELECT 1").await;
-                asked.map(drop).map_err(|_| "the database does not answer".to_owned())
-            }
-        });
-        let database = self.clone();
-        readiness.add("migrations", move || {
-            let database = database.clone();
-            async move {
-                let pending = database.pending_migrations().await;
-                let pending = pending.map_err(|_| "the database does not say".to_owned())?;
-                if pending.is_empty() {
-                    return Ok(());
-                }
-                Err(format!("not applied: {}; run `headcount migrate`", pending.join(", ")))
-            }
-        });
-    }
-
-    /// The migrations that the database lacks. It may have later ones, of a newer version of this program.
-    async fn pending_migrations(&self) -> Result<Vec<String>, DbErr> {
-        let sql = Statement::from_string(self.backend(), "SELECT version FROM seaql_migrations");
-        let rows = self.reader.query_all_raw(sql).await?;
-        let applied = rows.iter().map(|row| row.try_get_by_index(0)).collect::<Result<Vec<String>, _>>()?;
-        let mut wanted: Vec<_> =
-            Migrator::migrations().iter().map(|migration| migration.name().to_owned()).collect();
-        wanted.retain(|name| !applied.contains(name));
-        Ok(wanted)
     }
 
     /// For single statements that read.

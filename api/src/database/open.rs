@@ -19,6 +19,7 @@ use super::Database;
 use super::failure::is_busy;
 use super::session::Session;
 use crate::standby::Standby;
+use crate::tasks::Tasks;
 
 /// How long a SQLite writer waits for another process to finish writing.
 const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_mins(1);
@@ -191,6 +192,7 @@ impl Database {
             writer: SqlxSqliteConnector::from_sqlx_sqlite_pool(writer),
             standby: None,
             writers,
+            writes: Arc::default(),
             wait: config.wait(),
             answer: config.answer(),
         })
@@ -219,18 +221,24 @@ impl Database {
             long_reader,
             standby: None,
             writers: Arc::default(),
+            writes: Arc::default(),
             wait,
             answer,
         })
     }
 
     /// The same with a standby to read timelines and events from: another server of the same database.
-    pub async fn with_standby(mut self, url: &str, config: PoolConfig) -> Result<Self, ConnectError> {
+    pub async fn with_standby(
+        mut self,
+        url: &str,
+        config: PoolConfig,
+        tasks: &Tasks,
+    ) -> Result<Self, ConnectError> {
         let Some(primary) = self.postgres() else {
             let given = without_password(url);
             return Err(ConnectError::Standby { given, reason: "a SQLite file has no standby".to_owned() });
         };
-        self.standby = Some(Arc::new(Standby::follow(primary, url, config).await?));
+        self.standby = Some(Arc::new(Standby::follow(primary, url, config, tasks).await?));
         Ok(self)
     }
 }

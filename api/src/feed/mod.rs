@@ -75,7 +75,7 @@ impl Feed {
         let newest = feed.lanes[lane].subscribe();
         if !*running {
             *running = true;
-            tokio::spawn(hub(Arc::clone(app)));
+            app.tasks.spawn("live counts", hub(Arc::clone(app)));
         }
         drop(running);
         // What is told first must have been read after this.

@@ -19,6 +19,7 @@ use crate::clock::Clock;
 use crate::coherence::Notifier;
 use crate::floor_plan::FloorPlan;
 use crate::state::{self, State};
+use crate::tasks::Tasks;
 use crate::telemetry::{SPANS, metrics};
 
 /// How many batches may wait; further senders wait to hand theirs over.
@@ -55,9 +56,9 @@ pub enum RecordError {
 
 impl Recorder {
     /// Starts recording. It ends, after what was handed over, when the last clone of the recorder is gone.
-    pub fn start(writer: Writer) -> (Self, JoinHandle<()>) {
+    pub fn start(writer: Writer, tasks: &Tasks) -> (Self, JoinHandle<()>) {
         let (waiting, submissions) = mpsc::channel(WAITING_BATCHES_MAX);
-        (Self { waiting }, tokio::spawn(writer.run(submissions)))
+        (Self { waiting }, tasks.spawn("recorder", writer.run(submissions)))
     }
 
     /// Records a batch and says what became of each event, in the batch's order, after the commit.
@@ -106,7 +107,9 @@ impl Writer {
                 batches.push(next.batch);
                 answers.push(next.answer);
             }
-            match self.commit(&Arc::new(batches)).instrument(span).await {
+            let committed = self.commit(&Arc::new(batches)).instrument(span).await;
+            self.state.database().commit_ended(committed.is_ok());
+            match committed {
                 // A sender that has gone away hears nothing; its events are stored all the same.
                 Ok(outcomes) => answers.into_iter().zip(outcomes).for_each(|(answer, outcomes)| {
                     answer.send(Ok(outcomes)).ok();

@@ -31,7 +31,7 @@ pub(super) async fn healthz(_: NoParameters) -> Json<Health> {
 
 /// What the service needs, and how it is.
 #[derive(Serialize, ToSchema)]
-#[schema(example = json!({ "status": "ready", "checks": { "database": "ok", "migrations": "ok", "coherence": "ok" } }))]
+#[schema(example = json!({ "status": "ready", "checks": { "database": "ok", "writes": "ok", "migrations": "ok", "coherence": "ok", "tasks": "ok" } }))]
 pub(super) struct Ready {
     /// `ready`, or `not ready`.
     status: &'static str,
@@ -39,8 +39,8 @@ pub(super) struct Ready {
     checks: BTreeMap<&'static str, String>,
 }
 
-/// Whether the service can do its work: whether the database answers and has its schema, and news of other processes
-/// come.
+/// Whether the service can do its work: whether the database answers, takes writes and has its schema, changes by other
+/// processes are heard of, and all background tasks run. The checks run at most once a second.
 #[utoipa::path(get, path = "/readyz", responses(
     (status = 200, body = Ready, description = "It can."),
     (status = 503, body = Ready, description = "It cannot; `checks` says why.",

@@ -1,5 +1,6 @@
 //! Pruning as a habit of a server, and what goes with it: partitions made ahead.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -10,7 +11,9 @@ use tokio::task::JoinHandle;
 
 use super::prune;
 use crate::app::App;
+use crate::clock::Clock;
 use crate::ingest::Partitions;
+use crate::state::State;
 
 /// How often the habit is followed.
 const REST: Duration = Duration::from_hours(1);
@@ -57,18 +60,18 @@ impl fmt::Display for Age {
     }
 }
 
-/// What a server does each hour, until it is dropped.
+/// What a server does each hour, until it is dropped. What is begun then is rolled back.
 #[derive(Debug)]
-pub struct Schedule(JoinHandle<()>);
+pub struct Schedule(JoinHandle<Infallible>);
 
 impl Schedule {
     /// Prunes what is older than `older_than`, if that is given, and makes the partitions of the months to come.
     pub fn start(app: &Arc<App>, older_than: Option<Age>) -> Self {
-        let app = Arc::downgrade(app);
-        Self(tokio::spawn(async move {
-            while let Some(app) = app.upgrade() {
-                keep_house(&app, older_than).await;
-                drop(app);
+        // Not the app: the recorder ends with its last clone, and would wait for a prune that may take hours.
+        let (state, clock) = (Arc::clone(&app.state), app.clock.clone());
+        Self(app.tasks.spawn("schedule", async move {
+            loop {
+                keep_house(&state, &clock, older_than).await;
                 tokio::time::sleep(REST).await;
             }
         }))
@@ -81,20 +84,20 @@ impl Drop for Schedule {
     }
 }
 
-async fn keep_house(app: &App, older_than: Option<Age>) {
-    let now = app.clock.now();
-    if let Err(error) = Partitions::make_ahead(&app.database, now).await {
+async fn keep_house(state: &State, clock: &Clock, older_than: Option<Age>) {
+    let now = clock.now();
+    if let Err(error) = Partitions::make_ahead(state.database(), now).await {
         tracing::warn!(%error, "the partitions of the months to come could not be made");
     }
     let Some(older_than) = older_than else { return };
-    match prune(&app.database, older_than.before(now)).await {
+    match prune(state.database(), older_than.before(now)).await {
         Ok(Some(pruned)) if pruned.events > 0 => {
             tracing::info!(horizon = %pruned.horizon, events = pruned.events, "events were pruned");
         }
         Ok(_) => {}
         Err(error) => tracing::error!(%error, "events could not be pruned"),
     }
-    if let Err(error) = app.state.refresh().await {
+    if let Err(error) = state.refresh().await {
         tracing::warn!(%error, "what was pruned is not known yet");
     }
 }

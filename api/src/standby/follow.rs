@@ -1,5 +1,6 @@
 //! Asks the primary and the standby how far they are.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -63,7 +64,7 @@ pub(super) async fn check(
 }
 
 /// Keeps what is known of the standby true, for as long as it runs.
-pub(super) async fn follow(state: Arc<State>, primary: PgPool, standby: PgPool) {
+pub(super) async fn follow(state: Arc<State>, primary: PgPool, standby: PgPool) -> Infallible {
     let mut is_well = true;
     loop {
         match catch_up(&state, &primary, &standby).await {

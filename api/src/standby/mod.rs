@@ -27,6 +27,7 @@ use tokio::time::timeout;
 use self::follow::{Identity, check};
 use self::progress::Progress;
 use crate::database::{ConnectError, PoolConfig, postgres_options, postgres_pool, without_password};
+use crate::tasks::Tasks;
 
 /// How long the standby may take to answer before the primary is asked instead.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
@@ -55,6 +56,7 @@ impl Standby {
         primary: &PgPool,
         url: &str,
         config: PoolConfig,
+        tasks: &Tasks,
     ) -> Result<Self, ConnectError> {
         let bad_url = |reason: String| ConnectError::Standby { given: without_password(url), reason };
         if !url.starts_with("postgres:") && !url.starts_with("postgresql:") {
@@ -71,7 +73,8 @@ impl Standby {
             Box::pin(async move { check(connection, &identity, &seen).await })
         });
         let pool = pool.connect_lazy_with(options);
-        let following = tokio::spawn(follow::follow(Arc::clone(&state), primary.clone(), pool.clone()));
+        let following = follow::follow(Arc::clone(&state), primary.clone(), pool.clone());
+        let following = tasks.spawn("standby", following);
         let connection = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
         Ok(Self { connection, state, following: following.abort_handle() })
     }

@@ -11,6 +11,7 @@ mod request_id;
 mod tally;
 mod traces;
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 pub use logs::LogFormat;
@@ -20,6 +21,8 @@ pub use request::{Operation, ThisRequest, request_id, this_request};
 use tracing::Dispatch;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+
+use crate::tasks::Tasks;
 
 /// The target of the one line a request.
 pub const REQUESTS: &str = "request";
@@ -63,18 +66,24 @@ pub struct Telemetry {
     _log: tracing_appender::non_blocking::WorkerGuard,
 }
 
+/// Puts the samples of the facade together every few seconds, for processes that run for long.
+pub fn keep_tidy(tasks: &Tasks) {
+    tasks.spawn("metrics", tidy());
+}
+
+async fn tidy() -> Infallible {
+    loop {
+        tokio::time::sleep(TIDY).await;
+        metrics::tidy();
+    }
+}
+
 /// Begins to log, to count and, where that is configured, to trace. Called once, on a runtime.
 pub fn start(config: &TelemetryConfig) -> Result<Telemetry, TelemetryError> {
     let (log, guard) = logs::layer(config.log_format)?;
     let traces = traces::provider(config).map_err(TelemetryError::Traces)?;
     subscriber(log, traces.as_ref()).try_init()?;
     metrics::start();
-    tokio::spawn(async {
-        loop {
-            tokio::time::sleep(TIDY).await;
-            metrics::tidy();
-        }
-    });
     Ok(Telemetry { traces, _log: guard })
 }
 

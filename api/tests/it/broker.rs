@@ -433,7 +433,7 @@ async fn the_commands_consume_list_and_replay() {
             stream.read_to_string(&mut answer).unwrap();
             answer
         };
-        let checks = r#"{"broker":"ok","coherence":"ok","database":"ok","migrations":"ok"}"#;
+        let checks = r#"{"broker":"ok","coherence":"ok","database":"ok","migrations":"ok","tasks":"ok","writes":"ok"}"#;
         assert!(ask("/readyz").contains(checks), "{}", ask("/readyz"));
         assert!(ask("/healthz").starts_with("HTTP/1.1 200 OK"));
         assert!(ask("/metrics").contains("\nheadcount_broker_connected 1\n"), "{}", ask("/metrics"));

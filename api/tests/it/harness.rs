@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use api::app::{App, Options};
@@ -31,7 +31,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::sync::{OnceCell, oneshot};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{self, Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
@@ -77,6 +77,8 @@ pub(crate) struct Service {
     site: Site,
     recording: JoinHandle<()>,
     now_ms: Arc<AtomicI64>,
+    clock_reads: Arc<AtomicUsize>,
+    panics: Arc<AtomicBool>,
     statements: Arc<AtomicUsize>,
     storage: Storage,
 }
@@ -165,7 +167,7 @@ impl Service {
         Some(Self::start(Empty::on_postgres().await?, Limits::default()).await)
     }
 
-    async fn start(empty: Empty, limits: Limits) -> Self {
+    pub(crate) async fn start(empty: Empty, limits: Limits) -> Self {
         Self::begin(empty, PoolConfig::default(), limits, Options::new(CACHE_BYTES)).await
     }
 
@@ -189,30 +191,53 @@ impl Service {
         let mut database = Database::connect_with(&url, pool).await.unwrap();
         database.migrate().await.unwrap();
         let statements = Arc::new(AtomicUsize::new(0));
-        let count = Arc::clone(&statements);
+        let (count, panics) = (Arc::clone(&statements), Arc::<AtomicBool>::default());
+        let panicking = Arc::clone(&panics);
         database.on_statement(move |_| {
+            assert!(!panicking.load(Ordering::SeqCst), "a bug in what a statement is for");
             count.fetch_add(1, Ordering::SeqCst);
         });
         let now_ms = Arc::new(AtomicI64::new(at(NOW).ms()));
-        let shown = Arc::clone(&now_ms);
-        let clock = Clock::from_fn(move || Instant::from_ms(shown.load(Ordering::SeqCst)));
+        let clock_reads = Arc::<AtomicUsize>::default();
+        let (shown, reads, panicking) = (Arc::clone(&now_ms), Arc::clone(&clock_reads), Arc::clone(&panics));
+        let clock = Clock::from_fn(move || {
+            reads.fetch_add(1, Ordering::SeqCst);
+            assert!(!panicking.load(Ordering::SeqCst), "a bug in what the time is for");
+            Instant::from_ms(shown.load(Ordering::SeqCst))
+        });
         let (app, recording) = App::start_with(database, clock, options);
         app.coherence.begins().await;
         let site = server::site(&app, &limits);
-        Self { app, url, limits, site, recording, now_ms, statements, storage }
+        Self { app, url, limits, site, recording, now_ms, clock_reads, panics, statements, storage }
     }
 
     /// Checks that the tallies equal the events and digests, stops the service and removes the database.
     pub(crate) async fn finish(self) {
+        self.end().await.unwrap();
+    }
+
+    /// The same where the recorder may have panicked, which is returned.
+    pub(crate) async fn end(self) -> Result<(), JoinError> {
         self.assert_tallies_equal_events().await;
         let Self { app, site, recording, storage, url, .. } = self;
         drop((app, site));
-        recording.await.unwrap();
+        let recorded = recording.await;
         Empty { url, storage }.remove().await;
+        recorded
     }
 
     pub(crate) fn set_now(&self, now: &str) {
         self.now_ms.store(at(now).ms(), Ordering::SeqCst);
+    }
+
+    /// From now on, whatever reads the clock or runs a statement panics, or does no longer.
+    pub(crate) fn set_panics(&self, panics: bool) {
+        self.panics.store(panics, Ordering::SeqCst);
+    }
+
+    /// How often the clock was read.
+    pub(crate) fn clock_reads(&self) -> usize {
+        self.clock_reads.load(Ordering::SeqCst)
     }
 
     /// How many SQL statements `work` issues.

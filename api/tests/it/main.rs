@@ -29,6 +29,7 @@ mod openapi;
 mod pages;
 mod past;
 mod pruned;
+mod readiness;
 mod relay;
 mod retention;
 mod schema;

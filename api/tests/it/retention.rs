@@ -1,18 +1,21 @@
 //! Pruning: counts after the horizon stay what they were, those before it are exact to the hour.
 
 use std::collections::BTreeSet;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use api::database::Database;
+use api::limits::Limits;
 use api::retention::{Pruned, Schedule, prune};
+use api::server::Stopped;
 use api::verify::verify;
 use entity::assignment::Placement;
 use entity::{Instant, digest};
 use proptest::test_runner::TestRunner;
-use sea_orm::{ConnectionTrait, EntityTrait, Statement};
+use sea_orm::{ConnectionTrait, DatabaseBackend, DatabaseTransaction, EntityTrait, Statement};
 use serde_json::{Value, json};
 
-use crate::harness::{Service, at, on_both, until};
+use crate::harness::{Empty, Service, at, on_both, until};
 use crate::worlds;
 
 const HOUR_MS: i64 = 3_600_000;
@@ -291,5 +294,65 @@ async fn a_server_has_places_for_the_events_of_this_month_and_the_next() {
     service.set_now("2027-01-01T00:00:01Z");
     service.ingest(json!([event("2027-01-01T00:00:00Z")])).await;
     assert_eq!(partitions(&service).await, expected);
+    service.finish().await;
+}
+
+/// Keeps every prune of this database waiting until it is dropped.
+async fn lock(database: &Database) -> DatabaseTransaction {
+    let lock = database.begin().await.unwrap();
+    if database.backend() == DatabaseBackend::Postgres {
+        lock.execute_unprepared("LOCK TABLE event IN ROW EXCLUSIVE MODE").await.unwrap();
+    }
+    lock
+}
+
+async fn stops_during_a_prune(empty: Empty) {
+    let service = Service::start(empty, Limits { stop_timeout_s: 1, ..Limits::default() }).await;
+    hall(&service).await;
+    service.ingest(json!([event("2026-02-01T10:20:00Z")])).await;
+    let other = Database::connect(&service.url).await.unwrap();
+    let lock = lock(&other).await;
+    let reads = service.clock_reads();
+    let schedule = Schedule::start(&service.app, Some("1d".parse().unwrap()));
+    until("the prune has begun", async || service.clock_reads() > reads).await;
+    let (_, stop, serving, empty) = service.serve().await;
+    stop.send(()).unwrap();
+    assert_eq!(serving.await.unwrap(), Stopped::Finished);
+    drop((schedule, lock, other));
+    empty.remove().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_stops_during_a_prune_on_sqlite() {
+    stops_during_a_prune(Empty::on_sqlite()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_stops_during_a_prune_on_postgres() {
+    let Some(empty) = Empty::on_postgres().await else { return };
+    stops_during_a_prune(empty).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_exit_code_is_0_after_a_stop_during_a_prune() {
+    let Some(service) = Service::on_postgres().await else { return };
+    let lock = lock(&service.app.database).await;
+    let mut server = Command::new(env!("CARGO_BIN_EXE_headcount"))
+        .args(["serve", "--prune-older-than", "1d", "--stop-timeout", "1", "--listen", "127.0.0.1:0"])
+        .args(["--database-url", &service.url])
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let sql = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'event'::regclass)";
+    let database = &service.app.database;
+    until("the prune waits for the lock", async || {
+        let row = database.reader().query_one_raw(Statement::from_string(database.backend(), sql)).await;
+        row.unwrap().unwrap().try_get_by_index(0).unwrap()
+    })
+    .await;
+    assert!(Command::new("kill").args(["-TERM", &server.id().to_string()]).status().unwrap().success());
+    let ended = tokio::task::spawn_blocking(move || server.wait().unwrap()).await.unwrap();
+    assert_eq!(ended.code(), Some(0), "{ended}");
+    lock.rollback().await.unwrap();
     service.finish().await;
 }

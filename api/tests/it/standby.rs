@@ -6,6 +6,7 @@ use std::sync::Arc;
 use api::app::App;
 use api::config::CACHE_BYTES;
 use api::database::{Database, PoolConfig};
+use api::tasks::Tasks;
 use entity::assignment::Placement;
 use serde_json::json;
 
@@ -16,7 +17,13 @@ async fn only_a_server_of_postgresql_has_a_standby() {
     let service = Service::on_sqlite().await;
     let refused = |url: &'static str| {
         let database = service.app.database.clone();
-        async move { database.with_standby(url, PoolConfig::default()).await.unwrap_err().to_string() }
+        async move {
+            database
+                .with_standby(url, PoolConfig::default(), &Tasks::default())
+                .await
+                .unwrap_err()
+                .to_string()
+        }
     };
     let said = refused("postgres://me:secret@127.0.0.1/db").await;
     assert!(said.contains("a SQLite file has no standby") && !said.contains("secret"), "{said}");
@@ -24,7 +31,11 @@ async fn only_a_server_of_postgresql_has_a_standby() {
 
     let Some(service) = Service::on_postgres().await else { return };
     let database = service.app.database.clone();
-    let said = database.with_standby("sqlite://a.db", PoolConfig::default()).await.unwrap_err().to_string();
+    let said = database
+        .with_standby("sqlite://a.db", PoolConfig::default(), &Tasks::default())
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(said.contains("sqlite://a.db") && said.contains("Accepted is postgres://"), "{said}");
     service.finish().await;
 }
@@ -39,7 +50,7 @@ async fn what_is_no_standby_is_not_read_from() {
     let (server, _) = service.url.rsplit_once('@').unwrap();
     for url in [service.url.clone(), format!("{server}@127.0.0.1:1/nowhere")] {
         let database = Database::connect(&service.url).await.unwrap();
-        let database = database.with_standby(&url, PoolConfig::default()).await.unwrap();
+        let database = database.with_standby(&url, PoolConfig::default(), &Tasks::default()).await.unwrap();
         let (there, _) = App::start(database, Arc::clone(&service.app).clock.clone(), CACHE_BYTES);
         there.coherence.begins().await;
         assert_eq!(there.counts.count(space, at(NOW)).await.unwrap(), Some(1));

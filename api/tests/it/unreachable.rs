@@ -1,7 +1,5 @@
 //! A database that goes away: requests are told so in a bounded time, and all is well again by itself once it is back.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use api::database::PoolConfig;
@@ -15,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use crate::harness::{Answer, Empty, Service, on_both};
+use crate::harness::{Answer, Empty, Service};
 
 /// After this a test has waited in vain.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -188,38 +186,4 @@ async fn connections_that_were_ended_are_made_again() {
     until(&service, &format!("/space/{space}/count"), StatusCode::OK).await;
     until(&service, "/readyz", StatusCode::OK).await;
     service.finish().await;
-}
-
-on_both! {
-    async fn a_migration_that_is_missing_makes_the_service_unready(service: &Service) {
-        assert_eq!(
-            service.get("/readyz").await.body,
-            r#"{"status":"ready","checks":{"coherence":"ok","database":"ok","migrations":"ok"}}"#
-        );
-        let run = async |sql: &str| {
-            let transaction = service.app.database.begin().await.unwrap();
-            transaction.execute_unprepared(sql).await.unwrap();
-            transaction.commit().await.unwrap();
-        };
-        run("UPDATE seaql_migrations SET version = 'later' WHERE version LIKE '%m0001%'").await;
-        let answer = service.get("/readyz").await;
-        assert_eq!((answer.status, answer.header("retry-after")), (StatusCode::SERVICE_UNAVAILABLE, "1"));
-        let said = answer.json()["checks"]["migrations"].as_str().unwrap().to_owned();
-        assert!(said.starts_with("not applied: m0001") && said.ends_with("run `headcount migrate`"), "{said}");
-        run("UPDATE seaql_migrations SET version = 'm0001_counting' WHERE version = 'later'").await;
-    }
-}
-
-on_both! {
-    async fn a_check_of_somebody_else_is_asked_too(service: &Service) {
-        let well = Arc::new(AtomicU8::new(0));
-        let seen = Arc::clone(&well);
-        service.app.readiness.add("broker", move || {
-            let well = seen.load(Ordering::SeqCst);
-            async move { if well > 0 { Ok(()) } else { Err("it is not connected".to_owned()) } }
-        });
-        assert_eq!(service.get("/readyz").await.json()["checks"]["broker"], "it is not connected");
-        well.store(1, Ordering::SeqCst);
-        assert_eq!(service.get("/readyz").await.json()["checks"]["broker"], "ok");
-    }
 }

@@ -1,0 +1,116 @@
+//! Background tasks, all started by one owner, which notes when one of them panics.
+//!
+//! A task that panicked is not started again: it may have left what is in memory half changed. Instead `/readyz` names it,
+//! and the process stops and exits with an error, so that what supervises the process starts a new one.
+//!
+//! A task may return only when there is nothing left for it to do, such as when all senders of its channel are gone. A task
+//! that never has an end says so by its type, [`Infallible`](std::convert::Infallible).
+
+use std::any::Any;
+use std::future::ready;
+use std::panic::{AssertUnwindSafe, resume_unwind};
+
+use futures::FutureExt;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::readiness::Readiness;
+
+/// Starts the background tasks of a process. Clones share what is known of them.
+#[derive(Clone, Debug, Default)]
+pub struct Tasks {
+    panicked: watch::Sender<Option<Panicked>>,
+}
+
+/// A background task that panicked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the background task \"{task}\" panicked: {message}. This is a bug in Headcount: report it. The process stops, since what \
+     it has in memory may be wrong; nothing that was acknowledged is lost. Start it again"
+)]
+pub struct Panicked {
+    /// The name of the task.
+    pub task: &'static str,
+    /// What it said.
+    pub message: String,
+}
+
+impl Tasks {
+    /// Starts a task. Awaiting or aborting its handle is as with [`tokio::spawn`].
+    pub fn spawn<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        let tasks = self.clone();
+        tokio::spawn(async move {
+            AssertUnwindSafe(task).catch_unwind().await.unwrap_or_else(|panic| {
+                tasks.note(Panicked { task: name, message: message(&*panic) });
+                resume_unwind(panic)
+            })
+        })
+    }
+
+    /// Returns the first task that panicked, if one has.
+    pub fn check(&self) -> Result<(), Panicked> {
+        self.panicked.borrow().clone().map_or(Ok(()), Err)
+    }
+
+    /// Resolves when a task has panicked.
+    pub async fn panicked(&self) {
+        // The sender lives as long as this, so waiting for it cannot fail.
+        self.panicked.subscribe().wait_for(Option::is_some).await.ok();
+    }
+
+    /// Adds the check whether all tasks are well.
+    pub fn add_check(&self, readiness: &Readiness) {
+        let tasks = self.clone();
+        readiness.add("tasks", move || {
+            let wrong = |Panicked { task, .. }| {
+                format!(
+                    "the background task \"{task}\" panicked: the process stops and must be started again"
+                )
+            };
+            ready(tasks.check().map_err(wrong))
+        });
+    }
+
+    fn note(&self, panicked: Panicked) {
+        tracing::error!("{panicked}");
+        self.panicked.send_if_modified(|first| {
+            let is_first = first.is_none();
+            first.get_or_insert(panicked);
+            is_first
+        });
+    }
+}
+
+/// What a panic says, where that is text.
+fn message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no reason is given".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_first_task_that_panics_is_named() {
+        let tasks = Tasks::default();
+        assert_eq!(tasks.spawn("one", async { 1 }).await.unwrap(), 1);
+        let aborted = tasks.spawn("two", std::future::pending::<()>());
+        aborted.abort();
+        assert!(aborted.await.unwrap_err().is_cancelled());
+        assert_eq!(tasks.check(), Ok(()), "a task may end, and may be aborted");
+
+        let number = 3;
+        let panicking = tasks.spawn("three", async move { assert!(number > 3, "{number}") });
+        tasks.clone().panicked().await;
+        assert!(panicking.await.unwrap_err().is_panic());
+        tasks.spawn("four", async move { assert!(number > 3, "four") }).await.unwrap_err();
+        let expected = Panicked { task: "three", message: "3".to_owned() };
+        assert_eq!(tasks.check(), Err(expected));
+    }
+}
