@@ -2,6 +2,7 @@
 
 mod failure;
 mod open;
+mod pooler;
 mod session;
 
 use std::fmt;

@@ -17,6 +17,7 @@ use sqlx::{ConnectOptions, Connection};
 
 use super::Database;
 use super::failure::is_busy;
+use super::pooler::shares_connections;
 use super::session::Session;
 use crate::standby::Standby;
 
@@ -85,6 +86,16 @@ pub enum ConnectError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Between this process and PostgreSQL is a pooler that shares connections.
+    #[error(
+        "the database URL {given} leads through a pooler that shares connections among its clients, such as PgBouncer with \
+         pool_mode = transaction: Headcount needs connections of its own, for prepared statements, settings and LISTEN. \
+         Connect to PostgreSQL directly, or set pool_mode = session for this database"
+    )]
+    Pooler {
+        /// The URL, with any password in it hidden.
+        given: String,
+    },
     /// The database did not let us in.
     #[error("cannot open the database {given}: {source}")]
     Open {
@@ -125,6 +136,10 @@ impl Database {
             Self::connect_sqlite(options, config, limit).await.map_err(open)
         } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
             let options = postgres_options(url).map_err(bad_url)?;
+            // It also says why there is no connection, where a pool says no more than that it waited in vain.
+            if shares_connections(&options, config.wait()).await.map_err(open)? {
+                return Err(ConnectError::Pooler { given: without_password(url) });
+            }
             Self::connect_postgres(options, config, limit).await.map_err(open)
         } else {
             Err(bad_url("it names neither SQLite nor PostgreSQL".to_owned()))
@@ -202,9 +217,6 @@ impl Database {
         limit: Option<Duration>,
     ) -> Result<Self, sqlx::Error> {
         let options = options.application_name("headcount").disable_statement_logging();
-        // A pool says no more than that it waited in vain.
-        let trial = tokio::time::timeout(config.wait(), PgConnection::connect_with(&options));
-        trial.await.map_err(|_| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))??.close().await?;
         let new_pool = || postgres_pool(config, limit, |_| Box::pin(async { Ok(()) }));
         let long_readers = new_pool().max_connections(LONG_READERS_MAX).connect_lazy_with(options.clone());
         let long_reader = SqlxPostgresConnector::from_sqlx_postgres_pool(long_readers);
