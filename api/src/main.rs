@@ -1,7 +1,6 @@
 //! The command line; nothing else.
 
 use std::io::{Write, stderr, stdout};
-use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use api::app::{App, Options};
 use api::auth::{Settings, TokenCommand};
 use api::broker::{self, ConsumeConfig, DeadLetterArgs};
 use api::clock::Clock;
-use api::config::{self, DatabaseConfig, ServeConfig};
+use api::config::{self, DatabaseConfig, Place, ServeConfig};
 use api::database::{Database, PoolConfig};
 use api::ids::PublicIds;
 use api::limits::Limits;
@@ -172,12 +171,13 @@ async fn serve_from(mut database: Database, config: ServeConfig, ids: PublicIds)
     if let Some(url) = &config.database_read_url {
         database = database.with_standby(url, config.pool).await?;
     }
-    let (clock, settings) = (Clock::system(), config.auth.settings(config.listen));
-    settings.check(&database, &clock, config.listen).await?;
-    let listener = listen(config.listen).await?;
-    let address = listener.local_addr()?;
+    let place = config.listen.find().await?;
+    let (clock, settings) = (Clock::system(), config.auth.settings(place.is_loopback()));
+    settings.check(&database, &clock, &place.to_string()).await?;
+    let listeners = place.listen().await?;
     tracing::info!(
-        "serving from {database} on http://{address}: /graphiql to explore, /graphql, /space/ID/count"
+        "serving from {database} on {}: /graphiql to explore, /graphql, /space/ID/count",
+        urls(&listeners)?
     );
 
     let work_max = Duration::from_millis(config.limits.request_work_ms.into());
@@ -194,7 +194,7 @@ async fn serve_from(mut database: Database, config: ServeConfig, ids: PublicIds)
     let consuming =
         config.broker.consume.then(|| broker::consume(config.broker.broker, &app, stopped.clone()));
     let site = server::site(&app, &config.limits);
-    let served = server::serve(listener, app, site, recording, &config.limits, stopped.cancelled()).await;
+    let served = server::serve(listeners, app, site, recording, &config.limits, stopped.cancelled()).await;
     drop(schedule);
     if let Some(consuming) = consuming {
         consuming.done.await.context("the consumer failed")??;
@@ -211,24 +211,28 @@ async fn consume(config: ConsumeConfig) -> anyhow::Result<()> {
 }
 
 async fn consume_into(database: Database, config: ConsumeConfig) -> anyhow::Result<()> {
-    let listener = match config.status_listen {
-        Some(address) => Some(listen(address).await?),
+    let place = match &config.status_listen {
+        Some(listen) => Some(listen.find().await?),
         None => None,
     };
     tracing::info!("recording into {database}");
     // Who reaches the metrics from another machine shows a token, as everywhere.
-    let open_without_tokens = config.status_listen.is_some_and(|address| address.ip().is_loopback());
+    let open_without_tokens = place.as_ref().is_some_and(Place::is_loopback);
+    let listeners = match place {
+        Some(place) => Some(place.listen().await?),
+        None => None,
+    };
     let auth = Settings { open_without_tokens, ..Settings::default() };
     let earliest_event = config.events.earliest_event;
     let options = Options { auth, earliest_event, ..Options::new(config.cache_bytes) };
     let (app, recording) = App::start_with(database, Clock::system(), options);
     let stopped = stop();
     let consuming = broker::consume(config.broker, &app, stopped.clone());
-    if let Some(listener) = listener {
-        tracing::info!("/healthz, /readyz and /metrics on http://{}", listener.local_addr()?);
+    if let Some(listeners) = listeners {
+        tracing::info!("/healthz, /readyz and /metrics on {}", urls(&listeners)?);
         let site = server::status_site(&app);
         let limits = Limits::default();
-        let served = server::serve(listener, app, site, recording, &limits, stopped.cancelled()).await;
+        let served = server::serve(listeners, app, site, recording, &limits, stopped.cancelled()).await;
         consuming.done.await.context("the consumer failed")??;
         has_stopped(served)?;
     } else {
@@ -240,8 +244,10 @@ async fn consume_into(database: Database, config: ConsumeConfig) -> anyhow::Resu
     Ok(())
 }
 
-async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+/// Where a browser goes to reach these.
+fn urls(listeners: &[TcpListener]) -> anyhow::Result<String> {
+    let urls = listeners.iter().map(|listener| Ok(format!("http://{}", listener.local_addr()?)));
+    Ok(urls.collect::<anyhow::Result<Vec<_>>>()?.join(" and "))
 }
 
 fn has_stopped(how: Stopped) -> anyhow::Result<()> {

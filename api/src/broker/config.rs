@@ -1,6 +1,5 @@
 //! What the command line and the environment decide about the broker.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -8,7 +7,7 @@ use std::time::Duration;
 use async_nats::ServerAddr;
 
 use super::Subjects;
-use crate::config::{CACHE_BYTES, DatabaseConfig, EventsConfig};
+use crate::config::{CACHE_BYTES, DatabaseConfig, EventsConfig, Listen, size};
 use crate::telemetry::TelemetryConfig;
 
 /// How to reach NATS, and what everything is called there.
@@ -73,14 +72,15 @@ pub struct ConsumeConfig {
     /// Which events are taken in.
     #[command(flatten)]
     pub events: EventsConfig,
-    /// An address and port to answer `/healthz`, `/readyz` and `/metrics` on; nothing is listened on without
+    /// An address or a host, and a port, or `systemd`, to answer `/healthz`, `/readyz` and `/metrics` on; nothing is listened on without
     #[arg(long, env = "STATUS_LISTEN", value_name = "ADDRESS:PORT")]
-    pub status_listen: Option<SocketAddr>,
+    pub status_listen: Option<Listen>,
     /// How operators are told.
     #[command(flatten)]
     pub telemetry: TelemetryConfig,
     /// How many bytes of timelines to keep in memory
-    #[arg(long, env = "CACHE_BYTES", value_name = "BYTES", default_value_t = CACHE_BYTES, hide = true)]
+    #[arg(long, env = "CACHE_BYTES", value_name = "BYTES", default_value_t = CACHE_BYTES, hide = true,
+        value_parser = size(0..=u64::MAX))]
     pub cache_bytes: u64,
 }
 

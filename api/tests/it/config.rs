@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -151,5 +153,53 @@ fn the_binary_says_its_name_and_version() {
     assert_eq!(
         String::from_utf8(output.stdout).unwrap(),
         format!("headcount {}\n", env!("CARGO_PKG_VERSION"))
+    );
+}
+
+#[test]
+fn sockets_that_systemd_opened_are_served_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    let mut server = Command::new("sh");
+    // As systemd does: the first socket is number 3, and they are for one process.
+    let handed_over = "exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" --listen systemd";
+    server.args(["-c", handed_over, env!("CARGO_BIN_EXE_headcount")]).current_dir(folder.path()).env_clear();
+    server.stdin(OwnedFd::from(socket));
+    let serving = serves(server);
+    assert!(serving.contains(&format!("on http://{address}: ")), "{serving}");
+}
+
+#[test]
+fn a_host_is_served_on_and_what_is_no_place_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let serving = serves(headcount(&folder, "", &["--listen", "localhost:0"]));
+    assert!(serving.contains("on http://127.0.0.1:") || serving.contains("on http://[::1]:"), "{serving}");
+    for (listen, said) in [
+        ("systemd", "Error: cannot listen on systemd: it has handed over no socket to this process"),
+        ("8000", "invalid value '8000' for '--listen <ADDRESS:PORT>': accepted are ADDRESS:PORT"),
+        (
+            "nowhere.invalid:80",
+            "Error: cannot listen on nowhere.invalid:80: this host name has no address here",
+        ),
+    ] {
+        let refused = refusal(headcount(&folder, "", &["--listen", listen]));
+        assert!(refused.contains(said), "{refused}");
+    }
+}
+
+#[test]
+fn sizes_may_have_units() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut units =
+        headcount(&folder, "body_bytes = \"1MiB\"\nlisten = \"127.0.0.1:0\"", &["--config", "it.toml"]);
+    units.env("CACHE_BYTES", "256MB");
+    serves(units);
+    let mut wrong = headcount(&folder, "", &["--listen", "127.0.0.1:0"]);
+    wrong.env("CACHE_BYTES", "256XB");
+    let refused = refusal(wrong);
+    assert!(
+        refused.contains("invalid value '256XB' for '--cache-bytes <BYTES>': a size is a whole number"),
+        "{refused}"
     );
 }
