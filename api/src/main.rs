@@ -10,7 +10,7 @@ use api::auth::{Settings, TokenCommand};
 use api::broker::{self, ConsumeConfig, DeadLetterArgs};
 use api::clock::Clock;
 use api::config::{self, DatabaseConfig, Place, ServeConfig};
-use api::database::{Database, PoolConfig};
+use api::database::{Database, PoolConfig, explained};
 use api::ids::PublicIds;
 use api::limits::Limits;
 use api::retention::{self, Age, Pruned, Schedule};
@@ -106,7 +106,26 @@ struct Token {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<ExitCode> {
+async fn main() -> ExitCode {
+    run().await.unwrap_or_else(|error| {
+        writeln!(stderr(), "Error: {}", told(&error)).ok();
+        ExitCode::FAILURE
+    })
+}
+
+/// The error and its causes, each once: some tell their causes themselves.
+fn told(error: &anyhow::Error) -> String {
+    let mut told = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if !told.contains(&cause) {
+            told.push_str(if told.is_empty() { "" } else { ": " });
+            told.push_str(&cause);
+        }
+    }
+    told
+}
+
+async fn run() -> anyhow::Result<ExitCode> {
     let cli: Cli = config::parse()?;
     match cli.command.unwrap_or(Command::Serve(Box::new(cli.serve))) {
         Command::Serve(serve) => self::serve(serve.config).await?,
@@ -268,7 +287,9 @@ async fn open(config: &DatabaseConfig, pool: Option<PoolConfig>) -> anyhow::Resu
         Some(pool) => Database::connect_with(&config.database_url, pool).await?,
         None => Database::connect(&config.database_url).await?,
     };
-    database.migrate().await.context("cannot bring the database's schema up to date")?;
+    if let Err(error) = database.migrate().await {
+        anyhow::bail!("cannot bring the database's schema up to date: {}", explained(&error));
+    }
     Ok(database)
 }
 

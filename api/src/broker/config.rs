@@ -13,7 +13,8 @@ use crate::telemetry::TelemetryConfig;
 /// How to reach NATS, and what everything is called there.
 #[derive(Clone, Debug, clap::Args)]
 pub struct BrokerConfig {
-    /// The NATS servers, separated by commas: `nats://[USER:PASSWORD@]HOST[:PORT]`, or `tls://` to demand TLS
+    /// The NATS servers, separated by commas: `nats://[USER:PASSWORD@]HOST[:PORT]`, with `TOKEN@` for a
+    /// token, or `tls://` to demand TLS
     #[arg(
         long,
         env = "NATS_URL",
@@ -95,12 +96,16 @@ pub struct ServeBrokerConfig {
     pub broker: BrokerConfig,
 }
 
-fn server(text: &str) -> Result<ServerAddr, String> {
-    let address = ServerAddr::from_str(text)
-        .map_err(|error| format!("{error}: a server is written nats://HOST:PORT or tls://HOST:PORT"))?;
-    match address.scheme() {
-        "nats" | "tls" if !address.host().is_empty() => Ok(address),
-        _ => Err("a server is written nats://HOST:PORT or tls://HOST:PORT".to_owned()),
+fn server(text: &str) -> Result<ServerAddr, &'static str> {
+    // Nothing of the text is told: it may be a part of a password.
+    match ServerAddr::from_str(text) {
+        Ok(address) if matches!(address.scheme(), "nats" | "tls") && !address.host().is_empty() => {
+            Ok(address)
+        }
+        _ => Err(
+            "a server is written nats://HOST:PORT or tls://HOST:PORT, with USER:PASSWORD@ or TOKEN@ before the host, \
+                  in which @ : / ? # , are written as %40 %3A %2F %3F %23 %2C",
+        ),
     }
 }
 

@@ -3,6 +3,7 @@
 mod failure;
 mod open;
 mod pooler;
+mod secret;
 mod session;
 
 use std::fmt;
@@ -19,10 +20,11 @@ use sea_orm::{
 };
 use sqlx::PgPool;
 
-pub use self::failure::is_unreachable;
 use self::failure::too_late;
+pub use self::failure::{Failure, explained};
 pub use self::open::{ConnectError, PoolConfig};
-pub(crate) use self::open::{postgres_options, postgres_pool, without_password};
+pub(crate) use self::open::{postgres_options, postgres_pool};
+pub(crate) use self::secret::without_password;
 use crate::readiness::Readiness;
 use crate::standby::Standby;
 use crate::telemetry::metrics;

@@ -16,8 +16,9 @@ use sqlx::sqlite::{
 use sqlx::{ConnectOptions, Connection};
 
 use super::Database;
-use super::failure::is_busy;
+use super::failure::{explained_driver, is_busy};
 use super::pooler::shares_connections;
+use super::secret::without_password;
 use super::session::Session;
 use crate::standby::Standby;
 
@@ -97,13 +98,20 @@ pub enum ConnectError {
         given: String,
     },
     /// The database did not let us in.
-    #[error("cannot open the database {given}: {source}")]
+    #[error("cannot open the database {given}: {reason}")]
     Open {
         /// The URL, with any password in it hidden.
         given: String,
-        /// What the driver said.
-        source: sqlx::Error,
+        /// What the driver said, and what to do.
+        reason: String,
     },
+}
+
+impl ConnectError {
+    /// That the driver could not open the database.
+    pub(crate) fn open(url: &str, error: &sqlx::Error) -> Self {
+        Self::Open { given: without_password(url), reason: explained_driver(error) }
+    }
 }
 
 impl Database {
@@ -122,7 +130,7 @@ impl Database {
 
     async fn open(url: &str, config: PoolConfig, limit: Option<Duration>) -> Result<Self, ConnectError> {
         let bad_url = |reason: String| ConnectError::Url { given: without_password(url), reason };
-        let open = |source| ConnectError::Open { given: without_password(url), source };
+        let open = |error| ConnectError::open(url, &error);
         if url.starts_with("sqlite:") {
             if url.contains(":memory:") || url.contains("mode=memory") {
                 return Err(bad_url(
@@ -346,46 +354,11 @@ async fn answers(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     Ok(true)
 }
 
-/// The URL with `…` in the place of its passwords.
-pub(crate) fn without_password(url: &str) -> String {
-    let shown = without_credentials(url);
-    let Some((address, query)) = shown.split_once('?') else { return shown };
-    let hidden = query.split('&').map(|pair| match pair.split_once('=') {
-        Some((name, _)) if name.to_ascii_lowercase().contains("password") => format!("{name}=…"),
-        _ => pair.to_owned(),
-    });
-    format!("{address}?{}", hidden.collect::<Vec<_>>().join("&"))
-}
-
-fn without_credentials(address: &str) -> String {
-    let Some((scheme, rest)) = address.split_once("://") else { return address.to_owned() };
-    let Some((credentials, host)) = rest.rsplit_once('@') else { return address.to_owned() };
-    match credentials.split_once(':') {
-        Some((user, _)) => format!("{scheme}://{user}:…@{host}"),
-        None => address.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use sea_orm::ConnectionTrait;
 
     use super::*;
-
-    #[test]
-    fn no_password_of_a_url_is_shown() {
-        for (url, shown) in [
-            ("postgres://ann:secret@host/x", "postgres://ann:…@host/x"),
-            ("postgres://ann:se?cret@host/x", "postgres://ann:…@host/x"),
-            (
-                "postgres://host/x?password=secret&sslmode=require",
-                "postgres://host/x?password=…&sslmode=require",
-            ),
-            ("sqlite://x.db?mode=rwc", "sqlite://x.db?mode=rwc"),
-        ] {
-            assert_eq!(without_password(url), shown);
-        }
-    }
 
     #[test]
     fn a_url_of_postgres_names_a_database_and_may_have_an_ipv6_address() {
@@ -422,12 +395,5 @@ mod tests {
             .await
             .unwrap();
         assert_eq!(counted, 1);
-    }
-
-    #[test]
-    fn passwords_are_not_repeated() {
-        assert_eq!(without_password("postgres://me:s3cr:et@host/db"), "postgres://me:…@host/db");
-        assert_eq!(without_password("postgres://me@host/db"), "postgres://me@host/db");
-        assert_eq!(without_password("sqlite://a.db"), "sqlite://a.db");
     }
 }

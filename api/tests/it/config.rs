@@ -203,3 +203,40 @@ fn sizes_may_have_units() {
         "{refused}"
     );
 }
+
+#[test]
+fn no_secret_is_told_whatever_is_logged() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut database = headcount(&folder, "", &[]);
+    database.env("RUST_LOG", "trace");
+    database.env("DATABASE_URL", "postgres://ann@127.0.0.1:1/x?password=s3cret&passwrd=s3cret");
+    let refused = refusal(database);
+    assert!(
+        refused.contains("cannot open the database postgres://ann@127.0.0.1:1/x?password=…"),
+        "{refused}"
+    );
+    assert!(!refused.contains("s3cret"), "{refused}");
+
+    let mut malformed = headcount(&folder, "", &["consume"]);
+    malformed.env("NATS_URL", "nats://ann:s3cret@:x");
+    let refused = refusal(malformed);
+    assert!(refused.contains("invalid value '…' for '--nats-url <URL>': a server is written"), "{refused}");
+    assert!(refused.contains("environment variable NATS_URL") && !refused.contains("s3cret"), "{refused}");
+
+    let mut away = headcount(&folder, "", &["consume"]);
+    away.envs([("RUST_LOG", "trace"), ("NATS_URL", "nats://s3cret@127.0.0.1:1")]);
+    let mut consumer = away.stderr(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(consumer.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let mut said = Vec::new();
+    // It has tried, and says so.
+    for line in lines {
+        said.push(line);
+        if said.last().unwrap().contains("NATS failed to answer") {
+            break;
+        }
+    }
+    consumer.kill().unwrap();
+    consumer.wait().unwrap();
+    assert!(said.iter().any(|line| line.contains("async_nats") && line.contains("127.0.0.1")), "{said:#?}");
+    assert!(!said.iter().any(|line| line.contains("s3cret")), "{said:#?}");
+}
