@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use clap::value_parser;
 
+use crate::config::size;
+
 /// Limits on what clients send. Each is at least 1: a limit cannot be turned off, only set high.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::Args)]
 #[command(next_help_heading = "Limits")]
 pub struct Limits {
     /// The longest GraphQL document, in bytes of its text
     #[arg(long, env = "GRAPHQL_BYTES", value_name = "BYTES", default_value_t = DEFAULT.graphql_bytes,
-        value_parser = value_parser!(u32).range(1..=BYTES_MAX))]
+        value_parser = size(1..=BYTES_MAX))]
     pub graphql_bytes: u32,
     /// The most tokens in a GraphQL document: names, values, brackets and signs
     #[arg(long, env = "GRAPHQL_TOKENS", value_name = "NUMBER", default_value_t = DEFAULT.graphql_tokens,
@@ -41,7 +43,7 @@ pub struct Limits {
     pub graphql_cost: u32,
     /// The most bytes in an answer to a GraphQL request
     #[arg(long, env = "ANSWER_BYTES", value_name = "BYTES", default_value_t = DEFAULT.answer_bytes,
-        value_parser = value_parser!(u32).range(1..=BYTES_MAX))]
+        value_parser = size(1..=BYTES_MAX))]
     pub answer_bytes: u32,
     /// The work that the answer to a request may take, estimated in milliseconds of one core: crossings and pages to read
     #[arg(long, env = "REQUEST_WORK_MS", value_name = "MS", default_value_t = DEFAULT.request_work_ms,
@@ -57,15 +59,15 @@ pub struct Limits {
     pub json_values: u32,
     /// The largest request body, in bytes; `POST /events` streams bodies of any length
     #[arg(long, env = "BODY_BYTES", value_name = "BYTES", default_value_t = DEFAULT.body_bytes,
-        value_parser = value_parser!(u32).range(1..=BYTES_MAX))]
+        value_parser = size(1..=BYTES_MAX))]
     pub body_bytes: u32,
     /// Maximum number of bytes that the bodies of all requests may take in memory together
     #[arg(long, env = "BODIES_BYTES", value_name = "BYTES", default_value_t = DEFAULT.bodies_bytes,
-        value_parser = value_parser!(u32).range(1..))]
+        value_parser = size(1..=u32::MAX))]
     pub bodies_bytes: u32,
     /// Maximum number of bytes that all answers that are not read yet may take in memory together
     #[arg(long, env = "ANSWERS_BYTES", value_name = "BYTES", default_value_t = DEFAULT.answers_bytes,
-        value_parser = value_parser!(u32).range(1..))]
+        value_parser = size(1..=u32::MAX))]
     pub answers_bytes: u32,
     /// How long a client may take to send a request's body, in seconds; not `POST /events`
     #[arg(long = "body-timeout", env = "BODY_TIMEOUT", value_name = "SECONDS", default_value_t = DEFAULT.body_timeout_s,
@@ -118,7 +120,7 @@ pub struct Limits {
     pub socket_subscriptions: u32,
     /// The longest message over a WebSocket, in bytes
     #[arg(long, env = "SOCKET_BYTES", value_name = "BYTES", default_value_t = DEFAULT.socket_bytes,
-        value_parser = value_parser!(u32).range(1..=BYTES_MAX))]
+        value_parser = size(1..=BYTES_MAX))]
     pub socket_bytes: u32,
     /// How long a client may take to send `connection_init`, in seconds
     #[arg(long = "socket-init-timeout", env = "SOCKET_INIT_TIMEOUT", value_name = "SECONDS",
@@ -135,7 +137,7 @@ pub struct Limits {
 }
 
 /// A whole body or document is in memory at a time: 64 MiB.
-const BYTES_MAX: i64 = 64 << 20;
+const BYTES_MAX: u32 = 64 << 20;
 /// How deep the parser can read selections.
 const DEPTH_MAX: i64 = 60;
 /// More than a machine has file descriptors.

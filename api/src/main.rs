@@ -1,7 +1,6 @@
 //! The command line; nothing else.
 
 use std::io::{Write, stderr, stdout};
-use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -10,8 +9,8 @@ use api::app::{App, Options};
 use api::auth::{Settings, TokenCommand};
 use api::broker::{self, ConsumeConfig, DeadLetterArgs};
 use api::clock::Clock;
-use api::config::{self, DatabaseConfig, ServeConfig};
-use api::database::{Database, PoolConfig};
+use api::config::{self, DatabaseConfig, Place, ServeConfig};
+use api::database::{Database, PoolConfig, explained};
 use api::ids::{IdsConfig, PublicIds};
 use api::limits::Limits;
 use api::retention::{self, Age, Pruned, Schedule};
@@ -110,7 +109,26 @@ struct Token {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<ExitCode> {
+async fn main() -> ExitCode {
+    run().await.unwrap_or_else(|error| {
+        writeln!(stderr(), "Error: {}", told(&error)).ok();
+        ExitCode::FAILURE
+    })
+}
+
+/// The error and its causes, each once: some tell their causes themselves.
+fn told(error: &anyhow::Error) -> String {
+    let mut told = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if !told.contains(&cause) {
+            told.push_str(if told.is_empty() { "" } else { ": " });
+            told.push_str(&cause);
+        }
+    }
+    told
+}
+
+async fn run() -> anyhow::Result<ExitCode> {
     let cli: Cli = config::parse()?;
     match cli.command.unwrap_or(Command::Serve(Box::new(cli.serve))) {
         Command::Serve(serve) => self::serve(serve.config).await?,
@@ -186,12 +204,13 @@ async fn serve_from(
     if let Some(url) = &config.database_read_url {
         database = database.with_standby(url, config.pool, tasks).await?;
     }
-    let (clock, settings) = (Clock::system(), config.auth.settings(config.listen));
-    settings.check(&database, &clock, config.listen).await?;
-    let listener = listen(config.listen).await?;
-    let address = listener.local_addr()?;
+    let place = config.listen.find().await?;
+    let (clock, settings) = (Clock::system(), config.auth.settings(place.is_loopback()));
+    settings.check(&database, &clock, &place.to_string()).await?;
+    let listeners = place.listen().await?;
     tracing::info!(
-        "serving from {database} on http://{address}: /graphiql to explore, /graphql, /space/ID/count"
+        "serving from {database} on {}: /graphiql to explore, /graphql, /space/ID/count",
+        urls(&listeners)?
     );
 
     let work_max = Duration::from_millis(config.limits.request_work_ms.into());
@@ -214,7 +233,7 @@ async fn serve_from(
         // A prune would keep what was handed over waiting. The next one goes on where this one was stopped.
         drop(schedule);
     };
-    let served = server::serve(listener, app, site, recording, &config.limits, stopping).await;
+    let served = server::serve(listeners, app, site, recording, &config.limits, stopping).await;
     if let Some(consuming) = consuming {
         consuming.done.await.context("the consumer failed")??;
     }
@@ -234,24 +253,28 @@ async fn consume(config: ConsumeConfig) -> anyhow::Result<()> {
 }
 
 async fn consume_into(database: Database, config: ConsumeConfig, tasks: &Tasks) -> anyhow::Result<()> {
-    let listener = match config.status_listen {
-        Some(address) => Some(listen(address).await?),
+    let place = match &config.status_listen {
+        Some(listen) => Some(listen.find().await?),
         None => None,
     };
     tracing::info!("recording into {database}");
     // Who reaches the metrics from another machine shows a token, as everywhere.
-    let open_without_tokens = config.status_listen.is_some_and(|address| address.ip().is_loopback());
+    let open_without_tokens = place.as_ref().is_some_and(Place::is_loopback);
+    let listeners = match place {
+        Some(place) => Some(place.listen().await?),
+        None => None,
+    };
     let auth = Settings { open_without_tokens, ..Settings::default() };
     let earliest_event = config.events.earliest_event;
     let options = Options { auth, earliest_event, tasks: tasks.clone(), ..Options::new(config.cache_bytes) };
     let (app, recording) = App::start_with(database, Clock::system(), options);
     let stopped = stop(tasks);
     let consuming = broker::consume(config.broker, &app, stopped.clone());
-    if let Some(listener) = listener {
-        tracing::info!("/healthz, /readyz and /metrics on http://{}", listener.local_addr()?);
+    if let Some(listeners) = listeners {
+        tracing::info!("/healthz, /readyz and /metrics on {}", urls(&listeners)?);
         let site = server::status_site(&app);
         let limits = Limits::default();
-        let served = server::serve(listener, app, site, recording, &limits, stopped.cancelled()).await;
+        let served = server::serve(listeners, app, site, recording, &limits, stopped.cancelled()).await;
         consuming.done.await.context("the consumer failed")??;
         has_stopped(served)?;
     } else {
@@ -263,8 +286,10 @@ async fn consume_into(database: Database, config: ConsumeConfig, tasks: &Tasks) 
     Ok(())
 }
 
-async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+/// Where a browser goes to reach these.
+fn urls(listeners: &[TcpListener]) -> anyhow::Result<String> {
+    let urls = listeners.iter().map(|listener| Ok(format!("http://{}", listener.local_addr()?)));
+    Ok(urls.collect::<anyhow::Result<Vec<_>>>()?.join(" and "))
 }
 
 fn has_stopped(how: Stopped) -> anyhow::Result<()> {
@@ -284,7 +309,9 @@ async fn open(config: &DatabaseConfig, pool: Option<PoolConfig>) -> anyhow::Resu
         Some(pool) => Database::connect_with(&config.database_url, pool).await?,
         None => Database::connect(&config.database_url).await?,
     };
-    database.migrate().await.context("cannot bring the database's schema up to date")?;
+    if let Err(error) = database.migrate().await {
+        anyhow::bail!("cannot bring the database's schema up to date: {}", explained(&error));
+    }
     Ok(database)
 }
 

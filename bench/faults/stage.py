@@ -18,7 +18,7 @@ import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 
-from harness.machine import free_address
+from harness.machine import answers, free_address
 
 from .processes import Process, answers_http
 from .proxy import Proxy
@@ -81,6 +81,10 @@ class Stage:
     def postgres(self, *settings):
         """A PostgreSQL server with an empty database."""
         return Postgres(self, settings)
+
+    def pgbouncer(self, postgres, mode):
+        """A pooler before a PostgreSQL server, with this `pool_mode`."""
+        return PgBouncer(self, postgres, mode)
 
     def nats(self, **settings):
         """A NATS server. What a kill alone can do to it needs no `sync`: what it has written outlives it."""
@@ -231,6 +235,25 @@ class Standby(Postgres):
 
     def resume(self):
         self.sql("SELECT pg_wal_replay_resume()")
+
+
+class PgBouncer:
+    def __init__(self, stage, postgres, mode):
+        binary = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
+        if not binary:
+            raise Skipped("pgbouncer is not installed")
+        self.address = free_address()
+        host, _, port = self.address.rpartition(":")
+        file = stage.folder / f"{stage.name('pgbouncer')}.ini"
+        users = file.with_suffix(".users")
+        users.write_text('"postgres" ""\n')
+        file.write_text("\n".join([
+            "[databases]", f"* = host=127.0.0.1 port={postgres.address.rpartition(':')[2]}", "[pgbouncer]",
+            f"listen_addr = {host}", f"listen_port = {port}", "unix_socket_dir =", "auth_type = trust",
+            f"auth_file = {users}", f"pool_mode = {mode}", "ignore_startup_parameters = extra_float_digits,options",
+            "default_pool_size = 60", ""]))
+        process = stage.process("pgbouncer", [binary, file], lambda: answers(self.address), user=postgres.user)
+        process.start()
 
 
 class Nats:

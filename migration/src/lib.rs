@@ -15,6 +15,7 @@ mod m0005_retention;
 mod m0006_one_revision_a_change;
 mod m0007_change_log;
 mod m0008_dpu_time_zone;
+mod m0009_channel_a_schema;
 
 /// Every migration, oldest first.
 #[derive(Debug)]
@@ -32,6 +33,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0006_one_revision_a_change::Migration),
             Box::new(m0007_change_log::Migration),
             Box::new(m0008_dpu_time_zone::Migration),
+            Box::new(m0009_channel_a_schema::Migration),
         ]
     }
 }

@@ -1,6 +1,5 @@
 //! What the command line and the environment decide of who may do what.
 
-use std::net::SocketAddr;
 use std::num::NonZeroU32;
 
 use clap::builder::FalseyValueParser;
@@ -83,7 +82,7 @@ pub enum StartError {
          everything. Create a token first, by `headcount token create NAME --role admin`, or listen on a loopback \
          address, or say by --open that this is meant"
     )]
-    NoTokens(SocketAddr),
+    NoTokens(String),
     /// Pages of all origins could read and change everything.
     #[error(
         "there is no token, and --cors-origins has *: pages of any site that a browser of this machine visits could read \
@@ -103,9 +102,8 @@ impl Switch {
 }
 
 impl AuthConfig {
-    /// What that comes to on this address.
-    pub fn settings(&self, listen: SocketAddr) -> Settings {
-        let loopback = listen.ip().is_loopback();
+    /// What that comes to on a loopback address, or on any other.
+    pub fn settings(&self, loopback: bool) -> Settings {
         let rate = |per_second: u32| {
             let per_second = NonZeroU32::new(per_second)?;
             let burst = self
@@ -141,13 +139,8 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Whether the server may start on this address, which the log is told if everybody is let in.
-    pub async fn check(
-        &self,
-        database: &Database,
-        clock: &Clock,
-        listen: SocketAddr,
-    ) -> Result<(), StartError> {
+    /// Whether the server may start there, which the log is told if everybody is let in.
+    pub async fn check(&self, database: &Database, clock: &Clock, listen: &str) -> Result<(), StartError> {
         let tokens = Tokens::new(None).newest(database).await?;
         if tokens.is_empty() && self.open_without_tokens {
             if self.origins.contains(&Origin::Any) {
@@ -161,7 +154,7 @@ impl Settings {
             return Ok(());
         }
         if !tokens.any_valid(clock.now()) && !self.open_without_tokens {
-            return Err(StartError::NoTokens(listen));
+            return Err(StartError::NoTokens(listen.to_owned()));
         }
         tracing::info!("tokens are asked for");
         Ok(())

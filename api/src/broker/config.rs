@@ -1,6 +1,5 @@
 //! What the command line and the environment decide about the broker.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -8,13 +7,14 @@ use std::time::Duration;
 use async_nats::ServerAddr;
 
 use super::Subjects;
-use crate::config::{CACHE_BYTES, DatabaseConfig, EventsConfig};
+use crate::config::{CACHE_BYTES, DatabaseConfig, EventsConfig, Listen, size};
 use crate::telemetry::TelemetryConfig;
 
 /// How to reach NATS, and what everything is called there.
 #[derive(Clone, Debug, clap::Args)]
 pub struct BrokerConfig {
-    /// The NATS servers, separated by commas: `nats://[USER:PASSWORD@]HOST[:PORT]`, or `tls://` to demand TLS
+    /// The NATS servers, separated by commas: `nats://[USER:PASSWORD@]HOST[:PORT]`, with `TOKEN@` for a
+    /// token, or `tls://` to demand TLS
     #[arg(
         long,
         env = "NATS_URL",
@@ -73,14 +73,15 @@ pub struct ConsumeConfig {
     /// Which events are taken in.
     #[command(flatten)]
     pub events: EventsConfig,
-    /// An address and port to answer `/healthz`, `/readyz` and `/metrics` on; nothing is listened on without
+    /// An address or a host, and a port, or `systemd`, to answer `/healthz`, `/readyz` and `/metrics` on; nothing is listened on without
     #[arg(long, env = "STATUS_LISTEN", value_name = "ADDRESS:PORT")]
-    pub status_listen: Option<SocketAddr>,
+    pub status_listen: Option<Listen>,
     /// How operators are told.
     #[command(flatten)]
     pub telemetry: TelemetryConfig,
     /// How many bytes of timelines to keep in memory
-    #[arg(long, env = "CACHE_BYTES", value_name = "BYTES", default_value_t = CACHE_BYTES, hide = true)]
+    #[arg(long, env = "CACHE_BYTES", value_name = "BYTES", default_value_t = CACHE_BYTES, hide = true,
+        value_parser = size(0..=u64::MAX))]
     pub cache_bytes: u64,
 }
 
@@ -95,12 +96,16 @@ pub struct ServeBrokerConfig {
     pub broker: BrokerConfig,
 }
 
-fn server(text: &str) -> Result<ServerAddr, String> {
-    let address = ServerAddr::from_str(text)
-        .map_err(|error| format!("{error}: a server is written nats://HOST:PORT or tls://HOST:PORT"))?;
-    match address.scheme() {
-        "nats" | "tls" if !address.host().is_empty() => Ok(address),
-        _ => Err("a server is written nats://HOST:PORT or tls://HOST:PORT".to_owned()),
+fn server(text: &str) -> Result<ServerAddr, &'static str> {
+    // Nothing of the text is told: it may be a part of a password.
+    match ServerAddr::from_str(text) {
+        Ok(address) if matches!(address.scheme(), "nats" | "tls") && !address.host().is_empty() => {
+            Ok(address)
+        }
+        _ => Err(
+            "a server is written nats://HOST:PORT or tls://HOST:PORT, with USER:PASSWORD@ or TOKEN@ before the host, \
+                  in which @ : / ? # , are written as %40 %3A %2F %3F %23 %2C",
+        ),
     }
 }
 

@@ -35,13 +35,14 @@ pub(super) async fn connect(config: &BrokerConfig, status: &Watched) -> Result<C
     let mut servers = Vec::new();
     for server in &config.nats_url {
         // The client would take what stands in the URL as it is; there it is percent-encoded.
-        if let (Some(user), Some(password)) = (server.username(), server.password()) {
-            let decoded = |text| percent_decode_str(text).decode_utf8_lossy().into_owned();
-            options = options.user_and_password(decoded(user), decoded(password));
-            servers.push(bare(server)?);
-        } else {
-            servers.push(server.clone());
-        }
+        let decoded = |text| percent_decode_str(text).decode_utf8_lossy().into_owned();
+        options = match (server.username(), server.password()) {
+            (Some(user), Some(password)) => options.user_and_password(decoded(user), decoded(password)),
+            (Some(token), None) => options.token(decoded(token)),
+            (None, _) => options,
+        };
+        // The client logs addresses as they are.
+        servers.push(bare(server)?);
     }
     let names =
         servers.iter().map(|server| format!("{}:{}", server.host(), server.port())).collect::<Vec<_>>();
@@ -119,6 +120,7 @@ mod tests {
         for (server, expected) in [
             ("nats://u:p%40@example.org", "nats://example.org:4222"),
             ("tls://u:p@[::1]:4333", "tls://[::1]:4333"),
+            ("nats://token@example.org:4223", "nats://example.org:4223"),
         ] {
             let bare = bare(&server.parse().unwrap()).unwrap();
             assert_eq!(bare.as_url_str().trim_end_matches('/'), expected);

@@ -11,8 +11,19 @@ use crate::database::Database;
 use crate::tasks::Tasks;
 use crate::telemetry::metrics;
 
-/// The channel that all listen on.
-pub(super) const CHANNEL: &str = "headcount";
+/// The channel in SQL, as the triggers have it too: named by the schema that holds the tables, not by its name, which may be
+/// longer than a channel's.
+macro_rules! channel {
+    () => {
+        "(SELECT 'headcount_' || relnamespace FROM pg_class WHERE oid = 'floor_plan'::regclass)"
+    };
+}
+
+/// Returns the channel that all processes over one schema listen on: a database's channels are all of its schemas'.
+pub(super) async fn channel(pool: &PgPool) -> Result<String, sqlx::Error> {
+    sqlx::query_scalar(concat!("SELECT ", channel!())).fetch_one(pool).await
+}
+
 /// The shortest time between two notifications. `NOTIFY` takes a lock that serializes all commits of the server.
 pub const NOTIFY_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -80,7 +91,8 @@ async fn notify_of_commits(pool: PgPool, mut recorded: mpsc::Receiver<Instant>) 
 async fn notify(pool: &PgPool) -> Result<(), sqlx::Error> {
     let payload =
         serde_json::to_string(&Message::Recorded).map_err(|error| sqlx::Error::Encode(error.into()))?;
-    let notifying = sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(payload).execute(pool);
+    let sql = concat!("SELECT pg_notify(", channel!(), ", $1)");
+    let notifying = sqlx::query(sql).bind(payload).execute(pool);
     let late = |_| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into());
     tokio::time::timeout(Duration::from_secs(5), notifying).await.map_err(late)?.map(drop)
 }

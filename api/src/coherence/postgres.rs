@@ -6,7 +6,7 @@ use sqlx::PgPool;
 use sqlx::postgres::{PgListener, PgNotification};
 
 use super::Listener;
-use super::notifier::{CHANNEL, Message};
+use super::notifier::{Message, channel};
 
 /// How often the state is refreshed without a notification: one may have been lost with the process that would have sent it.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
@@ -44,7 +44,7 @@ pub(super) async fn listen(pool: PgPool, listener: Listener) {
 async fn follow(pool: &PgPool, listener: &Listener) -> Result<(), Ended> {
     let mut connection = PgListener::connect_with(pool).await?;
     connection.eager_reconnect(false);
-    connection.listen(CHANNEL).await?;
+    connection.listen(&channel(pool).await?).await?;
     listener.tokens.forget();
     refresh(listener).await?;
     listener.open();

@@ -55,22 +55,23 @@ fn innermost(matches: &ArgMatches) -> &ArgMatches {
     matches.subcommand().map_or(matches, |(_, matches)| innermost(matches))
 }
 
-/// The error, which names a flag, with the variable that its value comes from, if it does.
+/// The error, which names a flag, with the variable that its value comes from, if it does, and without the value if it is secret.
 fn with_variable(mut error: clap::Error, command: &Command) -> clap::Error {
     let (Some(ContextValue::String(flag)), Some(ContextValue::String(value))) =
         (error.get(ContextKind::InvalidArg), error.get(ContextKind::InvalidValue))
     else {
         return error;
     };
-    let flag = flag.split(' ').next().unwrap_or_default().trim_start_matches("--");
+    let (flag, value) = (flag.split(' ').next().unwrap_or_default().trim_start_matches("--"), value.clone());
     let options = file::options(command);
-    let Some(variable) =
-        options.values().find(|option| option.get_long() == Some(flag)).and_then(|option| option.get_env())
-    else {
-        return error;
-    };
+    let Some(option) = options.values().find(|option| option.get_long() == Some(flag)) else { return error };
+    if option.is_hide_env_values_set() {
+        // A URL may hold a password, and this may be a part of one.
+        error.insert(ContextKind::InvalidValue, ContextValue::String("…".to_owned()));
+    }
+    let Some(variable) = option.get_env() else { return error };
     // A flag that is given is read in the place of its variable, which is then not looked at.
-    if std::env::var(variable).is_ok_and(|text| text.contains(value.as_str())) {
+    if std::env::var(variable).is_ok_and(|text| text.contains(&value)) {
         let origin = format!("this is the value of the environment variable {}", variable.display());
         error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![origin.into()]));
     }

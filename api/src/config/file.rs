@@ -218,6 +218,7 @@ mod tests {
         let text = r#"
             listen = "0.0.0.0:80"
             cache_bytes = 1_000
+            body_bytes = "1MiB"
             open = true
             consume = false
             graphiql = "off"
@@ -228,7 +229,10 @@ mod tests {
         "#;
         let config = serve(text, &["--cache-bytes", "5", "--nats-prefix", "door"]);
         assert_eq!(config.listen.to_string(), "0.0.0.0:80");
-        assert_eq!((config.cache_bytes, config.limits.body_timeout_s), (5, 7));
+        assert_eq!(
+            (config.cache_bytes, config.limits.body_bytes, config.limits.body_timeout_s),
+            (5, 1 << 20, 7)
+        );
         assert!(config.auth.open && !config.broker.consume && !config.auth.graphiql.is_on());
         assert!(config.prune_older_than.is_some() && config.auth.introspection.is_on());
         assert_eq!((config.broker.broker.nats_url.len(), config.auth.cors_origins.len()), (2, 2));
@@ -240,14 +244,17 @@ mod tests {
         for (text, said) in [
             (
                 "listen = 8000",
-                "it.toml has listen = 8000, which is not accepted (invalid socket address syntax): listen takes what the flag --listen takes, ADDRESS:PORT",
+                "it.toml has listen = 8000, which is not accepted (accepted are ADDRESS:PORT, such as 127.0.0.1:8000 or [::1]:8000, HOST:PORT, such as localhost:8000, and systemd for the sockets of a socket unit): listen takes what",
             ),
             (
                 "graphql_depth = 61",
                 "it.toml has graphql_depth = 61, which is not accepted (61 is not in 1..=60): graphql_depth takes what",
             ),
             ("cache_bytes = -1", "cache_bytes = -1, which is not accepted"),
-            ("cache_bytes = 1.5", "cache_bytes = 1.5, which is not accepted (invalid digit"),
+            (
+                "cache_bytes = 1.5",
+                "cache_bytes = 1.5, which is not accepted (a size is a whole number of bytes, such as 65536",
+            ),
             (
                 "cache_bytes = [1]",
                 "cache_bytes = [1], which is not accepted: cache_bytes takes what the flag --cache-bytes takes, BYTES",

@@ -2,8 +2,8 @@
 
 mod command_line;
 mod file;
-
-use std::net::SocketAddr;
+mod listen;
+mod size;
 
 use entity::Instant;
 
@@ -17,6 +17,8 @@ use crate::telemetry::TelemetryConfig;
 
 pub use command_line::{parse, without_empty_variables};
 pub use file::FileError;
+pub use listen::{Listen, ListenError, Place};
+pub(crate) use size::size;
 
 /// How many bytes of timelines are kept in memory unless somebody says otherwise: 256 MiB.
 pub const CACHE_BYTES: u64 = 256 << 20;
@@ -53,11 +55,13 @@ pub struct ServeConfig {
     /// of them; else, and for all else, the database itself is read
     #[arg(long, env = "DATABASE_READ_URL", value_name = "URL", hide_env_values = true)]
     pub database_read_url: Option<String>,
-    /// The address and port to listen on
+    /// The address or the host to listen on, with the port: `127.0.0.1:8000`, `[::1]:8000`, `localhost:8000`; or `systemd`
+    /// for the sockets of a socket unit
     #[arg(long, env = "LISTEN", value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8000")]
-    pub listen: SocketAddr,
-    /// How many bytes of timelines to keep in memory: a DPU's day takes 2 to 3 bytes a crossing and some 400 more
-    #[arg(long, env = "CACHE_BYTES", value_name = "BYTES", default_value_t = CACHE_BYTES)]
+    pub listen: Listen,
+    /// How many bytes of timelines to keep in memory, such as 268435456, 256MB or 1GiB: a DPU's day takes 2 to 3 bytes a
+    /// crossing and some 400 more
+    #[arg(long, env = "CACHE_BYTES", value_name = "BYTES", default_value_t = CACHE_BYTES, value_parser = size(0..=u64::MAX))]
     pub cache_bytes: u64,
     /// Prune events that are older, each hour: an age in whole days or weeks, such as 400d or 8w
     #[arg(long, env = "PRUNE_OLDER_THAN", value_name = "AGE")]

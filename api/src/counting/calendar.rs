@@ -46,18 +46,7 @@ impl Interval {
         const MINUTE_MS: i64 = 60_000;
         let today = day_of(zone, ts);
         let after = |date: Option<NaiveDate>| date.map_or(Instant::MAX, |date| start_of_day(zone, date));
-        let fixed = |ms: i64| {
-            let shown = local(zone, ts);
-            let to_go_ms = ms - shown.and_utc().timestamp_millis().rem_euclid(ms);
-            let (wanted, next) = (shown + TimeDelta::milliseconds(to_go_ms), ts.plus_ms(to_go_ms));
-            // Where the clocks are turned forward meanwhile, past the end of the interval, the next one begins at the change.
-            // Where they are turned back within it, the next one is shorter, and then they are in step again.
-            if local(zone, next.just_before()) < wanted {
-                next
-            } else {
-                first_showing_between(zone, wanted, ts.ms(), next.ms())
-            }
-        };
+        let fixed = |ms: i64| next_multiple(zone, ts, ms);
         match self {
             Self::Minute => fixed(MINUTE_MS),
             Self::FiveMinutes => fixed(5 * MINUTE_MS),
@@ -98,6 +87,29 @@ pub fn edges(
     Some(edges)
 }
 
+/// The first instant after `ts` at which the clocks show a multiple of `ms`, at most an hour, or are turned forward past one.
+fn next_multiple(zone: Tz, ts: Instant, ms: i64) -> Instant {
+    let shown_ms = |ts| local(zone, ts).and_utc().timestamp_millis();
+    let mut from = ts;
+    loop {
+        let ahead = shown_ms(from) - from.ms();
+        let next = from.plus_ms(ms - shown_ms(from).rem_euclid(ms));
+        // The clocks may be changed before that, but no more than once.
+        let is_changed = |at: i64| shown_ms(Instant::from_ms(at)) - at != ahead;
+        let next = if is_changed(next.just_before().ms()) {
+            first_between(from.ms(), next.ms(), is_changed)
+        } else {
+            next
+        };
+        // Where they are turned back within an interval, it goes on.
+        let (last_shown, shown) = (next.just_before().ms() + ahead, shown_ms(next));
+        if shown.rem_euclid(ms) == 0 || shown.div_euclid(ms) > last_shown.div_euclid(ms) {
+            return next;
+        }
+        from = next;
+    }
+}
+
 /// The instant at which the clocks of `zone` show `time` on `date` for the first time: the moment of the change where they are
 /// turned past it, though they may show the next date then. `None` where the zone skipped the day.
 pub fn instant_at(zone: Tz, date: NaiveDate, time: NaiveTime) -> Option<Instant> {
@@ -131,18 +143,19 @@ fn first_showing(zone: Tz, wanted: NaiveDateTime) -> (Instant, bool) {
             // No zone is further than this from UTC, and none changes its clocks twice in that time.
             let reach_ms = TimeDelta::hours(26).num_milliseconds();
             let around = wanted.and_utc().timestamp_millis();
-            (first_showing_between(zone, wanted, around - reach_ms, around + reach_ms), false)
+            let is_past = |ts| local(zone, Instant::from_ms(ts)) >= wanted;
+            (first_between(around - reach_ms, around + reach_ms, is_past), false)
         }
     }
 }
 
-/// The first instant after `before` at which the clocks show `wanted` or later, as they do at `showing`.
-fn first_showing_between(zone: Tz, wanted: NaiveDateTime, mut before: i64, mut showing: i64) -> Instant {
-    while showing - before > 1 {
-        let middle = before + (showing - before) / 2;
-        if local(zone, Instant::from_ms(middle)) < wanted { before = middle } else { showing = middle }
+/// The first instant after `before` from which on it `is_so`, as it is at `after`.
+fn first_between(mut before: i64, mut after: i64, is_so: impl Fn(i64) -> bool) -> Instant {
+    while after - before > 1 {
+        let middle = before + (after - before) / 2;
+        if is_so(middle) { after = middle } else { before = middle }
     }
-    Instant::from_ms(showing)
+    Instant::from_ms(after)
 }
 
 /// What the zone's clocks and calendar show at `ts`.
@@ -259,6 +272,20 @@ mod tests {
             hours,
             [start, at("2016-05-01T06:30:00Z"), at("2016-05-01T07:00:00Z"), at("2016-05-01T08:00:00Z"), end]
         );
+    }
+
+    #[test]
+    fn an_hour_begins_where_the_clocks_show_its_first_minute_and_not_where_they_are_turned_back_within_it() {
+        // Lord Howe turned its clocks from 02:00 to 01:30 on 5 April 2026, from UTC+11 to UTC+10:30.
+        for start in ["2026-04-04T14:00:00Z", "2026-04-04T14:40:00Z"] {
+            let (start, end) = (at(start), at("2026-04-04T17:00:00Z"));
+            let hours = edges(Tz::Australia__Lord_Howe, Interval::Hour, start, end, 9).unwrap();
+            assert_eq!(hours, [start, at("2026-04-04T15:30:00Z"), at("2026-04-04T16:30:00Z"), end]);
+        }
+        // Colombo turned its clocks from 00:30 to midnight on 26 October 1996, from UTC+6:30 to UTC+6.
+        let (start, end) = (at("1996-10-25T17:30:00Z"), at("1996-10-25T19:30:00Z"));
+        let hours = edges(Tz::Asia__Colombo, Interval::Hour, start, end, 9).unwrap();
+        assert_eq!(hours, [start, at("1996-10-25T18:00:00Z"), at("1996-10-25T19:00:00Z"), end]);
     }
 
     #[test]

@@ -1,41 +1,114 @@
-//! What an error of the database means: whether the same may succeed a little later.
+//! What an error of the database means: what to tell whoever asked, and whether the same may succeed a little later.
 
+use std::fmt;
 use std::time::Duration;
 
 use sea_orm::{DbErr, RuntimeErr};
+
+/// What an error of the database means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The database is away, lets nobody in, or has no connection left.
+    Unreachable,
+    /// It did not answer in time, or a lock was not to be had.
+    Late,
+    /// It has no room, or its disk or file cannot be used.
+    NoRoom,
+    /// The server or the schema is at fault: the same fails again.
+    Fault,
+}
+
+impl Failure {
+    /// Returns what the error means.
+    pub fn of(error: &DbErr) -> Self {
+        match error {
+            // It says that the time was up.
+            DbErr::Conn(RuntimeErr::Internal(_)) => Self::Late,
+            DbErr::Conn(RuntimeErr::SqlxError(error)) => match Self::of_driver(error) {
+                Self::Fault => Self::Unreachable,
+                known => known,
+            },
+            DbErr::ConnectionAcquire(_) => Self::Unreachable,
+            DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error)) => {
+                Self::of_driver(error)
+            }
+            _ => Self::Fault,
+        }
+    }
+
+    /// Whether the same may succeed a little later.
+    pub fn is_transient(self) -> bool {
+        self != Self::Fault
+    }
+
+    fn of_driver(error: &sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::Protocol(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed => Self::Unreachable,
+            sqlx::Error::Database(refused) => match sqlite_code(error) {
+                Some(code) => Self::of_sqlite(code),
+                None => Self::of_postgres(&refused.code().unwrap_or_default()),
+            },
+            _ => Self::Fault,
+        }
+    }
+
+    /// By SQLite's result code, whose low byte is the kind.
+    fn of_sqlite(code: i32) -> Self {
+        match code & 0xff {
+            // Busy, locked, interrupted.
+            5 | 6 | 9 => Self::Late,
+            // No memory, read-only, input or output, full, cannot be opened.
+            7 | 8 | 10 | 13 | 14 => Self::NoRoom,
+            _ => Self::Fault,
+        }
+    }
+
+    /// By PostgreSQL's code, whose first two letters are its class.
+    fn of_postgres(code: &str) -> Self {
+        match code {
+            // Too many connections; no such database; a standby that was the primary a moment ago.
+            "53300" | "3D000" | "25006" => Self::Unreachable,
+            // A lock, a statement that was stopped, a transaction that others were in the way of or that lay idle.
+            "55P03" | "57014" | "40001" | "40P01" | "25P03" => Self::Late,
+            // Input or output.
+            "58030" => Self::NoRoom,
+            // Lost connections; a server that stops or starts; a user who is not let in.
+            _ if ["08", "57P", "28"].iter().any(|class| code.starts_with(class)) => Self::Unreachable,
+            // Disk, memory, temporary files.
+            _ if code.starts_with("53") => Self::NoRoom,
+            _ => Self::Fault,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Unreachable => "the database is not reachable",
+            Self::Late => "the database did not answer in time",
+            Self::NoRoom => "the database has no room or cannot be written",
+            Self::Fault => "something went wrong inside the server",
+        })
+    }
+}
 
 /// That the database did not answer in time.
 pub(super) fn too_late(after: Duration) -> DbErr {
     DbErr::Conn(RuntimeErr::Internal(format!("no answer within {} ms", after.as_millis())))
 }
 
-/// Whether it is the database that is away, or has no room just now: the same may succeed a little later.
-pub fn is_unreachable(error: &DbErr) -> bool {
+/// Returns what the driver says, and for what an operator of SQLite can mend, how.
+pub fn explained(error: &DbErr) -> String {
     match error {
-        DbErr::Conn(_) | DbErr::ConnectionAcquire(_) => true,
-        DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error)) => {
-            match &**error {
-                sqlx::Error::Io(_)
-                | sqlx::Error::Tls(_)
-                | sqlx::Error::Protocol(_)
-                | sqlx::Error::PoolTimedOut
-                | sqlx::Error::PoolClosed
-                | sqlx::Error::WorkerCrashed => true,
-                sqlx::Error::Database(refused) => {
-                    // PostgreSQL's classes of lost connections and of a server that stops or starts, and its codes for
-                    // one that has no connection left, for a statement or a lock that took too long, and for too many
-                    // temporary files.
-                    let code = refused.code().unwrap_or_default();
-                    code.starts_with("08")
-                        || code.starts_with("57P")
-                        || matches!(&*code, "53300" | "53400" | "55P03" | "57014")
-                        || is_busy(error)
-                        || is_interrupted(error)
-                }
-                _ => false,
-            }
-        }
-        _ => false,
+        DbErr::Conn(RuntimeErr::SqlxError(error))
+        | DbErr::Exec(RuntimeErr::SqlxError(error))
+        | DbErr::Query(RuntimeErr::SqlxError(error)) => explained_driver(error),
+        other => other.to_string(),
     }
 }
 
@@ -59,9 +132,20 @@ pub(super) fn why_not_written(error: &DbErr) -> &'static str {
 
 const UNWRITTEN: &str = "events cannot be written to the database: the log says why";
 
-/// Whether SQLite stopped a statement that took too long.
-fn is_interrupted(error: &sqlx::Error) -> bool {
-    sqlite_code(error) == Some(9)
+/// The same of an error of the driver.
+pub(super) fn explained_driver(error: &sqlx::Error) -> String {
+    let advice = match sqlite_code(error).map(|code| code & 0xff) {
+        Some(8) => {
+            ". This user may not write the file, or not in its folder, where SQLite keeps two more beside it (-wal, -shm): \
+             change their owner or permissions"
+        }
+        Some(14) => {
+            ". The folder has to exist, and this user must be allowed to read and write the file and its folder, where SQLite \
+             keeps two more beside it (-wal, -shm); a file that is not there yet is made with ?mode=rwc"
+        }
+        _ => "",
+    };
+    format!("{error}{advice}")
 }
 
 /// Whether SQLite refused because another process was at it: its result codes 5 (busy) and 6 (locked),
@@ -74,4 +158,43 @@ pub(super) fn is_busy(error: &sqlx::Error) -> bool {
 fn sqlite_code(error: &sqlx::Error) -> Option<i32> {
     let code = error.as_database_error()?.code()?;
     if code.len() < 5 { code.parse().ok() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_say_what_may_succeed_later() {
+        for (code, failure) in [
+            ("08006", Failure::Unreachable),
+            ("57P01", Failure::Unreachable),
+            ("53300", Failure::Unreachable),
+            ("28P01", Failure::Unreachable),
+            ("57014", Failure::Late),
+            ("40P01", Failure::Late),
+            ("53100", Failure::NoRoom),
+            ("42P01", Failure::Fault),
+            ("42501", Failure::Fault),
+            ("23505", Failure::Fault),
+            ("", Failure::Fault),
+        ] {
+            assert_eq!(Failure::of_postgres(code), failure, "{code}");
+        }
+        for (code, failure) in [
+            (5, Failure::Late),
+            (517, Failure::Late),
+            (13, Failure::NoRoom),
+            (14, Failure::NoRoom),
+            (1544, Failure::NoRoom),
+            (778, Failure::NoRoom),
+            (1, Failure::Fault),
+            (11, Failure::Fault),
+            (2067, Failure::Fault),
+        ] {
+            assert_eq!(Failure::of_sqlite(code), failure, "{code}");
+        }
+        assert_eq!(Failure::of(&too_late(Duration::from_secs(1))), Failure::Late);
+        assert_eq!(Failure::of(&DbErr::Custom(String::new())), Failure::Fault);
+    }
 }

@@ -3,6 +3,8 @@
 mod checks;
 mod failure;
 mod open;
+mod pooler;
+mod secret;
 mod session;
 mod writes;
 
@@ -20,10 +22,11 @@ use sea_orm::{
 };
 use sqlx::PgPool;
 
-pub use self::failure::is_unreachable;
 use self::failure::too_late;
+pub use self::failure::{Failure, explained};
 pub use self::open::{ConnectError, PoolConfig};
-pub(crate) use self::open::{postgres_options, postgres_pool, without_password};
+pub(crate) use self::open::{postgres_options, postgres_pool};
+pub(crate) use self::secret::without_password;
 use self::writes::Writes;
 use crate::standby::Standby;
 use crate::telemetry::metrics;

@@ -16,7 +16,9 @@ use sqlx::sqlite::{
 use sqlx::{ConnectOptions, Connection};
 
 use super::Database;
-use super::failure::is_busy;
+use super::failure::{explained_driver, is_busy};
+use super::pooler::shares_connections;
+use super::secret::without_password;
 use super::session::Session;
 use crate::standby::Standby;
 use crate::tasks::Tasks;
@@ -86,14 +88,31 @@ pub enum ConnectError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Between this process and PostgreSQL is a pooler that shares connections.
+    #[error(
+        "the database URL {given} leads through a pooler that shares connections among its clients, such as PgBouncer with \
+         pool_mode = transaction: Headcount needs connections of its own, for prepared statements, settings and LISTEN. \
+         Connect to PostgreSQL directly, or set pool_mode = session for this database"
+    )]
+    Pooler {
+        /// The URL, with any password in it hidden.
+        given: String,
+    },
     /// The database did not let us in.
-    #[error("cannot open the database {given}: {source}")]
+    #[error("cannot open the database {given}: {reason}")]
     Open {
         /// The URL, with any password in it hidden.
         given: String,
-        /// What the driver said.
-        source: sqlx::Error,
+        /// What the driver said, and what to do.
+        reason: String,
     },
+}
+
+impl ConnectError {
+    /// That the driver could not open the database.
+    pub(crate) fn open(url: &str, error: &sqlx::Error) -> Self {
+        Self::Open { given: without_password(url), reason: explained_driver(error) }
+    }
 }
 
 impl Database {
@@ -112,7 +131,7 @@ impl Database {
 
     async fn open(url: &str, config: PoolConfig, limit: Option<Duration>) -> Result<Self, ConnectError> {
         let bad_url = |reason: String| ConnectError::Url { given: without_password(url), reason };
-        let open = |source| ConnectError::Open { given: without_password(url), source };
+        let open = |error| ConnectError::open(url, &error);
         if url.starts_with("sqlite:") {
             if url.contains(":memory:") || url.contains("mode=memory") {
                 return Err(bad_url(
@@ -126,6 +145,10 @@ impl Database {
             Self::connect_sqlite(options, config, limit).await.map_err(open)
         } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
             let options = postgres_options(url).map_err(bad_url)?;
+            // It also says why there is no connection, where a pool says no more than that it waited in vain.
+            if shares_connections(&options, config.wait()).await.map_err(open)? {
+                return Err(ConnectError::Pooler { given: without_password(url) });
+            }
             Self::connect_postgres(options, config, limit).await.map_err(open)
         } else {
             Err(bad_url("it names neither SQLite nor PostgreSQL".to_owned()))
@@ -204,9 +227,6 @@ impl Database {
         limit: Option<Duration>,
     ) -> Result<Self, sqlx::Error> {
         let options = options.application_name("headcount").disable_statement_logging();
-        // A pool says no more than that it waited in vain.
-        let trial = tokio::time::timeout(config.wait(), PgConnection::connect_with(&options));
-        trial.await.map_err(|_| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))??.close().await?;
         let new_pool = || postgres_pool(config, limit, |_| Box::pin(async { Ok(()) }));
         let long_readers = new_pool().max_connections(LONG_READERS_MAX).connect_lazy_with(options.clone());
         let long_reader = SqlxPostgresConnector::from_sqlx_postgres_pool(long_readers);
@@ -342,46 +362,11 @@ async fn answers(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     Ok(true)
 }
 
-/// The URL with `…` in the place of its passwords.
-pub(crate) fn without_password(url: &str) -> String {
-    let shown = without_credentials(url);
-    let Some((address, query)) = shown.split_once('?') else { return shown };
-    let hidden = query.split('&').map(|pair| match pair.split_once('=') {
-        Some((name, _)) if name.to_ascii_lowercase().contains("password") => format!("{name}=…"),
-        _ => pair.to_owned(),
-    });
-    format!("{address}?{}", hidden.collect::<Vec<_>>().join("&"))
-}
-
-fn without_credentials(address: &str) -> String {
-    let Some((scheme, rest)) = address.split_once("://") else { return address.to_owned() };
-    let Some((credentials, host)) = rest.rsplit_once('@') else { return address.to_owned() };
-    match credentials.split_once(':') {
-        Some((user, _)) => format!("{scheme}://{user}:…@{host}"),
-        None => address.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use sea_orm::ConnectionTrait;
 
     use super::*;
-
-    #[test]
-    fn no_password_of_a_url_is_shown() {
-        for (url, shown) in [
-            ("postgres://ann:secret@host/x", "postgres://ann:…@host/x"),
-            ("postgres://ann:se?cret@host/x", "postgres://ann:…@host/x"),
-            (
-                "postgres://host/x?password=secret&sslmode=require",
-                "postgres://host/x?password=…&sslmode=require",
-            ),
-            ("sqlite://x.db?mode=rwc", "sqlite://x.db?mode=rwc"),
-        ] {
-            assert_eq!(without_password(url), shown);
-        }
-    }
 
     #[test]
     fn a_url_of_postgres_names_a_database_and_may_have_an_ipv6_address() {
@@ -418,12 +403,5 @@ mod tests {
             .await
             .unwrap();
         assert_eq!(counted, 1);
-    }
-
-    #[test]
-    fn passwords_are_not_repeated() {
-        assert_eq!(without_password("postgres://me:s3cr:et@host/db"), "postgres://me:…@host/db");
-        assert_eq!(without_password("postgres://me@host/db"), "postgres://me@host/db");
-        assert_eq!(without_password("sqlite://a.db"), "sqlite://a.db");
     }
 }

@@ -8,7 +8,7 @@ use sea_orm::DbErr;
 use super::limits::TOO_COMPLEX;
 use crate::auth::Refusal;
 use crate::counts::ReadError;
-use crate::database::is_unreachable;
+use crate::database::Failure;
 use crate::ingest::RecordError;
 use crate::telemetry::request_id;
 
@@ -38,11 +38,12 @@ impl From<DbErr> for Fault {
 
 impl Fault {
     fn of_database(error: &DbErr) -> Self {
-        if is_unreachable(error) {
-            tracing::error!(%error, request_id = request_id(), "the database is not reachable");
-            Self::Unavailable("the database is not reachable: try again".to_owned())
-        } else {
-            Self::Internal(error.to_string())
+        match Failure::of(error) {
+            Failure::Fault => Self::Internal(error.to_string()),
+            failure => {
+                tracing::error!(%error, request_id = request_id(), "{failure}");
+                Self::Unavailable(format!("{failure}: try again"))
+            }
         }
     }
 }
@@ -68,9 +69,12 @@ impl From<RecordError> for Fault {
     fn from(error: RecordError) -> Self {
         match error {
             // The recorder has logged the cause.
-            RecordError::Database(_) => {
-                Self::Unavailable("the events could not be recorded: send them again".to_owned())
-            }
+            RecordError::Database(cause) => match Failure::of(&cause) {
+                Failure::Fault => Self::Internal(cause.to_string()),
+                failure => Self::Unavailable(format!(
+                    "the events could not be recorded, since {failure}: send them again"
+                )),
+            },
             RecordError::Stopping => Self::Unavailable(error.to_string()),
         }
     }

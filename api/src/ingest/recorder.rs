@@ -17,6 +17,7 @@ use super::partitions::Partitions;
 use super::record::{Intake, Recorded, Unrecorded, record};
 use crate::clock::Clock;
 use crate::coherence::Notifier;
+use crate::database::Failure;
 use crate::floor_plan::FloorPlan;
 use crate::state::{self, State};
 use crate::tasks::Tasks;
@@ -52,6 +53,16 @@ pub enum RecordError {
     /// The server is stopping.
     #[error("the server is stopping: send the events again")]
     Stopping,
+}
+
+impl RecordError {
+    /// Whether the same batch may be recorded a little later.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Database(cause) => Failure::of(cause).is_transient(),
+            Self::Stopping => true,
+        }
+    }
 }
 
 impl Recorder {

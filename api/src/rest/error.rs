@@ -11,6 +11,7 @@ use sea_orm::DbErr;
 use crate::auth::Refusal;
 use crate::budget::Exhausted;
 use crate::counts::{MayMove, ReadError};
+use crate::database::Failure;
 use crate::floor_plan::HistoryError;
 use crate::ingest::decoder::DecodeError;
 use crate::ingest::zone::UnknownZone;
@@ -20,6 +21,11 @@ use crate::unpack::{self, UnknownCoding, UnpackError};
 
 /// After how many seconds a client may try again what the service could not do.
 pub(super) const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("1");
+
+/// What is told where the same may succeed a little later.
+const LATER: &str = "The service cannot answer now, try again.";
+/// What is told where it will not.
+const FAULT: &str = "Something went wrong inside the server; its log says what.";
 
 /// How a client can show a token.
 const SCHEMES: [HeaderValue; 2] =
@@ -75,7 +81,7 @@ pub(super) enum RestError {
     #[error("{name}: {0}", name = .0.argument("time_zone"))]
     History(#[from] HistoryError),
     /// An answer could not be written.
-    #[error("The service cannot answer now, try again.")]
+    #[error("{FAULT}")]
     Csv(#[from] csv::Error),
     /// The body is of a kind that is not read.
     #[error("{0}")]
@@ -128,13 +134,13 @@ pub(super) enum RestError {
         recorded: Summary,
     },
     /// The recorder failed.
-    #[error("The events could not be recorded, send them again: what is recorded already counts once.")]
+    #[error("{}", Unrecorded(.0))]
     Record(#[from] RecordError),
     /// A count could not be read.
     #[error("{}", Unread(.0))]
     Read(#[from] ReadError),
     /// The database failed.
-    #[error("The service cannot answer now, try again.")]
+    #[error("{}", failed(.0))]
     Database(#[from] DbErr),
 }
 
@@ -165,10 +171,27 @@ impl fmt::Display for Unread<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             ReadError::TooMuch(_) | ReadError::Busy => self.0.fmt(formatter),
-            ReadError::Moved | ReadError::Database(_) => {
-                formatter.write_str("The service cannot answer now, try again.")
-            }
+            ReadError::Moved => formatter.write_str(LATER),
+            ReadError::Database(cause) => formatter.write_str(failed(cause)),
         }
+    }
+}
+
+/// What a client needs to know of an error of the database.
+fn failed(cause: &DbErr) -> &'static str {
+    if Failure::of(cause).is_transient() { LATER } else { FAULT }
+}
+
+/// What a sender needs to know of events that were not recorded.
+struct Unrecorded<'a>(&'a RecordError);
+
+impl fmt::Display for Unrecorded<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(if self.0.is_transient() {
+            "The events could not be recorded, send them again: what is recorded already counts once."
+        } else {
+            "The events could not be recorded: something went wrong inside the server; its log says what."
+        })
     }
 }
 
@@ -207,6 +230,12 @@ impl RestError {
             Self::MediaType(_) | Self::Coding(_) | Self::Packed { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Silence { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::Refused(refusal) | Self::Ended { refusal, .. } => refusal.status(),
+            Self::Database(cause) | Self::Read(ReadError::Database(cause))
+                if !Failure::of(cause).is_transient() =>
+            {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
+            Self::Record(error) if !error.is_transient() => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Exhausted(_) | Self::Full { .. } | Self::Record(_) | Self::Read(_) | Self::Database(_) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }

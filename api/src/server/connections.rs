@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use hyper::server::conn::http1;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
@@ -16,6 +16,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use super::Site;
 use super::addresses::{Addresses, Counted};
 use super::connection::{self, Look, Pulse};
+use super::listeners::Listeners;
 use crate::app::App;
 use crate::limits::{Limits, seconds};
 
@@ -31,7 +32,7 @@ const BUFFER_BYTES: usize = 64 << 10;
 ///
 /// `recording` ends when the last clone of the app is gone and everything handed over is recorded.
 pub async fn serve(
-    listener: TcpListener,
+    listeners: impl Into<Listeners>,
     app: Arc<App>,
     site: Site,
     mut recording: JoinHandle<()>,
@@ -42,7 +43,7 @@ pub async fn serve(
     let (connections, feed) =
         (Connections { tells_peers, ..Connections::new(limits) }, Arc::clone(app.feed()));
     drop(app);
-    connections.accept(listener, site, stop).await;
+    connections.accept(listeners, site, stop).await;
     feed.stop();
     connections.finish();
     // With the last request the last clone of the app goes, and then what was handed over is recorded.
@@ -103,13 +104,14 @@ impl Connections {
     }
 
     /// Accepts connections and watches over them until `stop` resolves.
-    pub async fn accept(&self, listener: TcpListener, site: Site, stop: impl Future<Output = ()>) {
+    pub async fn accept(&self, listeners: impl Into<Listeners>, site: Site, stop: impl Future<Output = ()>) {
+        let listeners = listeners.into();
         let mut stop = pin!(stop);
         let mut sweeps = interval(SWEEP);
         sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                accepted = self.next(&listener) => match accepted {
+                accepted = self.next(&listeners) => match accepted {
                     Ok((stream, peer, place)) => self.begin(stream, peer, place, site.clone()),
                     Err(error) => refused(&error).await,
                 },
@@ -120,12 +122,9 @@ impl Connections {
     }
 
     /// The next connection, once there is a place for it.
-    async fn next(
-        &self,
-        listener: &TcpListener,
-    ) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    async fn next(&self, listeners: &Listeners) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
         let place = Arc::clone(&self.places).acquire_owned().await.map_err(io::Error::other)?;
-        let (stream, peer) = listener.accept().await?;
+        let (stream, peer) = listeners.accept().await?;
         // An answer is not held back to be sent with the next one.
         stream.set_nodelay(true)?;
         Ok((stream, peer, place))

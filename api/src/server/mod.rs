@@ -5,6 +5,7 @@ mod answer;
 mod connection;
 mod connections;
 mod front;
+mod listeners;
 
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use tower_http::cors::Cors;
 
 pub use self::connections::{Connections, Stopped, serve};
 pub use self::front::Front;
+pub use self::listeners::Listeners;
 use crate::app::App;
 use crate::budget::Budgets;
 use crate::limits::Limits;

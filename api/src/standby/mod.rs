@@ -64,7 +64,7 @@ impl Standby {
         }
         let options = postgres_options(url).map_err(bad_url)?;
         let options = options.application_name("headcount").disable_statement_logging();
-        let open = |source| ConnectError::Open { given: without_password(url), source };
+        let open = |error| ConnectError::open(url, &error);
         let identity = Arc::new(Identity::of(primary).await.map_err(open)?);
         let state = Arc::new(State { lag_us: AtomicU64::new(u64::MAX), ..State::default() });
         let seen = Arc::clone(&state);

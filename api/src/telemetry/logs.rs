@@ -6,6 +6,7 @@
 use std::io::{BufWriter, IsTerminal, stderr};
 use std::sync::OnceLock;
 
+use tracing::{Level, Metadata};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::{FilterExt, filter_fn};
 use tracing_subscriber::{EnvFilter, Layer, Registry};
@@ -39,7 +40,10 @@ pub(super) fn layer(format: LogFormat) -> Result<(Boxed, WorkerGuard), Telemetry
 pub(super) fn layer_at(wanted: &str, format: LogFormat) -> Result<(Boxed, WorkerGuard), TelemetryError> {
     let filter = EnvFilter::try_new(wanted).map_err(|error| TelemetryError::Level(error.to_string()))?;
     // Spans are not for the log: were they of interest here, each would cost something without any traces.
-    let filter = FilterExt::<Registry>::and(filter, filter_fn(|metadata| !metadata.is_span()));
+    let filter = FilterExt::<Registry>::and(
+        filter,
+        filter_fn(|metadata| !metadata.is_span() && !may_tell_secrets(metadata)),
+    );
     let builder = NonBlockingBuilder::default().buffered_lines_limit(WAITING_LINES_MAX).lossy(true);
     let (writer, guard) = builder.thread_name("log").finish(BufWriter::new(stderr()));
     LOST.get_or_init(|| writer.error_counter());
@@ -49,6 +53,14 @@ pub(super) fn layer_at(wanted: &str, format: LogFormat) -> Result<(Boxed, Worker
         LogFormat::Json => lines.json().flatten_event(true).with_filter(filter).boxed(),
     };
     Ok((layer, guard))
+}
+
+/// Whether a line is one of a client library's that may hold a password: sqlx warns of parameters of a URL that it does not know,
+/// with their values, and async-nats traces what it sends first.
+fn may_tell_secrets(metadata: &Metadata<'_>) -> bool {
+    let target = metadata.target();
+    target == "sqlx_postgres::options::parse"
+        || target == "async_nats::connection" && *metadata.level() == Level::TRACE
 }
 
 /// How many lines found no room.

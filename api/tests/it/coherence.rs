@@ -6,11 +6,12 @@ use api::app::App;
 use api::config::CACHE_BYTES;
 use api::database::Database;
 use api::ingest::Crossing;
+use api::limits::Limits;
 use entity::assignment::Placement;
 use entity::event::Direction;
 use sea_orm::ConnectionTrait;
 
-use crate::harness::{NOW, Service, at, on_both, until};
+use crate::harness::{Empty, NOW, Service, at, on_both, until};
 
 /// Another process over the same database, as far as the two can tell.
 async fn other(service: &Service) -> Arc<App> {
@@ -129,6 +130,33 @@ async fn a_commit_without_a_notification_is_seen_by_itself_and_at_once_where_it_
     assert_eq!(count(&there, space, NOW).await, 2, "where it was sent again it is seen at once");
     until("the event", async || count(&service.app, space, NOW).await == 2).await;
     service.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn schemas_of_one_database_do_not_hear_of_each_other() {
+    let Some(empty) = Empty::on_postgres().await else { return };
+    let schema = empty.in_schema("beside").await;
+    let (one, beside) =
+        (Service::start(empty, Limits::default()).await, Service::start(schema, Limits::default()).await);
+    let (one_space, space) = (hall(&one).await, hall(&beside).await);
+    assert_eq!(beside.count(space, NOW).await, 0);
+    assert_eq!(beside.statements_of(beside.count(space, NOW)).await, 0, "not all of it is in memory");
+    // Events, the floor plan and tokens of the other schema.
+    crosses(&one.app, "283", "2026-01-01").await;
+    one.space("Studio").await;
+    let token =
+        "INSERT INTO token (name, digest, role, created, modified) VALUES ('x', sha256('x'), 'READ', 0, 0)";
+    one.app.database.writer().execute_unprepared(token).await.unwrap();
+    assert_eq!(count(&one.app, one_space, NOW).await, 1);
+    // What is notified of later is heard of later.
+    let rename = "UPDATE space SET name = 'Foyer'";
+    beside.app.database.writer().execute_unprepared(rename).await.unwrap();
+    let is_seen = async || beside.app.floor_plan().await.unwrap().space(space).unwrap().row.name == "Foyer";
+    until("the floor plan of its own schema", is_seen).await;
+    assert_eq!(beside.statements_of(beside.count(space, NOW)).await, 0, "it has heard of the other schema");
+    assert_eq!(beside.count(space, NOW).await, 0);
+    beside.finish().await;
+    one.finish().await;
 }
 
 /// Ends the connections of everybody who listens, and says how many those were.

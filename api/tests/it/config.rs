@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -152,4 +154,89 @@ fn the_binary_says_its_name_and_version() {
         String::from_utf8(output.stdout).unwrap(),
         format!("headcount {}\n", env!("CARGO_PKG_VERSION"))
     );
+}
+
+#[test]
+fn sockets_that_systemd_opened_are_served_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    let mut server = Command::new("sh");
+    // As systemd does: the first socket is number 3, and they are for one process.
+    let handed_over = "exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" --listen systemd";
+    server.args(["-c", handed_over, env!("CARGO_BIN_EXE_headcount")]).current_dir(folder.path()).env_clear();
+    server.stdin(OwnedFd::from(socket));
+    let serving = serves(server);
+    assert!(serving.contains(&format!("on http://{address}: ")), "{serving}");
+}
+
+#[test]
+fn a_host_is_served_on_and_what_is_no_place_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let serving = serves(headcount(&folder, "", &["--listen", "localhost:0"]));
+    assert!(serving.contains("on http://127.0.0.1:") || serving.contains("on http://[::1]:"), "{serving}");
+    for (listen, said) in [
+        ("systemd", "Error: cannot listen on systemd: it has handed over no socket to this process"),
+        ("8000", "invalid value '8000' for '--listen <ADDRESS:PORT>': accepted are ADDRESS:PORT"),
+        (
+            "nowhere.invalid:80",
+            "Error: cannot listen on nowhere.invalid:80: this host name has no address here",
+        ),
+    ] {
+        let refused = refusal(headcount(&folder, "", &["--listen", listen]));
+        assert!(refused.contains(said), "{refused}");
+    }
+}
+
+#[test]
+fn sizes_may_have_units() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut units =
+        headcount(&folder, "body_bytes = \"1MiB\"\nlisten = \"127.0.0.1:0\"", &["--config", "it.toml"]);
+    units.env("CACHE_BYTES", "256MB");
+    serves(units);
+    let mut wrong = headcount(&folder, "", &["--listen", "127.0.0.1:0"]);
+    wrong.env("CACHE_BYTES", "256XB");
+    let refused = refusal(wrong);
+    assert!(
+        refused.contains("invalid value '256XB' for '--cache-bytes <BYTES>': a size is a whole number"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn no_secret_is_told_whatever_is_logged() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut database = headcount(&folder, "", &[]);
+    database.env("RUST_LOG", "trace");
+    database.env("DATABASE_URL", "postgres://ann@127.0.0.1:1/x?password=s3cret&passwrd=s3cret");
+    let refused = refusal(database);
+    assert!(
+        refused.contains("cannot open the database postgres://ann@127.0.0.1:1/x?password=…"),
+        "{refused}"
+    );
+    assert!(!refused.contains("s3cret"), "{refused}");
+
+    let mut malformed = headcount(&folder, "", &["consume"]);
+    malformed.env("NATS_URL", "nats://ann:s3cret@:x");
+    let refused = refusal(malformed);
+    assert!(refused.contains("invalid value '…' for '--nats-url <URL>': a server is written"), "{refused}");
+    assert!(refused.contains("environment variable NATS_URL") && !refused.contains("s3cret"), "{refused}");
+
+    let mut away = headcount(&folder, "", &["consume"]);
+    away.envs([("RUST_LOG", "trace"), ("NATS_URL", "nats://s3cret@127.0.0.1:1")]);
+    let mut consumer = away.stderr(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(consumer.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let mut said = Vec::new();
+    // It has tried, and says so.
+    for line in lines {
+        said.push(line);
+        if said.last().unwrap().contains("NATS failed to answer") {
+            break;
+        }
+    }
+    consumer.kill().unwrap();
+    consumer.wait().unwrap();
+    assert!(said.iter().any(|line| line.contains("async_nats") && line.contains("127.0.0.1")), "{said:#?}");
+    assert!(!said.iter().any(|line| line.contains("s3cret")), "{said:#?}");
 }

@@ -2,11 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use api::database::{Database, PoolConfig, is_unreachable};
+use api::database::{Database, Failure, PoolConfig};
 use api::ids::PublicIds;
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use entity::assignment::Placement;
 use sea_orm::{ConnectionTrait, DbErr, ExecResult};
+use serde_json::json;
 
-use crate::harness::{Empty, Service};
+use crate::harness::{Empty, Service, on_both};
 
 #[tokio::test]
 async fn a_url_that_is_not_usable_says_what_is() {
@@ -46,7 +50,7 @@ async fn the_database_stops_a_statement_whose_client_has_been_told(service: &Ser
     // More of them than connections: each connection is of use again.
     for _ in 0..5 {
         let error = run(service.app.database.reader(), ENDLESS).await.unwrap_err();
-        assert!(is_unreachable(&error), "{error}");
+        assert!(Failure::of(&error) == Failure::Late, "{error}");
     }
     // A connection's time begins anew with each use: these take longer than the limit together.
     let begun = Instant::now();
@@ -80,18 +84,18 @@ async fn maintenance_takes_its_time_and_waits_for_no_lock_for_long() {
     let service = hasty(database).await;
     let database = &service.app.database;
     let long = "SELECT pg_sleep(1.5)";
-    assert!(is_unreachable(&run(database.writer(), long).await.unwrap_err()));
+    assert_eq!(Failure::of(&run(database.writer(), long).await.unwrap_err()), Failure::Late);
     let transaction = database.begin_maintenance().await.unwrap();
     run(&transaction, long).await.unwrap();
     transaction.commit().await.unwrap();
     // What was said to one transaction does not hold for the next.
-    assert!(is_unreachable(&run(database.writer(), long).await.unwrap_err()));
+    assert_eq!(Failure::of(&run(database.writer(), long).await.unwrap_err()), Failure::Late);
 
     let reading = database.begin().await.unwrap();
     run(&reading, "SELECT COUNT(*) FROM event").await.unwrap();
     let transaction = database.begin_maintenance().await.unwrap();
     let error = run(&transaction, "DROP TABLE event").await.unwrap_err();
-    assert!(is_unreachable(&error) && error.to_string().contains("lock timeout"), "{error}");
+    assert!(Failure::of(&error) == Failure::Late && error.to_string().contains("lock timeout"), "{error}");
     drop((reading, transaction));
     service.finish().await;
 }
@@ -113,4 +117,45 @@ async fn a_user_without_privileges_can_be_served() {
     drop(plain);
     run(admin, &format!("DROP ROLE {name}")).await.unwrap();
     service.finish().await;
+}
+
+on_both! {
+    async fn a_fault_of_the_schema_is_told_as_one_and_not_as_a_database_that_is_away(service: &Service) {
+        let (space, dpu) = (service.space("Hall").await, service.dpu("1").await);
+        service.assign(dpu, space, Placement::Inside, None, None).await;
+        let admin = service.app.database.writer();
+        run(admin, "ALTER TABLE tally RENAME TO gone").await.unwrap();
+        let count = service.get(&format!("/space/{space}/count")).await;
+        assert_eq!(
+            (count.status, count.header("retry-after"), count.body.as_str()),
+            (StatusCode::INTERNAL_SERVER_ERROR, "", r#"{"detail":"Something went wrong inside the server; its log says what."}"#)
+        );
+        let event = json!({ "timestamp": "2026-02-01T00:00:00Z", "direction": 1, "dpu_id": "1" });
+        let request = Request::post("/events").header("content-type", "application/json");
+        let sent = service.send(request.body(Body::from(event.to_string())).unwrap()).await;
+        assert_eq!((sent.status, sent.header("retry-after")), (StatusCode::INTERNAL_SERVER_ERROR, ""), "{}", sent.body);
+        for operation in [
+            format!("{{ space(id: {space}) {{ count }} }}"),
+            r#"mutation { ingest(events: [{dpu: "1", ts: "2026-02-01", direction: TOWARD}]) { accepted } }"#.to_owned(),
+        ] {
+            let request = Request::post("/graphql").header("content-type", "application/json");
+            let body = Body::from(json!({ "query": operation }).to_string());
+            let answer = service.send(request.body(body).unwrap()).await.json();
+            assert_eq!(answer["errors"][0]["extensions"]["code"], "INTERNAL", "{answer}");
+        }
+        run(admin, "ALTER TABLE gone RENAME TO tally").await.unwrap();
+        assert_eq!(service.get(&format!("/space/{space}/count")).await.status, StatusCode::OK);
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_opened_says_once_why_and_what_to_do() {
+    let refused = Database::connect("sqlite:///nowhere/at/all.db?mode=rwc").await.unwrap_err();
+    assert!(std::error::Error::source(&refused).is_none(), "it would be told once more");
+    let said = refused.to_string();
+    assert_eq!(said.matches("unable to open database file").count(), 1, "{said}");
+    assert!(
+        said.contains("The folder has to exist, and this user must be allowed to read and write"),
+        "{said}"
+    );
 }

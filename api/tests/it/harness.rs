@@ -85,8 +85,15 @@ pub(crate) struct Service {
 
 /// Where the database lives, and how it goes away.
 enum Storage {
-    Folder { _folder: TempDir },
-    Server { admin_url: String, name: String },
+    Folder {
+        _folder: TempDir,
+    },
+    Server {
+        admin_url: String,
+        name: String,
+    },
+    /// In a schema of another one's database, which goes with that.
+    Schema,
 }
 
 pub(crate) struct Answer {
@@ -137,6 +144,13 @@ impl Empty {
         admin.reader().execute_unprepared(&format!("CREATE DATABASE {name}")).await.unwrap();
         let server = admin_url.rsplit_once('/').unwrap().0;
         Some(Self { url: format!("{server}/{name}"), storage: Storage::Server { admin_url, name } })
+    }
+
+    /// Another one in a schema of its own in the same PostgreSQL database, in the place of the schema `public`.
+    pub(crate) async fn in_schema(&self, name: &str) -> Self {
+        let database = Database::connect(&self.url).await.unwrap();
+        database.writer().execute_unprepared(&format!("CREATE SCHEMA {name}")).await.unwrap();
+        Self { url: format!("{}?options=-csearch_path%3D{name}", self.url), storage: Storage::Schema }
     }
 
     pub(crate) async fn remove(self) {

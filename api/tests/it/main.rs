@@ -28,6 +28,7 @@ mod nats;
 mod openapi;
 mod pages;
 mod past;
+mod pooler;
 mod pruned;
 mod readiness;
 mod relay;
