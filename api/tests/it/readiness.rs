@@ -30,6 +30,11 @@ async fn until_it_says(service: &Service, check: &str, text: &str) {
     until(&format!("{check} says {text:?}"), says).await;
 }
 
+async fn until_a_task_panics(service: &Service) {
+    let panicked = service.app.tasks.panicked();
+    tokio::time::timeout(Duration::from_secs(20), panicked).await.expect("a task panics");
+}
+
 /// Sends one event; the status of the answer.
 async fn send(service: &Service, ts: &str) -> StatusCode {
     let body = json!({ "timestamp": ts, "direction": 1, "dpu_id": "283" }).to_string();
@@ -85,7 +90,7 @@ on_both! {
         let other = Database::connect(&service.url).await.unwrap();
         service.set_panics(true);
         other.writer().execute_unprepared("UPDATE floor_plan SET revision = revision + 1").await.unwrap();
-        service.app.tasks.panicked().await;
+        until_a_task_panics(service).await;
         service.set_panics(false);
         until_it_says(service, "tasks", "the background task \"listener\" panicked").await;
         let panicked = service.app.tasks.check().unwrap_err().to_string();
@@ -95,7 +100,7 @@ on_both! {
     async fn a_feed_that_panics_is_named(service: &Service) {
         service.set_panics(true);
         let watching = Feed::watch(&service.app, None);
-        service.app.tasks.panicked().await;
+        until_a_task_panics(service).await;
         service.set_panics(false);
         drop(watching);
         assert_eq!(service.app.tasks.check().unwrap_err().task, "live counts");
@@ -162,7 +167,7 @@ async fn a_schedule_that_panics_is_named() {
     let service = Service::on_sqlite().await;
     service.set_panics(true);
     let schedule = Schedule::start(&service.app, None);
-    service.app.tasks.panicked().await;
+    until_a_task_panics(&service).await;
     service.set_panics(false);
     drop(schedule);
     let panicked = service.app.tasks.check().unwrap_err();
