@@ -112,7 +112,7 @@ async fn list(
         let payload = String::from_utf8_lossy(payload);
         let shown: String = payload.chars().take(SHOWN_CHARACTERS).collect();
         let more = if shown.len() < payload.len() { "…" } else { "" };
-        let since = since.to_string();
+        let (since, subject, reason) = (since.to_string(), printable(subject), printable(reason));
         writeln!(
             out,
             "{sequence:>8}  {since:24}  {subject:24}  {:>7}  {reason}; {shown:?}{more}",
@@ -123,6 +123,14 @@ async fn list(
         writeln!(out, "{listed} of {} dead letters", letters.len())?;
     }
     Ok(())
+}
+
+/// The text without what would tell a terminal to do something.
+fn printable(text: &str) -> String {
+    let escaped = |character: char| -> String {
+        if character.is_control() { character.escape_default().collect() } else { character.into() }
+    };
+    text.chars().map(escaped).collect()
 }
 
 /// Everything about the message; its payload as text where it is text, else as base 64.
@@ -136,6 +144,10 @@ fn object(letter: &DeadLetter) -> Value {
         "rejected": letter.rejected,
         "headers": headers_as_json(&letter.headers),
     });
+    if let Some(length) = letter.length {
+        object["length"] = length.into();
+        object["sha256"] = letter.digest.clone().into();
+    }
     match str::from_utf8(&letter.payload) {
         Ok(text) => object["payload"] = text.into(),
         Err(_) => object["payload_base64"] = BASE64.encode(&letter.payload).into(),

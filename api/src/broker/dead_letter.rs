@@ -2,7 +2,8 @@
 //!
 //! Its payload is the message's, byte for byte. Its headers say where the message came from and what was wrong; the
 //! message's own headers are in one of them, as JSON, since some of them would tell the server what to do with the dead
-//! letter.
+//! letter. Where both would be longer than the server accepts, the dead letter has the beginning of the payload, and the
+//! length and the digest of all of it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,8 +12,10 @@ use std::str::FromStr;
 use async_nats::jetstream::Message;
 use async_nats::jetstream::message::{PublishMessage, StreamMessage};
 use async_nats::{HeaderMap, HeaderName, HeaderValue};
+use data_encoding::HEXLOWER;
 use entity::Instant;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use tokio_util::bytes::Bytes;
 
 use crate::ingest::{Outcome, Rejection};
@@ -25,6 +28,12 @@ const REASON: &str = "Headcount-Reason";
 const REJECTED: &str = "Headcount-Rejected";
 /// The message's own headers, as a JSON object of arrays.
 const HEADERS: &str = "Headcount-Headers";
+/// How many bytes the payload had, where only the beginning of it is kept.
+const LENGTH: &str = "Headcount-Length";
+/// The SHA-256 of that payload, in hexadecimal digits.
+const DIGEST: &str = "Headcount-Digest";
+/// The most bytes of the message's own headers that are kept.
+const HEADERS_BYTES_MAX: usize = 64 * 1024;
 /// What a header begins with that tells a server what to do.
 const INSTRUCTION: &str = "Nats-";
 /// By what a server knows a message that it has already.
@@ -61,8 +70,12 @@ pub struct DeadLetter {
     pub rejected: String,
     /// The message's own headers.
     pub headers: HeaderMap,
-    /// The message itself.
+    /// The message itself, or its beginning.
     pub payload: Bytes,
+    /// How many bytes the message had, where only its beginning is kept.
+    pub length: Option<u64>,
+    /// The SHA-256 of all of it then, in hexadecimal digits.
+    pub digest: Option<String>,
 }
 
 impl Faults {
@@ -122,14 +135,17 @@ impl fmt::Display for Faults {
     }
 }
 
-/// The dead letter of a message, ready to be published.
-pub(super) fn of_message(message: &Message, faults: &Faults) -> PublishMessage {
+/// The dead letter of a message, ready to be published to a server that accepts messages of so many bytes.
+pub(super) fn of_message(message: &Message, faults: &Faults, bytes_max: usize) -> PublishMessage {
     let mut headers = HeaderMap::new();
     headers.insert(SUBJECT, line(&message.subject));
     headers.insert(REASON, line(&faults.to_string()));
     headers.insert(REJECTED, line(&faults.places()));
     if let Some(own) = &message.headers {
-        headers.insert(HEADERS, line(&headers_as_json(own).to_string()));
+        let own = headers_as_json(own).to_string();
+        if own.len() <= HEADERS_BYTES_MAX {
+            headers.insert(HEADERS, line(&own));
+        }
     }
     if let Ok(info) = message.info() {
         let published: Instant = info.published.into();
@@ -141,7 +157,27 @@ pub(super) fn of_message(message: &Message, faults: &Faults) -> PublishMessage {
         let id = format!("{} {} {}", info.stream, info.stream_sequence, info.published.timestamp_micros());
         headers.insert(MESSAGE_ID, line(&id));
     }
-    PublishMessage::build().payload(message.payload.clone()).headers(headers)
+    let payload = fitting(&message.payload, &mut headers, bytes_max);
+    PublishMessage::build().payload(payload).headers(headers)
+}
+
+/// The payload, or as much of it as a server takes beside the headers, which then say so.
+fn fitting(payload: &Bytes, headers: &mut HeaderMap, bytes_max: usize) -> Bytes {
+    if bytes_on_the_wire(headers) + payload.len() <= bytes_max {
+        return payload.clone();
+    }
+    headers.insert(LENGTH, line(&payload.len().to_string()));
+    headers.insert(DIGEST, line(&HEXLOWER.encode(&Sha256::digest(payload))));
+    payload.slice(..payload.len().min(bytes_max.saturating_sub(bytes_on_the_wire(headers))))
+}
+
+/// How many bytes headers take in the protocol of NATS.
+fn bytes_on_the_wire(headers: &HeaderMap) -> usize {
+    let of_one = |(name, values): (&HeaderName, &Vec<HeaderValue>)| {
+        let name: &str = name.as_ref();
+        values.iter().map(|value| name.len() + ": \r\n".len() + value.as_str().len()).sum::<usize>()
+    };
+    "NATS/1.0\r\n\r\n".len() + headers.iter().map(of_one).sum::<usize>()
 }
 
 impl From<StreamMessage> for DeadLetter {
@@ -156,6 +192,8 @@ impl From<StreamMessage> for DeadLetter {
             rejected: header(REJECTED),
             headers: headers_of_json(&header(HEADERS)),
             payload: message.payload,
+            length: header(LENGTH).parse().ok(),
+            digest: Some(header(DIGEST)).filter(|digest| !digest.is_empty()),
         }
     }
 }
@@ -249,6 +287,23 @@ mod tests {
         headers.insert("Empty", "");
         assert_eq!(headers_of_json(line(&headers_as_json(&headers).to_string()).as_str()), headers);
         assert_eq!(headers_of_json(""), HeaderMap::new());
+    }
+
+    #[test]
+    fn a_payload_that_does_not_fit_is_cut_and_its_digest_kept() {
+        let mut headers = HeaderMap::new();
+        headers.insert(REASON, "why");
+        let beside = "NATS/1.0\r\nHeadcount-Reason: why\r\n\r\n".len();
+        let payload = Bytes::from(vec![b'x'; 1000]);
+        assert_eq!(fitting(&payload, &mut headers, beside + 1000), payload);
+        assert_eq!(headers.len(), 1);
+        let kept = fitting(&payload, &mut headers, beside + 999);
+        assert_eq!(kept.len() + bytes_on_the_wire(&headers), beside + 999);
+        assert_eq!(headers.get(LENGTH).map(HeaderValue::as_str), Some("1000"));
+        // printf 'x%.0s' {1..1000} | sha256sum
+        let digest = "44f8354494a5ba03ba1792a8d3e9c534c47a9181980fde7a3f44b06ef2ae7c7f";
+        assert_eq!(headers.get(DIGEST).map(HeaderValue::as_str), Some(digest));
+        assert!(fitting(&payload, &mut headers, 3).is_empty());
     }
 
     #[test]

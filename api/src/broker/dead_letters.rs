@@ -8,6 +8,7 @@ use futures::stream::{self, Stream as Futures, StreamExt, TryStreamExt};
 
 use super::dead_letter::DeadLetter;
 use super::status::Watched;
+use super::subject::Subjects;
 use super::{BrokerConfig, BrokerError, connection};
 use crate::clock::Clock;
 
@@ -19,7 +20,7 @@ const REPLAYS_AT_ONCE: usize = 64;
 pub struct DeadLetters {
     jetstream: Context,
     stream: Stream,
-    subject: String,
+    subjects: Subjects,
 }
 
 /// What became of dead letters that were to be put back.
@@ -39,7 +40,7 @@ impl DeadLetters {
         let stream = jetstream.get_stream(&config.nats_dead_letters).await.map_err(|error| {
             BrokerError::Unusable(format!("the stream {} cannot be read: {error}", config.nats_dead_letters))
         })?;
-        Ok(Self { jetstream, stream, subject: config.nats_prefix.dead_letters() })
+        Ok(Self { jetstream, stream, subjects: config.nats_prefix.clone() })
     }
 
     /// How many there are.
@@ -98,6 +99,19 @@ impl DeadLetters {
             doing: "replay a dead letter",
             cause: format!("number {}, of {}: {cause}", letter.sequence, letter.subject).into(),
         };
+        // Anybody who may publish dead letters could name any subject in one.
+        if !self.subjects.are_above(&letter.subject) {
+            return Err(failed(&format!(
+                "it is no subject under {}, so nothing is published there",
+                self.subjects
+            )));
+        }
+        if let Some(length) = letter.length {
+            let kept = letter.payload.len();
+            return Err(failed(&format!(
+                "only the first {kept} of its {length} bytes are kept: let its sender send it again"
+            )));
+        }
         let publishing = self.jetstream.send_publish(letter.subject.clone(), letter.replay()).await;
         let taken = publishing.map_err(|error| failed(&error))?.await.map_err(|error| failed(&error))?;
         if taken.duplicate {
@@ -113,7 +127,11 @@ impl DeadLetters {
 
     /// The first dead letter of this number or a later one.
     async fn next(&self, sequence: u64) -> Result<Option<DeadLetter>, BrokerError> {
-        let next = self.stream.raw_message_builder().sequence(sequence).next_by_subject(&self.subject);
+        let next = self
+            .stream
+            .raw_message_builder()
+            .sequence(sequence)
+            .next_by_subject(&self.subjects.dead_letters());
         match next.send().await {
             Ok(message) => Ok(Some(message.into())),
             Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),

@@ -10,6 +10,9 @@ use tokio_util::codec::Decoder as _;
 use crate::ingest::decoder::{Decoder, Format};
 use crate::ingest::{Batch, Crossing, Rejection, RejectionCode, json};
 
+/// After how many events that cannot be read no more of a payload is.
+const UNREADABLE_MAX: usize = 1_000;
+
 /// The events of a payload, in their order.
 #[derive(Debug)]
 pub(super) struct Contents {
@@ -36,10 +39,18 @@ pub(super) fn read(serial: &str, payload: &[u8]) -> Contents {
 }
 
 fn decoded(mut decoder: Decoder, text: &[u8]) -> (Batch, Option<String>) {
-    let (mut source, mut events) = (BytesMut::from(text), Vec::new());
+    let (mut source, mut events, mut unreadable) = (BytesMut::from(text), Vec::new(), 0);
     loop {
         match decoder.decode_eof(&mut source) {
-            Ok(Some(entry)) => events.push(entry.crossing),
+            Ok(Some(entry)) => {
+                unreadable += usize::from(entry.crossing.is_err());
+                events.push(entry.crossing);
+                if unreadable == UNREADABLE_MAX {
+                    let reason =
+                        format!("{UNREADABLE_MAX} events cannot be read, so the rest is not looked at");
+                    return (events, Some(reason));
+                }
+            }
             Ok(None) => return (events, None),
             Err(error) => return (events, Some(error.to_string())),
         }
@@ -126,6 +137,13 @@ mod tests {
             assert_eq!(reason.is_some(), broken.is_some(), "{payload}");
             assert!(reason.unwrap_or_default().contains(broken.unwrap_or_default()), "{payload}");
         }
+    }
+
+    #[test]
+    fn what_is_wrong_throughout_is_not_read_to_its_end() {
+        let (events, broken) = good(&format!("[{}1]", "1,".repeat(500_000)));
+        assert_eq!(events.len(), UNREADABLE_MAX);
+        assert_eq!(broken.as_deref(), Some("1000 events cannot be read, so the rest is not looked at"));
     }
 
     #[test]

@@ -34,6 +34,11 @@ impl Subjects {
         format!("deadletter.{}", self.prefix)
     }
 
+    /// Whether the subject is under the prefix.
+    pub(super) fn are_above(&self, subject: &str) -> bool {
+        subject.strip_prefix(&self.prefix).is_some_and(|rest| rest.starts_with('.'))
+    }
+
     /// The serial of the DPU whose subject it is, or what is wrong with the subject.
     pub(super) fn serial(&self, subject: &str) -> Result<String, String> {
         let token = subject

@@ -145,7 +145,8 @@ impl Worker {
 
     /// Writes the message's dead letter and then acknowledges the message; where that fails it comes again later.
     async fn bury(&self, message: &Message, faults: &Faults) {
-        let letter = dead_letter::of_message(message, faults);
+        let bytes_max = self.jetstream.client().server_info().max_payload;
+        let letter = dead_letter::of_message(message, faults, bytes_max);
         let published =
             async { self.jetstream.send_publish(self.subjects.dead_letters(), letter).await?.await };
         match published.await {

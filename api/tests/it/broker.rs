@@ -221,6 +221,40 @@ on_both! {
         nats.finish().await;
     }
 
+    async fn a_message_that_is_as_long_as_can_be_becomes_a_dead_letter(service: &Service) {
+        let Some(nats) = Nats::new().await else { return };
+        service.dpu("283").await;
+        let running = nats.consume_ready(service).await;
+        let longest = nats.jetstream.client().server_info().max_payload - 32;
+        let payload = format!("[{}1]", "1,".repeat((longest - 3) / 2));
+        nats.publish("283", payload.clone()).await;
+        nats.publish("283", event(0).to_string()).await;
+        nats.drained().await;
+        running.stop().await;
+        assert_eq!(stored(service).await.len(), 1);
+        let letters = nats.dead_letters().await;
+        let [letter] = &letters[..] else { panic!("{} dead letters", letters.len()) };
+        assert!(payload.as_bytes().starts_with(&letter.payload) && letter.payload.len() > payload.len() / 2);
+        assert_eq!((letter.length, letter.digest.as_ref().map(String::len)), (Some(payload.len() as u64), Some(64)));
+        assert!(letter.reason.ends_with("the rest is not looked at"), "{}", letter.reason);
+        let refused = nats.open_dead_letters().await.replay_all().await.unwrap_err().to_string();
+        assert!(refused.contains("bytes are kept: let its sender send it again"), "{refused}");
+        nats.finish().await;
+    }
+
+    async fn a_forged_dead_letter_is_published_nowhere_else(service: &Service) {
+        let Some(nats) = Nats::new().await else { return };
+        nats.consume_ready(service).await.stop().await;
+        let mut headers = HeaderMap::new();
+        headers.insert("Headcount-Subject", format!("$JS.API.STREAM.PURGE.{}", nats.config.nats_stream).as_str());
+        let published = nats.jetstream.publish_with_headers(nats.config.nats_prefix.dead_letters(), headers, "".into());
+        published.await.unwrap().await.unwrap();
+        let refused = nats.open_dead_letters().await.replay_all().await.unwrap_err().to_string();
+        assert!(refused.contains("it is no subject under"), "{refused}");
+        assert_eq!(nats.dead_letters().await.len(), 1);
+        nats.finish().await;
+    }
+
     async fn what_has_no_dead_letter_is_not_acknowledged(service: &Service) {
         let Some(nats) = Nats::new().await else { return };
         service.dpu("283").await;
