@@ -2,10 +2,11 @@
 
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::str::FromStr;
 
 use listenfd::ListenFd;
+use tokio::net::TcpListener;
 
 /// What names the sockets that systemd hands over.
 const SYSTEMD: &str = "systemd";
@@ -26,7 +27,7 @@ pub enum Listen {
 pub struct Place {
     given: Listen,
     addresses: Vec<SocketAddr>,
-    sockets: Vec<TcpListener>,
+    sockets: Vec<std::net::TcpListener>,
 }
 
 /// Why it is not possible to listen.
@@ -102,29 +103,26 @@ impl Place {
     }
 
     /// Listens. Of a host's addresses one is enough, since not every machine has IPv6.
-    pub async fn listen(self) -> Result<Vec<tokio::net::TcpListener>, ListenError> {
-        let mut listeners = Vec::new();
-        let mut failed = None;
-        for (address, socket) in self
-            .addresses
-            .iter()
-            .zip(self.sockets.into_iter().map(Some).chain(std::iter::repeat_with(|| None)))
-        {
-            let listener = match socket {
-                Some(socket) => {
-                    socket.set_nonblocking(true).and_then(|()| tokio::net::TcpListener::from_std(socket))
-                }
-                None => tokio::net::TcpListener::bind(address).await,
-            };
-            match listener {
+    pub async fn listen(self) -> Result<Vec<TcpListener>, ListenError> {
+        if !self.sockets.is_empty() {
+            let listeners = self.sockets.into_iter().enumerate().map(|(number, socket)| {
+                let opened = socket.set_nonblocking(true).and_then(|()| TcpListener::from_std(socket));
+                opened.map_err(|reason| ListenError::Socket { number, reason })
+            });
+            return listeners.collect();
+        }
+        let (mut listeners, mut failed) = (Vec::new(), None);
+        for address in self.addresses {
+            match TcpListener::bind(address).await {
                 Ok(listener) => listeners.push(listener),
-                Err(reason) if is_taken(&reason) => {
-                    return Err(ListenError::Bind { address: *address, reason });
-                }
-                Err(reason) => failed = Some(ListenError::Bind { address: *address, reason }),
+                Err(reason) if is_taken(&reason) => return Err(ListenError::Bind { address, reason }),
+                Err(reason) => failed = Some(ListenError::Bind { address, reason }),
             }
         }
-        failed.filter(|_| listeners.is_empty()).map_or(Ok(listeners), Err)
+        match failed {
+            Some(failed) if listeners.is_empty() => Err(failed),
+            _ => Ok(listeners),
+        }
     }
 }
 
@@ -134,7 +132,7 @@ fn is_taken(reason: &io::Error) -> bool {
 }
 
 /// The sockets that systemd has handed over to this process.
-fn handed_over() -> Result<Vec<TcpListener>, ListenError> {
+fn handed_over() -> Result<Vec<std::net::TcpListener>, ListenError> {
     let mut given = ListenFd::from_env();
     let sockets = (0..given.len()).map(|number| {
         let taken = given.take_tcp_listener(number);

@@ -15,6 +15,7 @@ use axum::extract::{Extension, RawQuery, State};
 use axum::http::{HeaderMap, header};
 use chrono_tz::Tz;
 use futures::stream::{StreamExt, TryReadyChunksError, TryStreamExt};
+use sea_orm::DbErr;
 use serde::Serialize;
 use tokio_util::codec::FramedRead;
 use tokio_util::io::StreamReader;
@@ -226,6 +227,10 @@ impl IntoResponses for RecordFailures {
             (
                 "The events that came last could not be stored; those before are.",
                 RestError::Record(RecordError::Stopping),
+            ),
+            (
+                "The server is at fault, and the events that came last are not stored; those before are.",
+                RestError::Record(RecordError::Database(Arc::new(DbErr::Custom(String::new())))),
             ),
         ])
     }

@@ -11,6 +11,7 @@ use axum::http::Method;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
+use sea_orm::{ConnAcquireErr, DbErr};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{self, Content, HeaderBuilder, ObjectBuilder, Ref, RefOr, ResponseBuilder, Type};
 use utoipa::{IntoResponses, Modify, OpenApi, ToSchema};
@@ -162,7 +163,10 @@ pub(super) struct Unavailable;
 
 impl IntoResponses for Unavailable {
     fn responses() -> BTreeMap<String, RefOr<openapi::Response>> {
-        let cause = sea_orm::DbErr::Custom(String::new());
-        failures([("The database does not answer.", RestError::Database(cause))])
+        let away = DbErr::ConnectionAcquire(ConnAcquireErr::Timeout);
+        failures([
+            ("The database does not answer.", RestError::Database(away)),
+            ("The server is at fault.", RestError::Database(DbErr::Custom(String::new()))),
+        ])
     }
 }

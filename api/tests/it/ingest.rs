@@ -153,7 +153,7 @@ on_both! {
             "mutation { ingest(events: [{ dpu: \"283\", ts: \"2026-01-01\", direction: TOWARD }]) { accepted } }",
             Value::Null,
         ).await;
-        assert_eq!(answer["errors"][0]["extensions"]["code"], "UNAVAILABLE", "{answer}");
+        assert_eq!(answer["errors"][0]["extensions"]["code"], "INTERNAL", "{answer}");
         assert_eq!(answer["data"], Value::Null);
         assert!(!answer.to_string().contains("tally"), "internals are not told: {answer}");
         let transaction = service.app.database.begin().await.unwrap();
