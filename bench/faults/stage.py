@@ -250,7 +250,7 @@ class PgBouncer:
         file.write_text("\n".join([
             "[databases]", f"* = host=127.0.0.1 port={postgres.address.rpartition(':')[2]}", "[pgbouncer]",
             f"listen_addr = {host}", f"listen_port = {port}", "unix_socket_dir =", "auth_type = trust",
-            f"auth_file = {users}", f"pool_mode = {mode}", "ignore_startup_parameters = extra_float_digits,options",
+            f"auth_file = {users}", f"pool_mode = {mode}", "ignore_startup_parameters = extra_float_digits",
             "default_pool_size = 60", ""]))
         process = stage.process("pgbouncer", [binary, file], lambda: answers(self.address), user=postgres.user)
         process.start()
