@@ -27,12 +27,16 @@ impl OutputType for Int {
         <i32 as OutputType>::create_type_info(registry)
     }
 
-    async fn resolve(&self, _: &ContextSelectionSet<'_>, field: &Positioned<Field>) -> ServerResult<Value> {
+    async fn resolve(
+        &self,
+        context: &ContextSelectionSet<'_>,
+        field: &Positioned<Field>,
+    ) -> ServerResult<Value> {
         i32::try_from(self.0).map(Value::from).map_err(|_| {
             let message = format!("{} does not fit into an Int, which has 32 bits", self.0);
             let error =
                 Error::new(message).extend_with(|_, extensions| extensions.set("code", "OUT_OF_RANGE"));
-            error.into_server_error(field.pos)
+            context.set_error_path(error.into_server_error(field.pos))
         })
     }
 }

@@ -14,7 +14,7 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use async_graphql::{Context, ID, MaybeUndefined, MergedObject, SimpleObject};
-use entity::{Instant, shown};
+use entity::Instant;
 use futures::future::BoxFuture;
 use sea_orm::DatabaseTransaction;
 
@@ -107,7 +107,7 @@ impl UserError {
 /// The row that an id names; one that is no id names nothing.
 fn id(context: &Context<'_>, field: &str, kind: Kind, id: &ID) -> std::result::Result<i64, Refusal> {
     let refusal = || {
-        let message = format!("there is no {} {}", kind.name(), shown(id));
+        let message = format!("there is no {} {:.40}", kind.name(), id.as_str());
         Refusal::new(RefusalCode::NotFound, field, message)
     };
     row(context, kind, id).ok().flatten().ok_or_else(refusal)
