@@ -131,7 +131,7 @@ impl DeadLetters {
             .stream
             .raw_message_builder()
             .sequence(sequence)
-            .next_by_subject(&self.subjects.dead_letters());
+            .next_by_subject(self.subjects.dead_letters());
         match next.send().await {
             Ok(message) => Ok(Some(message.into())),
             Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
