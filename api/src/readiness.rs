@@ -98,7 +98,7 @@ mod tests {
                 if run == 0 { Ok(()) } else { Err("no longer".to_owned()) }
             }
         });
-        // Whoever asked first goes away; the checks that it began are for the others.
+        // The client that asked first goes away. The others still get the results of the checks.
         assert!(readiness.look().now_or_never().is_none());
         go_on.notify_one();
         let both = tokio::join!(readiness.look(), readiness.look());

@@ -1,7 +1,7 @@
 //! Answers questions about calendars, a line each, as the server's calendar does: `bench/calendar` asks them.
 //!
 //! The first line that it prints has the version of the time zone database and the names of all zones. A question is the name
-//! of a zone, what is asked for, and its arguments; the answer has a value for each argument, and `-` where there is none.
+//! of a zone, what is asked for, and its arguments; the answer has a value for each argument, or `-` if it has no value.
 //! Instants are seconds since 1970.
 
 use std::io::{BufRead, Write, stdin, stdout};

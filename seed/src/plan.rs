@@ -178,7 +178,7 @@ impl Edit<'_> {
     /// Returns the ids of all spaces by their names.
     async fn spaces(&mut self, tables: &[SpaceTable]) -> Result<HashMap<String, i64>, PlanError> {
         let rows = self.current.spaces().values().map(|space| &space.row);
-        let mut ids: HashMap<_, _> = rows.map(|row| (row.name.clone(), row.id)).collect();
+        let mut ids: HashMap<_, _> = rows.map(|row| (composed(&row.name), row.id)).collect();
         let mut seen = HashSet::new();
         for table in tables {
             let (name, title) = (composed(&table.name), || format!("space {:?}", table.name));
@@ -218,7 +218,7 @@ impl Edit<'_> {
     /// Returns the ids of all DPUs by their serials.
     async fn dpus(&mut self, tables: &[DpuTable]) -> Result<HashMap<String, i64>, PlanError> {
         let rows = self.current.dpus().values().map(|dpu| &dpu.row);
-        let mut ids: HashMap<_, _> = rows.map(|row| (row.serial.clone(), row.id)).collect();
+        let mut ids: HashMap<_, _> = rows.map(|row| (composed(&row.serial), row.id)).collect();
         let mut seen = HashSet::new();
         for table in tables {
             let (serial, title) = (composed(&table.serial), || format!("dpu {:?}", table.serial));

@@ -146,7 +146,7 @@ pub(super) async fn space_ids(
 ) -> Result<BTreeSet<i64>, ManageError> {
     let spaces = space::Entity::find().all(database.reader()).await?;
     let by_name = names.iter().map(|name| {
-        let found = spaces.iter().find(|space| space.name == composed(name));
+        let found = spaces.iter().find(|space| composed(&space.name) == composed(name));
         found.map(|space| space.id).ok_or_else(|| ManageError::Space(name.clone()))
     });
     let by_id = ids.iter().map(|(public, id)| {
@@ -157,7 +157,9 @@ pub(super) async fn space_ids(
 
 /// The id of the DPU with this serial.
 pub(super) async fn dpu_id(database: &Database, serial: &str) -> Result<i64, ManageError> {
-    let found =
-        dpu::Entity::find().filter(dpu::Column::Serial.eq(composed(serial))).one(database.reader()).await?;
+    let found = dpu::Entity::find()
+        .filter(dpu::Column::Serial.is_in([composed(serial), serial.trim().to_owned()]))
+        .one(database.reader())
+        .await?;
     found.map(|dpu| dpu.id).ok_or_else(|| ManageError::Dpu(serial.to_owned()))
 }

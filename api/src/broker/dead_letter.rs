@@ -135,7 +135,7 @@ impl fmt::Display for Faults {
     }
 }
 
-/// The dead letter of a message, ready to be published to a server that accepts messages of so many bytes.
+/// The dead letter of a message, ready to be published. With its headers it has at most `bytes_max` bytes.
 pub(super) fn of_message(message: &Message, faults: &Faults, bytes_max: usize) -> PublishMessage {
     let mut headers = HeaderMap::new();
     headers.insert(SUBJECT, line(&message.subject));

@@ -159,7 +159,7 @@ impl FromStr for Listen {
         }
         let fits = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '.' | '_');
         match text.rsplit_once(':') {
-            // A number before the port is an address that is none, such as 127.0.0.300.
+            // Without any letter it is a mistyped address, such as 127.0.0.300.
             Some((host, port))
                 if port.parse::<u16>().is_ok()
                     && host.contains(|letter: char| letter.is_ascii_alphabetic())

@@ -23,7 +23,7 @@ pub(crate) fn size<T: Copy + TryFrom<u64> + Into<u64> + Send + Sync + 'static>(
 }
 
 fn bytes(text: &str) -> Option<u64> {
-    // Half a byte is none.
+    // Fractions need a unit: there is no half byte.
     let has_unit = text.ends_with(|last: char| last.is_ascii_alphabetic());
     if has_unit { text.parse().ok().map(|ByteSize(bytes)| bytes) } else { text.parse().ok() }
 }

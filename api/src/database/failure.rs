@@ -1,4 +1,4 @@
-//! What an error of the database means: what to tell whoever asked, and whether the same may succeed a little later.
+//! What an error of the database means: what to tell the client, and whether the same may succeed a little later.
 
 use std::fmt;
 use std::time::Duration;

@@ -97,7 +97,7 @@ impl FloorPlan {
     /// Puts the rows in their places.
     fn new(edition: Edition, rows: Rows) -> Self {
         let Rows { spaces, dpus, assignments, resets, rules } = rows;
-        let dpu_ids = dpus.iter().map(|dpu| (dpu.serial.clone(), dpu.id)).collect();
+        let dpu_ids = dpus.iter().map(|dpu| (composed(&dpu.serial), dpu.id)).collect();
         let mut spaces: BTreeMap<_, _> = spaces.into_iter().map(|row| (row.id, Space::new(row))).collect();
         let mut dpus: BTreeMap<_, _> = dpus.into_iter().map(|row| (row.id, Dpu::new(row))).collect();
         for assignment in assignments {

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use entity::{Instant, assignment};
 
+use super::changes::composed;
 use super::{Dpu, FloorPlan};
 use crate::counting::Stretch;
 
@@ -33,7 +34,7 @@ impl FloorPlan {
         Self {
             edition: self.edition,
             spaces: spaces.iter().filter_map(|id| Some((*id, Arc::clone(self.spaces.get(id)?)))).collect(),
-            dpu_ids: dpus.values().map(|dpu| (dpu.row.serial.clone(), dpu.row.id)).collect(),
+            dpu_ids: dpus.values().map(|dpu| (composed(&dpu.row.serial), dpu.row.id)).collect(),
             dpus,
             lengths: OnceLock::new(),
         }

@@ -47,7 +47,7 @@ pub(super) struct AssignmentShare {
     dpu: Dpu,
     /// Its doorway, where it has one.
     doorway: Option<String>,
-    /// Crossings after this instant are counted; null: all since ever, or since the first instant that there is.
+    /// Only crossings after this instant are counted; null: however old they are.
     after: Option<DateTime>,
     /// Crossings until this instant are counted, those at it included.
     until: DateTime,

@@ -234,6 +234,15 @@ on_both! {
         assert_eq!(updated, json!({ "serial": "284", "name": null }));
         service.dpu_create(json!({ "serial": "T\u{fc}r" })).await;
         assert_eq!(service.ingest(json!([{ "dpu": "Tu\u{308}r", "ts": "2026-01-01", "direction": "AWAY" }])).await["accepted"], 1);
+        // As an earlier version stored it.
+        let stored = "UPDATE dpu SET serial = 'Tu\u{308}r' WHERE serial = 'T\u{fc}r'";
+        let transaction = service.app.database.begin().await.unwrap();
+        transaction.execute_unprepared(stored).await.unwrap();
+        transaction.commit().await.unwrap();
+        service.app.state.refresh().await.unwrap();
+        for (serial, ts) in [("Tu\u{308}r", "2026-01-02"), ("T\u{fc}r", "2026-01-03")] {
+            assert_eq!(service.ingest(json!([{ "dpu": serial, "ts": ts, "direction": "AWAY" }])).await["accepted"], 1);
+        }
         // Events follow the DPU, whatever it is called now.
         assert_eq!(service.ingest(json!([{ "dpu": "284", "ts": "2026-01-01", "direction": "AWAY" }])).await["accepted"], 1);
     }

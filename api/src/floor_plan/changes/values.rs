@@ -13,7 +13,8 @@ pub(super) const NOTE_CHARACTERS_MAX: usize = 2000;
 
 /// The text without blanks around it, its characters composed (Unicode's NFC), so that what looks the same is the same.
 pub fn composed(given: &str) -> String {
-    given.trim().nfc().collect()
+    let kept = given.trim();
+    if kept.is_ascii() { kept.to_owned() } else { kept.nfc().collect() }
 }
 
 /// The composed text, or what is wrong with it.
