@@ -24,7 +24,7 @@ use crate::timelines::{Days, Grain, Lacking, Page, PageAt, PageKey, Summary, Sum
 
 /// The number of crossings on the pages that one statement loads, and of the pages themselves.
 const LOADED_MAX: i64 = 400_000;
-const LOADED_PAGES_MAX: usize = 4_000;
+const LOADED_PAGES_MAX: usize = 2_000;
 /// How much is done without letting other tasks run, in nanoseconds.
 const SLICE_NS: u64 = 300_000;
 /// Work that takes longer than this is done where long histories are, in nanoseconds.

@@ -37,6 +37,8 @@ const SQLITE_CHECKPOINT_PAGES: &str = "16384";
 const SQLITE_PAGE_BYTES: u32 = 2048;
 /// Connections for long histories.
 const LONG_READERS_MAX: u32 = 4;
+/// How long a start waits for a standby, to see whether a pooler stands before it.
+const STANDBY_WAIT: Duration = Duration::from_secs(1);
 /// Connections to a PostgreSQL server, beside those.
 const POSTGRES_CONNECTIONS_MAX: u32 = 16;
 /// How long PostgreSQL may take to say that it is there. The other end of a connection may be gone without a word.
@@ -258,6 +260,12 @@ impl Database {
             let given = without_password(url);
             return Err(ConnectError::Standby { given, reason: "a SQLite file has no standby".to_owned() });
         };
+        // A standby that cannot be reached yet is of use later.
+        if let Ok(options) = postgres_options(url)
+            && let Ok(true) = shares_connections(&options, STANDBY_WAIT).await
+        {
+            return Err(ConnectError::Pooler { given: without_password(url) });
+        }
         self.standby = Some(Arc::new(Standby::follow(primary, url, config, tasks).await?));
         Ok(self)
     }

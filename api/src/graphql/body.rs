@@ -120,15 +120,15 @@ async fn drain(mut chunks: Unpacked) {
 /// do for its text.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Extent {
-    /// How many values there are, at most.
+    /// How many values there are, at most; no more of them are counted than were accepted and one.
     pub(super) values: u64,
     /// How many entries the longest list has, at most.
     pub(super) longest: u64,
 }
 
 impl Extent {
-    /// Looks through the text; finds nothing where it is short.
-    pub(super) fn of(json: &[u8]) -> Self {
+    /// Looks through the text until it has more values than are accepted; finds nothing where it is short.
+    pub(super) fn of(json: &[u8], accepted: u32) -> Self {
         let mut extent = Self::default();
         if json.len() < SHORT_BYTES {
             return extent;
@@ -138,6 +138,9 @@ impl Extent {
         let mut open: Vec<(bool, u64)> = Vec::new();
         let (mut in_string, mut escaped) = (false, false);
         for byte in json {
+            if extent.values > accepted.into() {
+                break;
+            }
             match byte {
                 _ if escaped => escaped = false,
                 b'\\' => escaped = in_string,
@@ -172,7 +175,7 @@ mod tests {
     use super::*;
 
     fn extent(json: &str) -> (u64, u64) {
-        let Extent { values, longest } = Extent::of(json.as_bytes());
+        let Extent { values, longest } = Extent::of(json.as_bytes(), u32::MAX);
         (values, longest)
     }
 
@@ -190,5 +193,11 @@ mod tests {
         assert_eq!(extent(&format!("{{\"a\": \"{}\"}}", ",[{\\\"".repeat(SHORT_BYTES))), (2, 0));
         assert_eq!(extent("[0, 0]"), (0, 0));
         assert_eq!(extent(&format!("]}},{}", "[".repeat(SHORT_BYTES))).1, 0);
+    }
+
+    #[test]
+    fn no_more_values_are_counted_than_tell_that_there_are_too_many() {
+        let zeros = format!("[{}0]", "0,".repeat(SHORT_BYTES));
+        assert_eq!(Extent::of(zeros.as_bytes(), 10), Extent { values: 11, longest: 10 });
     }
 }

@@ -10,6 +10,7 @@ use async_graphql::{Request, ServerError};
 use moka::sync::Cache;
 
 use super::limits::{Bills, Prices, Refusal, check_size, scan};
+use super::literals::join_surrogates;
 use crate::floor_plan::Lengths;
 use crate::limits::Limits;
 
@@ -54,7 +55,7 @@ impl Documents {
             return Ok(known);
         }
         scan(text, &self.limits)?;
-        let document = Arc::new(self.measured(parse_query(text)?, text.contains('@'))?);
+        let document = Arc::new(self.measured(parse_query(join_surrogates(text))?, text.contains('@'))?);
         self.known.insert(text.to_owned(), Arc::clone(&document));
         Ok(document)
     }

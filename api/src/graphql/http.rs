@@ -155,7 +155,7 @@ fn not_a_request(media_type: MediaType, cause: &str) -> HttpResponse {
 
 /// Refuses a body with too many values, or with a list longer than any that is accepted.
 fn check_extent(body: &[u8], limits: &Limits) -> Result<(), limits::Refusal> {
-    let Extent { values, longest } = Extent::of(body);
+    let Extent { values, longest } = Extent::of(body, limits.json_values);
     Measure::Values.check(values, limits.json_values)?;
     // Events are the longest list that there is.
     Measure::List.check(longest, limits.ingest_events)

@@ -18,6 +18,7 @@ mod http;
 mod id;
 mod int;
 mod limits;
+mod literals;
 mod meter;
 mod mutation;
 mod node;

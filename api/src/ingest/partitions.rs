@@ -108,7 +108,8 @@ async fn missing(
     let tables: Vec<String> = months.iter().map(|month| month.table()).collect();
     // Not `to_regclass`: it may answer from a cache that does not know yet what others made while we waited.
     let sql = "SELECT number - 1 FROM UNNEST($1::text[]) WITH ORDINALITY AS listed (name, number) \
-               WHERE NOT EXISTS (SELECT FROM pg_class WHERE relname = name AND relnamespace = current_schema()::regnamespace)";
+               WHERE NOT EXISTS (SELECT FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace \
+                                 WHERE relname = name AND nspname = current_schema())";
     let sql = Statement::from_sql_and_values(DatabaseBackend::Postgres, sql, [tables.into()]);
     let months: Vec<Partition> = months.iter().copied().collect();
     let places = transaction.query_all_raw(sql).await?;

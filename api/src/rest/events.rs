@@ -14,9 +14,10 @@ use axum::body::Body;
 use axum::extract::{Extension, RawQuery, State};
 use axum::http::{HeaderMap, header};
 use chrono_tz::Tz;
-use futures::stream::{StreamExt, TryReadyChunksError, TryStreamExt};
+use futures::stream::{StreamExt, TryReadyChunks, TryReadyChunksError, TryStreamExt};
 use sea_orm::DbErr;
 use serde::Serialize;
+use tokio::io::AsyncRead;
 use tokio_util::codec::FramedRead;
 use tokio_util::io::StreamReader;
 use utoipa::openapi::{RefOr, Response};
@@ -180,7 +181,18 @@ pub(super) async fn record(
     let decoder = Decoder::new(format(&headers)?).in_zone(zone(query.as_deref())?);
     // The raw body: the server's limit on the length of bodies is for handlers that keep them whole.
     let bytes = StreamReader::new(unpack(body, Coding::of(&headers)?, &budget).map_err(io::Error::other));
-    let mut batches = FramedRead::new(bytes, decoder).try_ready_chunks(BATCH_EVENTS_MAX);
+    let batches = FramedRead::new(bytes, decoder).try_ready_chunks(BATCH_EVENTS_MAX);
+    // Boxed, since the router moves what a handler returns more than once, and this is large.
+    Box::pin(record_all(batches, &app, &access, &budget)).await
+}
+
+/// Records the entries as they come, each batch in one commit.
+async fn record_all(
+    mut batches: TryReadyChunks<FramedRead<impl AsyncRead + Unpin, Decoder>>,
+    app: &App,
+    access: &Access,
+    budget: &Budget,
+) -> Result<Json<Receipt>, RestError> {
     let mut receipt = Receipt::default();
     loop {
         let (entries, broken) = match tokio::time::timeout(SILENCE_MAX, batches.next()).await {
@@ -199,7 +211,7 @@ pub(super) async fn record(
         };
         let held = budget.hold(entries.len() * EVENT_BYTES);
         let _held = held.map_err(|_| RestError::Full { recorded: receipt.summary() })?;
-        receipt.record(&app, &access, entries).await?;
+        receipt.record(app, access, entries).await?;
         if let Some(cause) = broken {
             return Err(unreadable(cause, receipt.summary()));
         }

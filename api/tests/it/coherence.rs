@@ -135,7 +135,7 @@ async fn a_commit_without_a_notification_is_seen_by_itself_and_at_once_where_it_
 #[tokio::test(flavor = "multi_thread")]
 async fn schemas_of_one_database_do_not_hear_of_each_other() {
     let Some(empty) = Empty::on_postgres().await else { return };
-    let schema = empty.in_schema("beside").await;
+    let schema = empty.in_schema("Beside").await;
     let (one, beside) =
         (Service::start(empty, Limits::default()).await, Service::start(schema, Limits::default()).await);
     let (one_space, space) = (hall(&one).await, hall(&beside).await);

@@ -149,8 +149,8 @@ impl Empty {
     /// Another one in a schema of its own in the same PostgreSQL database, in the place of the schema `public`.
     pub(crate) async fn in_schema(&self, name: &str) -> Self {
         let database = Database::connect(&self.url).await.unwrap();
-        database.writer().execute_unprepared(&format!("CREATE SCHEMA {name}")).await.unwrap();
-        Self { url: format!("{}?options=-csearch_path%3D{name}", self.url), storage: Storage::Schema }
+        database.writer().execute_unprepared(&format!("CREATE SCHEMA \"{name}\"")).await.unwrap();
+        Self { url: format!("{}?options=-csearch_path%3D%22{name}%22", self.url), storage: Storage::Schema }
     }
 
     pub(crate) async fn remove(self) {

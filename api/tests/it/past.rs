@@ -317,6 +317,7 @@ on_both! {
         };
         assert_eq!(names("nameContains: \"hall\"").await, ["Hall", "Hallway"]);
         assert_eq!(names("orderBy: NAME").await, ["Hall", "Hallway", "attic"]);
+        assert_eq!(names(r#"nameContains: "\ud83d\ude42 \u0048all""#).await, Vec::<String>::new(), "surrogate pairs are read");
         assert_eq!(names("nameContains: \"nowhere\"").await, Vec::<String>::new());
         let serials = async |arguments: &str| {
             let data = service.data(&format!("{{ dpus({arguments}) {{ nodes {{ serial }} }} }}"), Value::Null).await;

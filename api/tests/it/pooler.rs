@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use api::database::{ConnectError, Database, PoolConfig};
 use api::ids::PublicIds;
+use api::tasks::Tasks;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 
@@ -78,8 +79,10 @@ async fn a_pooler_that_shares_connections_is_refused_at_the_start() {
     assert!(matches!(refused, ConnectError::Pooler { .. }), "{refused}");
     let said = refused.to_string();
     assert!(said.contains(&empty.url) && said.contains("pool_mode = session"), "{said}");
-    empty.url = own;
-    Database::connect_with(&empty.url, PoolConfig::default()).await.unwrap();
+    let pooled = std::mem::replace(&mut empty.url, own);
+    let direct = Database::connect_with(&empty.url, PoolConfig::default()).await.unwrap();
+    let standby = direct.with_standby(&pooled, PoolConfig::default(), &Tasks::default()).await;
+    assert!(matches!(standby, Err(ConnectError::Pooler { given }) if given == pooled), "before a standby");
     empty.remove().await;
 }
 

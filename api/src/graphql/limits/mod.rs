@@ -121,7 +121,12 @@ impl fmt::Display for Refusal {
                         return write!(formatter, "last: {found} is not a number from 0 to {accepted}");
                     }
                     Measure::Events => format!("events: there are {found} of them"),
-                    Measure::Values => format!("the request has {found} values"),
+                    Measure::Values => {
+                        return write!(
+                            formatter,
+                            "the request has more than {accepted} values; no more are accepted"
+                        );
+                    }
                     Measure::List => format!("the request has a list of {found} entries"),
                     Measure::Operations => format!("{found} operations would run over this connection"),
                 };
