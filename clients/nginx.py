@@ -1,4 +1,4 @@
-"""What `clients/nginx` asks through the proxy at PROXY_SOCKET: the README's requests, and a WebSocket."""
+"""What `clients/nginx` asks through the proxy at PROXY_SOCKET: the requests of the pages that are named, and a WebSocket."""
 
 import base64
 import json
@@ -12,14 +12,14 @@ import time
 from pathlib import Path
 
 PROXY = os.environ["PROXY_SOCKET"]
-# The README's requests go to the proxy, whatever port they name; a token goes along where there is one.
+# The requests go to the proxy, whatever port they name; a token goes along where there is one.
 CURL = 'curl() { command curl -sS --unix-socket "$PROXY_SOCKET" ${TOKEN:+-H "authorization: Bearer $TOKEN"} "$@"; }\n'
 SECONDS_MAX = 30
 
 
-def requests(readme):
-    """Each of the README's requests with what it answers."""
-    for block in re.findall(r"^```console\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL):
+def requests(page):
+    """Each request of a page with what it answers."""
+    for block in re.findall(r"^```console\n(.*?)^```$", page, re.MULTILINE | re.DOTALL):
         for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
             lines = part.rstrip("\n").split("\n")
             # A command goes on while a quote is open, and after a pipe.
@@ -67,19 +67,20 @@ def open_socket(token):
 
 
 def main():
-    readme = Path(sys.argv[1]).read_text()
     refused = json.loads(ask("curl localhost/space/1/count"))["detail"]
     assert refused.startswith("This request came through a proxy"), refused
     token = create_token()
     assert "A token is needed" in ask("curl localhost/space/1/count")
     number = 0
-    for command, expected in requests(readme):
-        answer = ask(command, token)
-        assert answer == expected, f"$ {command}\n{answer}\nwhere the README says\n{expected}"
-        number += 1
-    assert number >= 5, f"the README has {number} requests"
+    for page in map(Path, sys.argv[1:]):
+        found = list(requests(page.read_text()))
+        assert found, f"{page} has no requests"
+        number += len(found)
+        for command, expected in found:
+            answer = ask(command, token)
+            assert answer == expected, f"$ {command}\n{answer}\nwhere {page} says\n{expected}"
     assert open_socket(token) == {"type": "connection_ack"}
-    print(f"{number} requests of the README and a WebSocket through nginx")
+    print(f"{number} requests and a WebSocket through nginx")
 
 
 main()
