@@ -44,11 +44,11 @@ def full(stage):
     stage.verify(database)
 
 
-def small_disk(stage):
-    """A folder on a disk of 8 MiB, which is gone when the stage closes."""
+def small_disk(stage, mebibytes=8):
+    """A folder on a disk of a few MiB, which is gone when the stage closes."""
     room = stage.folder / "tmpfs"
     room.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", room], stdout=subprocess.PIPE,
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={mebibytes}m", "tmpfs", room], stdout=subprocess.PIPE,
                              stderr=subprocess.STDOUT, text=True)
     if mounted.returncode:
         raise Skipped(f"a small disk cannot be mounted here: {mounted.stdout.strip()}")

@@ -11,7 +11,8 @@ LOOKS_AGAIN_S = 2
 
 def full_disk(stage):
     """The disk below SQLite is full: /readyz says so, and is ready again when there is room, without an event."""
-    room = small_disk(stage)
+    # Each trial of /readyz wants 4 MB of room, and what it had stays SQLite's.
+    room = small_disk(stage, 64)
     database = stage.sqlite(room)
     fleet = stage.fleet(database, dpus=20, spaces=5, events=1_000, batch=50)
     server = stage.serve(database)

@@ -264,8 +264,9 @@ impl Folding<'_> {
             let edges = self.cell_edges(at, until, grain);
             let cells = fold(self.buckets.net(), &edges, steps, &resets, answer);
             self.add(&edges, &cells);
-            if let Some(key) = key {
-                let summary = Summary::new(made_of, &cells);
+            if let Some(key) = key
+                && let Some(summary) = Summary::new(made_of, &cells)
+            {
                 source.view.state().timelines().keep_summary(key, Arc::new(summary));
             }
         }
@@ -285,7 +286,7 @@ impl Folding<'_> {
         for (place, cell) in summary.busy() {
             let start = day.plus_ms(place * grain.ms());
             self.buckets.add_quiet(start, answer);
-            self.buckets.add(start.plus_ms(grain.ms()), cell, answer);
+            self.buckets.add(start.plus_ms(grain.ms()), &cell, answer);
         }
         self.buckets.add_quiet(end, answer);
     }

@@ -30,8 +30,20 @@ pub(crate) enum Grain {
 #[derive(Debug, PartialEq)]
 pub(crate) struct Summary {
     pub(crate) source: SummarySource,
-    /// The cells that are not quiet, each with its place in the day.
-    busy: Box<[(u8, Cell)]>,
+    /// The cells that are not quiet, in order.
+    busy: Box<[BusyCell]>,
+}
+
+/// A cell and the number of cells before it. Most of a cache's summaries are these, so they are kept small.
+#[derive(Debug, PartialEq)]
+struct BusyCell {
+    people_ms: i64,
+    net: i32,
+    min: i32,
+    max: i32,
+    entrances: u32,
+    exits: u32,
+    place: u8,
 }
 
 /// What a summary is made of. Equal sources make equal summaries.
@@ -56,8 +68,8 @@ impl Grain {
 }
 
 impl Summary {
-    /// The summary of a day of these cells, one after the other.
-    pub(crate) fn new(source: SummarySource, cells: &[Cell]) -> Self {
+    /// The summary of a day of these cells, one after the other. `None`: a count of the day needs more than 32 bits.
+    pub(crate) fn new(source: SummarySource, cells: &[Cell]) -> Option<Self> {
         let mut before = source.before;
         let busy = (0..).zip(cells).filter(|(_, cell)| {
             let is_quiet =
@@ -65,16 +77,57 @@ impl Summary {
             before = cell.net;
             !is_quiet
         });
-        Self { busy: busy.map(|(place, cell)| (place, *cell)).collect(), source }
+        let busy = busy.map(|(place, cell)| BusyCell::new(place, cell)).collect::<Option<_>>()?;
+        Some(Self { busy, source })
     }
 
     /// The cells that are not quiet, in order, each with the number of cells before it.
-    pub(crate) fn busy(&self) -> impl Iterator<Item = (i64, &Cell)> {
-        self.busy.iter().map(|(place, cell)| (i64::from(*place), cell))
+    pub(crate) fn busy(&self) -> impl Iterator<Item = (i64, Cell)> {
+        self.busy.iter().map(|busy| (busy.place.into(), busy.cell()))
     }
 
     /// The number of bytes it takes.
     pub(super) fn bytes(&self) -> usize {
         size_of::<Self>() + size_of_val(&*self.busy) + size_of_val(&*self.source.lengths)
+    }
+}
+
+impl BusyCell {
+    fn new(place: u8, cell: &Cell) -> Option<Self> {
+        let Cell { net, min, max, people_ms, entrances, exits } = *cell;
+        let (net, min, max) = (net.try_into().ok()?, min.try_into().ok()?, max.try_into().ok()?);
+        Some(Self { people_ms, net, min, max, entrances, exits, place })
+    }
+
+    fn cell(&self) -> Cell {
+        let Self { people_ms, net, min, max, entrances, exits, .. } = *self;
+        Cell { net: net.into(), min: min.into(), max: max.into(), people_ms, entrances, exits }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cell(net: i64) -> Cell {
+        Cell { net, min: net - 1, max: net + 1, people_ms: i64::MAX, entrances: u32::MAX, exits: 7 }
+    }
+
+    fn summary(cells: &[Cell]) -> Option<Summary> {
+        Summary::new(SummarySource { revision: 1, before: 5, lengths: vec![] }, cells)
+    }
+
+    #[test]
+    fn busy_cells_come_back_with_their_places() {
+        let quiet = Cell { net: 5, min: 5, max: 5, people_ms: 1, entrances: 0, exits: 0 };
+        let largest = i64::from(i32::MAX) - 1;
+        let found: Vec<_> = summary(&[quiet, cell(-3), cell(largest)]).unwrap().busy().collect();
+        assert_eq!(found, [(1, cell(-3)), (2, cell(largest))]);
+    }
+
+    #[test]
+    fn a_day_with_a_count_beyond_32_bits_has_no_summary() {
+        assert_eq!(summary(&[cell(0), cell(i32::MAX.into())]), None);
+        assert_eq!(summary(&[cell(i32::MIN.into())]), None);
     }
 }
