@@ -78,7 +78,7 @@ impl Summary {
             !is_quiet
         });
         let busy = busy.map(|(place, cell)| BusyCell::new(place, cell)).collect::<Option<_>>()?;
-        Some(Self { busy, source })
+        Some(Self { source, busy })
     }
 
     /// The cells that are not quiet, in order, each with the number of cells before it.
