@@ -13,8 +13,8 @@ use async_nats::jetstream::{Context, Error, ErrorCode};
 use super::subject::covers;
 use super::{BrokerConfig, BrokerError};
 
-/// How many messages all processes together may have taken and not acknowledged. Where nats-server 2.9 lets 100,000 of them
-/// stand, it hands out a backlog at less than half the speed; later versions are as fast with both.
+/// How many messages all processes together may have taken and not acknowledged. With 100,000, nats-server
+/// 2.9 delivers a backlog at less than half the speed; later versions are as fast with both.
 const ACK_PENDING_MAX: i64 = 20_000;
 
 /// What is there to work with.

@@ -54,7 +54,7 @@ impl Work {
             (days, 100),
             (occurrences, 1_000),
             (crossings, 20),
-            (pages, 1_800),
+            (pages, 1_500),
             (loaded, 90),
             (entries, 1_000),
             (names, 150),
