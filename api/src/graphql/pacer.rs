@@ -10,8 +10,8 @@ use tokio::time::Instant;
 
 /// A message that costs more than this takes turns.
 const LIGHT_COST: u64 = 100;
-/// How much longer than a message took no other one is made. So they take an eighth of one core together.
-const REST_FACTOR: u32 = 7;
+/// How much longer than a message took no other one is made. So they take a sixteenth of one core together.
+const REST_FACTOR: u32 = 15;
 
 /// Where subscriptions take turns.
 #[derive(Clone, Debug)]

@@ -168,7 +168,7 @@ impl Cost {
     /// What it comes to for all these parents.
     fn of(&self, parents: Parents, given: &Given<'_>) -> Result<u64, Refusal> {
         self.varying.iter().try_fold(parents.times(self.known), |sum, part| {
-            let extra = parents.times(part.count.extra(given));
+            let extra = parents.times(part.count.extra(given)?);
             let each = part.each.of(part.count.children(parents, given)?, given)?;
             Ok(sum.saturating_add(extra).saturating_add(each))
         })
@@ -202,15 +202,17 @@ impl Count {
     }
 
     /// What it costs beside its children, for each parent.
-    fn extra(&self, given: &Given<'_>) -> u64 {
-        match self {
+    fn extra(&self, given: &Given<'_>) -> Result<u64, Refusal> {
+        Ok(match self {
             Self::Events(events) => events.length(given),
+            // Each entry is an object of its own, however little is asked of it.
+            Self::Page(length) => length.with(given)?,
             // Each day is looked at, unless the history certainly has too many buckets and the resolver refuses it.
             Self::Buckets(stretch) if stretch.buckets(given) <= BUCKETS_MAX + BUCKETS_MAX / 4 => {
                 DAY_COST * (stretch.ms(given) / DAY_MS)
             }
             _ => 0,
-        }
+        })
     }
 }
 
