@@ -28,13 +28,15 @@ pub struct Readiness {
 }
 
 impl Readiness {
-    /// Adds a check. Its name is a key of the answer.
+    /// Adds a check. Its name is a key of the answer; a second check of one name is left out.
     pub fn add<F>(&self, name: &'static str, check: impl Fn() -> F + Send + Sync + 'static)
     where
         F: Future<Output = Result<(), String>> + Send + 'static,
     {
-        let check: Check = Box::new(move || Box::pin(check()));
-        self.checks.lock().unwrap_or_else(PoisonError::into_inner).push((name, check));
+        let mut checks = self.checks.lock().unwrap_or_else(PoisonError::into_inner);
+        if checks.iter().all(|(known, _)| *known != name) {
+            checks.push((name, Box::new(move || Box::pin(check()))));
+        }
     }
 
     /// Returns what the checks find, at most a second ago. Runs all of them together where nobody has lately.

@@ -17,8 +17,7 @@ use sea_orm::{
 };
 
 use crate::counting::Crossings;
-use crate::database::Database;
-use crate::state::{CommitId, log_commit};
+use crate::database::{CommitId, Database, log_commit};
 
 /// Something that is not as it must be.
 #[derive(Clone, Debug, PartialEq, Eq)]

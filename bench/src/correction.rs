@@ -10,12 +10,12 @@ use std::time::{Duration, Instant as Stopwatch};
 use anyhow::Context;
 use api::app::App;
 use api::clock::Clock;
-use api::config::CACHE_BYTES;
 use api::database::Database;
 use api::floor_plan::changes::assignment::{self, AssignmentUpdate, NewAssignment};
 use api::floor_plan::changes::dpu::{self, NewDpu};
 use api::floor_plan::changes::space::{self, NewSpace};
 use api::ingest::Crossing;
+use api::timelines::CACHE_BYTES;
 use entity::Instant;
 use entity::assignment::Placement;
 use entity::event::Direction;
@@ -48,7 +48,7 @@ async fn measure(events: i64) -> anyhow::Result<(Duration, Duration)> {
     let year_ago = now.plus_ms(-YEAR_MS);
     let (app, _recording) = App::start(database, Clock::from_fn(move || now), CACHE_BYTES);
 
-    let floor_plan = app.change(|transaction, now| {
+    let floor_plan = app.state.change(&app.clock, |transaction, now| {
         Box::pin(async move {
             let space =
                 space::create(transaction, NewSpace { name: "Hall".to_owned(), ..NewSpace::default() }, now)
@@ -81,7 +81,7 @@ async fn measure(events: i64) -> anyhow::Result<(Duration, Duration)> {
     for round in 0..ROUNDS {
         let starts_at = Some(Some(year_ago.plus_ms(i64::try_from(round)?)));
         let watch = Stopwatch::now();
-        let corrected = app.change(|transaction, now| {
+        let corrected = app.state.change(&app.clock, |transaction, now| {
             let update = AssignmentUpdate { starts_at, ..AssignmentUpdate::default() };
             Box::pin(assignment::update(transaction, assignment_id, update, now))
         });

@@ -9,11 +9,11 @@ use std::str::FromStr;
 use anyhow::{Context, bail, ensure};
 use api::app::{App, Options};
 use api::clock::Clock;
-use api::config::CACHE_BYTES;
 use api::database::Database;
+use api::http::server::{self, Site};
 use api::ids::{IdsConfig, Kind, PublicIds};
 use api::limits::Limits;
-use api::server::{self, Site};
+use api::timelines::CACHE_BYTES;
 
 use axum::body::{Body, Bytes, to_bytes};
 use axum::http::header::HOST;

@@ -5,12 +5,10 @@ use std::io::{self, Read};
 
 use anyhow::Context;
 use api::clock::Clock;
-use api::coherence::Notifier;
-use api::database::Database;
+use api::database::{CommitId, Database, Notifier, Partitions};
 use api::floor_plan::{ChangeError, FloorPlan, changes};
 use api::ingest::csv::CsvRows;
-use api::ingest::{Batch, Intake, Outcome, Partitions, Rejection, Summary, record};
-use api::state::CommitId;
+use api::ingest::{Batch, Intake, Outcome, Rejection, Summary, record};
 use api::tasks::Tasks;
 use entity::Instant;
 use sea_orm::DatabaseTransaction;

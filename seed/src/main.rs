@@ -14,9 +14,10 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use api::clock::Clock;
-use api::config::{self, DatabaseConfig, EventsConfig};
-use api::database::Database;
+use api::config;
+use api::database::{Database, DatabaseConfig};
 use api::ids::{IdsConfig, Kind, PublicIds};
+use api::ingest::EventsConfig;
 use api::ingest::csv::CsvRows;
 use api::ingest::zone;
 use chrono_tz::Tz;

@@ -10,9 +10,9 @@ use std::process::{Command, Output, Stdio};
 
 use api::app::App;
 use api::clock::Clock;
-use api::config::CACHE_BYTES;
 use api::database::Database;
 use api::floor_plan::changes::assignment;
+use api::timelines::CACHE_BYTES;
 use entity::{Instant, event};
 use sea_orm::EntityTrait;
 use tempfile::TempDir;
@@ -234,6 +234,7 @@ async fn strict_loads_everything_or_nothing() {
     assert!(
         App::start(desk.database().await, Clock::system(), CACHE_BYTES)
             .0
+            .state
             .floor_plan()
             .await
             .unwrap()
@@ -351,7 +352,7 @@ async fn a_plan_is_applied_whole_or_not_at_all() {
         assert_contains(&ran.err, reason);
         if Path::exists(&desk.path("test.db")) {
             let (app, _) = App::start(desk.database().await, Clock::system(), CACHE_BYTES);
-            assert!(app.floor_plan().await.unwrap().spaces().is_empty(), "{plan}");
+            assert!(app.state.floor_plan().await.unwrap().spaces().is_empty(), "{plan}");
         }
     }
 }
@@ -376,10 +377,13 @@ async fn loading_a_plan_again_does_not_undo_what_happened_since() {
     desk.run(&["--plan", "plan.toml"]);
     let (app, _) = App::start(desk.database().await, Clock::system(), CACHE_BYTES);
     let ended: Instant = "2018-06-01".parse().unwrap();
-    app.change(|transaction, now| Box::pin(assignment::end(transaction, 1, ended, now))).await.unwrap();
+    app.state
+        .change(&app.clock, |transaction, now| Box::pin(assignment::end(transaction, 1, ended, now)))
+        .await
+        .unwrap();
     let ran = desk.run(&["--plan", "plan.toml"]);
     assert_contains(&ran.out, "floor plan: 0 entries created, 0 corrected, 7 as they were");
-    assert_eq!(app.floor_plan().await.unwrap().space(1).unwrap().assignments[0].ends_at, Some(ended));
+    assert_eq!(app.state.floor_plan().await.unwrap().space(1).unwrap().assignments[0].ends_at, Some(ended));
 }
 
 #[tokio::test]
@@ -426,7 +430,7 @@ async fn a_plan_has_zones_resets_and_reset_rules() {
     let ran = desk.run(&["--plan", "plan.toml"]);
     assert_contains(&ran.out, "floor plan: 0 entries created, 4 corrected, 2 as they were");
     let (app, _) = App::start(desk.database().await, Clock::system(), CACHE_BYTES);
-    let plan = app.floor_plan().await.unwrap();
+    let plan = app.state.floor_plan().await.unwrap();
     let space = plan.space(1).unwrap();
     assert_eq!((space.row.time_zone.as_str(), space.resets[0].count), ("UTC", 6));
     assert_eq!(space.resets[0].note.as_deref(), Some("counted by hand"));

@@ -1,22 +1,12 @@
 //! What whoever asks may do, and why somebody is refused.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use axum::http::{HeaderName, StatusCode};
-use entity::Instant;
-use sea_orm::DbErr;
-
+use super::need::Need;
 use super::pace::Pace;
-use super::rules::Need;
 use super::token::{Role, Token};
-use super::tokens::Snapshot;
-use crate::app::App;
 use crate::floor_plan::FloorPlan;
 use crate::ingest::{Batch, Rejection};
-
-/// How often it is looked whether a token that expires has done so.
-const LOOK: Duration = Duration::from_secs(1);
 
 /// What whoever asks may do.
 #[derive(Clone, Debug)]
@@ -32,7 +22,7 @@ enum Grant {
 
 /// Why somebody is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum Denied {
     /// No token was shown.
     #[error(
         "A token is needed: send the header Authorization: Bearer TOKEN, or the token as the password of HTTP Basic."
@@ -60,7 +50,7 @@ pub enum Refusal {
          only its own machine. Create a token with `headcount token create NAME --role admin`, or start the server with \
          --open."
     )]
-    Proxied(HeaderName),
+    Proxied(String),
     /// While the server is open, a page of another origin asks.
     #[error(
         "A page of another origin sent this request, and no token exists yet, so this server answers only its own pages. \
@@ -93,7 +83,7 @@ impl Access {
     }
 
     /// Whether it allows everything to anybody, at any rate.
-    pub(super) fn is_boundless(&self) -> bool {
+    pub(crate) fn is_boundless(&self) -> bool {
         matches!(self.0, Grant::Open(None))
     }
 
@@ -106,7 +96,7 @@ impl Access {
     }
 
     /// Whether it allows what needs this.
-    pub fn permit(&self, need: Need) -> Result<(), Refusal> {
+    pub fn permit(&self, need: Need) -> Result<(), Denied> {
         let Grant::Token(token) = &self.0 else { return Ok(()) };
         let allowed = match need {
             Need::Nothing | Need::Token | Need::Operation => true,
@@ -115,21 +105,16 @@ impl Access {
             Need::Ingest => matches!(token.role, Role::Ingest(_) | Role::Admin),
             Need::Admin => matches!(token.role, Role::Admin),
         };
-        if allowed { Ok(()) } else { Err(Refusal::Forbidden) }
+        if allowed { Ok(()) } else { Err(Denied::Forbidden) }
     }
 
     /// Takes note of one more request, if it is not too many.
-    pub fn step(&self) -> Result<(), Refusal> {
+    pub fn step(&self) -> Result<(), Denied> {
         let pace = match &self.0 {
             Grant::Open(pace) => pace.as_ref(),
             Grant::Token(token) => token.pace.as_ref(),
         };
-        pace.map_or(Ok(()), |pace| pace.step().map_err(|after_s| Refusal::TooMany { after_s }))
-    }
-
-    /// What is seen of the floor plan as it is now.
-    pub async fn plan(&self, app: &App) -> Result<Arc<FloorPlan>, DbErr> {
-        Ok(self.seen(app.floor_plan().await?))
+        pace.map_or(Ok(()), |pace| pace.step().map_err(|after_s| Denied::TooMany { after_s }))
     }
 
     /// What is seen of this floor plan.
@@ -146,11 +131,11 @@ impl Access {
         }
     }
 
-    /// The batch as it may be recorded: what is not for this token to report is rejected as if there were no such DPU.
-    pub async fn reports(&self, app: &App, mut batch: Batch) -> Result<Batch, DbErr> {
-        let Grant::Token(token) = &self.0 else { return Ok(batch) };
-        let Role::Ingest(Some(dpu)) = token.role else { return Ok(batch) };
-        let plan = app.floor_plan().await?;
+    /// Returns the batch as it may be recorded: events of other DPUs than the token's are rejected as if their DPU did not
+    /// exist.
+    pub fn reports(&self, plan: &FloorPlan, mut batch: Batch) -> Batch {
+        let Grant::Token(token) = &self.0 else { return batch };
+        let Role::Ingest(Some(dpu)) = token.role else { return batch };
         for row in &mut batch {
             if let Ok(crossing) = row
                 && plan.dpu_id(&crossing.serial) != Some(dpu)
@@ -158,47 +143,11 @@ impl Access {
                 *row = Err(Rejection::unknown_dpu(&crossing.serial));
             }
         }
-        Ok(batch)
-    }
-
-    /// Whether it still holds.
-    pub async fn still_holds(&self, app: &App) -> Result<bool, DbErr> {
-        Ok(self.holds(app, &*app.tokens().await?, app.clock.now()))
-    }
-
-    /// Resolves when it holds no more: its token was revoked or has expired, or tokens are wanted since.
-    pub async fn ended(&self, app: &App) {
-        let mut changes = app.tokens.changes();
-        let expires = matches!(&self.0, Grant::Token(token) if token.expires.is_some());
-        loop {
-            let known = match self.still_holds(app).await {
-                Ok(false) => return,
-                Ok(true) => true,
-                Err(_) => false,
-            };
-            let look = async {
-                if known && !expires {
-                    std::future::pending::<()>().await;
-                }
-                tokio::time::sleep(LOOK).await;
-            };
-            tokio::select! {
-                // The sender lives as long as the app.
-                _ = changes.changed() => {}
-                () = look => {}
-            }
-        }
-    }
-
-    fn holds(&self, app: &App, tokens: &Snapshot, now: Instant) -> bool {
-        match &self.0 {
-            Grant::Open(_) => app.door.is_open(tokens),
-            Grant::Token(token) => tokens.holds(token, now),
-        }
+        batch
     }
 }
 
-impl Refusal {
+impl Denied {
     /// The code by which GraphQL tells it.
     pub fn code(&self) -> &'static str {
         match self {
@@ -211,29 +160,6 @@ impl Refusal {
             | Self::Origin => "FORBIDDEN",
             Self::TooMany { .. } => "RATE_LIMITED",
             Self::Unavailable => "UNAVAILABLE",
-        }
-    }
-
-    /// The status of an answer over HTTP.
-    pub fn status(&self) -> StatusCode {
-        match self {
-            Self::Missing | Self::Invalid => StatusCode::UNAUTHORIZED,
-            Self::Forbidden
-            | Self::NoIntrospection
-            | Self::Elsewhere
-            | Self::Proxied(_)
-            | Self::Foreign
-            | Self::Origin => StatusCode::FORBIDDEN,
-            Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-        }
-    }
-
-    /// The code with which a WebSocket is closed for it, as `graphql-transport-ws` has them.
-    pub fn close_code(&self) -> u16 {
-        match self {
-            Self::Missing => 4401,
-            _ => 4403,
         }
     }
 

@@ -139,7 +139,7 @@ pub async fn revoke(database: &Database, now: Instant, given: &str) -> Result<to
 }
 
 /// The ids of the spaces with these names, and of those with these public and own ids.
-pub(super) async fn space_ids(
+pub(crate) async fn space_ids(
     database: &Database,
     names: &[String],
     ids: &[(i64, i64)],
@@ -156,7 +156,7 @@ pub(super) async fn space_ids(
 }
 
 /// The id of the DPU with this serial.
-pub(super) async fn dpu_id(database: &Database, serial: &str) -> Result<i64, ManageError> {
+pub(crate) async fn dpu_id(database: &Database, serial: &str) -> Result<i64, ManageError> {
     let found = dpu::Entity::find()
         .filter(dpu::Column::Serial.is_in([composed(serial), serial.trim().to_owned()]))
         .one(database.reader())

@@ -1,40 +1,33 @@
 //! Who may do what.
 //!
-//! Every request meets the same three, and nothing that it does goes past them:
+//! - [`Authenticator`] knows the tokens. What a client may do is an [`Access`]; what a route or a field needs is a
+//!   [`Need`]. The HTTP layer compares the two before a route or a resolver runs.
+//! - A token that is limited to some spaces sees a floor plan that has no others ([`Access::view`]). So a forbidden space
+//!   looks like one that does not exist, wherever the floor plan is read.
 //!
-//! - `doorkeeper` stands in front of every route. It finds out who asks ([`Door`], by a token that is in memory), and
-//!   lets nobody pass whom `rules` does not name for the route.
-//! - What comes of it is an [`Access`]. GraphQL's root fields are held against `rules` with it, before any resolver
-//!   runs.
-//! - A token that is limited to some spaces sees a floor plan that has no others ([`Access::view`]). So what is
-//!   forbidden looks as what there is not, wherever the floor plan is looked at.
-//!
-//! To find out who asks costs a hash and a search in memory: no SQL, no lock. Tokens themselves are stored nowhere, and
+//! Authentication costs a hash and a search in memory: no SQL, no lock. Tokens themselves are stored nowhere, and
 //! are in no log.
 
 mod access;
-mod command;
+mod authenticator;
 mod config;
-mod door;
-mod doorkeeper;
 mod manage;
+mod need;
 mod origin;
 mod pace;
-mod rules;
 mod secret;
 mod token;
 mod tokens;
 
-pub use access::{Access, Refusal};
-pub use command::{TokenCommand, TokenError};
+pub use access::{Access, Denied};
+pub use authenticator::Authenticator;
 pub use config::{AuthConfig, Settings, StartError, Switch};
-pub use door::Door;
-pub(crate) use doorkeeper::{Guarded, answered, guard};
 pub use manage::{ManageError, NewToken, create, list, revoke};
+pub(crate) use manage::{dpu_id, space_ids};
+pub use need::Need;
 pub use origin::Origin;
-pub(crate) use origin::{cors, may_open_socket};
 pub use pace::Rate;
-pub use rules::{Need, root_field, route};
 pub use secret::Secret;
 pub use token::{Role, Token};
+pub(crate) use tokens::Snapshot;
 pub use tokens::Tokens;

@@ -7,8 +7,6 @@ use std::time::Duration;
 use async_nats::ServerAddr;
 
 use super::Subjects;
-use crate::config::{CACHE_BYTES, DatabaseConfig, EventsConfig, Listen, size};
-use crate::telemetry::TelemetryConfig;
 
 /// How to reach NATS, and what everything is called there.
 #[derive(Clone, Debug, clap::Args)]
@@ -59,41 +57,6 @@ impl BrokerConfig {
     pub fn ack_wait(&self) -> Duration {
         Duration::from_secs(self.nats_ack_wait.into())
     }
-}
-
-/// How to consume without serving.
-#[derive(Clone, Debug, clap::Args)]
-pub struct ConsumeConfig {
-    /// Where the data is.
-    #[command(flatten)]
-    pub database: DatabaseConfig,
-    /// Where events come from.
-    #[command(flatten)]
-    pub broker: BrokerConfig,
-    /// Which events are taken in.
-    #[command(flatten)]
-    pub events: EventsConfig,
-    /// An address or a host, and a port, or `systemd`, to answer `/healthz`, `/readyz` and `/metrics` on; nothing is listened on without
-    #[arg(long, env = "STATUS_LISTEN", value_name = "ADDRESS:PORT")]
-    pub status_listen: Option<Listen>,
-    /// How operators are told.
-    #[command(flatten)]
-    pub telemetry: TelemetryConfig,
-    /// How many bytes of timelines to keep in memory
-    #[arg(long, env = "CACHE_BYTES", value_name = "BYTES", default_value_t = CACHE_BYTES, hide = true,
-        value_parser = size(0..=u64::MAX))]
-    pub cache_bytes: u64,
-}
-
-/// Whether a process that serves consumes as well.
-#[derive(Clone, Debug, clap::Args)]
-pub struct ServeBrokerConfig {
-    /// Record what comes through NATS JetStream, too, as `headcount consume` does
-    #[arg(long, env = "CONSUME", value_parser = clap::builder::BoolishValueParser::new())]
-    pub consume: bool,
-    /// Where events come from.
-    #[command(flatten)]
-    pub broker: BrokerConfig,
 }
 
 fn server(text: &str) -> Result<ServerAddr, &'static str> {

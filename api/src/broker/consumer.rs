@@ -19,8 +19,10 @@ use super::status::{self, Status, Watched};
 use super::topology::{self, Prepared};
 use super::work::{Taken, Worker};
 use super::{BrokerConfig, BrokerError, connection};
-use crate::app::App;
+use crate::clock::Clock;
 use crate::ingest::Recorder;
+use crate::readiness::Readiness;
+use crate::tasks::Tasks;
 
 /// The most messages that are asked for at a time.
 const PULL_MESSAGES_MAX: usize = 5_000;
@@ -56,15 +58,18 @@ pub struct Consuming {
 ///
 /// Where that can never work it ends with the reason, and cancels `stop`; an outage of the broker or of the database
 /// is waited for.
-pub fn consume(config: BrokerConfig, app: &App, stop: CancellationToken) -> Consuming {
-    let status = Watched::new(app.clock.clone());
+pub fn consume(
+    config: BrokerConfig,
+    recorder: Recorder,
+    clock: Clock,
+    readiness: &Readiness,
+    tasks: &Tasks,
+    stop: CancellationToken,
+) -> Consuming {
+    let status = Watched::new(clock);
     let watching = status.subscribe();
-    // A second consumer in one process, as in tests, leaves the first to be reported on.
-    if app.broker.set(watching.clone()).is_ok() {
-        status::add_check(&app.readiness, watching.clone());
-    }
-    let recorder = app.recorder.clone();
-    let done = app.tasks.spawn("consumer", async move {
+    status::add_check(readiness, watching.clone());
+    let done = tasks.spawn("consumer", async move {
         let ended = Box::pin(run(config, recorder, status, stop.clone())).await;
         if let Err(error) = &ended {
             tracing::error!("nothing is consumed: {error}");

@@ -216,7 +216,7 @@ impl DeadLetter {
 }
 
 /// Headers as a JSON object, in which each has the array of its values.
-pub(super) fn headers_as_json(headers: &HeaderMap) -> Value {
+pub(crate) fn headers_as_json(headers: &HeaderMap) -> Value {
     let text = |value: &HeaderValue| Value::from(value.as_str());
     let header = |(name, values): (&HeaderName, &Vec<HeaderValue>)| {
         (name.to_string(), Value::Array(values.iter().map(text).collect()))

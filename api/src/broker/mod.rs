@@ -5,7 +5,6 @@
 //! stream of dead letters first, from where [`DeadLetters`] puts it back. Nothing here writes to the database by
 //! itself, and nothing relies on a message coming once: an event's identity decides what is a duplicate.
 
-mod command;
 mod config;
 mod connection;
 mod consumer;
@@ -17,10 +16,10 @@ mod subject;
 mod topology;
 mod work;
 
-pub use command::DeadLetterArgs;
-pub use config::{BrokerConfig, ConsumeConfig, ServeBrokerConfig};
+pub use config::BrokerConfig;
 pub use consumer::{Consuming, consume};
 pub use dead_letter::DeadLetter;
+pub(crate) use dead_letter::headers_as_json;
 pub use dead_letters::{DeadLetters, Replayed};
 pub use status::Status;
 pub use subject::Subjects;

@@ -2,7 +2,7 @@
 //!
 //! The change log says what others have committed, and [`State::refresh`] reads it. This module says when:
 //!
-//! - On PostgreSQL a process that records events notifies the others soon after the commit ([`Notifier`]); a change of the
+//! - On PostgreSQL a process that records events notifies the others soon after the commit ([`Notifier`](crate::database::Notifier)); a change of the
 //!   floor plan or of a token does so by a trigger. A listener (`postgres`) refreshes the state when it is notified, and
 //!   every second anyway.
 //! - On SQLite the file knows that somebody else has written, and is asked (`sqlite`) every 20 ms.
@@ -10,7 +10,6 @@
 //! A process that cannot listen, or does not know yet that it can, refreshes before each use: it is slow then, and right all
 //! the same.
 
-mod notifier;
 mod postgres;
 mod sqlite;
 
@@ -20,8 +19,6 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
-pub use self::notifier::{NOTIFY_INTERVAL, Notifier};
-use crate::auth::Tokens;
 use crate::readiness::Readiness;
 use crate::state::State;
 use crate::tasks::Tasks;
@@ -35,10 +32,15 @@ pub struct Coherence {
 }
 
 impl Coherence {
-    /// Begins to listen.
-    pub fn start(state: &Arc<State>, tokens: Arc<Tokens>, tasks: &Tasks) -> Self {
+    /// Begins to listen. Calls `forget_tokens` when tokens have changed, or may have.
+    pub fn start(
+        state: &Arc<State>,
+        forget_tokens: impl Fn() + Send + Sync + 'static,
+        tasks: &Tasks,
+    ) -> Self {
         let (opening, opened) = watch::channel(false);
-        let listener = Listener { state: Arc::clone(state), tokens, opened: opening };
+        let listener =
+            Listener { state: Arc::clone(state), forget_tokens: Box::new(forget_tokens), opened: opening };
         let listening = if let Some(pool) = state.database().postgres() {
             tasks.spawn("listener", postgres::listen(pool.clone(), listener)).abort_handle()
         } else {
@@ -81,7 +83,7 @@ impl Drop for Coherence {
 /// What listening keeps current.
 struct Listener {
     state: Arc<State>,
-    tokens: Arc<Tokens>,
+    forget_tokens: Box<dyn Fn() + Send + Sync>,
     opened: watch::Sender<bool>,
 }
 
@@ -96,6 +98,6 @@ impl Listener {
     fn close(&self) {
         self.state.set_followed(false);
         self.opened.send_replace(false);
-        self.tokens.forget();
+        (self.forget_tokens)();
     }
 }

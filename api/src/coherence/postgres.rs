@@ -6,7 +6,7 @@ use sqlx::PgPool;
 use sqlx::postgres::{PgListener, PgNotification};
 
 use super::Listener;
-use super::notifier::{Message, channel};
+use crate::database::{Message, channel};
 
 /// How often the state is refreshed without a notification: one may have been lost with the process that would have sent it.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
@@ -45,7 +45,7 @@ async fn follow(pool: &PgPool, listener: &Listener) -> Result<(), Ended> {
     let mut connection = PgListener::connect_with(pool).await?;
     connection.eager_reconnect(false);
     connection.listen(&channel(pool).await?).await?;
-    listener.tokens.forget();
+    (listener.forget_tokens)();
     refresh(listener).await?;
     listener.open();
     loop {
@@ -83,7 +83,7 @@ async fn refresh(listener: &Listener) -> Result<(), Ended> {
 
 fn take(listener: &Listener, notification: &PgNotification) {
     match serde_json::from_str(notification.payload()) {
-        Ok(Message::Tokens) => listener.tokens.forget(),
+        Ok(Message::Tokens) => (listener.forget_tokens)(),
         Ok(Message::FloorPlan(_) | Message::Recorded) => {}
         // Another version of this program may write without a word in the log.
         Err(_) => listener.state.forget_all(),

@@ -51,7 +51,7 @@ async fn look(
         return Ok(version);
     }
     listener.state.refresh().await?;
-    listener.tokens.forget();
+    (listener.forget_tokens)();
     let others = listener.state.newest().await?.position.others.clone();
     if last.is_some() && known.as_ref() == Some(&others) {
         // It was not written by a version of this program that logs its commits, or it was a token.

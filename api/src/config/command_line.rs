@@ -9,10 +9,7 @@ use std::path::PathBuf;
 use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, ArgMatches, Command, Parser, value_parser};
 
-use super::file::{self, FileError, Settings};
-
-/// The option that names the file; it stands in no file itself.
-pub(super) const FILE: &str = "config";
+use super::file::{self, FILE, FileError, Settings};
 
 /// What the process was asked for. Where the command line or the environment is wrong, or help is wanted, it says so and
 /// leaves the process; where the file is, the error says so.
@@ -40,7 +37,7 @@ pub fn without_empty_variables(command: Command) -> Command {
 }
 
 /// The option that names the file.
-pub(super) fn file_option() -> Arg {
+pub(crate) fn file_option() -> Arg {
     Arg::new(FILE)
         .long(FILE)
         .env("HEADCOUNT_CONFIG")

@@ -12,7 +12,8 @@ use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, Command};
 use toml::{Table, Value};
 
-use super::command_line::FILE;
+/// The option that names the file; it stands in no file itself.
+pub(super) const FILE: &str = "config";
 
 /// What a file says, checked: by key, the values as they would stand on the command line.
 #[derive(Debug, PartialEq, Eq)]
@@ -198,7 +199,7 @@ mod tests {
     use clap::{Args, FromArgMatches};
 
     use super::*;
-    use crate::config::ServeConfig;
+    use crate::commands::ServeConfig;
 
     fn command() -> Command {
         ServeConfig::augment_args(Command::new("headcount").no_binary_name(true))
@@ -233,9 +234,9 @@ mod tests {
             (config.cache_bytes, config.limits.body_bytes, config.limits.body_timeout_s),
             (5, 1 << 20, 7)
         );
-        assert!(config.auth.open && !config.broker.consume && !config.auth.graphiql.is_on());
+        assert!(config.auth.open && !config.consume && !config.auth.graphiql.is_on());
         assert!(config.prune_older_than.is_some() && config.auth.introspection.is_on());
-        assert_eq!((config.broker.broker.nats_url.len(), config.auth.cors_origins.len()), (2, 2));
+        assert_eq!((config.broker.nats_url.len(), config.auth.cors_origins.len()), (2, 2));
         assert_eq!(serve("", &[]).listen.to_string(), "127.0.0.1:8000");
     }
 

@@ -8,7 +8,7 @@ use entity::Instant;
 
 use super::error::ReadError;
 use crate::counting::{Crossings, Reading};
-use crate::state::{Changes, Position};
+use crate::database::{Changes, Position};
 use crate::timelines::{Days, Lacking, Loaded, PageAt, PageKey, Since, Timelines, Version};
 
 /// A version of memory, and which DPUs are others in the view's state.

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use entity::Instant;
+use tokio::sync::watch;
 
 pub use self::budget::{Budget, DEFAULT as WORK_DEFAULT, TooMuch, Work};
 pub use self::error::{MayMove, ReadError};
@@ -25,6 +26,7 @@ use self::heavy::Heavy;
 pub use self::history::SpaceHistory;
 pub use self::view::View;
 use crate::state::State;
+use crate::timelines::Version;
 
 /// Answers questions about counts.
 #[derive(Clone, Debug)]
@@ -39,6 +41,11 @@ impl Counts {
     /// Answers questions about this state, each of which may take so much work.
     pub fn new(state: Arc<State>, work_max: Duration) -> Self {
         Self { state, work_max, heavy: Arc::default() }
+    }
+
+    /// The newest version of the state, for callers that wait for the next one.
+    pub fn versions(&self) -> watch::Receiver<Version> {
+        self.state.versions()
     }
 
     /// A view of the state that memory is in.

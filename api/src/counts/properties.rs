@@ -14,8 +14,9 @@ use proptest::prelude::*;
 
 use super::basis::{Basis, Reached};
 use crate::counting::{Crossings, Odometer, Reading};
+use crate::database::{Changes, CommitId, LoggedCommit, Position};
 use crate::floor_plan::FloorPlan;
-use crate::state::{Changes, CommitId, LoggedCommit, Memory, Position};
+use crate::state::Memory;
 use crate::timelines::{Days, Lacking, Loaded, PageKey, Patch, Since, Step};
 
 const DAY_MS: i64 = 24 * 3_600_000;

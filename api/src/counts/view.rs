@@ -22,8 +22,9 @@ use super::budget::{Budget, Work};
 use super::error::ReadError;
 use super::heavy::{Heavy, Turn};
 use crate::counting::{Account, Crossings, Reading};
+use crate::database::{Changes, Position};
 use crate::floor_plan::{self, FloorPlan};
-use crate::state::{Changes, Position, State};
+use crate::state::State;
 use crate::telemetry::metrics::{CACHE_HITS, CACHE_MISSES};
 use crate::timelines::{self, Days, Lacking, Loaded, PageKey, Version};
 

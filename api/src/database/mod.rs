@@ -1,11 +1,15 @@
 //! The database: SQLite in a file, or PostgreSQL, as the URL says.
 
+mod change_log;
 mod checks;
 mod failure;
+mod notifier;
 mod open;
+mod partitions;
 mod pooler;
 mod secret;
 mod session;
+mod standby;
 mod writes;
 
 use std::fmt;
@@ -22,13 +26,15 @@ use sea_orm::{
 };
 use sqlx::PgPool;
 
+pub use self::change_log::{Changes, CommitId, KEPT, LoggedCommit, Position, changes_sql, log_commit, tidy};
 use self::failure::too_late;
 pub use self::failure::{Failure, explained};
-pub use self::open::{ConnectError, PoolConfig};
-pub(crate) use self::open::{postgres_options, postgres_pool};
-pub(crate) use self::secret::without_password;
+pub(crate) use self::notifier::{Message, channel};
+pub use self::notifier::{NOTIFY_INTERVAL, Notifier};
+pub use self::open::{ConnectError, DatabaseConfig, PoolConfig};
+pub use self::partitions::{Partition, Partitions};
+pub(crate) use self::standby::Standby;
 use self::writes::Writes;
-use crate::standby::Standby;
 use crate::telemetry::metrics;
 
 /// The advisory lock that one migrating process holds on PostgreSQL, an arbitrary number of our own.

@@ -20,8 +20,6 @@ use super::failure::{explained_driver, is_busy};
 use super::pooler::shares_connections;
 use super::secret::without_password;
 use super::session::Session;
-use crate::standby::Standby;
-use crate::tasks::Tasks;
 
 /// How long a SQLite writer waits for another process to finish writing.
 const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_mins(1);
@@ -37,8 +35,6 @@ const SQLITE_CHECKPOINT_PAGES: &str = "16384";
 const SQLITE_PAGE_BYTES: u32 = 2048;
 /// Connections for long histories.
 const LONG_READERS_MAX: u32 = 4;
-/// How long a start waits for a standby, to see whether a pooler stands before it.
-const STANDBY_WAIT: Duration = Duration::from_secs(1);
 /// Connections to a PostgreSQL server, beside those.
 const POSTGRES_CONNECTIONS_MAX: u32 = 16;
 /// How long PostgreSQL may take to say that it is there. The other end of a connection may be gone without a word.
@@ -49,6 +45,20 @@ const POSTGRES_FRESH: Duration = Duration::from_secs(1);
 const STATEMENT_GRACE: Duration = Duration::from_secs(1);
 /// After how many steps of its virtual machine SQLite asks whether a statement may go on: a fraction of a millisecond.
 const SQLITE_PROGRESS_STEPS: i32 = 10_000;
+
+/// Where the data is.
+#[derive(Clone, Debug, clap::Args)]
+pub struct DatabaseConfig {
+    /// The database: `sqlite://FILE?mode=rwc` or `postgres://USER@HOST/NAME`
+    #[arg(
+        long,
+        env = "DATABASE_URL",
+        value_name = "URL",
+        hide_env_values = true,
+        default_value = "sqlite://headcount.db?mode=rwc"
+    )]
+    pub database_url: String,
+}
 
 /// How long to wait for the database, so that no request hangs while it is away.
 #[derive(Clone, Copy, Debug, clap::Args)]
@@ -247,27 +257,6 @@ impl Database {
             wait,
             answer,
         })
-    }
-
-    /// The same with a standby to read timelines and events from: another server of the same database.
-    pub async fn with_standby(
-        mut self,
-        url: &str,
-        config: PoolConfig,
-        tasks: &Tasks,
-    ) -> Result<Self, ConnectError> {
-        let Some(primary) = self.postgres() else {
-            let given = without_password(url);
-            return Err(ConnectError::Standby { given, reason: "a SQLite file has no standby".to_owned() });
-        };
-        // A standby that cannot be reached yet is of use later.
-        if let Ok(options) = postgres_options(url)
-            && let Ok(true) = shares_connections(&options, STANDBY_WAIT).await
-        {
-            return Err(ConnectError::Pooler { given: without_password(url) });
-        }
-        self.standby = Some(Arc::new(Standby::follow(primary, url, config, tasks).await?));
-        Ok(self)
     }
 }
 

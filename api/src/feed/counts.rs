@@ -6,8 +6,8 @@ use std::sync::Arc;
 use entity::Instant;
 use tokio::time::Instant as Tick;
 
-use crate::app::App;
-use crate::counts::{ReadError, View};
+use crate::clock::Clock;
+use crate::counts::{Counts as Reader, ReadError, View};
 use crate::floor_plan::FloorPlan;
 
 /// How many people are in each space, as one reading found it.
@@ -46,11 +46,11 @@ impl Counts {
     }
 
     /// Reads them all together, as of one state.
-    pub(super) async fn read(app: &App) -> Result<Self, ReadError> {
-        app.counts
+    pub(super) async fn read(reader: &Reader, clock: &Clock) -> Result<Self, ReadError> {
+        reader
             .watch(|view: Arc<View>| async move {
                 let begun = Some(Tick::now());
-                let (plan, ts) = (Arc::clone(view.plan()), app.clock.now());
+                let (plan, ts) = (Arc::clone(view.plan()), clock.now());
                 let accounts: Vec<_> =
                     plan.spaces().values().map(|space| (space, space.account(ts))).collect();
                 let readings: Vec<_> = accounts.iter().flat_map(|(_, account)| account.readings()).collect();

@@ -1,6 +1,6 @@
 //! The feed: what the counts are now, told to whoever watches. It reads and never writes.
 //!
-//! Whatever is committed moves the [`State`] on, which the feed waits for.
+//! Whatever is committed moves the [`State`](crate::state::State) on, which the feed waits for.
 //! While somebody watches, one task, the hub, reads the counts of all spaces together and publishes them
 //! as one immutable [`Counts`], to those who watch a space whose count has changed; the statements are the same for one
 //! watcher and for thousands. A watcher compares the newest counts with what it told last and tells only what differs ([`Watch`]). So what a
@@ -19,8 +19,9 @@ use tokio::sync::{Notify, watch as channel};
 use tokio::time::Instant as Tick;
 pub use watch::Watch;
 
-use crate::app::App;
-use crate::state::State;
+use crate::clock::Clock;
+use crate::counts::Counts as Reader;
+use crate::tasks::Tasks;
 use crate::timelines::Version;
 
 /// How long the hub rests between two readings: changes that come meanwhile are told together.
@@ -36,6 +37,10 @@ const LANES: usize = 128;
 /// Where changes are announced, and counts are watched.
 #[derive(Debug)]
 pub struct Feed {
+    /// Reads the counts.
+    reader: Reader,
+    clock: Clock,
+    tasks: Tasks,
     /// The newest version of the state.
     versions: channel::Receiver<Version>,
     /// Somebody waits for the next reading.
@@ -52,9 +57,12 @@ pub struct Feed {
 
 impl Feed {
     /// A feed that nobody watches yet.
-    pub fn new(state: &State) -> Self {
+    pub fn new(reader: Reader, clock: Clock, tasks: Tasks) -> Self {
         Self {
-            versions: state.versions(),
+            versions: reader.versions(),
+            reader,
+            clock,
+            tasks,
             expected: Notify::new(),
             lanes: (0..2 * LANES).map(|_| channel::Sender::new(Arc::new(Counts::none()))).collect(),
             next_lane: AtomicUsize::new(0),
@@ -65,23 +73,22 @@ impl Feed {
     }
 
     /// Begins to watch spaces; `None`: all that there are, and those that will be.
-    pub fn watch(app: &Arc<App>, spaces: Option<Vec<i64>>) -> Watch {
-        let feed = app.feed();
-        let mut running = feed.running.lock().unwrap_or_else(PoisonError::into_inner);
+    pub fn watch(self: &Arc<Self>, spaces: Option<Vec<i64>>) -> Watch {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let lane = match spaces.as_deref() {
             Some([space]) => lane_of(*space),
-            _ => LANES + feed.next_lane.fetch_add(1, Ordering::Relaxed) % LANES,
+            _ => LANES + self.next_lane.fetch_add(1, Ordering::Relaxed) % LANES,
         };
-        let newest = feed.lanes[lane].subscribe();
+        let newest = self.lanes[lane].subscribe();
         if !*running {
             *running = true;
-            app.tasks.spawn("live counts", hub(Arc::clone(app)));
+            self.tasks.spawn("live counts", hub(Arc::clone(self)));
         }
         drop(running);
         // What is told first must have been read after this.
         let since = Tick::now();
-        feed.expect(lane);
-        Watch::new(Arc::clone(feed), lane, newest, spaces, since)
+        self.expect(lane);
+        Watch::new(Arc::clone(self), lane, newest, spaces, since)
     }
 
     /// How many watch.
@@ -140,15 +147,14 @@ fn lane_of(space: i64) -> usize {
 }
 
 /// Publishes the newest counts until nobody watches.
-async fn hub(app: Arc<App>) {
-    let feed = app.feed();
+async fn hub(feed: Arc<Feed>) {
     let mut versions = feed.versions.clone();
     let mut before: Option<Arc<Counts>> = None;
     while !feed.ends() {
         // What comes from here on is not in the counts that are read now.
         versions.borrow_and_update();
         let expecting = std::mem::take(&mut *feed.expecting());
-        match Counts::read(&app).await {
+        match Counts::read(&feed.reader, &feed.clock).await {
             Ok(counts) => {
                 let counts = Arc::new(counts);
                 feed.publish(Arc::clone(&counts), before.as_deref(), expecting).await;
@@ -161,7 +167,7 @@ async fn hub(app: Arc<App>) {
         }
         tokio::time::sleep(REST).await;
         tokio::select! {
-            // The state lives as long as the app.
+            // The state lives as long as the feed.
             _ = versions.changed() => {}
             () = feed.expected.notified() => {}
             () = tokio::time::sleep(LOOK) => {}

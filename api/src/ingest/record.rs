@@ -8,11 +8,10 @@ use entity::{Instant, Timestamp, event};
 use sea_orm::{ActiveEnum, ConnectionTrait, DatabaseBackend, DbErr, QueryResult, SqlErr, Statement, Value};
 
 use super::event::{Batch, Crossing, Identity, Outcome, Rejection, RejectionCode};
-use super::partitions::Partitions;
 use super::zone;
 use crate::counting::Crossings;
+use crate::database::{CommitId, Partitions, log_commit};
 use crate::floor_plan::FloorPlan;
-use crate::state::{CommitId, log_commit};
 use crate::timelines::Patch;
 
 /// How far ahead of the server's clock a DPU's may run, in milliseconds.

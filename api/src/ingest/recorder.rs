@@ -4,22 +4,20 @@
 //! next one. So a lone event costs one commit, and a crowd of senders shares them.
 
 use std::sync::Arc;
-use std::time::Instant as Tick;
+use std::time::{Duration, Instant as Tick};
 
-use entity::Instant;
+use entity::{Instant, Timestamp};
 use sea_orm::{DatabaseBackend, DbErr};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tracing::{Instrument, Span};
 
-use super::event::{Batch, Outcome};
-use super::partitions::Partitions;
-use super::record::{Intake, Recorded, Unrecorded, record};
+use super::event::{Batch, Outcome, Summary};
+use super::record::{Intake, Recorded, Unrecorded, instant, record};
 use crate::clock::Clock;
-use crate::coherence::Notifier;
-use crate::database::Failure;
+use crate::database::{self, Failure, Notifier, Partitions};
 use crate::floor_plan::FloorPlan;
-use crate::state::{self, State};
+use crate::state::State;
 use crate::tasks::Tasks;
 use crate::telemetry::{SPANS, metrics};
 
@@ -102,7 +100,7 @@ impl Writer {
     async fn run(self, mut submissions: mpsc::Receiver<Submission>) {
         let mut tidied = Tick::now();
         while let Some(first) = submissions.recv().await {
-            if tidied.elapsed() > state::KEPT / 3 {
+            if tidied.elapsed() > database::KEPT / 3 {
                 tidied = Tick::now();
                 self.tidy().await;
             }
@@ -142,7 +140,7 @@ impl Writer {
     /// Deletes the rows of the change log that nobody needs any more.
     async fn tidy(&self) {
         let database = self.state.database();
-        if let Err(error) = database.in_time(state::tidy(database.writer())).await {
+        if let Err(error) = database.in_time(database::tidy(database.writer())).await {
             tracing::warn!(%error, "old rows of the change log could not be deleted");
         }
     }
@@ -177,7 +175,7 @@ impl Writer {
             // Another process may have stored them a moment ago, and the sender is told that they are stored.
             self.state.refresh().await?;
         }
-        metrics::committed(now, &plan, batches, &outcomes, begun.elapsed());
+        observe(now, &plan, batches, &outcomes, begun.elapsed());
         Ok(outcomes)
     }
 
@@ -238,11 +236,34 @@ async fn commit(
 ) -> Result<Recorded, Unrecorded> {
     let database = state.database();
     // PostgreSQL records by one statement, which where there is a place for each event is a commit by itself.
-    if database.backend() == DatabaseBackend::Postgres && partitions.hold(&batches) {
+    if database.backend() == DatabaseBackend::Postgres && partitions.hold(timestamps(&batches)) {
         return record(database.writer(), &partitions, &plan, intake, &batches).await;
     }
     let transaction = database.begin().await?;
     let recorded = record(&transaction, &partitions, &plan, intake, &batches).await?;
     transaction.commit().await?;
     Ok(recorded)
+}
+
+/// The timestamps of the events that can be recorded.
+fn timestamps(batches: &[Batch]) -> impl Iterator<Item = Timestamp> {
+    batches.iter().flatten().flatten().map(|crossing| crossing.ts)
+}
+
+/// Counts a commit for the metrics.
+fn observe(now: Instant, plan: &FloorPlan, batches: &[Batch], outcomes: &[Vec<Outcome>], took: Duration) {
+    let mut summary = Summary::default();
+    for (sent, outcome) in batches.iter().flatten().zip(outcomes.iter().flatten()) {
+        summary.add(outcome);
+        match (sent, outcome) {
+            (Ok(crossing), Outcome::Accepted) => {
+                if let Ok(ts) = instant(plan, crossing) {
+                    metrics::received(now.ms().saturating_sub(ts.ms()));
+                }
+            }
+            (_, Outcome::Rejected(rejection)) => metrics::rejected(rejection.code.name()),
+            _ => {}
+        }
+    }
+    metrics::committed(summary.accepted, summary.duplicates, summary.rejected, took);
 }

@@ -16,9 +16,8 @@ use entity::Instant;
 use sea_orm::{ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr, Statement, TransactionTrait};
 
 pub use self::schedule::{Age, ParseAgeError, Schedule};
-use crate::database::Database;
+use crate::database::{Database, Partition};
 use crate::floor_plan::{ChangeError, changes};
-use crate::ingest::Partition;
 
 /// A horizon is the beginning of a UTC day.
 const DAY_MS: i64 = 24 * 3_600_000;

@@ -10,10 +10,10 @@ use entity::Instant;
 use tokio::task::JoinHandle;
 
 use super::prune;
-use crate::app::App;
 use crate::clock::Clock;
-use crate::ingest::Partitions;
+use crate::database::Partitions;
 use crate::state::State;
+use crate::tasks::Tasks;
 
 /// How often the habit is followed.
 const REST: Duration = Duration::from_hours(1);
@@ -66,12 +66,11 @@ pub struct Schedule(JoinHandle<Infallible>);
 
 impl Schedule {
     /// Prunes what is older than `older_than`, if that is given, and makes the partitions of the months to come.
-    pub fn start(app: &Arc<App>, older_than: Option<Age>) -> Self {
-        // Not the app: the recorder ends with its last clone, and would wait for a prune that may take hours.
-        let (state, clock) = (Arc::clone(&app.state), app.clock.clone());
-        Self(app.tasks.spawn("schedule", async move {
+    pub fn start(state: &Arc<State>, clock: &Clock, tasks: &Tasks, older_than: Option<Age>) -> Self {
+        let (state, clock) = (Arc::clone(state), clock.clone());
+        Self(tasks.spawn("schedule", async move {
             loop {
-                keep_house(&state, &clock, older_than).await;
+                run_once(&state, &clock, older_than).await;
                 tokio::time::sleep(REST).await;
             }
         }))
@@ -84,7 +83,7 @@ impl Drop for Schedule {
     }
 }
 
-async fn keep_house(state: &State, clock: &Clock, older_than: Option<Age>) {
+async fn run_once(state: &State, clock: &Clock, older_than: Option<Age>) {
     let now = clock.now();
     if let Err(error) = Partitions::make_ahead(state.database(), now).await {
         tracing::warn!(%error, "the partitions of the months to come could not be made");

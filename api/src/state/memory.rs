@@ -5,9 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arc_swap::ArcSwapOption;
 use tokio::sync::watch;
 
-use super::log::{Changes, CommitId, LoggedCommit, Position};
+use crate::database::{Changes, CommitId, LoggedCommit, Position, Standby};
 use crate::floor_plan::FloorPlan;
-use crate::standby::Standby;
 use crate::timelines::{Loaded, Patch, Since, Timelines, Version};
 
 /// A state, by name.

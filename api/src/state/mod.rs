@@ -9,7 +9,7 @@
 //! What a reader loads from the database may be of a later state. The same snapshot says by how much ([`Changes`]), and
 //! memory catches up with it before the reader answers ([`State::catch_up`]). So states never go back.
 
-mod log;
+mod change;
 mod memory;
 
 use std::sync::Arc;
@@ -19,10 +19,9 @@ use sea_orm::DbErr;
 use tokio::sync::watch;
 use tokio::time::Instant as Tick;
 
-pub use self::log::{Changes, CommitId, KEPT, LoggedCommit, Position, changes_sql, log_commit, tidy};
 pub use self::memory::Head;
 pub(crate) use self::memory::Memory;
-use crate::database::Database;
+use crate::database::{Changes, CommitId, Database, KEPT, Position};
 use crate::floor_plan::{self, FloorPlan};
 use crate::telemetry::metrics;
 use crate::timelines::{Loaded, Patch, Since, Timelines, Version};
@@ -63,6 +62,11 @@ impl State {
     /// The newest version, for those who wait for the next one.
     pub fn versions(&self) -> watch::Receiver<Version> {
         self.memory.versions()
+    }
+
+    /// Returns the floor plan as it is now.
+    pub async fn floor_plan(&self) -> Result<Arc<FloorPlan>, DbErr> {
+        Ok(Arc::clone(&self.newest().await?.plan))
     }
 
     /// The floor plan of the state in memory, once it is in one.

@@ -8,17 +8,12 @@ use std::fmt::{self, Write};
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use ::metrics::{describe_counter, describe_gauge, gauge};
-use axum::http::StatusCode;
+use ::metrics::{describe_counter, describe_gauge};
 use entity::Instant;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 use super::logs;
 use super::tally::{Counter, Histogram};
-use crate::app::App;
-use crate::floor_plan::FloorPlan;
-use crate::ingest::{self, Batch, Outcome};
-use crate::routes::Route;
 
 /// Readings of odometers that were answered from memory.
 pub static CACHE_HITS: Counter = Counter::new();
@@ -82,38 +77,38 @@ const MICROSECONDS: f64 = 1_000_000.0;
 const OUTCOMES: [&str; 6] = ["aborted", "1xx", "2xx", "3xx", "4xx", "5xx"];
 
 /// The requests by one route.
-struct Requests {
+pub struct Requests {
     outcomes: [Counter; OUTCOMES.len()],
     latency: Histogram,
 }
 
 impl Requests {
+    /// None yet.
+    #[expect(clippy::new_without_default, reason = "a constant, for statics")]
+    pub const fn new() -> Self {
+        Self {
+            outcomes: [const { Counter::new() }; OUTCOMES.len()],
+            latency: Histogram::new(LATENCIES_US, MICROSECONDS),
+        }
+    }
+
+    /// Counts a request that was answered with this status; `None`: the client went away before.
+    pub fn ended(&self, status: Option<u16>, took: Duration) {
+        let outcome = status.map_or(0, |status| usize::from(status / 100));
+        self.outcomes[outcome.min(OUTCOMES.len() - 1)].add(1);
+        self.latency.observe(us(took));
+    }
+
+    /// How many requests ended so.
+    #[cfg(test)]
+    pub(crate) fn ended_as(&self, outcome: &str) -> u64 {
+        let outcomes = OUTCOMES.iter().zip(&self.outcomes);
+        outcomes.filter(|(name, _)| **name == outcome).map(|(_, count)| count.get()).sum()
+    }
+
     fn are_any(&self) -> bool {
         self.outcomes.iter().any(|counter| counter.get() > 0)
     }
-}
-
-/// The requests by each route.
-static REQUESTS: [Requests; Route::ALL.len()] = [const {
-    Requests {
-        outcomes: [const { Counter::new() }; OUTCOMES.len()],
-        latency: Histogram::new(LATENCIES_US, MICROSECONDS),
-    }
-}; Route::ALL.len()];
-
-/// A request by this route was answered, or the client went away before.
-pub(super) fn answered(route: Route, status: Option<StatusCode>, took: Duration) {
-    let requests = &REQUESTS[route as usize];
-    let outcome = status.map_or(0, |status| usize::from(status.as_u16() / 100));
-    requests.outcomes[outcome.min(OUTCOMES.len() - 1)].add(1);
-    requests.latency.observe(us(took));
-}
-
-/// How many requests by this route ended so.
-#[cfg(test)]
-pub(super) fn answers(route: Route, outcome: &str) -> u64 {
-    let outcomes = OUTCOMES.iter().zip(&REQUESTS[route as usize].outcomes);
-    outcomes.filter(|(name, _)| **name == outcome).map(|(_, count)| count.get()).sum()
 }
 
 /// The kinds of GraphQL operations.
@@ -151,34 +146,21 @@ pub fn counted(now: Instant, at: Instant) {
     LOOKBACK.observe(u64::try_from(back_ms / 1_000).unwrap_or_default());
 }
 
-/// Batches of events were received and committed.
-pub fn committed(
-    now: Instant,
-    plan: &FloorPlan,
-    batches: &[Batch],
-    outcomes: &[Vec<Outcome>],
-    took: Duration,
-) {
-    let (mut accepted, mut duplicates, mut events) = (0, 0, 0);
-    for (sent, outcome) in batches.iter().flatten().zip(outcomes.iter().flatten()) {
-        events += 1;
-        match (sent, outcome) {
-            (Ok(crossing), Outcome::Accepted) => {
-                accepted += 1;
-                if let Ok(ts) = ingest::instant(plan, crossing) {
-                    let lag_ms = now.ms().saturating_sub(ts.ms());
-                    INGEST_LAG.observe(u64::try_from(lag_ms).unwrap_or_default());
-                }
-            }
-            (_, Outcome::Rejected(rejection)) => {
-                ::metrics::counter!(EVENTS_REJECTED, "code" => rejection.code.name()).increment(1);
-            }
-            _ => duplicates += 1,
-        }
-    }
+/// Counts an accepted event, by how long after it happened it was received, in milliseconds.
+pub fn received(lag_ms: i64) {
+    INGEST_LAG.observe(u64::try_from(lag_ms).unwrap_or_default());
+}
+
+/// Counts a rejected event, by the code of the reason.
+pub fn rejected(code: &'static str) {
+    ::metrics::counter!(EVENTS_REJECTED, "code" => code).increment(1);
+}
+
+/// Counts a commit of so many events.
+pub fn committed(accepted: u64, duplicates: u64, rejected: u64, took: Duration) {
     ::metrics::counter!(EVENTS_ACCEPTED).increment(accepted);
     ::metrics::counter!(EVENTS_DUPLICATE).increment(duplicates);
-    COMMIT_EVENTS.observe(events);
+    COMMIT_EVENTS.observe(accepted + duplicates + rejected);
     COMMIT_TIME.observe(us(took));
 }
 
@@ -230,9 +212,6 @@ static FACADE: LazyLock<Option<PrometheusHandle>> = LazyLock::new(|| {
         "1: news of other processes come; 0: nothing in memory is trusted."
     );
     describe_gauge!("headcount_database_connections", "Connections to the database, by pool and state.");
-    for code in crate::ingest::RejectionCode::ALL {
-        ::metrics::counter!(EVENTS_REJECTED, "code" => code.name()).absolute(0);
-    }
     for server in ["primary", "standby"] {
         ::metrics::counter!(READS, "server" => server).absolute(0);
     }
@@ -247,6 +226,11 @@ pub fn start() {
     LazyLock::force(&FACADE);
 }
 
+/// Shows a count of zero for the events that are rejected with this code, until there is one.
+pub fn expect_rejections(code: &'static str) {
+    ::metrics::counter!(EVENTS_REJECTED, "code" => code).absolute(0);
+}
+
 /// Puts together what the facade was told since the last time, which it keeps one by one until then.
 pub(super) fn tidy() {
     if let Some(facade) = &*FACADE {
@@ -254,20 +238,13 @@ pub(super) fn tidy() {
     }
 }
 
-/// Everything, as Prometheus text.
-pub fn text(app: &App) -> Result<String, fmt::Error> {
-    #[expect(clippy::cast_precision_loss, reason = "nobody watches with so many subscriptions")]
-    gauge!("headcount_subscribers").set(app.feed().watchers() as f64);
-    gauge!("headcount_coherence_hears").set(if app.coherence.is_listening() { 1.0 } else { 0.0 });
-    for pool in app.database.pools() {
-        gauge!("headcount_database_connections", "pool" => pool.name, "state" => "idle").set(pool.idle);
-        gauge!("headcount_database_connections", "pool" => pool.name, "state" => "used").set(pool.used);
-    }
-    if let Some(standby) = app.database.standby() {
-        gauge!("headcount_standby_lag_seconds").set(standby.lag().map_or(f64::NAN, |lag| lag.as_secs_f64()));
-    }
+/// Returns everything as Prometheus text, with the requests by each route and the bytes of timelines in memory.
+pub fn text<'r>(
+    requests: impl Iterator<Item = (&'static str, &'r Requests)>,
+    cache_bytes: u64,
+) -> Result<String, fmt::Error> {
     let mut text = FACADE.as_ref().map(PrometheusHandle::render).unwrap_or_default();
-    write_requests(&mut text)?;
+    write_requests(&mut text, requests)?;
     let name = "headcount_graphql_operation_duration_seconds";
     head(&mut text, name, "histogram", "How long GraphQL operations take.")?;
     for (kind, outcomes) in OperationKind::ALL.into_iter().zip(&OPERATIONS) {
@@ -297,7 +274,7 @@ pub fn text(app: &App) -> Result<String, fmt::Error> {
     let numbers = [
         ("headcount_cache_hits_total", "counter", "Odometers read from memory.", CACHE_HITS.get()),
         ("headcount_cache_misses_total", "counter", "Odometers read from the database.", CACHE_MISSES.get()),
-        ("headcount_cache_bytes", "gauge", "Bytes of timelines in memory.", app.state.timelines().bytes()),
+        ("headcount_cache_bytes", "gauge", "Bytes of timelines in memory.", cache_bytes),
         ("headcount_log_lines_lost_total", "counter", "Lines of the log that found no room.", logs::lost()),
     ];
     for (name, kind, help, number) in numbers {
@@ -309,23 +286,25 @@ pub fn text(app: &App) -> Result<String, fmt::Error> {
     Ok(text)
 }
 
-fn write_requests(text: &mut String) -> fmt::Result {
-    let asked = Route::ALL.into_iter().zip(&REQUESTS).filter(|(_, requests)| requests.are_any());
-    let asked: Vec<_> = asked.collect();
+fn write_requests<'r>(
+    text: &mut String,
+    requests: impl Iterator<Item = (&'static str, &'r Requests)>,
+) -> fmt::Result {
+    let asked: Vec<_> = requests.filter(|(_, requests)| requests.are_any()).collect();
     let name = "headcount_http_requests_total";
     head(text, name, "counter", "Requests by route and outcome.")?;
     for (route, requests) in &asked {
         for (outcome, counter) in OUTCOMES.into_iter().zip(&requests.outcomes) {
             let count = counter.get();
             if count > 0 {
-                writeln!(text, "{name}{{route=\"{}\",outcome=\"{outcome}\"}} {count}", route.pattern())?;
+                writeln!(text, "{name}{{route=\"{}\",outcome=\"{outcome}\"}} {count}", route)?;
             }
         }
     }
     let name = "headcount_http_request_duration_seconds";
     head(text, name, "histogram", "How long requests take until their answer begins.")?;
     for (route, requests) in &asked {
-        requests.latency.write(text, name, &format!("route=\"{}\"", route.pattern()))?;
+        requests.latency.write(text, name, &format!("route=\"{}\"", route))?;
     }
     Ok(())
 }

@@ -6,8 +6,6 @@
 
 mod logs;
 pub mod metrics;
-mod request;
-mod request_id;
 mod tally;
 mod traces;
 
@@ -16,8 +14,6 @@ use std::time::Duration;
 
 pub use logs::LogFormat;
 use opentelemetry_sdk::trace::SdkTracerProvider;
-pub(crate) use request::{Answering, observe};
-pub use request::{Operation, ThisRequest, request_id, this_request};
 use tracing::Dispatch;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};

@@ -8,25 +8,21 @@
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::http::{self, HeaderMap, StatusCode};
+use axum::http;
 use futures::future::BoxFuture;
-use opentelemetry::propagation::TextMapPropagator;
-use opentelemetry::trace::{TraceContextExt, TracerProvider};
+use opentelemetry::trace::TracerProvider;
 use opentelemetry_http::hyper::HyperClient;
-use opentelemetry_http::{HeaderExtractor, HttpClient, HttpError};
+use opentelemetry_http::{HttpClient, HttpError};
 use opentelemetry_otlp::{SpanExporter, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
-use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{self, SdkTracerProvider, SpanData};
 use tokio::runtime::Handle;
-use tracing::{Level, Metadata, Span, Subscriber};
-use tracing_opentelemetry::OpenTelemetrySpanExt;
+use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::registry::LookupSpan;
 
-use super::request::Operation;
 use super::{SPANS, TelemetryConfig};
 
 /// How long one export may take, unless `OTEL_EXPORTER_OTLP_TIMEOUT` says so.
@@ -90,52 +86,6 @@ where
     };
     let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("headcount"));
     layer.with_location(false).with_threads(false).with_target(false).with_filter(filter_fn(wanted))
-}
-
-/// The span of a request, beneath the one that the client names in `traceparent`.
-pub(super) fn request(headers: &HeaderMap, method: &str, route: &str, id: &str) -> Span {
-    let span = tracing::info_span!(
-        target: SPANS,
-        "request",
-        otel.name = format!("{method} {route}"),
-        otel.kind = "server",
-        otel.status_code = tracing::field::Empty,
-        http.request.method = method,
-        http.route = route,
-        http.response.status_code = tracing::field::Empty,
-        request_id = id,
-    );
-    if !span.is_disabled() {
-        let parent = TraceContextPropagator::new().extract(&HeaderExtractor(headers));
-        if parent.has_active_span() {
-            // It fails only where the span was begun or is none, and neither is so.
-            span.set_parent(parent).ok();
-        }
-    }
-    span
-}
-
-/// The request of this span was answered.
-pub(super) fn answered(span: &Span, status: StatusCode) {
-    if !span.is_disabled() {
-        span.record("http.response.status_code", status.as_u16());
-        if status.is_server_error() {
-            span.record("otel.status_code", "ERROR");
-        }
-    }
-}
-
-impl Operation {
-    /// The span of a GraphQL operation.
-    pub fn span(&self) -> Span {
-        tracing::info_span!(
-            target: SPANS,
-            "operation",
-            otel.name = self.kind.name(),
-            graphql.operation.type = self.kind.name(),
-            graphql.operation.name = self.name,
-        )
-    }
 }
 
 /// Sends by the runtime: spans are exported from a thread that has none.

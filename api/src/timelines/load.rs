@@ -10,9 +10,10 @@ use sea_orm::{ConnectionTrait, DatabaseBackend, DbErr, QueryResult, Statement, V
 use serde::de::DeserializeOwned;
 
 use super::memory::{Loaded, PageKey};
-use super::page::{Page, Step};
+use super::page::Page;
+use super::step::Step;
 use crate::counting::{Crossings, Reading};
-use crate::state::{Changes, Position, changes_sql};
+use crate::database::{Changes, Position, changes_sql};
 
 /// What is to be read: the days of these DPUs, and these pages.
 #[derive(Debug, Default)]

@@ -22,7 +22,8 @@ use entity::tally::Resolution;
 
 use super::cache::Cache;
 use super::days::Days;
-use super::page::{Page, PageAt, Step};
+use super::page::{Page, PageAt};
+use super::step::Step;
 use super::summary::{Summary, SummaryKey};
 use crate::counting::{Crossings, Reading};
 

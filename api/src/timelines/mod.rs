@@ -11,6 +11,7 @@ mod load;
 mod memory;
 mod packed;
 mod page;
+mod step;
 mod stretch;
 mod summary;
 
@@ -20,8 +21,11 @@ pub use self::events::{EventKey, EventPage, EventRange};
 pub use self::load::Lacking;
 pub(crate) use self::load::load;
 pub use self::memory::{Loaded, PageKey, Patch, Since, Timelines, Version};
-#[cfg(test)]
-pub(crate) use self::page::Step;
 pub(crate) use self::page::{Page, PageAt};
+#[cfg(test)]
+pub(crate) use self::step::Step;
 pub(crate) use self::stretch::last_events;
 pub(crate) use self::summary::{Grain, Summary, SummaryKey, SummarySource};
+
+/// How many bytes of timelines are kept in memory unless somebody says otherwise: 256 MiB.
+pub const CACHE_BYTES: u64 = 256 << 20;

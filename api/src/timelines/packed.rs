@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use super::page::Step;
+use super::step::Step;
 
 /// The milliseconds of a day.
 const DAY_MS: usize = 86_400_000;

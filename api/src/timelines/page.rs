@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use entity::Instant;
-use entity::event::Direction;
 
 use super::packed::Packed;
+use super::step::{Step, ms_of_day};
 use crate::counting::Crossings;
 
 /// How many crossings may stand beside those that are packed, before all are packed anew.
@@ -27,53 +27,6 @@ pub(crate) struct Page {
 pub(crate) struct PageAt<'a> {
     packed: &'a Packed,
     loose: &'a [Step],
-}
-
-/// A crossing within a day: twice the millisecond of the day, plus one if it went toward the DPU.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Step(u32);
-
-impl Step {
-    /// The crossing at `ts` on the day that began at `day`.
-    pub(crate) fn new(day: Instant, ts: Instant, direction: Direction) -> Self {
-        Self(ms_of_day(day, ts) << 1 | u32::from(direction == Direction::Toward))
-    }
-
-    /// As the database computes it: a number below 172,800,000.
-    pub(super) fn from_number(number: u32) -> Self {
-        Self(number)
-    }
-
-    /// The crossing at a millisecond of the day, and whether it went toward the DPU: one, or zero.
-    pub(super) fn from_parts(ms: u64, toward: u64) -> Self {
-        Self(u32::try_from(ms << 1 | toward).unwrap_or(u32::MAX))
-    }
-
-    /// The crossing, counted.
-    pub(super) fn crossings(self) -> Crossings {
-        let toward = i64::from(self.0 & 1);
-        Crossings { toward, away: 1 - toward }
-    }
-
-    /// The millisecond of the day.
-    pub(crate) fn ms(self) -> u32 {
-        self.0 >> 1
-    }
-
-    /// Whether it went toward the DPU.
-    pub(crate) fn is_toward(self) -> bool {
-        self.0 & 1 == 1
-    }
-
-    /// One, if it went toward the DPU; else zero.
-    pub(super) fn toward(self) -> u64 {
-        u64::from(self.0 & 1)
-    }
-}
-
-/// A day has fewer milliseconds than half of what `u32` holds.
-fn ms_of_day(day: Instant, ts: Instant) -> u32 {
-    u32::try_from(ts.ms() - day.ms()).unwrap_or(u32::MAX >> 2)
 }
 
 impl Page {
@@ -161,13 +114,15 @@ mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;
 
+    use entity::event::Direction;
+
     use super::*;
 
     const DAY: Instant = Instant::from_ms(1_700_000_000_000 / 86_400_000 * 86_400_000);
 
     #[test]
     fn an_earlier_length_is_found_until_it_is_packed_with_later_crossings() {
-        let steps = |from: u32, until: u32| (from..until).map(|ms| Step(ms << 1));
+        let steps = |from: u32, until: u32| (from..until).map(|ms| Step::from_number(ms << 1));
         let page: Page = steps(0, 100).collect();
         let later = page.with(steps(100, 110));
         let seen = |page: &Page, len| page.at(len).map(|page| page.until(DAY, DAY.plus_ms(500)).away);

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use api::auth::{self, Need, NewToken, Origin, Role, Settings, Switch};
 use api::database::Database;
-use api::routes::Route;
-use api::server::Stopped;
+use api::http::graphql::root_field;
+use api::http::routes::Route;
+use api::http::server::Stopped;
 use async_graphql::parser::types::{OperationType, TypeKind, TypeSystemDefinition};
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
@@ -224,7 +225,7 @@ fn in_a_fragment(query: &str) -> String {
 
 /// The root fields of the schema.
 fn root_fields() -> Vec<(OperationType, String)> {
-    let document = async_graphql::parser::parse_schema(api::graphql::sdl()).unwrap();
+    let document = async_graphql::parser::parse_schema(api::http::graphql::sdl()).unwrap();
     let mut fields = Vec::new();
     for definition in document.definitions {
         let TypeSystemDefinition::Type(definition) = definition else { continue };
@@ -258,7 +259,7 @@ async fn routes(service: &Service) -> Vec<(String, String, Need)> {
             _ => Need::Nothing,
         };
         let route = Route::of(&path);
-        assert_eq!((route.pattern(), auth::route(route)), (path.as_str(), need));
+        assert_eq!((route.pattern(), route.need()), (path.as_str(), need));
         routes.push((method, path.replace("{id}", "1"), need));
     }
     routes
@@ -300,11 +301,11 @@ on_both! {
         let fields = root_fields();
         for (operation, field) in &fields {
             let name = format!("{operation:?}.{field}");
-            let need = auth::root_field(*operation, field);
+            let need = root_field(*operation, field);
             assert_eq!(need, operations.get(&name).map(|asked| asked.1), "{name} is not classified, or otherwise");
         }
         assert_eq!(fields.len(), operations.len());
-        assert_eq!(auth::root_field(OperationType::Query, "secrets"), None);
+        assert_eq!(root_field(OperationType::Query, "secrets"), None);
 
         let world = world(service).await;
         let callers = Callers::of(service, &world).await;

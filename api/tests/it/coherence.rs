@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use api::app::App;
-use api::config::CACHE_BYTES;
 use api::database::Database;
 use api::ingest::Crossing;
 use api::limits::Limits;
+use api::timelines::CACHE_BYTES;
 use entity::assignment::Placement;
 use entity::event::Direction;
 use sea_orm::ConnectionTrait;
@@ -55,9 +55,9 @@ on_both! {
 
     async fn what_others_change_is_seen(service: &Service) {
         let there = other(service).await;
-        assert!(there.floor_plan().await.unwrap().spaces().is_empty());
+        assert!(there.state.floor_plan().await.unwrap().spaces().is_empty());
         let space = service.space("Hall").await;
-        until("another's space", async || there.floor_plan().await.unwrap().space(space).is_some()).await;
+        until("another's space", async || there.state.floor_plan().await.unwrap().space(space).is_some()).await;
         // A DPU that this process has not heard of yet is not unknown to it.
         service.dpu("283").await;
         crosses(&there, "283", "2026-01-01").await;
@@ -109,16 +109,16 @@ async fn a_commit_without_a_notification_is_seen_by_itself_and_at_once_where_it_
     until("the event", async || count(&there, space, NOW).await == 1).await;
     // As by a process that is killed before it notifies the others.
     let silent = Database::connect(&service.url).await.unwrap();
-    let plan = service.app.floor_plan().await.unwrap();
+    let plan = service.app.state.floor_plan().await.unwrap();
     let crossing = Crossing {
         serial: "283".to_owned(),
         ts: at("2026-01-01T00:00:01Z").into(),
         direction: Direction::Toward,
         seq: 0,
     };
-    let (partitions, batch) = (api::ingest::Partitions::default(), vec![Ok(crossing.clone())]);
+    let (partitions, batch) = (api::database::Partitions::default(), vec![Ok(crossing.clone())]);
     let intake = api::ingest::Intake {
-        id: api::state::CommitId::new_writer().next(),
+        id: api::database::CommitId::new_writer().next(),
         now: at(NOW),
         earliest: api::ingest::EARLIEST,
     };
@@ -151,7 +151,8 @@ async fn schemas_of_one_database_do_not_hear_of_each_other() {
     // What is notified of later is heard of later.
     let rename = "UPDATE space SET name = 'Foyer'";
     beside.app.database.writer().execute_unprepared(rename).await.unwrap();
-    let is_seen = async || beside.app.floor_plan().await.unwrap().space(space).unwrap().row.name == "Foyer";
+    let is_seen =
+        async || beside.app.state.floor_plan().await.unwrap().space(space).unwrap().row.name == "Foyer";
     until("the floor plan of its own schema", is_seen).await;
     assert_eq!(beside.statements_of(beside.count(space, NOW)).await, 0, "it has heard of the other schema");
     assert_eq!(beside.count(space, NOW).await, 0);

@@ -9,14 +9,14 @@ use std::time::Duration;
 use api::app::{App, Options};
 use api::auth::Settings;
 use api::clock::Clock;
-use api::config::CACHE_BYTES;
 use api::database::{Database, PoolConfig};
 use api::floor_plan::changes::assignment::{self, NewAssignment};
 use api::floor_plan::changes::dpu::{self, NewDpu};
 use api::floor_plan::changes::space::{self, NewSpace};
+use api::http::server::{self, Connections, Site};
 use api::ids::PublicIds;
 use api::limits::Limits;
-use api::server::{self, Connections, Site};
+use api::timelines::CACHE_BYTES;
 
 use axum::body::Body;
 use axum::http::response::Parts;
@@ -385,12 +385,22 @@ impl Service {
 
     pub(crate) async fn space(&self, name: &str) -> i64 {
         let new = NewSpace { name: name.to_owned(), ..NewSpace::default() };
-        self.app.change(|transaction, now| space::create(transaction, new, now).boxed()).await.unwrap().id
+        self.app
+            .state
+            .change(&self.app.clock, |transaction, now| space::create(transaction, new, now).boxed())
+            .await
+            .unwrap()
+            .id
     }
 
     pub(crate) async fn dpu(&self, serial: &str) -> i64 {
         let new = NewDpu { serial: serial.to_owned(), name: Some(format!("DPU {serial}")), time_zone: None };
-        self.app.change(|transaction, now| dpu::create(transaction, new, now).boxed()).await.unwrap().id
+        self.app
+            .state
+            .change(&self.app.clock, |transaction, now| dpu::create(transaction, new, now).boxed())
+            .await
+            .unwrap()
+            .id
     }
 
     pub(crate) async fn assign(
@@ -403,7 +413,8 @@ impl Service {
     ) -> i64 {
         let new = NewAssignment { dpu_id, space_id, placement, doorway: None, starts_at, ends_at };
         self.app
-            .change(|transaction, now| assignment::create(transaction, new, now).boxed())
+            .state
+            .change(&self.app.clock, |transaction, now| assignment::create(transaction, new, now).boxed())
             .await
             .unwrap()
             .id
@@ -419,8 +430,9 @@ impl Service {
             created: Set(self.app.clock.now()),
             modified: Set(self.app.clock.now()),
         };
-        let insert =
-            self.app.change(|transaction, _| async move { Ok(row.insert(transaction).await?) }.boxed());
+        let insert = self.app.state.change(&self.app.clock, |transaction, _| {
+            async move { Ok(row.insert(transaction).await?) }.boxed()
+        });
         insert.await.unwrap();
     }
 

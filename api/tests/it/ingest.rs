@@ -172,7 +172,7 @@ async fn two_processes_that_write_events_of_one_dpu_do_not_deadlock() {
     // A second node over the same database.
     let database = api::database::Database::connect(&service.url).await.unwrap();
     let (other, recording) =
-        api::app::App::start(database, service.app.clock.clone(), api::config::CACHE_BYTES);
+        api::app::App::start(database, service.app.clock.clone(), api::timelines::CACHE_BYTES);
     let crossing = |second: i64| {
         Ok(api::ingest::Crossing {
             serial: "283".to_owned(),

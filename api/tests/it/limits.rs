@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use api::database::Database;
+use api::http::server::Stopped;
 use api::limits::Limits;
-use api::server::Stopped;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use entity::assignment::Placement;

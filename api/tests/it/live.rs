@@ -41,7 +41,7 @@ async fn told(service: &Service, watch: &mut Watch) -> i64 {
 /// Waits until nobody watches, which a connection's end brings about in a moment.
 async fn nobody_watches(service: &Service) {
     let mut looks = tokio::time::interval(Duration::from_millis(5));
-    while service.app.feed().watchers() > 0 {
+    while service.app.feed.watchers() > 0 {
         looks.tick().await;
     }
 }
@@ -109,7 +109,7 @@ on_both! {
         socket.subscribe("a", WATCH, json!({ "ids": [space] })).await;
         assert_eq!(count(&socket.data("a").await), 0);
         let database = api::database::Database::connect(&service.url).await.unwrap();
-        let (other, _) = api::app::App::start(database, service.app.clock.clone(), api::config::CACHE_BYTES);
+        let (other, _) = api::app::App::start(database, service.app.clock.clone(), api::timelines::CACHE_BYTES);
         let crossing = |ts: &str| {
             let (serial, ts) = ("283".to_owned(), at(ts));
             Ok(api::ingest::Crossing { serial, ts: ts.into(), direction: entity::event::Direction::Toward, seq: 0 })
@@ -126,7 +126,7 @@ on_both! {
 
     async fn who_does_not_read_gets_the_newest_count_and_not_all(service: &Service) {
         let space = hall(service).await;
-        let mut watch = api::feed::Feed::watch(&service.app, Some(vec![space]));
+        let mut watch = service.app.feed.watch(Some(vec![space]));
         assert_eq!(told(service, &mut watch).await, 0);
         for second in 0..300 {
             cross(service, &format!("2026-01-01T00:{:02}:{:02}Z", second / 60, second % 60), "TOWARD").await;
@@ -141,7 +141,7 @@ on_both! {
 
     async fn watching_costs_the_same_for_one_and_for_many_and_nothing_for_none(service: &Service) {
         hall(service).await;
-        let watches = |number: usize| (0..number).map(|_| api::feed::Feed::watch(&service.app, None)).collect::<Vec<_>>();
+        let watches = |number: usize| (0..number).map(|_| service.app.feed.watch(None)).collect::<Vec<_>>();
         let mut one = watches(1);
         told(service, &mut one[0]).await;
         let before = service.statements_of(async {
@@ -197,7 +197,7 @@ async fn the_protocol_is_graphql_transport_ws() {
     // When the server stops, the connection is closed politely.
     socket.subscribe("w", WATCH, Value::Null).await;
     assert_eq!(count(&socket.data("w").await), 0);
-    service.app.feed().stop();
+    service.app.feed.stop();
     assert_eq!(socket.next().await["close"], 1001);
     drop((socket, early));
     nobody_watches(&service).await;

@@ -181,7 +181,7 @@ async fn a_broker_that_comes_back_is_found_again() {
     let mut config = Nats::config("outage");
     config.nats_url = vec![url.parse().unwrap()];
     let stop = tokio_util::sync::CancellationToken::new();
-    let consuming = api::broker::consume(config.clone(), &service.app, stop.clone());
+    let consuming = service.app.consume(config.clone(), stop.clone());
     let status = &consuming.status;
     let alone = sees(status, "there is no server", |status| status.problem.is_some()).await;
     assert!(!alone.connected && alone.problem.unwrap().contains(&format!("127.0.0.1:{port}")));

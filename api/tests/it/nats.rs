@@ -78,7 +78,7 @@ impl Nats {
     /// Starts a consumer that records into the service's database.
     pub(crate) fn consume(&self, service: &Service) -> Running {
         let stop = CancellationToken::new();
-        let consuming = api::broker::consume(self.config.clone(), &service.app, stop.clone());
+        let consuming = service.app.consume(self.config.clone(), stop.clone());
         Running { consuming, stop }
     }
 

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use api::database::Database;
-use api::feed::Feed;
 use api::ingest::RecordError;
 use api::limits::Limits;
 use api::retention::Schedule;
@@ -99,7 +98,7 @@ on_both! {
 
     async fn a_feed_that_panics_is_named(service: &Service) {
         service.set_panics(true);
-        let watching = Feed::watch(&service.app, None);
+        let watching = service.app.feed.watch(None);
         until_a_task_panics(service).await;
         service.set_panics(false);
         drop(watching);
@@ -166,7 +165,7 @@ async fn a_recorder_that_panics_makes_the_service_unready_on_postgres() {
 async fn a_schedule_that_panics_is_named() {
     let service = Service::on_sqlite().await;
     service.set_panics(true);
-    let schedule = Schedule::start(&service.app, None);
+    let schedule = Schedule::start(&service.app.state, &service.app.clock, &service.app.tasks, None);
     until_a_task_panics(&service).await;
     service.set_panics(false);
     drop(schedule);

@@ -5,9 +5,9 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use api::database::Database;
+use api::http::server::Stopped;
 use api::limits::Limits;
 use api::retention::{Pruned, Schedule, prune};
-use api::server::Stopped;
 use api::verify::verify;
 use entity::assignment::Placement;
 use entity::{Instant, digest};
@@ -284,7 +284,7 @@ async fn a_server_has_places_for_the_events_of_this_month_and_the_next() {
     hall(&service).await;
     let before = partitions(&service).await;
     assert!(!before.iter().any(|name| name == "event_2026_12" || name == "event_2027_01"), "{before:?}");
-    let house = Schedule::start(&service.app, None);
+    let house = Schedule::start(&service.app.state, &service.app.clock, &service.app.tasks, None);
     let expected: Vec<String> =
         before.into_iter().chain(["event_2026_12".to_owned(), "event_2027_01".to_owned()]).collect();
     until("the partitions are made", async || partitions(&service).await == expected).await;
@@ -313,7 +313,12 @@ async fn stops_during_a_prune(empty: Empty) {
     let other = Database::connect(&service.url).await.unwrap();
     let lock = lock(&other).await;
     let reads = service.clock_reads();
-    let schedule = Schedule::start(&service.app, Some("1d".parse().unwrap()));
+    let schedule = Schedule::start(
+        &service.app.state,
+        &service.app.clock,
+        &service.app.tasks,
+        Some("1d".parse().unwrap()),
+    );
     until("the prune has begun", async || service.clock_reads() > reads).await;
     let (_, stop, serving, empty) = service.serve().await;
     stop.send(()).unwrap();

@@ -8,14 +8,14 @@ fn the_exported_schema_is_the_one_that_is_served() {
     let exported = include_str!("../../../schema.graphql");
     assert_eq!(
         exported,
-        api::graphql::sdl(),
+        api::http::graphql::sdl(),
         "schema.graphql is stale: cargo run -p api -- schema > schema.graphql"
     );
 }
 
 #[test]
 fn everything_in_it_is_described() {
-    let document = parse_schema(api::graphql::sdl()).unwrap();
+    let document = parse_schema(api::http::graphql::sdl()).unwrap();
     let (mut missing, mut seen) = (Vec::new(), 0);
     let mut check = |name: String, described: bool| {
         seen += 1;

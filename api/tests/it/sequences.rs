@@ -164,7 +164,7 @@ on_both! {
             }
             for number in 0..4 {
                 // The serials of the last round's DPUs are taken over.
-                if let Some(old) = service.app.floor_plan().await.unwrap().dpu_id(&serial(number)) {
+                if let Some(old) = service.app.state.floor_plan().await.unwrap().dpu_id(&serial(number)) {
                     let rename = "$id: ID!, $input: DpuUpdateInput! -> id: $id, input: $input";
                     let retired = json!({ "id": old, "input": { "serial": format!("retired {round}.{number}") } });
                     mutate(service, "dpuUpdate", "dpu", rename, retired).await;

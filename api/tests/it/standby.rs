@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use api::app::App;
-use api::config::CACHE_BYTES;
 use api::database::{Database, PoolConfig};
 use api::tasks::Tasks;
+use api::timelines::CACHE_BYTES;
 use entity::assignment::Placement;
 use serde_json::json;
 
@@ -54,7 +54,8 @@ async fn what_is_no_standby_is_not_read_from() {
         let (there, _) = App::start(database, Arc::clone(&service.app).clock.clone(), CACHE_BYTES);
         there.coherence.begins().await;
         assert_eq!(there.counts.count(space, at(NOW)).await.unwrap(), Some(1));
-        let text = api::telemetry::metrics::text(&there).unwrap();
+        there.observe();
+        let text = api::telemetry::metrics::text(std::iter::empty(), 0).unwrap();
         assert!(text.contains("\nheadcount_standby_lag_seconds NaN\n"), "{text}");
     }
     service.finish().await;

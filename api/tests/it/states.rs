@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use api::app::App;
-use api::config::CACHE_BYTES;
 use api::database::Database;
+use api::http::server::{self, Site};
 use api::ingest::{Crossing, Outcome};
 use api::limits::Limits;
-use api::server::{self, Site};
+use api::timelines::CACHE_BYTES;
 use axum::body::Body;
 use axum::http::{HeaderValue, Request};
 use entity::Instant;
@@ -227,7 +227,7 @@ on_both! {
         let space = hall(service, "1").await;
         let events = "{ dpu(serial: \"1\") { events { totalCount } } }";
         with_each(service, async |reader, writer, round| {
-            let mut watch = api::feed::Feed::watch(&reader.app, Some(vec![space]));
+            let mut watch = reader.app.feed.watch(Some(vec![space]));
             let (mut known, mut told) = (0, 0);
             let newest = std::sync::Mutex::new(&mut known);
             let told = std::sync::Mutex::new((&mut watch, &mut told));

@@ -1,0 +1,159 @@
+//! Finds out what a client may do: everything while the server is open, else what its token allows.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use entity::{Instant, token};
+use moka::sync::Cache;
+use sea_orm::{ColumnTrait, Condition, DbErr, EntityTrait, QueryFilter};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use super::access::{Access, Denied};
+use super::config::Settings;
+use super::pace::Pace;
+use super::tokens::{Snapshot, Tokens};
+use crate::clock::Clock;
+use crate::database::Database;
+use crate::state::State;
+use crate::tasks::Tasks;
+
+/// How often a token that expires is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// The number of client addresses whose rates are known on an open server.
+const ADDRESSES_MAX: u64 = 100_000;
+
+/// Knows the tokens, and what a client without one may do.
+#[derive(Debug)]
+pub struct Authenticator {
+    settings: Settings,
+    tokens: Arc<Tokens>,
+    /// Tells whether changes by other processes are heard of: if not, tokens in memory may be old.
+    state: Arc<State>,
+    clock: Clock,
+    /// Takes the tokens that were used for the first time on a day.
+    used: UnboundedSender<(i64, Instant)>,
+    /// How client addresses keep to the rate of an open server.
+    addresses: Option<Cache<IpAddr, Arc<Pace>>>,
+}
+
+impl Authenticator {
+    /// An authenticator with these settings and tokens.
+    pub fn new(
+        settings: Settings,
+        tokens: Arc<Tokens>,
+        state: Arc<State>,
+        clock: Clock,
+        tasks: &Tasks,
+    ) -> Self {
+        let (used, days) = unbounded_channel();
+        tasks.spawn("uses of tokens", note_uses(state.database().clone(), days));
+        let addresses = settings.address_rate.map(|_| Cache::new(ADDRESSES_MAX));
+        Self { settings, tokens, state, clock, used, addresses }
+    }
+
+    /// The settings.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Returns the tokens as they are now.
+    pub(crate) async fn tokens(&self) -> Result<Arc<Snapshot>, DbErr> {
+        if !self.state.is_followed() {
+            self.tokens.forget();
+        }
+        self.tokens.newest(self.state.database()).await
+    }
+
+    /// Does something with the tokens, if they are in memory and known to be current.
+    pub(crate) fn with_tokens<T>(&self, work: impl FnOnce(&Snapshot) -> T) -> Option<T> {
+        if !self.state.is_followed() {
+            return None;
+        }
+        self.tokens.in_memory().as_deref().map(work)
+    }
+
+    /// Whether every client may do everything: no token was ever created, and the settings allow it.
+    pub(crate) fn is_open(&self, tokens: &Snapshot) -> bool {
+        self.settings.open_without_tokens && tokens.is_empty()
+    }
+
+    /// Returns what a client of an open server may do, and counts its request for the rate of its address.
+    pub(crate) fn open(&self, address: impl FnOnce() -> Option<IpAddr>) -> Result<Access, Denied> {
+        let rate = self.settings.address_rate.zip(self.addresses.as_ref());
+        let pace =
+            rate.and_then(|(rate, addresses)| Some(addresses.get_with(address()?, || Pace::new(rate))));
+        let access = Access::open(pace);
+        access.step()?;
+        Ok(access)
+    }
+
+    /// Returns what the client that shows this token may do, and counts its request for the rate of the token.
+    pub(crate) fn by_token(&self, tokens: &Snapshot, secret: &[u8]) -> Result<Access, Denied> {
+        let now = self.clock.now();
+        let token = tokens.find(secret, now).ok_or(Denied::Invalid)?;
+        if let Some(day) = token.used(now) {
+            // Where nothing receives it any more, the server is stopping.
+            self.used.send((token.id, day)).ok();
+        }
+        let access = Access::by(token);
+        access.step()?;
+        Ok(access)
+    }
+
+    /// Whether what a client may do still holds: its token, or that it needs none.
+    pub(crate) async fn still_allows(&self, access: &Access) -> Result<bool, DbErr> {
+        let tokens = self.tokens().await?;
+        Ok(match access.token() {
+            None => self.is_open(&tokens),
+            Some(token) => tokens.holds(token, self.clock.now()),
+        })
+    }
+
+    /// Resolves when it no longer holds: the token was revoked or has expired, or the server asks for tokens now.
+    pub(crate) async fn ended(&self, access: &Access) {
+        let mut changes = self.tokens.changes();
+        let expires = access.token().is_some_and(|token| token.expires.is_some());
+        loop {
+            let known = match self.still_allows(access).await {
+                Ok(false) => return,
+                Ok(true) => true,
+                Err(_) => false,
+            };
+            let look = async {
+                if known && !expires {
+                    std::future::pending::<()>().await;
+                }
+                tokio::time::sleep(LOOK).await;
+            };
+            tokio::select! {
+                // The sender lives as long as the authenticator.
+                _ = changes.changed() => {}
+                () = look => {}
+            }
+        }
+    }
+}
+
+/// Writes down on which days tokens were used, aside from all requests.
+async fn note_uses(database: Database, mut days: UnboundedReceiver<(i64, Instant)>) {
+    while let Some((id, day)) = days.recv().await {
+        let earlier = Condition::any()
+            .add(token::Column::LastUsedDay.is_null())
+            .add(token::Column::LastUsedDay.lt(day));
+        let noted = async {
+            let transaction = database.begin().await?;
+            token::Entity::update_many()
+                .col_expr(token::Column::LastUsedDay, day.into())
+                .filter(token::Column::Id.eq(id))
+                .filter(earlier)
+                .exec(&transaction)
+                .await?;
+            transaction.commit().await
+        };
+        if let Err(error) = noted.await {
+            tracing::warn!(%error, token = id, "the day on which a token was used could not be noted");
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! What commands have in common: opening the database, and stopping.
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::database::{Database, DatabaseConfig, PoolConfig, explained};
+use crate::http::server::Stopped;
+use crate::tasks::Tasks;
+
+/// Where a browser goes to reach these.
+pub(super) fn urls(listeners: &[TcpListener]) -> anyhow::Result<String> {
+    let urls = listeners.iter().map(|listener| Ok(format!("http://{}", listener.local_addr()?)));
+    Ok(urls.collect::<anyhow::Result<Vec<_>>>()?.join(" and "))
+}
+
+pub(super) fn has_stopped(how: Stopped) -> anyhow::Result<()> {
+    match how {
+        Stopped::Finished => tracing::info!("stopped; everything that was accepted is finished"),
+        Stopped::Dropped => tracing::info!("stopped; every event that was handed over is recorded"),
+        Stopped::Unrecorded => anyhow::bail!(
+            "stopped before all received events were written: they were not acknowledged, so clients will resend them"
+        ),
+    }
+    Ok(())
+}
+
+/// Opens the database and brings its schema up to date. Without a configuration of the pool statements may take any time.
+pub(super) async fn open(config: &DatabaseConfig, pool: Option<PoolConfig>) -> anyhow::Result<Database> {
+    let database = match pool {
+        Some(pool) => Database::connect_with(&config.database_url, pool).await?,
+        None => Database::connect(&config.database_url).await?,
+    };
+    if let Err(error) = database.migrate().await {
+        anyhow::bail!("cannot bring the database's schema up to date: {}", explained(&error));
+    }
+    Ok(database)
+}
+
+/// Cancelled when somebody asks the process to stop, or a background task has panicked.
+pub(super) fn stop(tasks: &Tasks) -> CancellationToken {
+    let interrupted = tokio::signal::ctrl_c();
+    #[cfg(unix)]
+    let terminated = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => signal.recv().await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    #[cfg(not(unix))]
+    let terminated = std::future::pending::<Option<()>>();
+    let stopped = CancellationToken::new();
+    let (token, tasks) = (stopped.clone(), tasks.clone());
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = interrupted => {}
+            _ = terminated => {}
+            () = tasks.panicked() => {}
+        }
+        tracing::info!("stopping");
+        token.cancel();
+    });
+    stopped
+}

@@ -1,0 +1,128 @@
+//! `headcount serve`: GraphQL and REST.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::builder::BoolishValueParser;
+
+use super::process::{has_stopped, open, stop, urls};
+use crate::app::{App, Options};
+use crate::auth::AuthConfig;
+use crate::broker::BrokerConfig;
+use crate::clock::Clock;
+use crate::config::{Listen, size};
+use crate::database::{Database, DatabaseConfig, PoolConfig};
+use crate::http::server;
+use crate::ids::{IdsConfig, PublicIds};
+use crate::ingest::EventsConfig;
+use crate::limits::Limits;
+use crate::retention::{Age, Schedule};
+use crate::tasks::Tasks;
+use crate::telemetry::{self, TelemetryConfig};
+use crate::timelines::CACHE_BYTES;
+
+/// How to serve.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ServeConfig {
+    /// Where the data is.
+    #[command(flatten)]
+    pub database: DatabaseConfig,
+    /// A standby of the PostgreSQL database to read timelines and events from, while it has all that this process knows
+    /// of them; else, and for all else, the database itself is read
+    #[arg(long, env = "DATABASE_READ_URL", value_name = "URL", hide_env_values = true)]
+    pub database_read_url: Option<String>,
+    /// The address or the host to listen on, with the port: `127.0.0.1:8000`, `[::1]:8000`, `localhost:8000`; or `systemd`
+    /// for the sockets of a socket unit
+    #[arg(long, env = "LISTEN", value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8000")]
+    pub listen: Listen,
+    /// How many bytes of timelines to keep in memory, such as 268435456, 256MB or 1GiB: a DPU's day takes 2 to 3 bytes a
+    /// crossing and some 400 more
+    #[arg(long, env = "CACHE_BYTES", value_name = "BYTES", default_value_t = CACHE_BYTES, value_parser = size(0..=u64::MAX))]
+    pub cache_bytes: u64,
+    /// Prune events that are older, each hour: an age in whole days or weeks, such as 400d or 8w
+    #[arg(long, env = "PRUNE_OLDER_THAN", value_name = "AGE")]
+    pub prune_older_than: Option<Age>,
+    /// Which events are taken in.
+    #[command(flatten)]
+    pub events: EventsConfig,
+    /// How long to wait for the database.
+    #[command(flatten)]
+    pub pool: PoolConfig,
+    /// What rows are called outside.
+    #[command(flatten)]
+    pub ids: IdsConfig,
+    /// How operators are told.
+    #[command(flatten)]
+    pub telemetry: TelemetryConfig,
+    /// Record what comes through NATS JetStream, too, as `headcount consume` does
+    #[arg(long, env = "CONSUME", value_parser = BoolishValueParser::new())]
+    pub consume: bool,
+    /// Where events come from.
+    #[command(flatten)]
+    pub broker: BrokerConfig,
+    /// What clients may ask for.
+    #[command(flatten)]
+    pub limits: Limits,
+    /// Who may do what.
+    #[command(flatten)]
+    pub auth: AuthConfig,
+}
+
+/// Serves until the process is asked to stop.
+pub(super) async fn run(config: ServeConfig) -> anyhow::Result<()> {
+    let telemetry = telemetry::start(&config.telemetry)?;
+    let ids = PublicIds::new(&config.ids)?;
+    let tasks = Tasks::default();
+    telemetry::keep_tidy(&tasks);
+    let database = open(&config.database, Some(config.pool)).await?;
+    let ended = database.closed_after(async |database| serve_from(database, config, ids, &tasks).await).await;
+    // What a panic has brought about says less than the panic.
+    tasks.check()?;
+    ended?;
+    telemetry.finish().await;
+    Ok(())
+}
+
+async fn serve_from(
+    mut database: Database,
+    config: ServeConfig,
+    ids: PublicIds,
+    tasks: &Tasks,
+) -> anyhow::Result<()> {
+    if let Some(url) = &config.database_read_url {
+        database = database.with_standby(url, config.pool, tasks).await?;
+    }
+    let place = config.listen.find().await?;
+    let (clock, settings) = (Clock::system(), config.auth.settings(place.is_loopback()));
+    settings.check(&database, &clock, &place.to_string()).await?;
+    let listeners = place.listen().await?;
+    tracing::info!(
+        "serving from {database} on {}: /graphiql to explore, /graphql, /space/ID/count",
+        urls(&listeners)?
+    );
+
+    let work_max = Duration::from_millis(config.limits.request_work_ms.into());
+    let options = Options {
+        memory_bytes: config.cache_bytes,
+        work_max,
+        earliest_event: config.events.earliest_event,
+        ids,
+        auth: settings,
+        tasks: tasks.clone(),
+    };
+    let (app, recording) = App::start_with(database, clock, options);
+    let schedule = Schedule::start(&app.state, &app.clock, tasks, config.prune_older_than);
+    let stopped = stop(tasks);
+    let consuming = config.consume.then(|| app.consume(config.broker, stopped.clone()));
+    let site = server::site(&app, &config.limits);
+    let stopping = async {
+        stopped.cancelled().await;
+        // A prune would keep what was handed over waiting. The next one goes on where this one was stopped.
+        drop(schedule);
+    };
+    let served = server::serve(listeners, app, site, recording, &config.limits, stopping).await;
+    if let Some(consuming) = consuming {
+        consuming.done.await.context("the consumer failed")??;
+    }
+    has_stopped(served)
+}

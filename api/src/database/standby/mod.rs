@@ -1,0 +1,177 @@
+//! A standby of the PostgreSQL database, from which timelines and events are read while it has all that this process
+//! knows of them.
+//!
+//! A standby is behind, by milliseconds or by days, and what is read from one that lacks a commit would be kept in
+//! memory for good. So this process numbers the changes that it makes or hears of, asks the primary where its log ends,
+//! and waits until the standby has come there: then the standby has every change up to that number, and
+//! what is about DPUs without a later one is read from it. All else is read from the primary. So an answer is the same
+//! with a standby and without, however far behind it is.
+//!
+//! The module `progress` keeps the numbers, `follow` asks the servers.
+
+mod follow;
+mod progress;
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use sea_orm::{DatabaseConnection, DbErr, SqlxPostgresConnector};
+
+use sqlx::{ConnectOptions, PgPool};
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
+
+use self::follow::{Identity, check};
+use self::progress::Progress;
+use crate::database::Database;
+use crate::database::open::{ConnectError, PoolConfig, postgres_options, postgres_pool};
+use crate::database::pooler::shares_connections;
+use crate::database::secret::without_password;
+use crate::tasks::Tasks;
+
+/// How long a start waits for a standby, to see whether a pooler stands before it.
+const STANDBY_WAIT: Duration = Duration::from_secs(1);
+/// How long the standby may take to answer before the primary is asked instead.
+const ANSWER_MAX: Duration = Duration::from_secs(5);
+
+/// A standby that is followed for as long as this lives.
+pub(crate) struct Standby {
+    connection: DatabaseConnection,
+    state: Arc<State>,
+    following: AbortHandle,
+}
+
+/// What is known of it.
+#[derive(Debug, Default)]
+struct State {
+    progress: Mutex<Progress>,
+    /// How far in the primary's log it has come.
+    position: AtomicU64,
+    /// How far behind it is, in microseconds; `u64::MAX`: nobody knows.
+    lag_us: AtomicU64,
+    changed: Notify,
+}
+
+impl Database {
+    /// The same with a standby to read timelines and events from: another server of the same database.
+    pub async fn with_standby(
+        mut self,
+        url: &str,
+        config: PoolConfig,
+        tasks: &Tasks,
+    ) -> Result<Self, ConnectError> {
+        let Some(primary) = self.postgres() else {
+            let given = without_password(url);
+            return Err(ConnectError::Standby { given, reason: "a SQLite file has no standby".to_owned() });
+        };
+        // A standby that cannot be reached yet is of use later.
+        if let Ok(options) = postgres_options(url)
+            && let Ok(true) = shares_connections(&options, STANDBY_WAIT).await
+        {
+            return Err(ConnectError::Pooler { given: without_password(url) });
+        }
+        self.standby = Some(Arc::new(Standby::follow(primary, url, config, tasks).await?));
+        Ok(self)
+    }
+}
+
+impl Standby {
+    /// Follows the standby at `url`. It need not be there yet; the primary has to be.
+    pub(crate) async fn follow(
+        primary: &PgPool,
+        url: &str,
+        config: PoolConfig,
+        tasks: &Tasks,
+    ) -> Result<Self, ConnectError> {
+        let bad_url = |reason: String| ConnectError::Standby { given: without_password(url), reason };
+        if !url.starts_with("postgres:") && !url.starts_with("postgresql:") {
+            return Err(bad_url("a standby is a PostgreSQL server's".to_owned()));
+        }
+        let options = postgres_options(url).map_err(bad_url)?;
+        let options = options.application_name("headcount").disable_statement_logging();
+        let open = |error| ConnectError::open(url, &error);
+        let identity = Arc::new(Identity::of(primary).await.map_err(open)?);
+        let state = Arc::new(State { lag_us: AtomicU64::new(u64::MAX), ..State::default() });
+        let seen = Arc::clone(&state);
+        let pool = postgres_pool(config, Some(ANSWER_MAX), move |connection| {
+            let (seen, identity) = (Arc::clone(&seen), Arc::clone(&identity));
+            Box::pin(async move { check(connection, &identity, &seen).await })
+        });
+        let pool = pool.connect_lazy_with(options);
+        let following = follow::follow(Arc::clone(&state), primary.clone(), pool.clone());
+        let following = tasks.spawn("standby", following);
+        let connection = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
+        Ok(Self { connection, state, following: following.abort_handle() })
+    }
+
+    /// The timelines of these DPUs have changed. To be called before anybody may take the change for known.
+    pub(crate) fn changed(&self, dpus: impl IntoIterator<Item = i64>) {
+        self.state.progress().changed(dpus);
+        self.state.changed.notify_one();
+    }
+
+    /// Who knows what has changed.
+    pub(crate) fn changed_all(&self) {
+        self.state.progress().changed_all();
+        self.state.changed.notify_one();
+    }
+
+    /// The connections, if the standby has all that is known of these DPUs. For whoever keeps what was read: what he
+    /// knew must have been looked at before.
+    pub(crate) fn if_it_has(&self, dpus: impl IntoIterator<Item = i64>) -> Option<&DatabaseConnection> {
+        self.state.progress().has(dpus).then_some(&self.connection)
+    }
+
+    /// What work with it comes to; `None` where it fails or takes too long. Until it is asked again nothing is known of it then.
+    pub(crate) async fn in_time<T>(&self, work: impl Future<Output = Result<T, DbErr>>) -> Option<T> {
+        match timeout(ANSWER_MAX, work).await {
+            Ok(Ok(read)) => return Some(read),
+            Ok(Err(error)) => tracing::warn!(%error, "the standby could not be read from"),
+            Err(_) => tracing::warn!("the standby does not answer"),
+        }
+        self.failed();
+        None
+    }
+
+    fn failed(&self) {
+        self.state.lost();
+        self.state.changed.notify_one();
+    }
+
+    /// How far behind the primary it is; `None`: nobody knows.
+    pub(crate) fn lag(&self) -> Option<Duration> {
+        let lag_us = self.state.lag_us.load(Ordering::Relaxed);
+        (lag_us != u64::MAX).then(|| Duration::from_micros(lag_us))
+    }
+}
+
+impl State {
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lost(&self) {
+        self.progress().changed_all();
+        self.lag_us.store(u64::MAX, Ordering::Relaxed);
+    }
+
+    fn lags(&self, by: Duration) {
+        let by_us = u64::try_from(by.as_micros()).unwrap_or(u64::MAX - 1);
+        self.lag_us.store(by_us, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Standby {
+    fn drop(&mut self) {
+        self.following.abort();
+    }
+}
+
+impl fmt::Debug for Standby {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Standby").field("state", &self.state).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,326 @@
+//! What goes wrong in a REST request, and the one place that turns it into an answer: `{"detail":"…"}`.
+
+use std::fmt;
+
+use axum::Json;
+use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use entity::{ParseInstantError, shown};
+use sea_orm::DbErr;
+
+use super::budget::Exhausted;
+use super::request::request_id;
+use super::unpack::{self, UnknownCoding, UnpackError};
+use crate::auth::Denied;
+use crate::counts::{MayMove, ReadError};
+use crate::database::Failure;
+use crate::floor_plan::HistoryError;
+use crate::ingest::decoder::DecodeError;
+use crate::ingest::zone::UnknownZone;
+use crate::ingest::{RecordError, Summary};
+
+/// After how many seconds a client may try again what the service could not do.
+pub(crate) const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("1");
+
+/// What is told where the same may succeed a little later.
+const LATER: &str = "The service cannot answer now, try again.";
+/// What is told where it will not.
+const FAULT: &str = "Something went wrong inside the server; its log says what.";
+
+/// How a client can show a token.
+const SCHEMES: [HeaderValue; 2] =
+    [HeaderValue::from_static("Bearer"), HeaderValue::from_static("Basic realm=\"headcount\"")];
+
+/// What went wrong.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RestError {
+    /// There is no such space, or no such route.
+    #[error("Not found.")]
+    NotFound,
+    /// The request does not say clearly which host it is for.
+    #[error(
+        "invalid Host: HTTP/1.1 wants exactly one header Host, with the same host as the request target if that names one."
+    )]
+    Host,
+    /// A parameter is no timestamp.
+    #[error("{name}: {error}")]
+    Timestamp {
+        /// The parameter.
+        name: &'static str,
+        /// What is wrong with it.
+        error: ParseInstantError,
+    },
+    /// A parameter that is needed is not given.
+    #[error("{name}: it is missing; give a timestamp, such as 2018-05-01T08:46:00Z")]
+    Missing {
+        /// The parameter.
+        name: &'static str,
+    },
+    /// The route has no such parameter.
+    #[error("{}", Unknown(given, accepted))]
+    UnknownParameter {
+        /// The name that was given.
+        given: String,
+        /// The names that are accepted.
+        accepted: &'static [&'static str],
+    },
+    /// A parameter does not name a time zone.
+    #[error("time_zone: {0}")]
+    Zone(#[from] UnknownZone),
+    /// A parameter is none of the words that are accepted.
+    #[error("{name}: {} is not accepted; accepted are {accepted}", shown(given))]
+    NotOneOf {
+        /// The parameter.
+        name: &'static str,
+        /// What was given.
+        given: String,
+        /// What is accepted.
+        accepted: String,
+    },
+    /// There is no such history.
+    #[error("{name}: {0}", name = .0.argument("time_zone"))]
+    History(#[from] HistoryError),
+    /// An answer could not be written.
+    #[error("{FAULT}")]
+    Csv(#[from] csv::Error),
+    /// The body is of a kind that is not read.
+    #[error("{0}")]
+    MediaType(&'static str),
+    /// The body is compressed in a way that is not read.
+    #[error("{0}.")]
+    Coding(#[from] UnknownCoding),
+    /// The body is not compressed as its header says.
+    #[error("{cause}.{}", Recorded(.recorded))]
+    Packed {
+        /// What is wrong with it.
+        cause: UnpackError,
+        /// What became of the events before that place.
+        recorded: Summary,
+    },
+    /// The body, or what is left of it, cannot be read.
+    #[error("{cause}.{}", Recorded(.recorded))]
+    Body {
+        /// What is wrong with it.
+        cause: DecodeError,
+        /// What became of the events before that place.
+        recorded: Summary,
+    },
+    /// The sender fell silent in the middle of its body.
+    #[error("No event came for {silence_s} seconds.{}", Recorded(.recorded))]
+    Silence {
+        /// How long nothing came, in seconds.
+        silence_s: u64,
+        /// What became of the events before that.
+        recorded: Summary,
+    },
+    /// Whoever asks may not.
+    #[error("{0}")]
+    Refused(Denied),
+    /// The sender may not any more, in the middle of its body.
+    #[error("{refusal}{}", Recorded(.recorded))]
+    Ended {
+        /// Why.
+        refusal: Denied,
+        /// What became of the events before that.
+        recorded: Summary,
+    },
+    /// The answer would take more memory than there is.
+    #[error("The service cannot answer now, try again: too many answers are waiting to be read.")]
+    Exhausted(Exhausted),
+    /// The events would take more memory than there is.
+    #[error("The service cannot take more events now, try again.{}", Recorded(.recorded))]
+    Full {
+        /// What became of the events before that.
+        recorded: Summary,
+    },
+    /// The recorder failed.
+    #[error("{}", Unrecorded(.0))]
+    Record(#[from] RecordError),
+    /// A count could not be read.
+    #[error("{}", Unread(.0))]
+    Read(#[from] ReadError),
+    /// The database failed.
+    #[error("{}", failed(.0))]
+    Database(#[from] DbErr),
+}
+
+impl MayMove for RestError {
+    fn has_moved(&self) -> bool {
+        matches!(self, Self::Read(ReadError::Moved))
+    }
+}
+
+/// What a client needs to know of a parameter that the route does not have.
+struct Unknown<'a>(&'a str, &'a [&'a str]);
+
+impl fmt::Display for Unknown<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "unknown parameter {}: ", shown(self.0))?;
+        match self.1 {
+            [] => formatter.write_str("this path has none"),
+            [only] => write!(formatter, "the only one is {only}"),
+            several => write!(formatter, "accepted are {}", several.join(", ")),
+        }
+    }
+}
+
+/// What a client needs to know of a count that could not be read.
+struct Unread<'a>(&'a ReadError);
+
+impl fmt::Display for Unread<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            ReadError::TooMuch(_) | ReadError::Busy => self.0.fmt(formatter),
+            ReadError::Moved => formatter.write_str(LATER),
+            ReadError::Database(cause) => formatter.write_str(failed(cause)),
+        }
+    }
+}
+
+/// What a client needs to know of an error of the database.
+fn failed(cause: &DbErr) -> &'static str {
+    if Failure::of(cause).is_transient() { LATER } else { FAULT }
+}
+
+/// What a sender needs to know of events that were not recorded.
+struct Unrecorded<'a>(&'a RecordError);
+
+impl fmt::Display for Unrecorded<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(if self.0.is_transient() {
+            "The events could not be recorded, send them again: what is recorded already counts once."
+        } else {
+            "The events could not be recorded: something went wrong inside the server; its log says what."
+        })
+    }
+}
+
+/// What a sender needs to know of a body that was read in part.
+struct Recorded<'a>(&'a Summary);
+
+impl fmt::Display for Recorded<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Summary { accepted, duplicates, rejected } = self.0;
+        if accepted + duplicates + rejected == 0 {
+            return Ok(());
+        }
+        write!(
+            formatter,
+            " Of the events before it {accepted} were accepted, {duplicates} were duplicates and {rejected} \
+             were rejected; all of them may be sent again, none counts twice."
+        )
+    }
+}
+
+impl RestError {
+    /// The status of its answer.
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Host
+            | Self::Timestamp { .. }
+            | Self::Missing { .. }
+            | Self::NotOneOf { .. }
+            | Self::UnknownParameter { .. }
+            | Self::Zone(_)
+            | Self::History(_)
+            | Self::Read(ReadError::TooMuch(_))
+            | Self::Body { .. } => StatusCode::BAD_REQUEST,
+            Self::Csv(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::MediaType(_) | Self::Coding(_) | Self::Packed { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Silence { .. } => StatusCode::REQUEST_TIMEOUT,
+            Self::Refused(refusal) | Self::Ended { refusal, .. } => status_of(refusal),
+            Self::Database(cause) | Self::Read(ReadError::Database(cause))
+                if !Failure::of(cause).is_transient() =>
+            {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
+            Self::Record(error) if !error.is_transient() => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Exhausted(_) | Self::Full { .. } | Self::Record(_) | Self::Read(_) | Self::Database(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+        }
+    }
+
+    /// After how many seconds the same request may succeed.
+    pub(crate) fn retry_after(&self) -> Option<HeaderValue> {
+        match self {
+            Self::Refused(refusal) => refusal.retry_after_s().map(HeaderValue::from),
+            _ => (self.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_AFTER_S),
+        }
+    }
+}
+
+impl IntoResponse for RestError {
+    fn into_response(self) -> Response {
+        // What makes the recorder fail it has logged itself.
+        match &self {
+            Self::Database(cause) | Self::Read(ReadError::Database(cause)) => {
+                tracing::error!(%cause, request_id = request_id(), "a request failed");
+            }
+            Self::Csv(cause) => {
+                tracing::error!(%cause, request_id = request_id(), "an answer could not be written");
+            }
+            _ => {}
+        }
+        let mut response = detail(self.status(), &self.to_string());
+        if let Some(seconds) = self.retry_after() {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds);
+        }
+        if matches!(self, Self::Coding(_) | Self::Packed { .. }) {
+            response.headers_mut().insert(header::ACCEPT_ENCODING, unpack::ACCEPTED);
+        }
+        if self.status() == StatusCode::UNAUTHORIZED {
+            for scheme in SCHEMES {
+                response.headers_mut().append(header::WWW_AUTHENTICATE, scheme);
+            }
+        }
+        response
+    }
+}
+
+/// The status of a refusal.
+pub(crate) fn status_of(denied: &Denied) -> StatusCode {
+    match denied {
+        Denied::Missing | Denied::Invalid => StatusCode::UNAUTHORIZED,
+        Denied::Forbidden
+        | Denied::NoIntrospection
+        | Denied::Elsewhere
+        | Denied::Proxied(_)
+        | Denied::Foreign
+        | Denied::Origin => StatusCode::FORBIDDEN,
+        Denied::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
+        Denied::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+/// The answer to a request by no route.
+pub(crate) fn not_found() -> Response {
+    RestError::NotFound.into_response()
+}
+
+/// The answer to a request that does not say clearly which host it is for.
+pub(crate) fn bad_host() -> Response {
+    RestError::Host.into_response()
+}
+
+/// The answer to a request whose answer would take more memory than there is.
+pub(crate) fn exhausted() -> Response {
+    RestError::Exhausted(Exhausted).into_response()
+}
+
+/// The answer to a client that is refused.
+pub(crate) fn refuse(denied: Denied) -> Response {
+    RestError::Refused(denied).into_response()
+}
+
+/// The answer of a route that answers the methods `allowed` and no others.
+pub(crate) fn method_not_allowed(method: &Method, allowed: &'static str) -> Response {
+    let mut response = detail(StatusCode::METHOD_NOT_ALLOWED, &format!("Method \"{method}\" not allowed."));
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
+    response
+}
+
+fn detail(status: StatusCode, detail: &str) -> Response {
+    (status, Json(serde_json::json!({ "detail": detail }))).into_response()
+}

@@ -1,0 +1,186 @@
+//! One pass over the text of a document, before anything parses it.
+
+use super::{Measure, Refusal};
+use crate::limits::Limits;
+
+/// How many brackets may be open at a time: twice what the parser can follow of selections, so that a deep document
+/// cannot use up the stack of the thread that parses it.
+const BRACKETS_MAX: u32 = 128;
+
+/// The longest name, in bytes. Whatever names there are, the library looks for those that are like one that there is
+/// not, letter by letter.
+const NAME_BYTES_MAX: u32 = 200;
+
+/// What a text is made of.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Lexemes {
+    tokens: u64,
+    longest: u64,
+    brackets: u64,
+    aliases: u64,
+    directives: u64,
+    /// Whether its brackets match.
+    balanced: bool,
+}
+
+/// Refuses a text that is too long, or has too many tokens, open brackets, aliases or directives. Whether it is
+/// well-formed the parser says later, but for brackets: it would read all of what they hold more than once, to find that
+/// they are not closed.
+pub(in crate::http::graphql) fn scan(text: &str, limits: &Limits) -> Result<(), Refusal> {
+    Measure::Bytes.check(text.len() as u64, limits.graphql_bytes)?;
+    let Lexemes { tokens, longest, brackets, aliases, directives, balanced } = Lexemes::of(text.as_bytes());
+    Measure::Name.check(longest, NAME_BYTES_MAX)?;
+    Measure::Brackets.check(brackets, BRACKETS_MAX)?;
+    Measure::Directives.check(directives, limits.graphql_directives)?;
+    Measure::Aliases.check(aliases, limits.graphql_aliases)?;
+    Measure::Tokens.check(tokens, limits.graphql_tokens)?;
+    if balanced { Ok(()) } else { Err(Refusal::Unbalanced) }
+}
+
+impl Lexemes {
+    /// Counts them. Where the text is not well-formed it rather counts too many.
+    fn of(text: &[u8]) -> Self {
+        let mut lexemes = Self { balanced: true, ..Self::default() };
+        let (mut at, mut parentheses) = (0, 0_u64);
+        // The brackets that are open, by what closes each.
+        let mut open = Vec::new();
+        while let Some(&byte) = text.get(at) {
+            at += match byte {
+                b' ' | b',' | b'\t' | b'\n' | b'\r' | 0xEF | 0xBB | 0xBF => {
+                    at += 1;
+                    continue;
+                }
+                b'#' => {
+                    at += comment(&text[at..]);
+                    continue;
+                }
+                b'"' => string(&text[at..]),
+                b'.' if text[at..].starts_with(b"...") => 3,
+                byte if is_word(byte) => {
+                    let length = text[at..].iter().take_while(|byte| is_word(**byte)).count();
+                    lexemes.longest = lexemes.longest.max(length as u64);
+                    length
+                }
+                _ => 1,
+            };
+            lexemes.tokens += 1;
+            match byte {
+                b'{' | b'[' | b'(' => {
+                    open.push(closer(byte));
+                    parentheses += u64::from(byte == b'(');
+                    lexemes.brackets = lexemes.brackets.max(open.len() as u64);
+                }
+                b'}' | b']' | b')' => {
+                    lexemes.balanced &= open.pop() == Some(byte);
+                    parentheses = parentheses.saturating_sub(u64::from(byte == b')'));
+                }
+                b'@' => lexemes.directives += 1,
+                // Within parentheses a colon is an argument's, an object's or a variable's.
+                b':' if parentheses == 0 => lexemes.aliases += 1,
+                _ => {}
+            }
+        }
+        lexemes.balanced &= open.is_empty();
+        lexemes
+    }
+}
+
+/// What closes this bracket.
+fn closer(bracket: u8) -> u8 {
+    match bracket {
+        b'{' => b'}',
+        b'[' => b']',
+        _ => b')',
+    }
+}
+
+/// Whether the byte belongs to a name or a number.
+fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_'
+}
+
+/// How long the comment is that the text begins with.
+fn comment(text: &[u8]) -> usize {
+    text.iter().position(|byte| matches!(byte, b'\n' | b'\r')).unwrap_or(text.len())
+}
+
+/// How long the string is that the text begins with; its quote alone where it does not end.
+fn string(text: &[u8]) -> usize {
+    if text.starts_with(b"\"\"\"") {
+        let mut at = 3;
+        while at < text.len() {
+            if text[at..].starts_with(b"\\\"\"\"") {
+                at += 4;
+            } else if text[at..].starts_with(b"\"\"\"") {
+                return at + 3;
+            } else {
+                at += 1;
+            }
+        }
+        // The parser, too, then reads an empty string.
+        return 2;
+    }
+    let mut at = 1;
+    loop {
+        match text.get(at) {
+            Some(b'"') => return at + 1,
+            Some(b'\\') => at += 2,
+            Some(b'\n' | b'\r') | None => return 1,
+            Some(_) => at += 1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn counted(text: &str) -> (u64, u64, u64, u64) {
+        let Lexemes { tokens, brackets, aliases, directives, .. } = Lexemes::of(text.as_bytes());
+        (tokens, brackets, aliases, directives)
+    }
+
+    #[test]
+    fn tokens_brackets_aliases_and_directives_are_counted() {
+        assert_eq!(counted(""), (0, 0, 0, 0));
+        assert_eq!(counted("{ a }"), (3, 1, 0, 0));
+        assert_eq!(counted("\u{feff}{ a: b(c: {d: [1, -2.5e3]}) @skip(if: $x) ...F }"), (30, 4, 1, 1));
+        assert_eq!(counted("query Q($a: [Int!]! = 1) @d { x: y z: y }"), (24, 2, 2, 1));
+    }
+
+    #[test]
+    fn what_stands_in_strings_and_comments_is_not() {
+        assert_eq!(counted("{ a(b: \"@@ {{ \\\" x: y\") # @ : {{{\n }"), (8, 2, 0, 0));
+        assert_eq!(counted("{ a(b: \"\"\"@ \" \\\"\"\" {\n\"\"\") }"), (8, 2, 0, 0));
+        assert_eq!(counted("{ a(b: \"\") }"), (8, 2, 0, 0));
+    }
+
+    #[test]
+    fn brackets_that_do_not_match_are_refused() {
+        let scan = |text| scan(text, &Limits::default());
+        for text in ["{ a", "{ a }}", "{ a(b: [1) ] }", "{ a(b: {c: 1)} }", "}", "{ a \"", "{ a } # }\n ("] {
+            assert_eq!(scan(text), Err(Refusal::Unbalanced), "{text}");
+        }
+        for text in ["", "{ a(b: [{c: \"}\"}]) # {\n }", "{ a(b: \"\"\"\" ( \\\"\"\" [\"\"\") }"] {
+            assert_eq!(scan(text), Ok(()), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_string_without_an_end_hides_nothing() {
+        assert_eq!(counted("\" @a @b").3, 2);
+        assert_eq!(counted("\"\"\" @a @b").3, 2);
+        assert_eq!(counted("\"\n@a \"@b").3, 2);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_counted(text in "\\PC*|[{}()\\[\\]\"\\\\#\n@:.a ]{0,200}") {
+            let lexemes = Lexemes::of(text.as_bytes());
+            prop_assert!(lexemes.tokens <= text.len() as u64);
+            prop_assert!(lexemes.aliases + lexemes.directives + lexemes.brackets <= lexemes.tokens);
+        }
+    }
+}

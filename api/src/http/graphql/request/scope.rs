@@ -1,0 +1,314 @@
+//! What the resolvers of one request share.
+
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context as TaskContext, Poll, Wake, Waker};
+use std::time::Duration;
+
+use async_graphql::Context;
+use entity::Instant;
+use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
+use futures::future::{BoxFuture, FutureExt};
+use futures::poll;
+use futures::stream::{self, BoxStream, Stream, StreamExt};
+use futures::task::AtomicWaker;
+use tokio::sync::OnceCell;
+
+use super::error::{Fault, Result};
+use super::meter::Meter;
+use super::moves::Moves;
+use super::pacer::Pace;
+use super::view::View;
+use crate::app::App;
+use crate::auth::Access;
+use crate::counts;
+use crate::telemetry::metrics;
+
+/// How long a request may take to be answered.
+const ANSWER_MAX: Duration = Duration::from_mins(1);
+
+/// What one request has: its access, its "now", and the state that it is answered from.
+pub(in crate::http::graphql) struct Scope {
+    app: Arc<App>,
+    access: Access,
+    /// `None`: whenever somebody asks, since a subscription goes on.
+    now: Option<Instant>,
+    view: OnceCell<Arc<View>>,
+    /// Whether the view is of the database from the beginning.
+    of_database: bool,
+    /// Whether the request reads long histories.
+    is_long: bool,
+    loads: UnboundedSender<BoxFuture<'static, ()>>,
+    moves: Arc<Moves>,
+    types: Arc<Types>,
+    meter: Arc<Meter>,
+    /// Of a subscription.
+    pace: Option<Arc<Pace>>,
+}
+
+/// The types of the objects that root fields of an abstract type answer, by the names under which they are answered.
+#[derive(Debug, Default)]
+pub(in crate::http::graphql) struct Types(Mutex<HashMap<String, &'static str>>);
+
+impl Types {
+    /// What is known of them.
+    pub(in crate::http::graphql) fn known(&self) -> HashMap<String, &'static str> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Loads that the resolvers have asked for and that wait to be driven.
+pub(in crate::http::graphql) struct Loads(UnboundedReceiver<BoxFuture<'static, ()>>);
+
+impl Scope {
+    /// The scope of a request that is answered once: it happens at `now`, in a state of memory or, where it was tried before
+    /// and the state has moved on, of the database. With it, the loads that its resolvers will ask for.
+    pub(in crate::http::graphql) fn once(
+        app: Arc<App>,
+        access: Access,
+        meter: Arc<Meter>,
+        now: Instant,
+        tried: Option<&Moves>,
+    ) -> (Self, Loads) {
+        let (scope, loads) = Self::new(app, access, meter, Some(now));
+        let is_long = tried.is_some_and(|moves| moves.is_long());
+        (Self { of_database: tried.is_some(), is_long, ..scope }, loads)
+    }
+
+    /// The scope of a request that may be answered again and again, and the loads that its resolvers will ask for.
+    pub(in crate::http::graphql) fn ongoing(
+        app: Arc<App>,
+        access: Access,
+        meter: Arc<Meter>,
+        pace: Arc<Pace>,
+    ) -> (Self, Loads) {
+        let (scope, loads) = Self::new(app, access, meter, None);
+        (Self { pace: Some(pace), ..scope }, loads)
+    }
+
+    fn new(app: Arc<App>, access: Access, meter: Arc<Meter>, now: Option<Instant>) -> (Self, Loads) {
+        let (loads, receiver) = unbounded();
+        let scope = Self {
+            app,
+            access,
+            now,
+            view: OnceCell::new(),
+            of_database: false,
+            is_long: false,
+            loads,
+            moves: Arc::default(),
+            types: Arc::default(),
+            meter,
+            pace: None,
+        };
+        (scope, Loads(receiver))
+    }
+
+    /// The scope that a resolver belongs to.
+    pub(in crate::http::graphql) fn of<'a>(context: &Context<'a>) -> Result<&'a Self> {
+        context.data::<Self>().map_err(|error| Fault::Internal(error.message))
+    }
+
+    /// The service.
+    pub(in crate::http::graphql) fn app(&self) -> &Arc<App> {
+        &self.app
+    }
+
+    /// What the client may do.
+    pub(in crate::http::graphql) fn access(&self) -> &Access {
+        &self.access
+    }
+
+    /// Tells whether the state has moved on while the request was answered, so that it has to be answered again.
+    pub(in crate::http::graphql) fn moves(&self) -> Arc<Moves> {
+        Arc::clone(&self.moves)
+    }
+
+    /// The types of the objects that root fields answer.
+    pub(in crate::http::graphql) fn types(&self) -> Arc<Types> {
+        Arc::clone(&self.types)
+    }
+
+    /// Takes note that this root field, of an abstract type, answers an object of this type.
+    pub(in crate::http::graphql) fn answers(context: &Context<'_>, type_name: &'static str) -> Result<()> {
+        let field = context.field();
+        let key = field.alias().unwrap_or(field.name()).to_owned();
+        let mut known = Self::of(context)?.types.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(key, type_name);
+        Ok(())
+    }
+
+    /// Whether the state has moved on since the last time that this was asked.
+    pub(in crate::http::graphql) fn take_move(&self) -> bool {
+        self.moves.take()
+    }
+
+    /// The same scope for a stream that outlasts the resolver.
+    pub(in crate::http::graphql) fn watching(&self) -> Self {
+        Self {
+            app: Arc::clone(&self.app),
+            access: self.access.clone(),
+            now: self.now,
+            view: OnceCell::new(),
+            of_database: false,
+            is_long: self.is_long,
+            loads: self.loads.clone(),
+            moves: Arc::clone(&self.moves),
+            types: Arc::clone(&self.types),
+            meter: Arc::clone(&self.meter),
+            pace: self.pace.clone(),
+        }
+    }
+
+    /// Waits until the next message of a subscription may be made, of which nothing is answered yet.
+    pub(in crate::http::graphql) async fn begin_message(&self) {
+        if let Some(pace) = &self.pace {
+            pace.begin().await;
+        }
+        self.meter.start_again();
+    }
+
+    /// Says that there is no message to be made after all.
+    pub(in crate::http::graphql) fn no_message(&self) {
+        if let Some(pace) = &self.pace {
+            pace.end();
+        }
+    }
+
+    /// The state that the request is answered from, the same for all of its resolvers.
+    pub(in crate::http::graphql) async fn view(&self) -> Result<&Arc<View>> {
+        self.view
+            .get_or_try_init(async || {
+                if self.of_database { self.view_of_database().await } else { self.view_of_memory().await }
+            })
+            .await
+    }
+
+    /// A view of the state that memory is in now.
+    pub(in crate::http::graphql) async fn view_of_memory(&self) -> Result<Arc<View>> {
+        let view = self.app.counts.view().await?;
+        Ok(self.see(view))
+    }
+
+    /// A view of the state that the database is in now, which never moves.
+    pub(in crate::http::graphql) async fn view_of_database(&self) -> Result<Arc<View>> {
+        let view = self.app.counts.view_of_database(self.is_long).await?;
+        Ok(self.see(view))
+    }
+
+    /// A view of the state that there is before or after a change that the request makes. It never moves.
+    pub(in crate::http::graphql) async fn view_of_change(&self) -> Result<Arc<View>> {
+        let view = self.app.counts.view_of_change().await?;
+        Ok(self.see(view))
+    }
+
+    fn see(&self, view: counts::View) -> Arc<View> {
+        Arc::new(View::new(view, &self.access, self.loads.clone(), Arc::clone(&self.moves)))
+    }
+
+    /// Takes note that a field is about to answer so many entries, if that is not too much.
+    pub(in crate::http::graphql) fn list(context: &Context<'_>, entries: usize) -> Result<()> {
+        Self::of(context)?.meter.list(context, entries)
+    }
+
+    /// The instant of an argument `ts`; without one it is now, the same for the whole request.
+    pub(in crate::http::graphql) fn instant(&self, ts: Option<Instant>) -> Instant {
+        ts.or(self.now).unwrap_or_else(|| self.app.clock.now())
+    }
+
+    /// The instant that is counted at, by an argument `ts`.
+    pub(in crate::http::graphql) fn counted_at(&self, ts: Option<Instant>) -> Instant {
+        let now = self.instant(None);
+        let at = ts.unwrap_or(now);
+        metrics::counted(now, at);
+        at
+    }
+}
+
+impl Loads {
+    /// Runs a request to its end, and its loads beside it. Says also whether it paused on the way. `None` where it
+    /// answers too much, or takes longer than [`ANSWER_MAX`].
+    pub(in crate::http::graphql) async fn drive<T>(
+        self,
+        meter: &Meter,
+        request: impl Future<Output = T>,
+    ) -> Option<(T, bool)> {
+        let mut request = pin!(request);
+        // As a rule all is in memory, and there is nothing to drive.
+        if let Poll::Ready(done) = poll!(&mut request) {
+            return meter.exceeded().is_none().then_some((done, false));
+        }
+        let mut driver = Driver::new(self);
+        let driving = poll_fn(move |context| {
+            if meter.exceeded().is_some() {
+                return Poll::Ready(None);
+            }
+            driver.poll(context, |context| request.as_mut().poll(context)).map(Some)
+        });
+        let done = tokio::time::timeout(ANSWER_MAX, driving).await.ok().flatten()?;
+        meter.exceeded().is_none().then_some((done, true))
+    }
+
+    /// Runs a request that is answered again and again, and its loads beside it.
+    pub(in crate::http::graphql) fn drive_all<T: Send + 'static>(
+        self,
+        answers: impl Stream<Item = T> + Send + 'static,
+    ) -> BoxStream<'static, T> {
+        let mut answers = answers.boxed();
+        let mut driver = Driver::new(self);
+        stream::poll_fn(move |context| driver.poll(context, |context| answers.poll_next_unpin(context)))
+            .boxed()
+    }
+}
+
+/// Polls a request, and its loads when the request is stuck.
+///
+/// The loads go on only when the request cannot: it is waiting, and has not asked to be polled again,
+/// as an executor of many futures does to be fair to others. By then every resolver that can run
+/// has said what it needs, so equal queries load in equally many statements, however many threads
+/// there are and whatever they do meanwhile.
+struct Driver {
+    loads: BoxFuture<'static, ()>,
+    watch: Arc<Watch>,
+    waker: Waker,
+}
+
+impl Driver {
+    fn new(loads: Loads) -> Self {
+        let watch = Arc::new(Watch::default());
+        let waker = Waker::from(Arc::clone(&watch));
+        Self { loads: loads.0.for_each_concurrent(None, |load| load).boxed(), watch, waker }
+    }
+
+    fn poll<T>(
+        &mut self,
+        context: &mut TaskContext<'_>,
+        request: impl FnOnce(&mut TaskContext<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        self.watch.task.register(context.waker());
+        self.watch.woken.store(false, Ordering::SeqCst);
+        let polled = request(&mut TaskContext::from_waker(&self.waker));
+        if polled.is_pending() && !self.watch.woken.load(Ordering::SeqCst) {
+            // The loads themselves end only with the request, which holds their other end.
+            let _ = self.loads.as_mut().poll(context);
+        }
+        polled
+    }
+}
+
+/// Notices when the request is woken, and wakes the task that polls it.
+#[derive(Default)]
+struct Watch {
+    woken: AtomicBool,
+    task: AtomicWaker,
+}
+
+impl Wake for Watch {
+    fn wake(self: Arc<Self>) {
+        self.woken.store(true, Ordering::SeqCst);
+        self.task.wake();
+    }
+}

@@ -1,0 +1,209 @@
+//! The state that a request is answered from, as its client may see it, with reads that are made together.
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use async_graphql::dataloader::{DataLoader, Loader};
+use entity::{Instant, event};
+use futures::channel::mpsc::UnboundedSender;
+use futures::future::{BoxFuture, FutureExt};
+use tracing::Instrument;
+
+use super::error::{Fault, Result};
+use super::moves::Moves;
+use crate::auth::Access;
+use crate::counting::{Account, Bucket, Crossings, Reading, Stretch};
+use crate::counts::{self, ReadError, SpaceHistory, Work};
+use crate::floor_plan::FloorPlan;
+use crate::telemetry;
+use crate::timelines::{EventPage, EventRange};
+
+/// One state, and what the client sees of its floor plan.
+///
+/// What is not in memory is read through a [`DataLoader`], together with what all other resolvers of the request need.
+pub(in crate::http::graphql) struct View {
+    counts: Arc<counts::View>,
+    plan: Arc<FloorPlan>,
+    loads: UnboundedSender<BoxFuture<'static, ()>>,
+    moves: Arc<Moves>,
+    loader: OnceLock<DataLoader<Reads>>,
+}
+
+impl View {
+    /// What the client sees of a state. `loads` takes the loads that resolvers ask for; `moves` is told where one of them
+    /// finds that the state has moved on.
+    pub(in crate::http::graphql) fn new(
+        counts: counts::View,
+        access: &Access,
+        loads: UnboundedSender<BoxFuture<'static, ()>>,
+        moves: Arc<Moves>,
+    ) -> Self {
+        let plan = access.view(counts.plan());
+        Self { counts: Arc::new(counts), plan, loads, moves, loader: OnceLock::new() }
+    }
+
+    /// The floor plan, as the client sees it.
+    pub(in crate::http::graphql) fn plan(&self) -> &Arc<FloorPlan> {
+        &self.plan
+    }
+
+    /// Takes note that a list is gone through which has so many entries, if that is not too much.
+    pub(in crate::http::graphql) fn look_at_names(&self, names: usize) -> Result<()> {
+        let work = Work { names: names as u64, ..Work::default() };
+        self.counts.budget().spend(work).map_err(|too_much| Fault::TooMuch(too_much.to_string()))
+    }
+
+    /// What an account adds up to.
+    pub(in crate::http::graphql) async fn net(&self, account: Account<'_>) -> Result<i64> {
+        if let Some(net) = self.counts.net_in_memory(&account) {
+            return Ok(net);
+        }
+        let odometers = self.odometers(account.readings()).await?;
+        Ok(account.net(|reading| odometers[&reading]))
+    }
+
+    /// What odometers show.
+    pub(in crate::http::graphql) async fn odometers(
+        &self,
+        readings: impl Iterator<Item = Reading>,
+    ) -> Result<HashMap<Reading, Crossings>> {
+        let (mut shown, mut missing) = (HashMap::new(), Vec::new());
+        for reading in readings {
+            match self.counts.odometer(reading) {
+                Some(crossings) => drop(shown.insert(reading, crossings)),
+                None => missing.push(reading),
+            }
+        }
+        if !missing.is_empty() {
+            shown.extend(self.read(self.loader().load_many(missing).await)?);
+        }
+        Ok(shown)
+    }
+
+    /// The buckets of a history.
+    pub(in crate::http::graphql) async fn history(
+        &self,
+        space: i64,
+        edges: Vec<Instant>,
+    ) -> Result<Vec<Bucket>> {
+        let found = self.read(self.loader().load_one(HistoryOf { space, edges }).await)?;
+        Ok(found.unwrap_or_default())
+    }
+
+    /// The last event of all these stretches.
+    pub(in crate::http::graphql) async fn last_event(
+        &self,
+        stretches: impl Iterator<Item = Stretch>,
+    ) -> Result<Option<event::Model>> {
+        let found = self.read(self.loader().load_many(stretches.map(LastOf)).await)?;
+        Ok(found.into_values().max_by_key(|event| (event.ts, event.created)))
+    }
+
+    /// Pages of events, in no order.
+    pub(in crate::http::graphql) async fn events(
+        &self,
+        pages: impl Iterator<Item = EventPage>,
+    ) -> Result<Vec<event::Model>> {
+        let found = self.read(self.loader().load_many(pages).await)?;
+        Ok(found.into_values().flatten().collect())
+    }
+
+    /// How many events there are.
+    pub(in crate::http::graphql) async fn event_count(
+        &self,
+        ranges: impl Iterator<Item = EventRange>,
+    ) -> Result<i64> {
+        let found = self.read(self.loader().load_many(ranges).await)?;
+        Ok(found.into_values().sum())
+    }
+
+    /// What loads from the database, all at once what resolvers ask for while the request is not stuck.
+    fn loader(&self) -> &DataLoader<Reads> {
+        self.loader.get_or_init(|| {
+            let loads = self.loads.clone();
+            let spawn = move |load: BoxFuture<'static, ()>| {
+                let load = load.instrument(tracing::info_span!(target: telemetry::SPANS, "load"));
+                loads.unbounded_send(load.boxed()).ok();
+            };
+            DataLoader::new(Reads(Arc::clone(&self.counts)), spawn).delay(Duration::ZERO)
+        })
+    }
+
+    fn read<T>(&self, read: std::result::Result<T, Arc<ReadError>>) -> Result<T> {
+        read.map_err(|error| {
+            if matches!(*error, ReadError::Moved) {
+                self.moves.moved(self.counts.is_long());
+            }
+            Fault::from(error)
+        })
+    }
+}
+
+/// Reads for [`DataLoader`]: each kind of key is read together, whatever the number of keys.
+struct Reads(Arc<counts::View>);
+
+/// Asks for the last event of a stretch, not for all its crossings.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct LastOf(Stretch);
+
+/// Asks for the history of a space in the buckets between the edges.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct HistoryOf {
+    space: i64,
+    edges: Vec<Instant>,
+}
+
+type Loaded<K, V> = std::result::Result<HashMap<K, V>, Arc<ReadError>>;
+
+impl Loader<Reading> for Reads {
+    type Value = Crossings;
+    type Error = Arc<ReadError>;
+
+    async fn load(&self, readings: &[Reading]) -> Loaded<Reading, Crossings> {
+        Ok(self.0.odometers(readings).await?)
+    }
+}
+
+impl Loader<HistoryOf> for Reads {
+    type Value = Vec<Bucket>;
+    type Error = Arc<ReadError>;
+
+    async fn load(&self, histories: &[HistoryOf]) -> Loaded<HistoryOf, Vec<Bucket>> {
+        let asked = |history: &HistoryOf| {
+            let space = Arc::clone(self.0.plan().space(history.space)?);
+            Some((history.clone(), SpaceHistory { space, edges: history.edges.clone() }))
+        };
+        let (keys, asked): (Vec<_>, Vec<_>) = histories.iter().filter_map(asked).unzip();
+        Ok(keys.into_iter().zip(self.0.histories(asked).await?).collect())
+    }
+}
+
+impl Loader<LastOf> for Reads {
+    type Value = event::Model;
+    type Error = Arc<ReadError>;
+
+    async fn load(&self, stretches: &[LastOf]) -> Loaded<LastOf, event::Model> {
+        let stretches: Vec<_> = stretches.iter().map(|last| last.0).collect();
+        let events = self.0.last_events(&stretches).await?;
+        Ok(events.into_iter().map(|(stretch, event)| (LastOf(stretch), event)).collect())
+    }
+}
+
+impl Loader<EventPage> for Reads {
+    type Value = Vec<event::Model>;
+    type Error = Arc<ReadError>;
+
+    async fn load(&self, pages: &[EventPage]) -> Loaded<EventPage, Vec<event::Model>> {
+        Ok(self.0.event_pages(pages).await?)
+    }
+}
+
+impl Loader<EventRange> for Reads {
+    type Value = i64;
+    type Error = Arc<ReadError>;
+
+    async fn load(&self, ranges: &[EventRange]) -> Loaded<EventRange, i64> {
+        Ok(self.0.event_counts(ranges).await?)
+    }
+}

@@ -1,0 +1,93 @@
+//! Assignments.
+
+use std::sync::Arc;
+
+use async_graphql::{Context, ID, Object};
+use entity::assignment;
+
+use super::dpu::Dpu;
+use super::enums::Placement;
+use super::id;
+use super::scalars::DateTime;
+use super::space::Space;
+use crate::floor_plan;
+use crate::http::graphql::request::error::Result;
+use crate::http::graphql::request::view::View;
+use crate::ids::Kind;
+
+/// For a stretch of time, a DPU counted for a space.
+#[derive(Clone)]
+pub(in crate::http::graphql) struct Assignment {
+    view: Arc<View>,
+    dpu: Arc<floor_plan::Dpu>,
+    space: Arc<floor_plan::Space>,
+    row: assignment::Model,
+}
+
+impl Assignment {
+    /// `None` only where the floor plan lacks the DPU or the space, which the database rules out.
+    pub(in crate::http::graphql) fn new(view: &Arc<View>, row: &assignment::Model) -> Option<Self> {
+        let dpu = Arc::clone(view.plan().dpu(row.dpu_id)?);
+        let space = Arc::clone(view.plan().space(row.space_id)?);
+        Some(Self { view: Arc::clone(view), dpu, space, row: row.clone() })
+    }
+
+    pub(in crate::http::graphql) fn find(view: &Arc<View>, id: i64) -> Option<Self> {
+        let mut all = view.plan().spaces().values().flat_map(|space| &space.assignments);
+        Self::new(view, all.find(|row| row.id == id)?)
+    }
+}
+
+/// For a stretch of time, a DPU counted for a space.
+#[Object]
+impl Assignment {
+    /// The id.
+    async fn id(&self, context: &Context<'_>) -> Result<ID> {
+        id::public(context, Kind::Assignment, self.row.id)
+    }
+
+    /// The global id, by which `node` finds it.
+    pub(in crate::http::graphql) async fn node_id(&self, context: &Context<'_>) -> Result<ID> {
+        id::node(context, Kind::Assignment, self.row.id)
+    }
+
+    /// The DPU that counted.
+    async fn dpu(&self) -> Dpu {
+        Dpu::new(&self.view, &self.dpu)
+    }
+
+    /// The space it counted for.
+    async fn space(&self) -> Space {
+        Space::new(&self.view, &self.space)
+    }
+
+    /// Which side of the doorway the DPU hung on.
+    async fn placement(&self) -> Placement {
+        self.row.placement.into()
+    }
+
+    /// What people call the doorway, where they do.
+    async fn doorway(&self) -> Option<&str> {
+        self.row.doorway.as_deref()
+    }
+
+    /// The first instant that counts; null: since ever.
+    async fn starts_at(&self) -> Option<DateTime> {
+        self.row.starts_at.map(Into::into)
+    }
+
+    /// The first instant that no longer counts; null: until further notice.
+    async fn ends_at(&self) -> Option<DateTime> {
+        self.row.ends_at.map(Into::into)
+    }
+
+    /// When the assignment was recorded, which may be long after it began.
+    async fn created(&self) -> DateTime {
+        self.row.created.into()
+    }
+
+    /// When the assignment was last changed.
+    async fn modified(&self) -> DateTime {
+        self.row.modified.into()
+    }
+}

@@ -1,0 +1,138 @@
+//! DPUs.
+
+use std::sync::Arc;
+
+use async_graphql::{Context, Enum, ID, Object};
+
+use super::assignment::Assignment;
+use super::enums::Direction;
+use super::event::{Event, EventConnection};
+use super::id;
+use super::page::{Page, PageArguments, RowKey};
+use super::scalars::DateTime;
+use crate::floor_plan::{self, Span};
+use crate::http::graphql::request::error::Result;
+use crate::http::graphql::request::scope::Scope;
+use crate::http::graphql::request::view::View;
+use crate::ids::Kind;
+use crate::timelines::EventRange;
+
+/// In what order DPUs are listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+pub(in crate::http::graphql) enum DpuOrder {
+    /// By their ids: in the order in which they were created.
+    Id,
+    /// By their serials.
+    Serial,
+    /// By their names, those without a name first.
+    Name,
+}
+
+/// A DPU (depth processing unit): a sensor over a doorway that reports each crossing.
+#[derive(Clone)]
+pub(in crate::http::graphql) struct Dpu {
+    view: Arc<View>,
+    dpu: Arc<floor_plan::Dpu>,
+}
+
+impl Dpu {
+    pub(in crate::http::graphql) fn new(view: &Arc<View>, dpu: &Arc<floor_plan::Dpu>) -> Self {
+        Self { view: Arc::clone(view), dpu: Arc::clone(dpu) }
+    }
+
+    pub(in crate::http::graphql) fn find(view: &Arc<View>, id: i64) -> Option<Self> {
+        Some(Self::new(view, view.plan().dpu(id)?))
+    }
+}
+
+/// A DPU (depth processing unit): a sensor over a doorway that reports each crossing.
+#[Object]
+impl Dpu {
+    /// The id.
+    async fn id(&self, context: &Context<'_>) -> Result<ID> {
+        id::public(context, Kind::Dpu, self.dpu.row.id)
+    }
+
+    /// The global id, by which `node` finds it.
+    pub(in crate::http::graphql) async fn node_id(&self, context: &Context<'_>) -> Result<ID> {
+        id::node(context, Kind::Dpu, self.dpu.row.id)
+    }
+
+    /// The hardware id, by which devices and files name it. No two DPUs share a serial.
+    async fn serial(&self) -> &str {
+        &self.dpu.row.serial
+    }
+
+    /// What people call it, where they do.
+    async fn name(&self) -> Option<&str> {
+        self.dpu.row.name.as_deref()
+    }
+
+    /// The IANA time zone of its clock. The timestamps of its events are read in it where they have neither `Z` nor an
+    /// offset; null: in UTC.
+    async fn time_zone(&self) -> Option<&str> {
+        self.dpu.row.time_zone.as_deref()
+    }
+
+    /// Which spaces it has counted for and when, past assignments included, oldest entry first.
+    async fn assignments(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "Maximum number of entries from the beginning, 0 to 500. Default: 100.")]
+        first: Option<i32>,
+        #[graphql(desc = "Return entries after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Maximum number of entries from the end, 0 to 500; instead of first.")] last: Option<
+            i32,
+        >,
+        #[graphql(desc = "Return entries before this cursor.")] before: Option<String>,
+    ) -> Result<Page<Assignment>> {
+        let assignments = self.dpu.assignments.iter();
+        let assignments =
+            assignments.filter_map(|row| Some((RowKey(row.id), Assignment::new(&self.view, row)?)));
+        PageArguments { first, after, last, before }.page(context, "assignments", assignments.collect())
+    }
+
+    /// The crossings that it saw, oldest first.
+    #[expect(clippy::too_many_arguments, reason = "each is an argument of the field")]
+    async fn events(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "From this instant on; without it, since ever.")] start: Option<DateTime>,
+        #[graphql(desc = "Before this instant; without it, until now and ahead.")] end: Option<DateTime>,
+        #[graphql(desc = "Only those in this direction.")] direction: Option<Direction>,
+        #[graphql(desc = "The newest first.", default)] newest_first: bool,
+        #[graphql(desc = "Maximum number of entries from the beginning, 0 to 500. Default: 100.")]
+        first: Option<i32>,
+        #[graphql(desc = "Return entries after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Maximum number of entries from the end, 0 to 500; instead of first.")] last: Option<
+            i32,
+        >,
+        #[graphql(desc = "Return entries before this cursor.")] before: Option<String>,
+    ) -> Result<EventConnection> {
+        let start = start.map(|start| start.argument("start")).transpose()?;
+        let end = end.map(|end| end.argument("end")).transpose()?;
+        let spans = self.dpu.shown().iter().filter_map(|span| span.within(start, end));
+        let (dpu, direction) = (self.dpu.row.id, direction.map(Into::into));
+        let ranges = spans.map(|Span { start, end }| EventRange { dpu, start, end, direction }).collect();
+        let arguments = PageArguments { first, after, last, before };
+        Scope::list(context, arguments.size()?.entries())?;
+        EventConnection::read(&self.view, ranges, newest_first, &arguments).await
+    }
+
+    /// The event that happened last: it tells a quiet doorway from a dead sensor. Null: none was ever seen.
+    async fn last_event(&self) -> Result<Option<Event>> {
+        let stretches = self.dpu.shown().iter().map(|span| span.stretch(self.dpu.row.id));
+        let last = self.view.last_event(stretches).await?;
+        Ok(last.and_then(|row| Event::new(&self.view, row)))
+    }
+
+    /// When the DPU was created.
+    async fn created(&self) -> DateTime {
+        self.dpu.row.created.into()
+    }
+
+    /// When the DPU was last changed.
+    async fn modified(&self) -> DateTime {
+        self.dpu.row.modified.into()
+    }
+}

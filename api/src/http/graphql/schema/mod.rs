@@ -1,0 +1,23 @@
+//! The schema, one file a noun: objects, inputs, scalars, and the three roots.
+
+mod assignment;
+mod breakdown;
+mod dpu;
+mod enums;
+mod event;
+mod history;
+mod id;
+mod int;
+mod mutation;
+mod node;
+mod page;
+mod query;
+mod reset;
+mod scalars;
+mod sequence;
+mod space;
+mod subscription;
+
+pub(super) use self::mutation::Mutation;
+pub(super) use self::query::Query;
+pub(super) use self::subscription::Subscription;

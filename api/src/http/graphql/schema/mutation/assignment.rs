@@ -1,0 +1,153 @@
+//! Assignments: created, corrected, ended, deleted.
+
+use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObject};
+
+use super::{UserError, change, changed, id, made, optional_instant, readable};
+use crate::floor_plan::Refusal;
+use crate::floor_plan::changes::assignment::{self, AssignmentUpdate, NewAssignment};
+use crate::http::graphql::request::error::Result;
+use crate::http::graphql::request::scope::Scope;
+use crate::http::graphql::schema::assignment::Assignment;
+use crate::http::graphql::schema::enums::Placement;
+use crate::http::graphql::schema::scalars::DateTime;
+use crate::ids::Kind;
+
+#[derive(Default)]
+pub(in crate::http::graphql) struct AssignmentMutation;
+
+/// An assignment to be.
+#[derive(InputObject)]
+struct AssignmentCreateInput {
+    /// The DPU that counts.
+    dpu: ID,
+    /// The space it counts for.
+    space: ID,
+    /// Which side of the doorway the DPU hangs on.
+    placement: Placement,
+    /// What people call the doorway. At most 200 characters.
+    doorway: Option<String>,
+    /// The first instant that counts; without it, since ever.
+    starts_at: Option<DateTime>,
+    /// The first instant that no longer counts; without it, until further notice.
+    ends_at: Option<DateTime>,
+}
+
+/// What to correct of an assignment. What is not given stays as it is.
+#[derive(InputObject)]
+struct AssignmentUpdateInput {
+    /// The DPU that counts.
+    dpu: Option<ID>,
+    /// The space it counts for.
+    space: Option<ID>,
+    /// Which side of the doorway the DPU hangs on.
+    placement: Option<Placement>,
+    /// What people call the doorway; null: nothing.
+    doorway: MaybeUndefined<String>,
+    /// The first instant that counts; null: since ever.
+    starts_at: MaybeUndefined<DateTime>,
+    /// The first instant that no longer counts; null: until further notice.
+    ends_at: MaybeUndefined<DateTime>,
+}
+
+/// An assignment that was changed, or why it was not.
+#[derive(SimpleObject, Default)]
+struct AssignmentPayload {
+    /// The assignment as it is now, or as it was before it was deleted; null if nothing was changed.
+    assignment: Option<Assignment>,
+    /// Why nothing was changed; empty if it was.
+    user_errors: Vec<UserError>,
+}
+
+#[Object]
+impl AssignmentMutation {
+    /// Lets a DPU count for a space. Two assignments of one DPU to one space never overlap.
+    async fn assignment_create(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "The assignment to be.")] input: AssignmentCreateInput,
+    ) -> Result<AssignmentPayload> {
+        let outcome =
+            change(context, input.read(context), |t, new, now| Box::pin(assignment::create(t, new, now)))
+                .await?;
+        AssignmentPayload::of(outcome.map(|(row, view)| Assignment::find(&view, row.id)))
+    }
+
+    /// Corrects what an assignment says, for all the time that it holds and however long ago that is. Every count that
+    /// it has a part in is right at once.
+    async fn assignment_update(
+        &self,
+        context: &Context<'_>,
+        #[graphql(name = "id", desc = "The assignment.")] assignment: ID,
+        #[graphql(desc = "What to correct.")] input: AssignmentUpdateInput,
+    ) -> Result<AssignmentPayload> {
+        let update =
+            id(context, "id", Kind::Assignment, &assignment).and_then(|id| Ok((id, input.read(context)?)));
+        let outcome =
+            change(context, update, |t, (id, update), now| Box::pin(assignment::update(t, id, update, now)));
+        AssignmentPayload::of(outcome.await?.map(|(row, view)| Assignment::find(&view, row.id)))
+    }
+
+    /// Ends an assignment: at `at` and from then on its DPU no longer counts for its space.
+    async fn assignment_end(
+        &self,
+        context: &Context<'_>,
+        #[graphql(name = "id", desc = "The assignment.")] assignment: ID,
+        #[graphql(desc = "The first instant that no longer counts.")] at: DateTime,
+    ) -> Result<AssignmentPayload> {
+        let end = id(context, "id", Kind::Assignment, &assignment)
+            .and_then(|id| Ok((id, readable("at", at.parsed())?)));
+        let outcome =
+            change(context, end, |t, (id, at), now| Box::pin(assignment::end(t, id, at, now))).await?;
+        let outcome =
+            outcome.map_err(|errors| errors.into_iter().map(UserError::at_their_edge).collect::<Vec<_>>());
+        AssignmentPayload::of(outcome.map(|(row, view)| Assignment::find(&view, row.id)))
+    }
+
+    /// Deletes an assignment, as if the DPU had never counted for the space in that time.
+    async fn assignment_delete(
+        &self,
+        context: &Context<'_>,
+        #[graphql(name = "id", desc = "The assignment.")] assignment: ID,
+    ) -> Result<AssignmentPayload> {
+        let assignment_id = id(context, "id", Kind::Assignment, &assignment);
+        let before = Scope::of(context)?.view_of_change().await?;
+        let deleted = assignment_id.as_ref().ok().and_then(|id| Assignment::find(&before, *id));
+        let outcome = change(context, assignment_id, |t, id, _| Box::pin(assignment::delete(t, id))).await?;
+        AssignmentPayload::of(outcome.map(|_| deleted))
+    }
+}
+
+impl AssignmentCreateInput {
+    fn read(self, context: &Context<'_>) -> std::result::Result<NewAssignment, Refusal> {
+        Ok(NewAssignment {
+            dpu_id: id(context, "dpu", Kind::Dpu, &self.dpu)?,
+            space_id: id(context, "space", Kind::Space, &self.space)?,
+            placement: self.placement.into(),
+            doorway: self.doorway,
+            starts_at: optional_instant("startsAt", self.starts_at)?,
+            ends_at: optional_instant("endsAt", self.ends_at)?,
+        })
+    }
+}
+
+impl AssignmentUpdateInput {
+    fn read(self, context: &Context<'_>) -> std::result::Result<AssignmentUpdate, Refusal> {
+        Ok(AssignmentUpdate {
+            dpu_id: self.dpu.map(|dpu| id(context, "dpu", Kind::Dpu, &dpu)).transpose()?,
+            space_id: self.space.map(|space| id(context, "space", Kind::Space, &space)).transpose()?,
+            placement: self.placement.map(Into::into),
+            doorway: changed(self.doorway, Ok)?,
+            starts_at: changed(self.starts_at, |ts| readable("startsAt", ts.parsed()))?,
+            ends_at: changed(self.ends_at, |ts| readable("endsAt", ts.parsed()))?,
+        })
+    }
+}
+
+impl AssignmentPayload {
+    fn of(outcome: std::result::Result<Option<Assignment>, Vec<UserError>>) -> Result<Self> {
+        Ok(match outcome {
+            Ok(assignment) => Self { assignment: Some(made(assignment)?), ..Self::default() },
+            Err(user_errors) => Self { user_errors, ..Self::default() },
+        })
+    }
+}

@@ -1,0 +1,177 @@
+//! DPUs: created, updated, deleted, moved.
+
+use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObject};
+
+use super::{UserError, change, changed, id, made, readable};
+use crate::floor_plan::Refusal;
+use crate::floor_plan::changes::dpu::{self, Destination, DpuUpdate, NewDpu};
+use crate::http::graphql::request::error::Result;
+use crate::http::graphql::request::scope::Scope;
+use crate::http::graphql::schema::assignment::Assignment;
+use crate::http::graphql::schema::dpu::Dpu;
+use crate::http::graphql::schema::enums::Placement;
+use crate::http::graphql::schema::scalars::DateTime;
+use crate::ids::Kind;
+
+#[derive(Default)]
+pub(in crate::http::graphql) struct DpuMutation;
+
+/// A DPU to be.
+#[derive(InputObject)]
+struct DpuCreateInput {
+    /// The hardware id; no other DPU may have it. At most 200 characters.
+    serial: String,
+    /// What people call it. At most 200 characters.
+    name: Option<String>,
+    /// The IANA time zone of its clock, for timestamps that have neither `Z` nor an offset. Null: UTC.
+    time_zone: Option<String>,
+}
+
+/// What to change of a DPU. What is not given stays as it is.
+#[derive(InputObject)]
+struct DpuUpdateInput {
+    /// The hardware id, where the hardware was replaced; no other DPU may have it.
+    serial: Option<String>,
+    /// What people call it; null: nothing.
+    name: MaybeUndefined<String>,
+    /// The IANA time zone of its clock, for timestamps that have neither `Z` nor an offset; null: UTC. Events that are
+    /// stored already stay as they are.
+    time_zone: MaybeUndefined<String>,
+}
+
+/// A move of a DPU.
+#[derive(InputObject)]
+struct DpuMoveInput {
+    /// The DPU.
+    dpu: ID,
+    /// When it was moved, however long ago: from this instant on it counts for its new spaces.
+    at: DateTime,
+    /// Where to: one space, or the two that its new doorway joins.
+    to: Vec<DpuMoveTarget>,
+}
+
+/// Where a DPU is moved to.
+#[derive(InputObject)]
+struct DpuMoveTarget {
+    /// The space that it counts for.
+    space: ID,
+    /// Which side of the doorway it hangs on.
+    placement: Placement,
+    /// What people call the doorway. At most 200 characters.
+    doorway: Option<String>,
+}
+
+/// A DPU that was changed, or why it was not.
+#[derive(SimpleObject, Default)]
+struct DpuPayload {
+    /// The DPU as it is now, or as it was before it was deleted; null if nothing was changed.
+    dpu: Option<Dpu>,
+    /// Why nothing was changed; empty if it was.
+    user_errors: Vec<UserError>,
+}
+
+/// A DPU that was moved, or why it was not.
+#[derive(SimpleObject, Default)]
+struct DpuMovePayload {
+    /// The DPU; null if it was not moved.
+    dpu: Option<Dpu>,
+    /// Its new assignments.
+    assignments: Vec<Assignment>,
+    /// Why it was not moved; empty if it was.
+    user_errors: Vec<UserError>,
+}
+
+#[Object]
+impl DpuMutation {
+    /// Creates a DPU.
+    async fn dpu_create(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "The DPU to be.")] input: DpuCreateInput,
+    ) -> Result<DpuPayload> {
+        let DpuCreateInput { serial, name, time_zone } = input;
+        let new = NewDpu { serial, name, time_zone };
+        let outcome = change(context, Ok(new), |t, new, now| Box::pin(dpu::create(t, new, now))).await?;
+        DpuPayload::of(outcome.map(|(row, view)| Dpu::find(&view, row.id)))
+    }
+
+    /// Changes a DPU.
+    async fn dpu_update(
+        &self,
+        context: &Context<'_>,
+        #[graphql(name = "id", desc = "The DPU.")] dpu: ID,
+        #[graphql(desc = "What to change.")] input: DpuUpdateInput,
+    ) -> Result<DpuPayload> {
+        let DpuUpdateInput { serial, name, time_zone } = input;
+        let update = id(context, "id", Kind::Dpu, &dpu).and_then(|id| {
+            let (name, time_zone) = (changed(name, Ok)?, changed(time_zone, Ok)?);
+            Ok((id, DpuUpdate { serial, name, time_zone }))
+        });
+        let outcome =
+            change(context, update, |t, (id, update), now| Box::pin(dpu::update(t, id, update, now))).await?;
+        DpuPayload::of(outcome.map(|(row, view)| Dpu::find(&view, row.id)))
+    }
+
+    /// Deletes a DPU: only if no assignment refers to it, or with its assignments. A DPU that events were recorded of stays,
+    /// and so does one that a token is limited to.
+    async fn dpu_delete(
+        &self,
+        context: &Context<'_>,
+        #[graphql(name = "id", desc = "The DPU.")] dpu: ID,
+        #[graphql(desc = "Delete its assignments too.", default)] cascade: bool,
+    ) -> Result<DpuPayload> {
+        let dpu_id = id(context, "id", Kind::Dpu, &dpu);
+        let before = Scope::of(context)?.view_of_change().await?;
+        let deleted = dpu_id.as_ref().ok().and_then(|id| Dpu::find(&before, *id));
+        let outcome = change(context, dpu_id, |t, id, _| Box::pin(dpu::delete(t, id, cascade))).await?;
+        DpuPayload::of(outcome.map(|_| deleted))
+    }
+
+    /// Moves a DPU, in one step: ends what it counts for at `at`, and lets it count elsewhere from then on. The move may
+    /// lie in the past; counts since then are right at once. The new assignments last as long as the old ones would have.
+    async fn dpu_move(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "The move.")] input: DpuMoveInput,
+    ) -> Result<DpuMovePayload> {
+        let outcome = change(context, input.read(context), |t, (id, at, to), now| {
+            Box::pin(async move { Ok((id, dpu::relocate(t, id, at, to, now).await?)) })
+        });
+        let (dpu, assignments) = match outcome.await? {
+            Ok(((id, made), view)) => {
+                let assignments = made.into_iter().filter_map(|id| Assignment::find(&view, id)).collect();
+                (Dpu::find(&view, id), assignments)
+            }
+            Err(errors) => {
+                let errors = errors.into_iter().map(UserError::at_their_edge);
+                let user_errors = errors.map(UserError::beneath_input).collect();
+                return Ok(DpuMovePayload { user_errors, ..DpuMovePayload::default() });
+            }
+        };
+        Ok(DpuMovePayload { dpu: Some(made(dpu)?), assignments, user_errors: Vec::new() })
+    }
+}
+
+impl DpuMoveInput {
+    fn read(
+        self,
+        context: &Context<'_>,
+    ) -> std::result::Result<(i64, entity::Instant, Vec<Destination>), Refusal> {
+        let target = |(index, to): (usize, DpuMoveTarget)| {
+            let space_id = id(context, &format!("to.{index}.space"), Kind::Space, &to.space)?;
+            Ok(Destination { space_id, placement: to.placement.into(), doorway: to.doorway })
+        };
+        let targets =
+            self.to.into_iter().enumerate().map(target).collect::<std::result::Result<_, Refusal>>()?;
+        Ok((id(context, "dpu", Kind::Dpu, &self.dpu)?, readable("at", self.at.parsed())?, targets))
+    }
+}
+
+impl DpuPayload {
+    fn of(outcome: std::result::Result<Option<Dpu>, Vec<UserError>>) -> Result<Self> {
+        Ok(match outcome {
+            Ok(dpu) => Self { dpu: Some(made(dpu)?), ..Self::default() },
+            Err(user_errors) => Self { user_errors, ..Self::default() },
+        })
+    }
+}

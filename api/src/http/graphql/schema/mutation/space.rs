@@ -1,0 +1,108 @@
+//! Spaces: created, updated, deleted.
+
+use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObject};
+
+use super::{UserError, change, changed, id, made};
+use crate::floor_plan::changes::space::{self, NewSpace, SpaceUpdate};
+use crate::http::graphql::request::error::Result;
+use crate::http::graphql::request::scope::Scope;
+use crate::http::graphql::schema::enums::NegativeCounts;
+use crate::http::graphql::schema::space::Space;
+use crate::ids::Kind;
+
+#[derive(Default)]
+pub(in crate::http::graphql) struct SpaceMutation;
+
+/// A space to be.
+#[derive(InputObject)]
+struct SpaceCreateInput {
+    /// What people call it; no other space may have this name. At most 200 characters.
+    name: String,
+    /// How many people it is meant to hold, 1 or more.
+    capacity: Option<i32>,
+    /// The IANA time zone in which its days are told and its reset rules hold, such as `Europe/Berlin`; UTC unless given.
+    time_zone: Option<String>,
+    /// What to answer when the count is below zero; `REPORT` unless given.
+    negative_counts: Option<NegativeCounts>,
+}
+
+/// What to change of a space. What is not given stays as it is.
+#[derive(InputObject)]
+struct SpaceUpdateInput {
+    /// What people call it; no other space may have this name. At most 200 characters.
+    name: Option<String>,
+    /// How many people it is meant to hold, 1 or more; null: nobody says.
+    capacity: MaybeUndefined<i32>,
+    /// The IANA time zone. Occurrences of reset rules move with it, past ones too.
+    time_zone: Option<String>,
+    /// What to answer when the count is below zero.
+    negative_counts: Option<NegativeCounts>,
+}
+
+/// A space that was changed, or why it was not.
+#[derive(SimpleObject, Default)]
+struct SpacePayload {
+    /// The space as it is now, or as it was before it was deleted; null if nothing was changed.
+    space: Option<Space>,
+    /// Why nothing was changed; empty if it was.
+    user_errors: Vec<UserError>,
+}
+
+#[Object]
+impl SpaceMutation {
+    /// Creates a space.
+    async fn space_create(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "The space to be.")] input: SpaceCreateInput,
+    ) -> Result<SpacePayload> {
+        let SpaceCreateInput { name, capacity, time_zone, negative_counts } = input;
+        let negative_counts = negative_counts.map(Into::into).unwrap_or_default();
+        let new = NewSpace { name, capacity, time_zone, negative_counts };
+        let outcome = change(context, Ok(new), |t, new, now| Box::pin(space::create(t, new, now))).await?;
+        SpacePayload::of(outcome.map(|(row, view)| Space::find(&view, row.id)))
+    }
+
+    /// Changes a space.
+    async fn space_update(
+        &self,
+        context: &Context<'_>,
+        #[graphql(name = "id", desc = "The space.")] space: ID,
+        #[graphql(desc = "What to change.")] input: SpaceUpdateInput,
+    ) -> Result<SpacePayload> {
+        let SpaceUpdateInput { name, capacity, time_zone, negative_counts } = input;
+        let update = id(context, "id", Kind::Space, &space).and_then(|id| {
+            let capacity = changed(capacity, Ok)?;
+            let negative_counts = negative_counts.map(Into::into);
+            Ok((id, SpaceUpdate { name, capacity, time_zone, negative_counts }))
+        });
+        let outcome =
+            change(context, update, |t, (id, update), now| Box::pin(space::update(t, id, update, now)))
+                .await?;
+        SpacePayload::of(outcome.map(|(row, view)| Space::find(&view, row.id)))
+    }
+
+    /// Deletes a space: only if no assignment, reset or reset rule refers to it, or with all of them. Events stay,
+    /// since they are facts about DPUs.
+    async fn space_delete(
+        &self,
+        context: &Context<'_>,
+        #[graphql(name = "id", desc = "The space.")] space: ID,
+        #[graphql(desc = "Delete its assignments, resets and reset rules too.", default)] cascade: bool,
+    ) -> Result<SpacePayload> {
+        let space_id = id(context, "id", Kind::Space, &space);
+        let before = Scope::of(context)?.view_of_change().await?;
+        let deleted = space_id.as_ref().ok().and_then(|id| Space::find(&before, *id));
+        let outcome = change(context, space_id, |t, id, _| Box::pin(space::delete(t, id, cascade))).await?;
+        SpacePayload::of(outcome.map(|_| deleted))
+    }
+}
+
+impl SpacePayload {
+    fn of(outcome: std::result::Result<Option<Space>, Vec<UserError>>) -> Result<Self> {
+        Ok(match outcome {
+            Ok(space) => Self { space: Some(made(space)?), ..Self::default() },
+            Err(user_errors) => Self { user_errors, ..Self::default() },
+        })
+    }
+}

@@ -1,0 +1,209 @@
+//! Pages of lists that can grow, as Relay connections.
+
+use async_graphql::connection::PageInfo;
+use async_graphql::{Context, OutputType, SimpleObject};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::assignment::Assignment;
+use super::dpu::Dpu;
+use super::event::Event;
+use super::reset::Reset;
+use super::space::Space;
+use crate::http::graphql::limits::{PAGE_DEFAULT, PAGE_MAX};
+use crate::http::graphql::request::error::{Fault, Result};
+use crate::http::graphql::request::scope::Scope;
+use crate::ids::{Kind, PublicIds};
+
+/// One page of a list.
+#[derive(SimpleObject)]
+#[graphql(concrete(name = "SpaceConnection", params(Space)))]
+#[graphql(concrete(name = "DpuConnection", params(Dpu)))]
+#[graphql(concrete(name = "AssignmentConnection", params(Assignment)))]
+#[graphql(concrete(name = "ResetConnection", params(Reset)))]
+pub(in crate::http::graphql) struct Page<T: OutputType>
+where
+    Edge<T>: OutputType,
+{
+    /// The entries, each with its cursor.
+    edges: Vec<Edge<T>>,
+    /// The entries alone.
+    nodes: Vec<T>,
+    /// Whether there is more, and where to go on.
+    page_info: PageInfo,
+    /// How many entries the whole list has.
+    total_count: usize,
+}
+
+/// An entry of a list and where it stands in it.
+#[derive(SimpleObject, Clone)]
+#[graphql(concrete(name = "SpaceEdge", params(Space)))]
+#[graphql(concrete(name = "DpuEdge", params(Dpu)))]
+#[graphql(concrete(name = "AssignmentEdge", params(Assignment)))]
+#[graphql(concrete(name = "ResetEdge", params(Reset)))]
+#[graphql(concrete(name = "EventEdge", params(Event)))]
+pub(in crate::http::graphql) struct Edge<T: OutputType> {
+    /// The entry.
+    pub(in crate::http::graphql) node: T,
+    /// Where it stands: the list goes on from here with `after`.
+    pub(in crate::http::graphql) cursor: String,
+}
+
+/// A row's id as a part of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(in crate::http::graphql) struct RowKey(pub(in crate::http::graphql) i64);
+
+/// By what the entries of a list are sorted. Cursors hold it, rows by their public ids.
+pub(in crate::http::graphql) trait Key: Ord + Serialize + DeserializeOwned {
+    /// The key with the ids in it turned.
+    fn turned(self, turn: impl Fn(i64) -> i64) -> Self;
+}
+
+impl Key for i64 {
+    fn turned(self, _: impl Fn(i64) -> i64) -> Self {
+        self
+    }
+}
+
+impl Key for RowKey {
+    fn turned(self, turn: impl Fn(i64) -> i64) -> Self {
+        Self(turn(self.0))
+    }
+}
+
+impl Key for (String, RowKey) {
+    fn turned(self, turn: impl Fn(i64) -> i64) -> Self {
+        (self.0, self.1.turned(turn))
+    }
+}
+
+/// Which page is asked for.
+#[derive(Clone, Debug)]
+pub(in crate::http::graphql) struct PageArguments {
+    /// At most this many entries, from the beginning of the list.
+    pub(in crate::http::graphql) first: Option<i32>,
+    /// Entries after the one with this cursor.
+    pub(in crate::http::graphql) after: Option<String>,
+    /// At most this many entries, from the end of the list.
+    pub(in crate::http::graphql) last: Option<i32>,
+    /// Entries before the one with this cursor.
+    pub(in crate::http::graphql) before: Option<String>,
+}
+
+/// How many entries a page has at most, and from which end of what there is between its cursors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::http::graphql) enum PageSize {
+    /// This many from the beginning.
+    First(usize),
+    /// This many from the end.
+    Last(usize),
+}
+
+impl PageSize {
+    /// How many there are at most.
+    pub(in crate::http::graphql) fn entries(self) -> usize {
+        let (Self::First(size) | Self::Last(size)) = self;
+        size
+    }
+}
+
+impl PageArguments {
+    /// How many entries the page has at most, and from which end.
+    pub(in crate::http::graphql) fn size(&self) -> Result<PageSize> {
+        let size = |name: &str, given: i32| {
+            let size = usize::try_from(given).ok().filter(|size| *size <= PAGE_MAX as usize);
+            size.ok_or_else(|| {
+                Fault::BadInput(format!("{name}: {given} is not a number from 0 to {PAGE_MAX}"))
+            })
+        };
+        match (self.first, self.last) {
+            (None, None) => Ok(PageSize::First(PAGE_DEFAULT as usize)),
+            (Some(first), None) => Ok(PageSize::First(size("first", first)?)),
+            (None, Some(last)) => Ok(PageSize::Last(size("last", last)?)),
+            (Some(_), Some(_)) => Err(Fault::BadInput(
+                "first and last are both given: use first for a page from the beginning, or last for one from the end"
+                    .to_owned(),
+            )),
+        }
+    }
+
+    /// The keys after which and before which the page is. `list` tells its cursors from those of other lists, and of
+    /// this one in another order.
+    pub(in crate::http::graphql) fn bounds<K: DeserializeOwned>(
+        &self,
+        list: &str,
+    ) -> Result<(Option<K>, Option<K>)> {
+        let decode = |cursor: &String| {
+            let bytes = data_encoding::BASE64URL_NOPAD.decode(cursor.as_bytes()).ok()?;
+            let (of, key): (String, K) = serde_json::from_slice(&bytes).ok()?;
+            (of == list).then_some(key)
+        };
+        let key = |name: &str, cursor: &Option<String>| {
+            let refused = || {
+                let accepted = "take one from its pageInfo or edges";
+                Fault::BadInput(format!("{name}: this is not a cursor of this list; {accepted}"))
+            };
+            cursor.as_ref().map(|cursor| decode(cursor).ok_or_else(refused)).transpose()
+        };
+        Ok((key("after", &self.after)?, key("before", &self.before)?))
+    }
+
+    /// The page of entries that are in memory, in the order of their keys. A cursor holds its key, and so
+    /// stays good when entries come and go.
+    pub(in crate::http::graphql) fn page<K, T>(
+        &self,
+        context: &Context<'_>,
+        list: &str,
+        mut entries: Vec<(K, T)>,
+    ) -> Result<Page<T>>
+    where
+        K: Key,
+        T: OutputType + Clone,
+        Edge<T>: OutputType,
+    {
+        let ids: &PublicIds = &Scope::of(context)?.app().ids;
+        let (size, (after, before)) = (self.size()?, self.bounds::<K>(list)?);
+        let row_key = |key: K| key.turned(|public| ids.row(Kind::Cursor, public));
+        let (after, before) = (after.map(row_key), before.map(row_key));
+        entries.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+        let total_count = entries.len();
+        let mut start = after.map_or(0, |after| entries.partition_point(|(key, _)| *key <= after));
+        let mut end =
+            before.map_or(total_count, |before| entries.partition_point(|(key, _)| *key < before)).max(start);
+        match size {
+            PageSize::First(size) => end = end.min(start + size),
+            PageSize::Last(size) => start = start.max(end.saturating_sub(size)),
+        }
+        Scope::list(context, end - start)?;
+        let edges = entries.into_iter().take(end).skip(start);
+        let edges: Vec<_> = edges
+            .map(|(key, node)| {
+                let key = key.turned(|row| ids.public(Kind::Cursor, row));
+                Edge { node, cursor: cursor(list, &key) }
+            })
+            .collect();
+        let nodes = edges.iter().map(|edge| edge.node.clone()).collect();
+        Ok(Page { page_info: page_info(&edges, start > 0, end < total_count), edges, nodes, total_count })
+    }
+}
+
+/// The cursor of the entry with this key.
+pub(in crate::http::graphql) fn cursor<K: Serialize>(list: &str, key: &K) -> String {
+    let json = serde_json::to_vec(&(list, key)).unwrap_or_default();
+    data_encoding::BASE64URL_NOPAD.encode(&json)
+}
+
+/// What a page says about its place.
+pub(in crate::http::graphql) fn page_info<T: OutputType>(
+    edges: &[Edge<T>],
+    has_previous_page: bool,
+    has_next_page: bool,
+) -> PageInfo {
+    PageInfo {
+        has_previous_page,
+        has_next_page,
+        start_cursor: edges.first().map(|edge| edge.cursor.clone()),
+        end_cursor: edges.last().map(|edge| edge.cursor.clone()),
+    }
+}

@@ -1,0 +1,145 @@
+//! Scalars of the schema.
+
+use async_graphql::{InputType, InputValueError, InputValueResult, Scalar, ScalarType, Value};
+use chrono::{Datelike, NaiveDate, NaiveTime, Timelike};
+use entity::{Instant, ParseInstantError, Timestamp, shown};
+
+use crate::http::graphql::request::error::{Fault, Result};
+
+/// An instant. A text that is none is kept until a resolver asks for it, which can then refuse the
+/// one field, or the one event, instead of the whole request.
+#[derive(Clone, Debug)]
+pub(in crate::http::graphql) struct DateTime(std::result::Result<Timestamp, ParseInstantError>);
+
+/// A day of a calendar, kept like an instant until a resolver asks for it.
+#[derive(Clone, Debug)]
+pub(in crate::http::graphql) struct LocalDate(std::result::Result<NaiveDate, String>);
+
+/// A time of day, kept like an instant until a resolver asks for it.
+#[derive(Clone, Debug)]
+pub(in crate::http::graphql) struct LocalTime(std::result::Result<NaiveTime, String>);
+
+impl DateTime {
+    /// The timestamp as it was written, or why there is none.
+    pub(in crate::http::graphql) fn written(self) -> std::result::Result<Timestamp, ParseInstantError> {
+        self.0
+    }
+
+    /// The instant, or why there is none.
+    pub(in crate::http::graphql) fn parsed(self) -> std::result::Result<Instant, ParseInstantError> {
+        self.0.map(Timestamp::in_utc)
+    }
+
+    /// The timestamp as it was written, or a fault that names the argument.
+    pub(in crate::http::graphql) fn timestamp(self, name: &str) -> Result<Timestamp> {
+        self.written().map_err(|error| Fault::BadInput(format!("{name}: {error}")))
+    }
+
+    /// The instant of the argument `ts`, if it is given.
+    pub(in crate::http::graphql) fn given(ts: Option<Self>) -> Result<Option<Instant>> {
+        ts.map(|ts| ts.argument("ts")).transpose()
+    }
+
+    /// The instant, or a fault that names the argument.
+    pub(in crate::http::graphql) fn argument(self, name: &str) -> Result<Instant> {
+        self.parsed().map_err(|error| Fault::BadInput(format!("{name}: {error}")))
+    }
+}
+
+impl LocalDate {
+    /// The day, or why there is none.
+    pub(in crate::http::graphql) fn parsed(self) -> std::result::Result<NaiveDate, String> {
+        self.0
+    }
+}
+
+impl LocalTime {
+    /// The time of day, or why there is none.
+    pub(in crate::http::graphql) fn parsed(self) -> std::result::Result<NaiveTime, String> {
+        self.0
+    }
+}
+
+impl From<Instant> for DateTime {
+    fn from(instant: Instant) -> Self {
+        Self(Ok(instant.into()))
+    }
+}
+
+impl From<NaiveDate> for LocalDate {
+    fn from(date: NaiveDate) -> Self {
+        Self(Ok(date))
+    }
+}
+
+impl From<NaiveTime> for LocalTime {
+    fn from(time: NaiveTime) -> Self {
+        Self(Ok(time))
+    }
+}
+
+/// An instant, to the millisecond. Written in UTC with `Z`, without a fraction when it is zero and with three digits
+/// otherwise. Read as ISO-8601: a date, or a date and a time, with `Z`, with an offset, or with neither (then it is UTC;
+/// an event's is in the time zone of its DPU). A string of ten digits is seconds since 1970, of thirteen, milliseconds.
+#[Scalar(name = "DateTime")]
+impl ScalarType for DateTime {
+    fn parse(value: Value) -> InputValueResult<Self> {
+        Ok(Self(text("a timestamp", value)?.parse()))
+    }
+
+    fn to_value(&self) -> Value {
+        written(&self.clone().parsed())
+    }
+}
+
+/// A day of a calendar, `YYYY-MM-DD`.
+#[Scalar(name = "LocalDate")]
+impl ScalarType for LocalDate {
+    fn parse(value: Value) -> InputValueResult<Self> {
+        let text = text("a day", value)?;
+        let strict = text.len() == "YYYY-MM-DD".len();
+        let date = NaiveDate::parse_from_str(&text, "%Y-%m-%d").ok().filter(|date| strict && date.year() > 0);
+        Ok(Self(
+            date.ok_or_else(|| {
+                format!("{} is no day: write it YYYY-MM-DD, such as 2026-03-01", shown(&text))
+            }),
+        ))
+    }
+
+    fn to_value(&self) -> Value {
+        written(&self.0)
+    }
+}
+
+/// A time of day by the clocks of some time zone, `hh:mm` or `hh:mm:ss`; written with seconds.
+#[Scalar(name = "LocalTime")]
+impl ScalarType for LocalTime {
+    fn parse(value: Value) -> InputValueResult<Self> {
+        let text = text("a time of day", value)?;
+        let format = match text.len() {
+            5 => "%H:%M",
+            8 => "%H:%M:%S",
+            _ => "",
+        };
+        // A leap second is no time of day that comes every day.
+        let time = NaiveTime::parse_from_str(&text, format).ok().filter(|time| time.nanosecond() == 0);
+        Ok(Self(time.ok_or_else(|| {
+            format!("{} is no time of day: write it hh:mm or hh:mm:ss, such as 04:00", shown(&text))
+        })))
+    }
+
+    fn to_value(&self) -> Value {
+        written(&self.0)
+    }
+}
+
+fn text<T: InputType>(thing: &str, value: Value) -> std::result::Result<String, InputValueError<T>> {
+    match value {
+        Value::String(text) => Ok(text),
+        other => Err(InputValueError::custom(format!("{thing} is a string, not {other}"))),
+    }
+}
+
+fn written<T: ToString, E>(value: &std::result::Result<T, E>) -> Value {
+    value.as_ref().map_or(Value::Null, |value| Value::String(value.to_string()))
+}

@@ -1,0 +1,262 @@
+//! Spaces.
+
+use std::sync::Arc;
+
+use async_graphql::{Context, Enum, ID, Object};
+use entity::Instant;
+use futures::future::try_join_all;
+
+use super::assignment::Assignment;
+use super::breakdown::CountBreakdown;
+use super::dpu::Dpu;
+use super::enums::{Interval, NegativeCounts, Resolution};
+use super::event::Event;
+use super::history::HistoryBucket;
+use super::id;
+use super::int::Int;
+use super::page::{Page, PageArguments};
+use super::reset::{Reset, ResetRule, ResetRuleChange};
+use super::scalars::{DateTime, LocalDate, LocalTime};
+use super::sequence::Sequence;
+use crate::counting::Account;
+use crate::floor_plan::changes::reset_rule::NewResetRule;
+use crate::floor_plan::{self, edge, history_edges};
+use crate::http::graphql::request::error::{Fault, Result};
+use crate::http::graphql::request::scope::Scope;
+use crate::http::graphql::request::view::View;
+use crate::ids::Kind;
+
+/// In what order spaces are listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+pub(in crate::http::graphql) enum SpaceOrder {
+    /// By their ids: in the order in which they were created.
+    Id,
+    /// By their names.
+    Name,
+}
+
+/// A place where people can be: a room, a floor, a building. Outside is no space.
+#[derive(Clone)]
+pub(in crate::http::graphql) struct Space {
+    view: Arc<View>,
+    space: Arc<floor_plan::Space>,
+}
+
+impl Space {
+    pub(in crate::http::graphql) fn new(view: &Arc<View>, space: &Arc<floor_plan::Space>) -> Self {
+        Self { view: Arc::clone(view), space: Arc::clone(space) }
+    }
+
+    pub(in crate::http::graphql) fn find(view: &Arc<View>, id: i64) -> Option<Self> {
+        Some(Self::new(view, view.plan().space(id)?))
+    }
+
+    /// What a count of `net` people is answered as.
+    pub(in crate::http::graphql) fn answer(&self, net: i64) -> i64 {
+        self.space.answer(net)
+    }
+}
+
+/// A place where people can be: a room, a floor, a building. Outside is no space.
+#[Object]
+impl Space {
+    /// The id, the same as in REST.
+    async fn id(&self, context: &Context<'_>) -> Result<ID> {
+        id::public(context, Kind::Space, self.space.row.id)
+    }
+
+    /// The global id, by which `node` finds it.
+    pub(in crate::http::graphql) async fn node_id(&self, context: &Context<'_>) -> Result<ID> {
+        id::node(context, Kind::Space, self.space.row.id)
+    }
+
+    /// What people call it. No two spaces share a name.
+    async fn name(&self) -> &str {
+        &self.space.row.name
+    }
+
+    /// How many people it is meant to hold, where somebody said.
+    async fn capacity(&self) -> Option<i32> {
+        self.space.row.capacity
+    }
+
+    /// The IANA time zone in which its days are told and its reset rules hold.
+    async fn time_zone(&self) -> &str {
+        &self.space.row.time_zone
+    }
+
+    /// What is answered when the count is below zero.
+    async fn negative_counts(&self) -> NegativeCounts {
+        self.space.row.negative_counts.into()
+    }
+
+    /// How many people were in the space. Below zero it is answered as `negativeCounts` says.
+    async fn count(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "At this instant, crossings at it included; without it, now.")] ts: Option<DateTime>,
+    ) -> Result<Int> {
+        let scope = Scope::of(context)?;
+        let net = self.view.net(self.space.account(scope.counted_at(DateTime::given(ts)?))).await?;
+        Ok(self.space.answer(net).into())
+    }
+
+    /// How many people were in the space by what was counted: the signed figure, never clamped.
+    async fn net_count(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "At this instant, crossings at it included; without it, now.")] ts: Option<DateTime>,
+    ) -> Result<Int> {
+        let scope = Scope::of(context)?;
+        Ok(self.view.net(self.space.account(scope.counted_at(DateTime::given(ts)?))).await?.into())
+    }
+
+    /// How finely the count is known in time: to the millisecond, or to the hour where events are pruned.
+    async fn resolution(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "At this instant; without it, now.")] ts: Option<DateTime>,
+    ) -> Result<Resolution> {
+        Ok(Resolution::at(&self.view, Scope::of(context)?.instant(DateTime::given(ts)?)))
+    }
+
+    /// What the count is made of: where it starts, and what each assignment adds.
+    async fn count_breakdown(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "At this instant, crossings at it included; without it, now.")] ts: Option<DateTime>,
+    ) -> Result<CountBreakdown> {
+        let scope = Scope::of(context)?;
+        let at = scope.counted_at(DateTime::given(ts)?);
+        let account = self.space.account(at);
+        Scope::list(context, account.terms().count())?;
+        let odometers = self.view.odometers(account.readings()).await?;
+        Ok(CountBreakdown::new(self, &self.view, at, account, |reading| odometers[&reading]))
+    }
+
+    /// What the count was over time, in buckets that cover `[start, end)` and are cut where an interval begins. It
+    /// agrees with `count` at every instant, those still to come included: they go on from what is known now.
+    async fn history(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "The first instant; a date alone is the beginning of that day in the time zone.")]
+        start: DateTime,
+        #[graphql(desc = "The first instant after it; a date alone likewise.")] end: DateTime,
+        #[graphql(desc = "How long a bucket is; at most 10000 of them fit into a history.")]
+        interval: Interval,
+        #[graphql(
+            desc = "The IANA time zone whose clocks and calendar cut the buckets; the space's own unless given."
+        )]
+        time_zone: Option<String>,
+    ) -> Result<Sequence<HistoryBucket>> {
+        let (start, end) = (start.timestamp("start")?, end.timestamp("end")?);
+        let edges = history_edges(&self.space, start, end, interval.into(), time_zone.as_deref())
+            .map_err(|error| Fault::BadInput(format!("{}: {error}", error.argument("timeZone"))))?;
+        Scope::list(context, edges.len().saturating_sub(1))?;
+        let buckets = self.view.history(self.space.row.id, edges).await?;
+        let capacity = self.space.row.capacity;
+        Ok(buckets.into_iter().map(|bucket| HistoryBucket::new(bucket, capacity, &self.view)).collect())
+    }
+
+    /// The event that happened last at its doorways, while their DPUs counted for it: it tells an empty room from dead
+    /// sensors. Null: none was ever seen.
+    async fn last_event(&self) -> Result<Option<Event>> {
+        let ever = Account::new(&self.space.assignments, None, Instant::MAX);
+        let last = self.view.last_event(ever.terms().map(|term| term.stretch())).await?;
+        Ok(last.and_then(|row| Event::new(&self.view, row)))
+    }
+
+    /// The counts that were stated for the space, earliest first.
+    async fn resets(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "Maximum number of entries from the beginning, 0 to 500. Default: 100.")]
+        first: Option<i32>,
+        #[graphql(desc = "Return entries after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Maximum number of entries from the end, 0 to 500; instead of first.")] last: Option<
+            i32,
+        >,
+        #[graphql(desc = "Return entries before this cursor.")] before: Option<String>,
+    ) -> Result<Page<Reset>> {
+        let resets = self.space.resets.iter().map(|row| (row.ts.ms(), Reset::new(self, row)));
+        PageArguments { first, after, last, before }.page(context, "resets", resets.collect())
+    }
+
+    /// The counts that hold for the space every day, oldest rule first.
+    async fn reset_rules(&self, context: &Context<'_>) -> Result<Vec<ResetRule>> {
+        Scope::list(context, self.space.rules.len())?;
+        Ok(self.space.rules.iter().map(|row| ResetRule::new(self, row)).collect())
+    }
+
+    /// What a reset rule would change, before it is created: each of its occurrences in `[start, end)`, with the count as
+    /// it is answered now and as it would be.
+    #[expect(clippy::too_many_arguments, reason = "each is an argument of the field")]
+    async fn reset_rule_preview(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "When it would hold, by the clocks of the space's time zone.")]
+        time_of_day: LocalTime,
+        #[graphql(desc = "How many people would be in the space then: 0 or more.", default)] count: i32,
+        #[graphql(desc = "The first day on which it would hold.")] first_day: LocalDate,
+        #[graphql(desc = "The last day on which it would hold; without it, until further notice.")] last_day: Option<
+            LocalDate,
+        >,
+        #[graphql(
+            desc = "The first instant to look at; a date alone is the beginning of that day in the space's time zone."
+        )]
+        start: DateTime,
+        #[graphql(
+            desc = "The first instant after those to look at, at most 1000 days after `start`; a date alone likewise."
+        )]
+        end: DateTime,
+    ) -> Result<Sequence<ResetRuleChange>> {
+        let named = |name: &'static str| move |error: String| Fault::BadInput(format!("{name}: {error}"));
+        let rule = NewResetRule {
+            space_id: self.space.row.id,
+            time_of_day: time_of_day.parsed().map_err(named("timeOfDay"))?,
+            count,
+            first_day: first_day.parsed().map_err(named("firstDay"))?,
+            last_day: last_day.map(LocalDate::parsed).transpose().map_err(named("lastDay"))?,
+        };
+        let zone = self.space.zone;
+        let (start, end) = (edge(zone, start.timestamp("start")?), edge(zone, end.timestamp("end")?));
+        let preview =
+            self.space.preview(&rule, start, end).map_err(|error| Fault::BadInput(error.to_string()))?;
+        Scope::list(context, preview.len())?;
+        let changes = preview.into_iter().map(async |(ts, with_rule)| {
+            let count = self.space.answer(self.view.net(self.space.account(ts)).await?).into();
+            Ok(ResetRuleChange { ts: ts.into(), count, count_with_rule: self.space.answer(with_rule).into() })
+        });
+        try_join_all(changes).await.map(Sequence::from_iter)
+    }
+
+    /// The DPUs that counted for the space, each once.
+    async fn dpus(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "At this instant; without it, now.")] ts: Option<DateTime>,
+    ) -> Result<Vec<Dpu>> {
+        let at = Scope::of(context)?.instant(DateTime::given(ts)?);
+        let ids = self.space.dpu_ids(at);
+        Scope::list(context, ids.len())?;
+        let dpus = ids.into_iter().filter_map(|id| self.view.plan().dpu(id));
+        Ok(dpus.map(|dpu| Dpu::new(&self.view, dpu)).collect())
+    }
+
+    /// Every assignment of a DPU to the space, past ones included.
+    async fn assignments(&self, context: &Context<'_>) -> Result<Vec<Assignment>> {
+        Scope::list(context, self.space.assignments.len())?;
+        let assignments = self.space.assignments.iter();
+        Ok(assignments.filter_map(|row| Assignment::new(&self.view, row)).collect())
+    }
+
+    /// When the space was created.
+    async fn created(&self) -> DateTime {
+        self.space.row.created.into()
+    }
+
+    /// When the space was last changed.
+    async fn modified(&self) -> DateTime {
+        self.space.row.modified.into()
+    }
+}

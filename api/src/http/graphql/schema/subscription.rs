@@ -1,0 +1,110 @@
+//! What can be watched.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_graphql::{Context, ID, SimpleObject, Subscription as GraphqlSubscription};
+use entity::shown;
+use futures::Stream;
+use futures::stream::unfold;
+
+use super::id;
+use super::int::Int;
+use super::scalars::DateTime;
+use super::space::Space;
+use crate::feed::{Count, Watch};
+use crate::http::graphql::request::error::{Fault, Result};
+use crate::http::graphql::request::scope::Scope;
+use crate::http::graphql::request::view::View;
+use crate::ids::Kind;
+
+/// What can be watched.
+pub(in crate::http::graphql) struct Subscription;
+
+/// How long to wait before the counts are read again that could not be read.
+const REST: Duration = Duration::from_secs(1);
+
+/// The count of a space, as it is now.
+#[derive(SimpleObject)]
+struct CountChange {
+    /// The space.
+    space: Space,
+    /// The instant that was counted at.
+    ts: DateTime,
+    /// How many people are in the space. Below zero it is answered as `negativeCounts` says.
+    count: Int,
+    /// How many people are in the space by what was counted: the signed figure, never clamped.
+    net_count: Int,
+}
+
+/// What can be watched.
+#[GraphqlSubscription]
+impl Subscription {
+    /// The counts of spaces: first as they are, then each as it changes, by whatever it changes: a crossing, however
+    /// late, a reset, a corrected assignment. A client that is slow to read gets the newest counts, not all.
+    async fn count_changed(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "Of these spaces; without it, of all that there are and of those that will be.")]
+        space_ids: Option<Vec<ID>>,
+    ) -> Result<impl Stream<Item = CountChange> + use<>> {
+        let scope = Scope::of(context)?;
+        let view = scope.view().await?;
+        let known = |id: ID| {
+            let row = id::row(context, Kind::Space, &id)?.filter(|row| view.plan().space(*row).is_some());
+            row.ok_or_else(|| Fault::BadInput(format!("spaceIds: there is no space {}", shown(&id))))
+        };
+        let spaces = space_ids.map(|ids| ids.into_iter().map(known).collect::<Result<_>>()).transpose()?;
+        let watch = scope.app().feed.watch(spaces);
+        Ok(unfold((watch, scope.watching()), async |(mut watch, scope)| {
+            let change = CountChange::next(&mut watch, &scope).await?;
+            Some((change, (watch, scope)))
+        }))
+    }
+}
+
+impl CountChange {
+    /// The next change that is to be told, as of one state; `None` once there is no feed any more.
+    async fn next(watch: &mut Watch, scope: &Scope) -> Option<Self> {
+        // A message in whose fields the state moved on was not sent: it is told again, as the database has it.
+        let mut is_lost = scope.take_move();
+        let mut again = if is_lost { watch.last() } else { None };
+        loop {
+            let (id, of_database) = match again.take() {
+                Some(id) => (id, true),
+                None => (watch.next().await?, false),
+            };
+            scope.begin_message().await;
+            let view =
+                if of_database { scope.view_of_database().await } else { scope.view_of_memory().await };
+            match Self::of(view, id, scope).await {
+                Ok(Some(change)) if watch.tell(id, change.counted()) || is_lost => return Some(change),
+                Ok(_) => is_lost = false,
+                Err(Fault::Moved) => {
+                    scope.take_move();
+                    again = Some(id);
+                }
+                Err(error) => {
+                    tracing::error!(?error, "the counts could not be read for those who watch");
+                    tokio::time::sleep(REST).await;
+                    again = Some(id);
+                }
+            }
+            scope.no_message();
+        }
+    }
+
+    /// The counts of a space in the view, if it is there.
+    async fn of(view: Result<Arc<View>>, id: i64, scope: &Scope) -> Result<Option<Self>> {
+        let view = view?;
+        let Some(row) = view.plan().space(id) else { return Ok(None) };
+        let ts = scope.instant(None);
+        let net_count = view.net(row.account(ts)).await?;
+        let (count, net_count) = (row.answer(net_count).into(), net_count.into());
+        Ok(Some(Self { space: Space::new(&view, row), ts: ts.into(), count, net_count }))
+    }
+
+    fn counted(&self) -> Count {
+        Count { count: self.count.0, net: self.net_count.0 }
+    }
+}

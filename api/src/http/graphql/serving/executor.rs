@@ -1,0 +1,252 @@
+//! Runs operations: gives each its scope, drives its loads, and shapes its answer.
+
+use std::collections::HashMap;
+use std::future::ready;
+use std::sync::Arc;
+use std::time::Instant;
+
+use async_graphql::parser::types::OperationType;
+use async_graphql::{Name, Request, Response, ServerError, parser};
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
+use tracing::Instrument;
+
+use super::documents::{Document, Documents};
+use super::roots;
+use super::shape::Shapes;
+use crate::app::App;
+use crate::auth::{Access, Denied};
+use crate::floor_plan::Lengths;
+use crate::http::graphql::request::error::{finish_errors, refused};
+use crate::http::graphql::request::meter::Meter;
+use crate::http::graphql::request::moves::Moves;
+use crate::http::graphql::request::pacer::Pacer;
+use crate::http::graphql::request::scope::Scope;
+use crate::http::graphql::{Schema, build_schema};
+use crate::http::request::Operation as Asked;
+use crate::limits::Limits;
+use crate::telemetry::metrics::OperationKind;
+
+/// The schema over the app.
+#[derive(Clone)]
+pub(in crate::http::graphql) struct Executor {
+    schema: Schema,
+    shapes: Arc<Shapes>,
+    documents: Documents,
+    limits: Limits,
+    pacer: Pacer,
+    app: Arc<App>,
+}
+
+/// A request whose document was parsed and is within the limits.
+pub(in crate::http::graphql) struct Operation {
+    request: Request,
+    pub(in crate::http::graphql) document: Arc<Document>,
+}
+
+impl Operation {
+    /// The name of the operation that is asked for, where the document has several.
+    pub(in crate::http::graphql) fn name(&self) -> Option<&str> {
+        self.request.operation_name.as_deref()
+    }
+}
+
+impl Executor {
+    pub(in crate::http::graphql) fn new(app: Arc<App>, limits: Limits) -> Result<Self, parser::Error> {
+        let schema = build_schema(app.auth.settings().introspection.is_on());
+        let sdl = schema.sdl();
+        let (shapes, documents) = (Arc::new(Shapes::new(&sdl)?), Documents::new(&sdl, limits)?);
+        Ok(Self { schema, shapes, documents, limits, pacer: Pacer::new(), app })
+    }
+
+    /// The service.
+    pub(in crate::http::graphql) fn app(&self) -> &Arc<App> {
+        &self.app
+    }
+
+    /// What clients may ask for.
+    pub(in crate::http::graphql) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Reads a request's document and refuses it if it asks for too much. Nothing is executed before this.
+    pub(in crate::http::graphql) fn prepare(
+        &self,
+        mut request: Request,
+        access: &Access,
+    ) -> Result<Operation, Vec<ServerError>> {
+        let prepared = self.documents.parse(&request.query).and_then(|document| {
+            document.check(&request, &self.lengths(access), &self.limits)?;
+            Ok(document)
+        });
+        match prepared {
+            Ok(document) => {
+                request.set_parsed_query(document.parsed.clone());
+                Ok(Operation { request, document })
+            }
+            Err(error) => {
+                let mut errors = vec![error];
+                finish_errors(&mut errors);
+                Err(errors)
+            }
+        }
+    }
+
+    /// How long the lists are of the floor plan that the client sees. Before any was read, they are taken for empty; what is
+    /// answered is counted anyway.
+    fn lengths(&self, access: &Access) -> Lengths {
+        self.app.state.plan().map(|plan| *access.view(&plan).lengths()).unwrap_or_default()
+    }
+
+    /// Runs a query or a mutation for a client.
+    pub(in crate::http::graphql) async fn execute(&self, operation: Operation, access: Access) -> Response {
+        if let Err(refusal) = self.permit(&operation, &access) {
+            return refused(&refusal);
+        }
+        let Operation { mut request, document } = operation;
+        let begun = Instant::now();
+        let now = self.app.clock.now();
+        let operation = asked(&document, request.operation_name.as_deref());
+        let span = span(operation.as_ref());
+        // A mutation is run once, and none of what it answers can move.
+        let again = match &operation {
+            Some(asked) if matches!(asked.kind, OperationKind::Query) => Some(again(&document, &mut request)),
+            _ => None,
+        };
+        let (mut response, moves) =
+            self.run(&document, request, access.clone(), now, None).instrument(span.clone()).await;
+        if let Some(moves) = moves
+            && let Some(again) = again
+        {
+            response = self.run(&document, again, access, now, Some(&moves)).instrument(span).await.0;
+        }
+        if let Some(operation) = operation {
+            operation.executed(!response.errors.is_empty(), begun.elapsed());
+        }
+        response
+    }
+
+    /// Runs an operation once. Says also how the state has moved on meanwhile, if it has: then the answer is of no use.
+    async fn run(
+        &self,
+        document: &Arc<Document>,
+        request: Request,
+        access: Access,
+        now: entity::Instant,
+        tried: Option<&Moves>,
+    ) -> (Response, Option<Arc<Moves>>) {
+        let finish = self.finisher(Arc::clone(document), &request);
+        let meter = Arc::new(Meter::new(&self.limits));
+        let (scope, loads) = Scope::once(Arc::clone(&self.app), access, Arc::clone(&meter), now, tried);
+        let (moves, types) = (scope.moves(), scope.types());
+        let executing = self.schema.execute(request.data(scope));
+        let Some((response, paused)) = loads.drive(&meter, executing).await else {
+            let late = || ServerError::new("the answer took too long: ask for less at a time", None);
+            let mut errors = vec![meter.exceeded().unwrap_or_else(late)];
+            finish_errors(&mut errors);
+            return (Response::from_errors(errors), None);
+        };
+        if moves.has_moved() {
+            (response, Some(moves))
+        } else {
+            (finish(response, &types.known(), !paused), None)
+        }
+    }
+
+    /// Runs a subscription for a client; a query or a mutation too, which is answered once. Does not check the client's rate.
+    pub(in crate::http::graphql) fn execute_stream(
+        &self,
+        operation: Operation,
+        access: &Access,
+    ) -> BoxStream<'static, Response> {
+        if let Err(refusal) = self.permit(&operation, access) {
+            return stream::once(ready(refused(&refusal))).boxed();
+        }
+        let kind = asked(&operation.document, operation.name()).map(|asked| asked.kind);
+        if kind.is_some_and(|kind| !matches!(kind, OperationKind::Subscription)) {
+            let (executor, access) = (self.clone(), access.clone());
+            return stream::once(async move { executor.execute(operation, access).await }).boxed();
+        }
+        let Operation { request, document } = operation;
+        let begun = Instant::now();
+        let mut operation = asked(&document, request.operation_name.as_deref());
+        let finish = self.finisher(Arc::clone(&document), &request);
+        let cost = document.cost(&request, &self.lengths(access), &self.limits).unwrap_or(u64::MAX);
+        let (meter, pace) = (Arc::new(Meter::new(&self.limits)), self.pacer.pace(cost));
+        let (scope, loads) = Scope::ongoing(Arc::clone(&self.app), access.clone(), meter, Arc::clone(&pace));
+        let moves = scope.moves();
+        let answers = self.schema.execute_stream(request.data(scope));
+        loads.drive_all(answers.filter_map(move |answer| {
+            pace.end();
+            // The subscription tells it again.
+            if moves.has_moved() {
+                return ready(None);
+            }
+            // No subscription has a root field of an abstract type.
+            let answer = finish(answer, &HashMap::new(), false);
+            // It goes on; how long its first answer takes is what can be compared.
+            if let Some(operation) = operation.take() {
+                operation.executed(!answer.errors.is_empty(), begun.elapsed());
+            }
+            ready(Some(answer))
+        }))
+    }
+
+    /// Whether whoever asks may run the operation.
+    fn permit(&self, operation: &Operation, access: &Access) -> Result<(), Denied> {
+        let introspection = self.app.auth.settings().introspection.is_on();
+        roots::permit(&operation.document.parsed, operation.name(), access, introspection, &self.shapes)
+    }
+
+    /// What shapes the answers to a request. It is told the types of objects that the schema does not tell, and whether the
+    /// resolvers ran without a pause: then they finished in the order of the query, and what none of them failed to answer
+    /// has its shape already.
+    fn finisher(
+        &self,
+        document: Arc<Document>,
+        request: &Request,
+    ) -> impl Fn(Response, &HashMap<String, &'static str>, bool) -> Response + Send + use<> {
+        let shapes = Arc::clone(&self.shapes);
+        let operation = request.operation_name.clone();
+        move |mut response, types, in_order| {
+            let has_shape = in_order && response.errors.is_empty() && !document.has_directives;
+            if !has_shape {
+                shapes.restore(&document.parsed, operation.as_deref(), types, &mut response);
+            } else if cfg!(debug_assertions) {
+                let as_it_is = response.data.to_string();
+                shapes.restore(&document.parsed, operation.as_deref(), types, &mut response);
+                debug_assert_eq!(response.data.to_string(), as_it_is, "it did not have its shape");
+            }
+            finish_errors(&mut response.errors);
+            response
+        }
+    }
+}
+
+/// The same request once more.
+fn again(document: &Document, request: &mut Request) -> Request {
+    let mut again = Request::new("").variables(request.variables.clone());
+    again.operation_name.clone_from(&request.operation_name);
+    again.extensions.clone_from(&request.extensions);
+    again.set_parsed_query(document.parsed.clone());
+    again
+}
+
+/// The operation of a document that this name, or none, asks for.
+fn asked(document: &Document, name: Option<&str>) -> Option<Asked> {
+    let mut operations = document.parsed.operations.iter();
+    let (name, operation) = match name {
+        Some(wanted) => operations.find(|(name, _)| name.is_some_and(|name| name == wanted))?,
+        None => operations.next()?,
+    };
+    let kind = match operation.node.ty {
+        OperationType::Query => OperationKind::Query,
+        OperationType::Mutation => OperationKind::Mutation,
+        OperationType::Subscription => OperationKind::Subscription,
+    };
+    Some(Asked::new(kind, name.map(Name::as_str)))
+}
+
+fn span(operation: Option<&Asked>) -> tracing::Span {
+    operation.map_or_else(tracing::Span::none, Asked::span)
+}

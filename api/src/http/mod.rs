@@ -1,0 +1,15 @@
+//! HTTP: the server and its connections, what stands before every route, and the routes.
+
+pub mod authorization;
+pub mod budget;
+mod encoding;
+mod error;
+pub mod graphql;
+mod origin;
+pub mod pages;
+mod request;
+mod request_id;
+pub mod rest;
+pub mod routes;
+pub mod server;
+pub mod unpack;

@@ -1,0 +1,226 @@
+//! Where a request comes from: which pages may send it, by which name this server was asked for, and through what.
+
+use std::net::IpAddr;
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+use crate::auth::Origin;
+
+/// How a browser says from where the page is that sends a request: `same-origin`, `same-site`, `cross-site`, or `none`.
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// The headers that a page of another origin may send: those that are read here, and those that GraphQL clients add.
+const REQUEST_HEADERS: [HeaderName; 8] = [
+    header::AUTHORIZATION,
+    header::CONTENT_TYPE,
+    HeaderName::from_static("x-request-id"),
+    HeaderName::from_static("traceparent"),
+    HeaderName::from_static("tracestate"),
+    HeaderName::from_static("apollographql-client-name"),
+    HeaderName::from_static("apollographql-client-version"),
+    HeaderName::from_static("apollo-require-preflight"),
+];
+
+/// The headers of an answer that such a page may read.
+const ANSWER_HEADERS: [HeaderName; 3] =
+    [header::RETRY_AFTER, header::WWW_AUTHENTICATE, HeaderName::from_static("x-request-id")];
+
+/// Lets pages of these origins ask, as browsers want to hear it; `None`: of no others than our own.
+pub(crate) fn cors(origins: &[Origin]) -> Option<CorsLayer> {
+    let allowed = if origins.contains(&Origin::Any) {
+        AllowOrigin::any()
+    } else if origins.is_empty() {
+        return None;
+    } else {
+        let origins = origins.to_vec();
+        AllowOrigin::predicate(move |origin, _| is_allowed(origin, &origins))
+    };
+    // A token goes in a header that a script sets; a browser adds nothing by itself.
+    let cors = CorsLayer::new()
+        .allow_origin(allowed)
+        .allow_methods([Method::GET, Method::POST])
+        .allow_headers(REQUEST_HEADERS)
+        .expose_headers(ANSWER_HEADERS);
+    Some(cors)
+}
+
+/// Whether a WebSocket may be opened: browsers let any page try, and say which does.
+pub(crate) fn may_open_socket(headers: &HeaderMap, origins: &[Origin]) -> bool {
+    let Some(origin) = headers.get(header::ORIGIN) else { return true };
+    is_own(origin, headers) || is_allowed(origin, origins)
+}
+
+/// Whether a page of another origin sends the request, as far as its browser says, and no origin that is named allows it.
+/// `*` allows none here: it is for pages that have a token and show it.
+pub(super) fn is_foreign(headers: &HeaderMap, origins: &[Origin]) -> bool {
+    let origin = headers.get(header::ORIGIN);
+    if origin.is_some_and(|origin| is_named(origin, origins)) {
+        return false;
+    }
+    // Images and links do not tell their origin, and older browsers tell nothing but it.
+    match headers.get(SEC_FETCH_SITE).map(HeaderValue::as_bytes) {
+        Some(b"cross-site" | b"same-site") => true,
+        Some(b"same-origin" | b"none") => false,
+        _ => origin.is_some_and(|origin| !is_own(origin, headers)),
+    }
+}
+
+/// Whether the origin is that of the server, by the name that it was asked for.
+fn is_own(origin: &HeaderValue, headers: &HeaderMap) -> bool {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    // A proxy may speak TLS for us: the scheme is not compared.
+    host_of(origin).zip(host).is_some_and(|(own, host)| own.eq_ignore_ascii_case(host))
+}
+
+fn is_allowed(origin: &HeaderValue, origins: &[Origin]) -> bool {
+    origins.iter().any(|allowed| allowed.contains(origin))
+}
+
+fn is_named(origin: &HeaderValue, origins: &[Origin]) -> bool {
+    origins.iter().any(|allowed| *allowed != Origin::Any && allowed.contains(origin))
+}
+
+/// The host and the port of an origin.
+fn host_of(origin: &HeaderValue) -> Option<&str> {
+    Some(origin.to_str().ok()?.split_once("://")?.1)
+}
+
+/// Whether the request was made for this machine by a name that none but this machine has. A page whose own name
+/// is made to lead here asks for that name.
+pub(super) fn is_this_machine(headers: &HeaderMap) -> bool {
+    // Every browser says it.
+    let asked = headers.get(header::HOST).map(|host| host.to_str().unwrap_or_default());
+    // A proxy may ask for another host than the browser did; the origin of our own page is what the browser asked for.
+    let is_own_page = headers.get(SEC_FETCH_SITE).is_some_and(|site| site == "same-origin");
+    let page = headers.get(header::ORIGIN).filter(|_| is_own_page);
+    let page = page.map(|origin| host_of(origin).unwrap_or_default());
+    asked.into_iter().chain(page).all(names_this_machine)
+}
+
+/// The header that shows that the request came through a proxy, if it has one.
+pub(super) fn proxy_header(headers: &HeaderMap) -> Option<&HeaderName> {
+    headers.keys().find(|name| {
+        matches!(name.as_str(), "forwarded" | "via" | "x-real-ip")
+            || name.as_str().starts_with("x-forwarded-")
+    })
+}
+
+fn names_this_machine(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next(),
+        None => host.split(':').next(),
+    };
+    let name = name.unwrap_or_default();
+    // First those that nearly everybody writes.
+    matches!(name, "localhost" | "127.0.0.1" | "::1")
+        || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+        || name.eq_ignore_ascii_case("localhost")
+        || name.to_ascii_lowercase().ends_with(".localhost")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(headers: &[(header::HeaderName, &str)]) -> HeaderMap {
+        headers.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect()
+    }
+
+    #[test]
+    fn browsers_say_which_page_sends_a_request() {
+        let origins = ["https://app.example".parse().unwrap(), Origin::Any];
+        let is_foreign = |site: Option<&str>, origin: Option<&str>| {
+            let mut given = vec![(header::HOST, "counts.example:8000")];
+            given.extend(site.map(|site| (SEC_FETCH_SITE, site)));
+            given.extend(origin.map(|origin| (header::ORIGIN, origin)));
+            is_foreign(&headers(&given), &origins)
+        };
+        let (own, other, app) =
+            ("http://counts.example:8000", "http://counts.example:3000", "https://app.example");
+        for (site, origin) in [
+            (None, None),
+            (None, Some(own)),
+            (Some("none"), None),
+            (Some("same-origin"), None),
+            // A proxy has changed the host.
+            (Some("same-origin"), Some("https://public.example")),
+            (Some("cross-site"), Some(app)),
+            (None, Some(app)),
+        ] {
+            assert!(!is_foreign(site, origin), "{site:?} {origin:?}");
+        }
+        for (site, origin) in [
+            (Some("cross-site"), None),
+            (Some("same-site"), None),
+            (Some("same-site"), Some(other)),
+            (None, Some(other)),
+            (None, Some("null")),
+            (Some("new"), Some(other)),
+        ] {
+            assert!(is_foreign(site, origin), "{site:?} {origin:?}");
+        }
+    }
+
+    #[test]
+    fn proxies_leave_headers() {
+        for name in
+            ["forwarded", "via", "x-real-ip", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"]
+        {
+            let name = HeaderName::from_static(name);
+            assert_eq!(proxy_header(&headers(&[(header::HOST, "a"), (name.clone(), "b")])), Some(&name));
+        }
+        let plain =
+            [(header::HOST, "a"), (header::ORIGIN, "b"), (HeaderName::from_static("x-request-id"), "c")];
+        assert_eq!(proxy_header(&headers(&plain)), None);
+        // The browser asked for another name than the proxy did.
+        let page = |origin: &str| {
+            let page = (SEC_FETCH_SITE, "same-origin");
+            is_this_machine(&headers(&[(header::HOST, "localhost:8000"), page, (header::ORIGIN, origin)]))
+        };
+        assert!(page("http://localhost:5173") && !page("https://counts.example") && !page("null"));
+    }
+
+    #[test]
+    fn names_of_this_machine() {
+        for host in [
+            "localhost",
+            "LOCALHOST:8000",
+            "127.0.0.1:8000",
+            "127.9.9.9",
+            "[::1]:8000",
+            "[::1]",
+            "a.localhost:1",
+        ] {
+            assert!(is_this_machine(&headers(&[(header::HOST, host)])), "{host}");
+        }
+        assert!(is_this_machine(&HeaderMap::new()));
+        for host in [
+            "example.org",
+            "localhost.example.org:8000",
+            "127.0.0.1.example.org",
+            "10.0.0.1",
+            "",
+            "[::2]:8000",
+        ] {
+            assert!(!is_this_machine(&headers(&[(header::HOST, host)])), "{host}");
+        }
+    }
+
+    #[test]
+    fn sockets_are_for_our_own_pages_and_those_that_are_named() {
+        let opens = |origin: &str, origins: &[Origin]| {
+            may_open_socket(
+                &headers(&[(header::HOST, "counts.example:8000"), (header::ORIGIN, origin)]),
+                origins,
+            )
+        };
+        assert!(may_open_socket(&headers(&[(header::HOST, "counts.example")]), &[]));
+        assert!(opens("http://counts.example:8000", &[]) && opens("https://Counts.example:8000", &[]));
+        for origin in ["http://counts.example", "http://evil.example", "null", ""] {
+            assert!(!opens(origin, &["https://app.example".parse().unwrap()]), "{origin}");
+        }
+        assert!(opens("https://app.example", &["https://app.example".parse().unwrap()]));
+        assert!(opens("null", &[Origin::Any]));
+    }
+}

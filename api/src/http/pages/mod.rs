@@ -1,0 +1,116 @@
+//! The pages: the dashboard and GraphiQL, as `build.rs` made them of `web/`, carried in the binary.
+//!
+//! Assets have their hash in their names and never change under them; the pages name their assets, and are asked
+//! for each time. Everything comes from here: the policies let a browser load nothing else. The build has compressed what
+//! is worth it: nothing is compressed when it is asked for.
+
+use axum::Router;
+use axum::extract::Path;
+use axum::http::header::{
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG,
+    IF_NONE_MATCH, LOCATION, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
+};
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use include_dir::{Dir, include_dir};
+use sha2::{Digest as _, Sha256};
+
+use crate::http::encoding::Encoding;
+
+/// What `build.rs` made; empty where there was no Node.js.
+static FILES: Dir<'_> = include_dir!("$OUT_DIR/pages");
+
+/// What the dashboard may load.
+const DASHBOARD: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+    base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// What GraphiQL may load. Its editor styles itself as it goes, works in workers, and has fonts in its style sheet.
+const GRAPHIQL: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+    font-src 'self' data:; connect-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; \
+    frame-ancestors 'none'";
+
+const MISSING: &str = "This server was built without its pages: install Node.js 20.19 or newer, `touch web/package.json`, \
+    and build it again.\n";
+
+/// How many bytes of a page's hash are in its `ETag`.
+const TAG_BYTES: usize = 12;
+
+/// The pages, GraphiQL among them or not, and what they load.
+pub fn router(graphiql: bool) -> Router {
+    let dashboard = get(async |headers: HeaderMap| page("index.html", DASHBOARD, &headers));
+    let router = Router::new()
+        .route("/", dashboard.clone())
+        .route("/floor-plan", dashboard.clone())
+        .route("/floor-plan/", get(without_slash))
+        .route("/spaces/{id}", dashboard)
+        .route("/spaces/{id}/", get(without_slash))
+        .route("/assets/{name}", get(asset));
+    if graphiql {
+        let graphiql = get(async |headers: HeaderMap| page("graphiql.html", GRAPHIQL, &headers));
+        router.route("/graphiql", graphiql).route("/graphiql/", get(without_slash))
+    } else {
+        router
+    }
+}
+
+/// Leads from a page's path with a slash at its end to the one that the page knows itself by. The way is a relative one, since
+/// a proxy may serve the pages below a path of its own.
+async fn without_slash(uri: Uri) -> Response {
+    let page = uri.path().trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    (StatusCode::PERMANENT_REDIRECT, [(LOCATION, format!("../{page}{query}"))]).into_response()
+}
+
+fn page(path: &str, policy: &'static str, headers: &HeaderMap) -> Response {
+    // A page has the same name after it has changed.
+    let Some(page) = contents(path) else { return (StatusCode::NOT_FOUND, MISSING).into_response() };
+    let tag = data_encoding::HEXLOWER.encode(&Sha256::digest(page)[..TAG_BYTES]);
+    let about =
+        [(CACHE_CONTROL, "no-cache"), (CONTENT_SECURITY_POLICY, policy), (REFERRER_POLICY, "no-referrer")];
+    (about, file(path, page, &tag, headers)).into_response()
+}
+
+async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
+    let path = format!("assets/{name}");
+    let is_copy = Encoding::OF_FILES.iter().any(|encoding| name.ends_with(encoding.suffix()));
+    match contents(&path) {
+        // The name has the hash of what is in it.
+        Some(contents) if !is_copy => {
+            let about = [(CACHE_CONTROL, "public, max-age=31536000, immutable")];
+            (about, file(&path, contents, &name, &headers)).into_response()
+        }
+        _ => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+/// The answer with a file: in the encoding that the client likes best, and without a body if the client has it.
+fn file(path: &str, plain: &'static [u8], tag: &str, headers: &HeaderMap) -> Response {
+    let kind = mime_guess::from_path(path).first_or_octet_stream();
+    let encoded = Encoding::accepted(headers, &Encoding::OF_FILES)
+        .into_iter()
+        .find_map(|encoding| Some((encoding, contents(&format!("{path}{}", encoding.suffix()))?)));
+    // What is encoded otherwise is another representation, whose tag is another one.
+    let tag = format!("\"{tag}{}\"", encoded.map_or("", |(encoding, _)| encoding.suffix()));
+    let about = [(VARY, ACCEPT_ENCODING.as_str()), (ETAG, &tag), (X_CONTENT_TYPE_OPTIONS, "nosniff")];
+    if has(headers, &tag) {
+        return (StatusCode::NOT_MODIFIED, about).into_response();
+    }
+    let about = (about, [(CONTENT_TYPE, kind.to_string())]);
+    match encoded {
+        Some((encoding, encoded)) => (about, [(CONTENT_ENCODING, encoding.name())], encoded).into_response(),
+        None => (about, plain).into_response(),
+    }
+}
+
+/// Whether the client has what this tag is of.
+fn has(headers: &HeaderMap, tag: &str) -> bool {
+    let values = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    let mut tags = values.flat_map(|value| value.split(',')).map(str::trim);
+    // A proxy that encodes anew makes a tag a weak one.
+    tags.any(|known| known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag)
+}
+
+fn contents(path: &str) -> Option<&'static [u8]> {
+    FILES.get_file(path).map(include_dir::File::contents)
+}

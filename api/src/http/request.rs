@@ -1,0 +1,313 @@
+//! What surrounds every request: its id, its span, its place in the metrics, its line in the log, and an answer even if
+//! it panics. All of it in one place, which boxes nothing and reads no body.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use axum::extract::Request;
+use axum::http::{HeaderMap, Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use opentelemetry::propagation::TextMapPropagator;
+use opentelemetry::trace::TraceContextExt;
+use opentelemetry_http::HeaderExtractor;
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use pin_project_lite::pin_project;
+use tokio::task::futures::TaskLocalFuture;
+use tracing::{Level, Span};
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+
+use super::request_id::{HEADER, RequestId};
+use super::routes::Route;
+use crate::telemetry::metrics::{self, OperationKind, Requests};
+use crate::telemetry::{REQUESTS, SPANS};
+
+/// How many characters of an operation's name are told.
+const NAME_CHARACTERS_MAX: usize = 64;
+
+/// The requests by each route.
+static BY_ROUTE: [Requests; Route::ALL.len()] = [const { Requests::new() }; Route::ALL.len()];
+
+/// Returns the requests by each route, by its pattern.
+pub(crate) fn by_route() -> impl Iterator<Item = (&'static str, &'static Requests)> {
+    Route::ALL.into_iter().map(Route::pattern).zip(&BY_ROUTE)
+}
+
+tokio::task_local! {
+    static CURRENT: Current;
+}
+
+/// What is known of a request while it is answered.
+struct Current {
+    id: RequestId,
+    operation: RefCell<Option<Operation>>,
+}
+
+/// A GraphQL operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Operation {
+    /// What kind it is.
+    pub kind: OperationKind,
+    /// Its name in the document, cut short where it is long.
+    pub name: Option<String>,
+}
+
+impl Operation {
+    /// An operation of this kind, with its name if it has one.
+    pub(crate) fn new(kind: OperationKind, name: Option<&str>) -> Self {
+        Self { kind, name: name.map(|name| name.chars().take(NAME_CHARACTERS_MAX).collect()) }
+    }
+
+    /// It was executed, and had errors or not.
+    pub(crate) fn executed(self, has_errors: bool, took: Duration) {
+        metrics::executed(self.kind, has_errors, took);
+        CURRENT.try_with(|current| current.operation.replace(Some(self))).ok();
+    }
+
+    /// The span of a GraphQL operation.
+    pub(crate) fn span(&self) -> Span {
+        tracing::info_span!(
+            target: SPANS,
+            "operation",
+            otel.name = self.kind.name(),
+            graphql.operation.type = self.kind.name(),
+            graphql.operation.name = self.name,
+        )
+    }
+}
+
+/// The id of the request that is being answered, if one is.
+pub(crate) fn request_id() -> Option<String> {
+    CURRENT.try_with(|current| current.id.to_string()).ok()
+}
+
+/// The request that is being answered, for what goes on after it, such as an open WebSocket.
+pub(crate) fn this_request() -> ThisRequest {
+    ThisRequest(CURRENT.try_with(|current| current.id.clone()).ok())
+}
+
+/// A request, by its id.
+pub(crate) struct ThisRequest(Option<RequestId>);
+
+impl ThisRequest {
+    /// Runs what goes on of it under its id.
+    pub(crate) async fn goes_on<T>(self, work: impl Future<Output = T>) -> T {
+        match self.0 {
+            Some(id) => CURRENT.scope(Current { id, operation: RefCell::default() }, work).await,
+            None => work.await,
+        }
+    }
+}
+
+/// Observes a request by this route, from when `answer` is handed it until it is answered.
+pub(crate) fn observe<F: Future>(
+    route: Route,
+    request: Request,
+    answer: impl FnOnce(Request) -> F,
+) -> Answering<F> {
+    let begun = Instant::now();
+    let id = RequestId::of(request.headers());
+    let method = name(request.method());
+    let span = span_of(request.headers(), method, route.pattern(), id.as_str());
+    let current = Current { id, operation: RefCell::default() };
+    let answering = CURRENT.scope(current, answer(request));
+    Answering { answering, span, line: Some(Line { method, route, begun }) }
+}
+
+/// The span of a request, beneath the one that the client names in `traceparent`.
+fn span_of(headers: &HeaderMap, method: &str, route: &str, id: &str) -> Span {
+    let span = tracing::info_span!(
+        target: SPANS,
+        "request",
+        otel.name = format!("{method} {route}"),
+        otel.kind = "server",
+        otel.status_code = tracing::field::Empty,
+        http.request.method = method,
+        http.route = route,
+        http.response.status_code = tracing::field::Empty,
+        request_id = id,
+    );
+    if !span.is_disabled() {
+        let parent = TraceContextPropagator::new().extract(&HeaderExtractor(headers));
+        if parent.has_active_span() {
+            // It fails only where the span was begun or is none, and neither is so.
+            span.set_parent(parent).ok();
+        }
+    }
+    span
+}
+
+/// The request of this span was answered.
+fn note_status(span: &Span, status: StatusCode) {
+    if !span.is_disabled() {
+        span.record("http.response.status_code", status.as_u16());
+        if status.is_server_error() {
+            span.record("otel.status_code", "ERROR");
+        }
+    }
+}
+
+pin_project! {
+    /// A request that is being answered.
+    pub struct Answering<F> {
+        #[pin]
+        answering: TaskLocalFuture<Current, F>,
+        span: Span,
+        line: Option<Line>,
+    }
+
+    impl<F> PinnedDrop for Answering<F> {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            // Nobody waits for the answer any more.
+            if let Some(line) = this.line.take() {
+                line.end(None, this.answering.take_value());
+            }
+        }
+    }
+}
+
+impl<F> Future for Answering<F>
+where
+    F: Future<Output = Result<Response, Infallible>>,
+{
+    type Output = Result<Response, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let entered = this.span.enter();
+        let polled = catch_unwind(AssertUnwindSafe(|| this.answering.as_mut().poll(context)));
+        drop(entered);
+        let answered = match polled {
+            Ok(polled) => Ok(ready!(polled)),
+            Err(panic) => Err(panic),
+        };
+        let current = this.answering.take_value();
+        let mut response = match answered {
+            Ok(Ok(response)) => response,
+            Err(panic) => panicked(&*panic, current.as_ref().map(|current| &current.id)),
+        };
+        if let Some(id) = current.as_ref().and_then(|current| current.id.header()) {
+            response.headers_mut().insert(HEADER, id);
+        }
+        note_status(this.span, response.status());
+        if let Some(line) = this.line.take() {
+            line.end(Some(response.status()), current);
+        }
+        Poll::Ready(Ok(response))
+    }
+}
+
+/// What the log and the metrics say of a request.
+struct Line {
+    method: &'static str,
+    route: Route,
+    begun: Instant,
+}
+
+impl Line {
+    /// The request was answered, or the client went away before.
+    fn end(self, status: Option<StatusCode>, current: Option<Current>) {
+        let took = self.begun.elapsed();
+        BY_ROUTE[self.route as usize].ended(status.map(|status| status.as_u16()), took);
+        if tracing::event_enabled!(target: REQUESTS, Level::INFO) {
+            self.write(status, took, current);
+        }
+    }
+
+    // Apart, so that whoever logs no requests does not carry it along.
+    #[cold]
+    fn write(self, status: Option<StatusCode>, took: Duration, current: Option<Current>) {
+        let (id, operation) = current.map(|current| (current.id, current.operation.into_inner())).unzip();
+        let operation = operation.flatten();
+        let duration_ms = took.as_secs_f64() * 1_000.0;
+        tracing::info!(
+            target: REQUESTS,
+            method = self.method,
+            route = self.route.pattern(),
+            status = status.map(|status| status.as_u16()),
+            aborted = status.is_none().then_some(true),
+            duration_ms = (duration_ms * 1_000.0).round() / 1_000.0,
+            request_id = id.as_ref().map(RequestId::as_str),
+            operation = operation.as_ref().map(|operation| operation.kind.name()),
+            operation_name = operation.as_ref().and_then(|operation| operation.name.as_deref()),
+        );
+    }
+}
+
+/// A method's name. One that a client has made up is not repeated.
+fn name(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        Method::PATCH => "PATCH",
+        Method::CONNECT => "CONNECT",
+        Method::TRACE => "TRACE",
+        _ => "OTHER",
+    }
+}
+
+/// The answer of a request that panicked.
+fn panicked(panic: &(dyn Any + Send), id: Option<&RequestId>) -> Response {
+    let said = panic.downcast_ref::<&str>().copied();
+    let said = said.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    tracing::error!(panic = said, request_id = id.map(RequestId::as_str), "a request panicked");
+    let detail =
+        serde_json::json!({ "detail": "Something went wrong inside the server; its log says what." });
+    (StatusCode::INTERNAL_SERVER_ERROR, axum::Json(detail)).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::{Body, to_bytes};
+    use futures::FutureExt;
+    use futures::future::pending;
+
+    use super::*;
+
+    fn request() -> Request {
+        Request::get("/").header(HEADER, "mine").body(Body::empty()).unwrap()
+    }
+
+    async fn text(answer: Response) -> String {
+        String::from_utf8(to_bytes(answer.into_body(), usize::MAX).await.unwrap().into()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_request_that_panics_is_answered() {
+        let answer = observe(Route::FloorPlan, request(), |_| async { panic!("on purpose") }).await.unwrap();
+        assert_eq!(
+            (answer.status(), &answer.headers()[HEADER]),
+            (StatusCode::INTERNAL_SERVER_ERROR, &"mine".parse().unwrap())
+        );
+        let body = text(answer).await;
+        assert!(body.starts_with("{\"detail\":") && !body.contains("on purpose"), "{body}");
+        assert_eq!(BY_ROUTE[Route::FloorPlan as usize].ended_as("5xx"), 1);
+    }
+
+    #[tokio::test]
+    async fn who_answers_knows_the_id_and_so_does_what_goes_on_after() {
+        let answer = |_| async {
+            let later = tokio::spawn(this_request().goes_on(async { request_id() }));
+            Ok(format!("{:?} {:?}", request_id(), later.await.unwrap()).into_response())
+        };
+        let answer = observe(Route::Dashboard, request(), answer).await.unwrap();
+        assert_eq!(text(answer).await, "Some(\"mine\") Some(\"mine\")");
+        assert_eq!(request_id(), None);
+    }
+
+    #[test]
+    fn a_client_that_goes_away_is_counted() {
+        let answering = observe(Route::Space, request(), |_| pending::<Result<Response, Infallible>>());
+        assert!(answering.now_or_never().is_none());
+        assert_eq!(BY_ROUTE[Route::Space as usize].ended_as("aborted"), 1);
+    }
+}

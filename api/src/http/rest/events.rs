@@ -1,0 +1,316 @@
+//! `POST /events`: records crossings, from one to as many as a sender cares to stream.
+//!
+//! The body is recorded while it arrives and never kept whole: what has come in makes the next batch, and
+//! while that one is being committed the sender has to wait. So memory is bounded whatever the body's length,
+//! and there is no limit to it.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Extension, RawQuery, State};
+use axum::http::{HeaderMap, header};
+use chrono_tz::Tz;
+use futures::stream::{StreamExt, TryReadyChunks, TryReadyChunksError, TryStreamExt};
+use sea_orm::DbErr;
+use serde::Serialize;
+use tokio::io::AsyncRead;
+use tokio_util::codec::FramedRead;
+use tokio_util::io::StreamReader;
+use utoipa::openapi::{RefOr, Response};
+use utoipa::{IntoResponses, ToSchema};
+
+use super::openapi::{Refused, failures};
+use super::query::Query;
+use crate::app::App;
+use crate::auth::{Access, Denied};
+use crate::http::budget::Budget;
+use crate::http::error::RestError;
+use crate::http::unpack::{Coding, UnpackError, unpack};
+use crate::ingest::decoder::{DecodeError, Decoder, Entry, Format};
+use crate::ingest::{Outcome, RecordError, RejectionCode, Summary, zone};
+
+/// The most events of one body that are recorded at a time.
+const BATCH_EVENTS_MAX: usize = 5_000;
+/// What an event takes in memory until it is recorded, in bytes, with its serial or what is wrong with it.
+const EVENT_BYTES: usize = 256;
+/// The most rejected events that an answer lists.
+const ERRORS_MAX: usize = 1_000;
+/// What a sender is told who sends something else.
+const ACCEPTED_TYPES: &str = "Events are sent with the Content-Type application/json (one object or an array), \
+    application/x-ndjson (an object a line) or text/csv (with a header).";
+/// The query parameters that are accepted.
+const PARAMETERS: &[&str] = &["time_zone"];
+/// How long a sender may send no event before it is given up.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
+
+/// A crossing that a DPU saw. An event with a member that is not described here is rejected.
+#[derive(ToSchema)]
+#[schema(example = json!({ "timestamp": "2025-04-01T09:00:00Z", "direction": 1, "dpu_id": "1001", "seq": 0 }))]
+#[expect(dead_code, reason = "events are read by `ingest::json`; this describes them")]
+struct Event {
+    /// When it happened, by the DPU's clock. `ts` means the same. Without `Z` or an offset, it is in `time_zone`.
+    timestamp: Timestamp,
+    /// Which way the person walked.
+    direction: Direction,
+    /// The serial of the DPU, as a string or as a whole number. `dpu` means the same.
+    dpu_id: Serial,
+    /// Tells apart people who crossed in the same millisecond. Default, and null: 0.
+    #[schema(minimum = 0, maximum = 2_147_483_647)]
+    seq: Option<i32>,
+}
+
+/// `1` or `TOWARD`: towards the side the DPU looks from. `-1` or `AWAY`: away from it.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "see `Event`")]
+enum Direction {
+    Sign(i8),
+    Name(String),
+}
+
+/// ISO-8601, or seconds (10 digits) or milliseconds (13 digits) since 1970.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "see `Event`")]
+enum Timestamp {
+    Text(String),
+    Epoch(f64),
+}
+
+/// A DPU's serial.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "see `Event`")]
+enum Serial {
+    Text(String),
+    Number(i64),
+}
+
+/// One event, or any number of them.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "see `Event`")]
+enum Events {
+    One(Event),
+    Many(Vec<Event>),
+}
+
+/// What became of a body's events; its fields are written in this order.
+#[derive(Debug, Default, Serialize, ToSchema)]
+#[schema(example = json!({
+    "accepted": 1, "duplicates": 0, "rejected": 1, "errors_truncated": false,
+    "errors": [{ "index": 1, "line": 2, "code": "UNKNOWN_DPU",
+        "message": "no DPU has the serial \"9\": create it, or correct the serial" }],
+}))]
+pub(super) struct Receipt {
+    /// How many events are stored and were not before.
+    accepted: u64,
+    /// How many events were stored already, or came twice in the body; they count once.
+    duplicates: u64,
+    /// How many events are not stored.
+    rejected: u64,
+    /// The events that are not stored, and why: the first 1,000 of them.
+    errors: Vec<RejectedEvent>,
+    /// Whether more events were rejected than `errors` lists.
+    errors_truncated: bool,
+    /// The columns of a CSV that are not read; left out where all are.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(nullable = false, required = false)]
+    ignored_columns: Vec<String>,
+}
+
+/// An event that is not stored.
+#[derive(Debug, Serialize, ToSchema)]
+struct RejectedEvent {
+    /// Its place among the body's events, the first being 0.
+    index: u64,
+    /// The number of its line, the body's first being 1; left out in JSON, where lines mean nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    line: Option<u64>,
+    /// The kind of reason.
+    code: RejectionCode,
+    /// What was wrong and what is accepted.
+    message: String,
+}
+
+/// Records crossings.
+///
+/// They come in any order, and all of them may be sent again: what is stored already is a duplicate, and counts
+/// once. One bad event does not keep the others from being stored. The body may have any length: it is recorded
+/// while it arrives, and may be compressed by gzip or zstd, which `Content-Encoding` names. The answer comes after all
+/// that it says is durable.
+///
+/// In a CSV, values are separated by commas, semicolons or tabs, and rows end with a line feed, a carriage return, or both.
+#[utoipa::path(
+    post,
+    path = "/events",
+    operation_id = "record_events",
+    params(
+        ("time_zone" = Option<String>, Query, description = "The time zone of timestamps that have neither `Z` nor an \
+            offset: a name of the IANA's. Left out: that of their DPU, or UTC where it has none.", example = "Europe/Zurich"),
+    ),
+    request_body(
+        description = "The events. An event is at most 65,536 bytes long, a row of a CSV at most 16,384.",
+        content(
+            (Events = "application/json"),
+            (String = "application/x-ndjson", example =
+                "{\"ts\":\"2025-04-01T09:00:00Z\",\"direction\":1,\"dpu\":\"1001\"}\n{\"ts\":\"2025-04-01T09:00:07Z\",\"direction\":-1,\"dpu\":\"1001\"}\n"),
+            (String = "text/csv", example =
+                "timestamp,direction,dpu_id\n2025-04-01T09:00:00Z,1,1001\n2025-04-01T09:00:07Z,-1,1001\n"),
+        )
+    ),
+    responses(
+        (status = 200, body = Receipt, description = "What became of the events, also where all of them were rejected."),
+        RecordFailures, Refused
+    ),
+    security((), ("token" = []))
+)]
+pub(super) async fn record(
+    State(app): State<Arc<App>>,
+    access: Access,
+    Extension(budget): Extension<Budget>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Receipt>, RestError> {
+    let decoder = Decoder::new(format(&headers)?).in_zone(zone(query.as_deref())?);
+    // The raw body: the server's limit on the length of bodies is for handlers that keep them whole.
+    let bytes = StreamReader::new(unpack(body, Coding::of(&headers)?, &budget).map_err(io::Error::other));
+    let batches = FramedRead::new(bytes, decoder).try_ready_chunks(BATCH_EVENTS_MAX);
+    // Boxed, since the router moves what a handler returns more than once, and this is large.
+    Box::pin(record_all(batches, &app, &access, &budget)).await
+}
+
+/// Records the entries as they come, each batch in one commit.
+async fn record_all(
+    mut batches: TryReadyChunks<FramedRead<impl AsyncRead + Unpin, Decoder>>,
+    app: &App,
+    access: &Access,
+    budget: &Budget,
+) -> Result<Json<Receipt>, RestError> {
+    let mut receipt = Receipt::default();
+    loop {
+        let (entries, broken) = match tokio::time::timeout(SILENCE_MAX, batches.next()).await {
+            Ok(None) => {
+                receipt.ignored_columns = batches.get_ref().decoder().ignored_columns().to_vec();
+                return Ok(Json(receipt));
+            }
+            Ok(Some(Ok(entries))) => (entries, None),
+            Ok(Some(Err(TryReadyChunksError(entries, cause)))) => (entries, Some(cause)),
+            Err(_) => {
+                return Err(RestError::Silence {
+                    silence_s: SILENCE_MAX.as_secs(),
+                    recorded: receipt.summary(),
+                });
+            }
+        };
+        let held = budget.hold(entries.len() * EVENT_BYTES);
+        let _held = held.map_err(|_| RestError::Full { recorded: receipt.summary() })?;
+        receipt.record(app, access, entries).await?;
+        if let Some(cause) = broken {
+            return Err(unreadable(cause, receipt.summary()));
+        }
+    }
+}
+
+/// What sending events may fail with.
+struct RecordFailures;
+
+impl IntoResponses for RecordFailures {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        let recorded = Summary { accepted: 5_000, duplicates: 0, rejected: 0 };
+        let unknown = RestError::UnknownParameter { given: "timezone".to_owned(), accepted: PARAMETERS };
+        failures([
+            (
+                "The body cannot be read, or not to its end. What came before is stored.",
+                RestError::Body { cause: DecodeError::BreaksOff, recorded },
+            ),
+            (
+                "The sender fell silent in the middle of the body. What came before is stored.",
+                RestError::Silence { silence_s: SILENCE_MAX.as_secs(), recorded },
+            ),
+            ("A parameter is unknown.", unknown),
+            ("The body is of a kind that is not read.", RestError::MediaType(ACCEPTED_TYPES)),
+            (
+                "The events that came last could not be stored; those before are.",
+                RestError::Record(RecordError::Stopping),
+            ),
+            (
+                "The server is at fault, and the events that came last are not stored; those before are.",
+                RestError::Record(RecordError::Database(Arc::new(DbErr::Custom(String::new())))),
+            ),
+        ])
+    }
+}
+
+/// The format that `Content-Type` names.
+fn format(headers: &HeaderMap) -> Result<Format, RestError> {
+    let content_type = headers.get(header::CONTENT_TYPE).map(|value| value.to_str().unwrap_or("?"));
+    let media_type = content_type.unwrap_or_default().split(';').next().unwrap_or_default();
+    match media_type.trim().to_ascii_lowercase().as_str() {
+        "application/json" => Ok(Format::Json),
+        "application/x-ndjson" | "application/ndjson" | "application/jsonl" => Ok(Format::Ndjson),
+        "text/csv" => Ok(Format::Csv),
+        _ => Err(RestError::MediaType(ACCEPTED_TYPES)),
+    }
+}
+
+/// The time zone that the query string names.
+fn zone(query: Option<&str>) -> Result<Option<Tz>, RestError> {
+    let query = Query::new(query.unwrap_or_default());
+    query.only(PARAMETERS)?;
+    Ok(query.get("time_zone").map(|name| zone::parse(&name)).transpose()?)
+}
+
+/// The answer where the body cannot be read any further.
+fn unreadable(cause: DecodeError, recorded: Summary) -> RestError {
+    let DecodeError::Io(error) = cause else { return RestError::Body { cause, recorded } };
+    match error.downcast() {
+        Ok(cause @ UnpackError::Malformed { .. }) => RestError::Packed { cause, recorded },
+        Ok(UnpackError::Exhausted(_)) => RestError::Full { recorded },
+        Ok(cause) => RestError::Body { cause: io::Error::other(cause).into(), recorded },
+        Err(error) => RestError::Body { cause: error.into(), recorded },
+    }
+}
+
+impl Receipt {
+    /// Records a batch and enters what became of it.
+    async fn record(&mut self, app: &App, access: &Access, entries: Vec<Entry>) -> Result<(), RestError> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        // The body may go on for longer than the token does.
+        if !app.auth.still_allows(access).await? {
+            return Err(RestError::Ended { refusal: Denied::Invalid, recorded: self.summary() });
+        }
+        let (lines, batch): (Vec<_>, Vec<_>) =
+            entries.into_iter().map(|entry| (entry.line, entry.crossing)).unzip();
+        let batch = access.reports(&*app.state.floor_plan().await?, batch);
+        for (line, outcome) in lines.into_iter().zip(app.recorder.record(batch).await?) {
+            let index = self.accepted + self.duplicates + self.rejected;
+            match outcome {
+                Outcome::Accepted => self.accepted += 1,
+                Outcome::Duplicate => self.duplicates += 1,
+                Outcome::Rejected(reason) => {
+                    self.rejected += 1;
+                    if self.errors.len() < ERRORS_MAX {
+                        let (code, message) = (reason.code, reason.message);
+                        self.errors.push(RejectedEvent { index, line, code, message });
+                    } else {
+                        self.errors_truncated = true;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn summary(&self) -> Summary {
+        Summary { accepted: self.accepted, duplicates: self.duplicates, rejected: self.rejected }
+    }
+}

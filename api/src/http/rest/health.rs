@@ -1,0 +1,62 @@
+//! Whether the process is alive, and whether it can do its work.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::openapi::Misasked;
+use super::query::NoParameters;
+use crate::app::App;
+use crate::http::error::RETRY_AFTER_S;
+
+/// The process is alive.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({ "status": "ok" }))]
+pub(super) struct Health {
+    /// Always `ok`.
+    status: &'static str,
+}
+
+/// Whether the process answers. It says nothing about the database.
+#[utoipa::path(get, path = "/healthz", responses((status = 200, body = Health, description = "It does."), Misasked))]
+pub(super) async fn healthz(_: NoParameters) -> Json<Health> {
+    Json(Health { status: "ok" })
+}
+
+/// What the service needs, and how it is.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({ "status": "ready", "checks": { "database": "ok", "writes": "ok", "migrations": "ok", "coherence": "ok", "tasks": "ok" } }))]
+pub(super) struct Ready {
+    /// `ready`, or `not ready`.
+    status: &'static str,
+    /// By its name, `ok` or what is wrong.
+    checks: BTreeMap<&'static str, String>,
+}
+
+/// Whether the service can do its work: whether the database answers, takes writes and has its schema, changes by other
+/// processes are heard of, and all background tasks run. The checks run at most once a second.
+#[utoipa::path(get, path = "/readyz", responses(
+    (status = 200, body = Ready, description = "It can."),
+    (status = 503, body = Ready, description = "It cannot; `checks` says why.",
+        headers(("retry-after" = i64, description = "After how many seconds to try again."))),
+    Misasked
+))]
+pub(super) async fn readyz(State(app): State<Arc<App>>, _: NoParameters) -> Response {
+    let mut ready = Ready { status: "ready", checks: BTreeMap::new() };
+    for (name, found) in app.readiness.look().await {
+        if found.is_err() {
+            ready.status = "not ready";
+        }
+        ready.checks.insert(name, found.err().unwrap_or_else(|| "ok".to_owned()));
+    }
+    if ready.status == "ready" {
+        return Json(ready).into_response();
+    }
+    (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, RETRY_AFTER_S)], Json(ready)).into_response()
+}

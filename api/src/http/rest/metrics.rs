@@ -1,0 +1,30 @@
+//! `GET /metrics`: what was counted, for Prometheus.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use super::openapi::Misasked;
+use super::query::NoParameters;
+use crate::app::App;
+use crate::http::request::by_route;
+use crate::telemetry::metrics;
+
+/// What was counted, as Prometheus text.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    responses((status = 200, description = "The text.", content((String = "text/plain"))), Misasked)
+)]
+pub(super) async fn text(State(app): State<Arc<App>>, _: NoParameters) -> Response {
+    app.observe();
+    match metrics::text(by_route(), app.state.timelines().bytes()) {
+        Ok(text) => {
+            ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+        }
+        // Writing to memory does not fail.
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}

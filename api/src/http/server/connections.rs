@@ -1,0 +1,213 @@
+//! All connections: accepted, watched over, and ended when the server stops.
+
+use std::collections::HashMap;
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use hyper::server::conn::http1;
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinHandle;
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+
+use super::Site;
+use super::addresses::{Addresses, Counted};
+use super::connection::{self, Look, Pulse};
+use super::listeners::Listeners;
+use crate::app::App;
+use crate::limits::{Limits, seconds};
+
+/// How often connections are looked at: by so much a limit of theirs may be passed.
+const SWEEP: Duration = Duration::from_secs(1);
+/// How long to wait before accepting again when the system refuses.
+const REFUSED: Duration = Duration::from_millis(100);
+/// The longest head of a request, in bytes, and what is kept of an answer that is not read.
+const BUFFER_BYTES: usize = 64 << 10;
+
+/// Serves the site of the app until `stop` resolves. Then accepts nothing more, finishes what was accepted, and records
+/// what was handed over, for as long as the limits say; what is left is dropped.
+///
+/// `recording` ends when the last clone of the app is gone and everything handed over is recorded.
+pub async fn serve(
+    listeners: impl Into<Listeners>,
+    app: Arc<App>,
+    site: Site,
+    mut recording: JoinHandle<()>,
+    limits: &Limits,
+    stop: impl Future<Output = ()>,
+) -> Stopped {
+    let tells_peers = app.auth.settings().address_rate.is_some();
+    let (connections, feed) =
+        (Connections { tells_peers, ..Connections::new(limits) }, Arc::clone(&app.feed));
+    drop(app);
+    connections.accept(listeners, site, stop).await;
+    feed.stop();
+    connections.finish();
+    // With the last request the last clone of the app goes, and then what was handed over is recorded.
+    let stop_timeout = seconds(limits.stop_timeout_s);
+    if let Ok(recorded) = timeout(stop_timeout, &mut recording).await {
+        return if recorded.is_ok() { Stopped::Finished } else { Stopped::Unrecorded };
+    }
+    let dropped = connections.cut();
+    tracing::warn!(
+        dropped,
+        "connections are dropped that did not end within {} seconds",
+        limits.stop_timeout_s
+    );
+    // What the requests had handed over is still recorded.
+    match timeout(stop_timeout, recording).await {
+        Ok(Ok(())) => Stopped::Dropped,
+        Ok(Err(_)) | Err(_) => Stopped::Unrecorded,
+    }
+}
+
+/// How a server stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Stopped {
+    /// Everything that was accepted was finished.
+    Finished,
+    /// Connections were dropped that did not end in time. Everything that was handed over is recorded.
+    Dropped,
+    /// What was handed over was not recorded, or not in time; nobody was told that it was.
+    Unrecorded,
+}
+
+/// The connections that are open, and what each was at when it was last looked at.
+pub struct Connections {
+    limits: Limits,
+    http: http1::Builder,
+    places: Arc<Semaphore>,
+    addresses: Addresses,
+    /// Whether requests are told who sends them.
+    tells_peers: bool,
+    open: Arc<Mutex<Open>>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    next: u64,
+    connections: HashMap<u64, (Arc<Pulse>, Look)>,
+}
+
+impl Connections {
+    /// None yet.
+    pub fn new(limits: &Limits) -> Self {
+        let mut http = http1::Builder::new();
+        http.max_buf_size(BUFFER_BYTES);
+        let places = Arc::new(Semaphore::new(limits.connections as usize));
+        let addresses = Addresses::new(limits.connections_per_address());
+        Self { limits: *limits, http, places, addresses, tells_peers: false, open: Arc::default() }
+    }
+
+    /// Accepts connections and watches over them until `stop` resolves.
+    pub async fn accept(&self, listeners: impl Into<Listeners>, site: Site, stop: impl Future<Output = ()>) {
+        let listeners = listeners.into();
+        let mut stop = pin!(stop);
+        let mut sweeps = interval(SWEEP);
+        sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                accepted = self.next(&listeners) => match accepted {
+                    Ok((stream, peer, place)) => self.begin(stream, peer, place, site.clone()),
+                    Err(error) => refused(&error).await,
+                },
+                _ = sweeps.tick() => self.sweep(Instant::now()),
+                () = &mut stop => return,
+            }
+        }
+    }
+
+    /// The next connection, once there is a place for it.
+    async fn next(&self, listeners: &Listeners) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+        let place = Arc::clone(&self.places).acquire_owned().await.map_err(io::Error::other)?;
+        let (stream, peer) = listeners.accept().await?;
+        // An answer is not held back to be sent with the next one.
+        stream.set_nodelay(true)?;
+        Ok((stream, peer, place))
+    }
+
+    /// Serves a connection, or drops it where its address has as many as are accepted.
+    fn begin(&self, stream: TcpStream, peer: SocketAddr, place: OwnedSemaphorePermit, site: Site) {
+        let Some(counted) = self.addresses.count(peer.ip()) else { return };
+        let (http, pulse) = (self.http.clone(), Arc::new(Pulse::default()));
+        let entered = Entered::new(&self.open, Arc::clone(&pulse), place, counted);
+        let peer = self.tells_peers.then_some(peer);
+        tokio::spawn(async move {
+            connection::serve(&http, stream, peer, site, pulse).await;
+            drop(entered);
+        });
+    }
+
+    /// Drops those that have taken too long.
+    fn sweep(&self, now: Instant) {
+        let mut open = lock(&self.open);
+        for (pulse, look) in open.connections.values_mut() {
+            if pulse.is_late(look, now, &self.limits) {
+                pulse.cut();
+            }
+        }
+    }
+
+    /// Lets every connection end after what it is at.
+    fn finish(&self) {
+        lock(&self.open).connections.values().for_each(|(pulse, _)| pulse.finish());
+    }
+
+    /// Ends all connections, and says how many there were.
+    fn cut(&self) -> usize {
+        let open = lock(&self.open);
+        open.connections.values().for_each(|(pulse, _)| pulse.cut());
+        open.connections.len()
+    }
+}
+
+/// A connection's entry among those that are open, for as long as it is.
+struct Entered {
+    open: Arc<Mutex<Open>>,
+    number: u64,
+    _place: OwnedSemaphorePermit,
+    _counted: Counted,
+}
+
+impl Entered {
+    fn new(
+        open: &Arc<Mutex<Open>>,
+        pulse: Arc<Pulse>,
+        place: OwnedSemaphorePermit,
+        counted: Counted,
+    ) -> Self {
+        let mut entries = lock(open);
+        let number = entries.next;
+        entries.next += 1;
+        entries.connections.insert(number, (pulse, Look::new(Instant::now())));
+        drop(entries);
+        Self { open: Arc::clone(open), number, _place: place, _counted: counted }
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        lock(&self.open).connections.remove(&self.number);
+    }
+}
+
+fn lock(open: &Mutex<Open>) -> std::sync::MutexGuard<'_, Open> {
+    open.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Waits where the system has nothing left to accept with.
+async fn refused(error: &io::Error) {
+    use ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, InvalidInput, NotConnected};
+    // The client went away meanwhile.
+    if [ConnectionAborted, ConnectionRefused, ConnectionReset, InvalidInput, NotConnected]
+        .contains(&error.kind())
+    {
+        return;
+    }
+    tracing::error!(%error, "no connection can be accepted");
+    sleep(REFUSED).await;
+}

@@ -1,0 +1,99 @@
+//! What every request meets before the router.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::Version;
+use axum::http::header::HOST;
+use axum::response::Response;
+use tower::Service;
+
+use super::answer::{Compression, Finishing};
+use crate::app::App;
+use crate::http::authorization::{Guarded, answered, guard};
+use crate::http::budget::Budgets;
+use crate::http::error;
+use crate::http::request::{Answering, observe};
+use crate::http::routes::Route;
+
+/// A router with the doorkeeper in front, and in front of both what observes requests.
+///
+/// Once for all routes, since as a layer each would be in one more box; so the route is known before the router is asked.
+#[derive(Clone, Debug)]
+pub struct Front {
+    app: Arc<App>,
+    budgets: Budgets,
+    router: Router,
+}
+
+impl Front {
+    pub(super) fn new(app: &Arc<App>, budgets: Budgets, router: Router) -> Self {
+        Self { app: Arc::clone(app), budgets, router }
+    }
+}
+
+impl Service<Request> for Front {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Answering<Finishing<Guarded>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        // A router always is.
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, mut request: Request) -> Self::Future {
+        let route = Route::of(request.uri().path());
+        if route == Route::Events {
+            request.extensions_mut().insert(self.budgets.bodies.clone());
+        }
+        // Assets and pages are part of the program: they take no memory, however many read them.
+        let budget = (!route.is_of_pages()).then(|| self.budgets.answers.clone());
+        let compression = Compression::of(route, request.headers());
+        observe(route, request, |request| {
+            let answering = if names_its_host(&request) {
+                guard(&self.app, route, &mut self.router, request)
+            } else {
+                answered(error::bad_host())
+            };
+            Finishing::new(answering, budget, compression)
+        })
+    }
+}
+
+/// Whether a request says clearly which host it is for: once, as HTTP/1.1 wants it, and twice only where the target says the
+/// same. Proxies disagree about all others.
+fn names_its_host(request: &Request) -> bool {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    match (hosts.next(), hosts.next(), request.uri().authority()) {
+        (Some(host), None, Some(target)) => host.as_bytes().eq_ignore_ascii_case(target.as_str().as_bytes()),
+        (Some(_), None, None) => true,
+        (None, _, _) => request.version() < Version::HTTP_11,
+        (Some(_), Some(_), _) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+
+    use super::*;
+
+    #[test]
+    fn a_request_names_its_host_once() {
+        let is_clear = |version, target: &str, hosts: &[&str]| {
+            let request = Request::get(target).version(version);
+            let request = hosts.iter().fold(request, |request, host| request.header(HOST, *host));
+            names_its_host(&request.body(Body::empty()).unwrap())
+        };
+        let (old, new) = (Version::HTTP_10, Version::HTTP_11);
+        assert!(is_clear(new, "/", &["a:1"]) && is_clear(old, "/", &["a"]) && is_clear(old, "/", &[]));
+        assert!(is_clear(new, "http://A:1/", &["a:1"]) && is_clear(new, "/", &[""]));
+        assert!(!is_clear(new, "/", &[]) && !is_clear(new, "http://a/", &[]));
+        assert!(!is_clear(new, "/", &["a", "a"]) && !is_clear(old, "/", &["a", "b"]));
+        assert!(!is_clear(new, "http://a/", &["b"]) && !is_clear(new, "http://a:1/", &["a"]));
+    }
+}
