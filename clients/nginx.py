@@ -1,4 +1,4 @@
-"""What `clients/nginx` asks through the proxy at PROXY_SOCKET: the requests of the pages that are named, and a WebSocket."""
+"""The requests that `clients/nginx` sends through the proxy at PROXY_SOCKET: those of the given pages, and a WebSocket."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""What Schemathesis cannot know: the scalars, and how this API answers."""
+"""What Schemathesis cannot derive from the schema: the scalars, and the form of answers."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What Schemathesis cannot know of the REST interface: how an object a line is written."""
+"""What Schemathesis cannot derive from the REST description: how to write one object per line."""
 
 import json
 

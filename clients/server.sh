@@ -1,5 +1,5 @@
 # For sourcing: a seeded Headcount server on a free loopback port, at $HEADCOUNT_URL, until the script ends.
-# HEADCOUNT_BIN and SEED_BIN name the binaries; the default is what `cargo build` makes.
+# HEADCOUNT_BIN and SEED_BIN name the binaries; the default is the binaries of `cargo build`.
 
 clients=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 : "${HEADCOUNT_BIN:=$clients/../target/debug/headcount}" "${SEED_BIN:=$clients/../target/debug/seed}"

@@ -1,4 +1,4 @@
-// Puts a compressed copy beside each file of the build, so that the server need not compress anything when it is asked.
+// Writes a compressed copy beside each file of the build, so that the server need not compress files for each request.
 
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';

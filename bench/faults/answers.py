@@ -1,4 +1,4 @@
-"""Acknowledgements that are lost: the request went through, and its sender never hears of it."""
+"""Lost acknowledgements: the request was processed, but its sender gets no answer."""
 
 from .stage import say
 

@@ -1,4 +1,4 @@
-"""`kill -9` and clean ends in loops, while senders go on and send again what was not acknowledged."""
+"""`kill -9` and clean stops in loops, while senders continue and resend what was not acknowledged."""
 
 import shutil
 from pathlib import Path

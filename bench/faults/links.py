@@ -1,4 +1,4 @@
-"""Connections that break, or stay open at both ends while nothing passes any more."""
+"""Connections that break, or stay open at both ends but no longer carry data."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""A process that stands still for a while, as a machine does that swaps or is moved."""
+"""A process that is paused for a while, as on a machine that swaps or is migrated."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Processes that are killed, stopped and started again, and end with the run, whatever becomes of it."""
+"""Processes that are killed, stopped and restarted, and that always end with the run."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""A TCP proxy that can do what networks do: cut connections, fall silent, and lose what comes back."""
+"""A TCP proxy that simulates network faults: cut connections, silence, and lost answers."""
 
 import socket
 import struct

@@ -1,4 +1,4 @@
-"""A database that takes no writes: /readyz says so for as long as it lasts, and no longer."""
+"""A database that takes no writes: /readyz must say so exactly as long as that is true."""
 
 import time
 

@@ -1,6 +1,6 @@
-"""What a fault happens on: servers, databases, a fleet and its truth, in a folder of its own that goes with it.
+"""The environment of a fault: servers, databases, a fleet and its true counts, in a temporary folder.
 
-Nothing here touches a service of the machine's: PostgreSQL and NATS are started anew, on free ports.
+Services of the machine are not touched: the run starts its own PostgreSQL and NATS, on free ports.
 """
 
 import json

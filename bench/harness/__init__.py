@@ -1,1 +1,1 @@
-"""What `bench/compare` and `bench/instructions` share."""
+"""Code shared by `bench/compare`, `bench/instructions` and the other benchmarks."""

@@ -1,4 +1,4 @@
-"""What single requests cost a server: processor time and memory, on a database with a year of events."""
+"""The cost of single requests: processor time and memory, on a database with a year of events."""
 
 import os
 import statistics

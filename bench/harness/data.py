@@ -1,4 +1,4 @@
-"""Generated data of one size, and the counts that are true of it."""
+"""Generated data of one size, and its true counts."""
 
 import json
 import random

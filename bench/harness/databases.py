@@ -1,4 +1,4 @@
-"""Databases that are made, copied and dropped: SQLite files, and databases of a PostgreSQL server."""
+"""Creates, copies and drops databases: SQLite files, and databases of a PostgreSQL server."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""The rows about histories: a year of a space, with all of it in the server's memory and with nothing."""
+"""The rows about histories: a year of a space, with all of it in the server's memory, or nothing."""
 
 import http.client
 import json

@@ -1,4 +1,4 @@
-"""The machine: processes that end when they are done with, what it is, and what a flush costs on it."""
+"""The machine: its processes, its description, and the cost of a flush."""
 
 import os
 import platform
@@ -124,7 +124,7 @@ def versions(postgres):
 
 def add_binaries_argument(parser):
     parser.add_argument("--binaries", metavar="DIR", type=Path,
-                        help="the folder of release binaries; unless given, cargo builds them")
+                        help="the folder of release binaries; by default cargo builds them")
 
 
 def release_binaries(given, *packages):

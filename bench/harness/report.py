@@ -1,7 +1,7 @@
-"""Findings, and the tables of them in a page of Markdown.
+"""Results, and their tables in a page of Markdown.
 
-A page's generated part holds a block for each run that still has a row of its own. A row that is measured anew
-leaves the older block, so that nobody can take figures of two runs for those of one.
+The generated part of a page has a block for each run that still has rows. A row that is measured again is removed from the
+older block, so that figures of two runs cannot be mistaken for figures of one.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""What is asked, as it goes over the wire, and the wrk that asks it."""
+"""The requests, as bytes, and wrk, which sends them."""
 
 import itertools
 import json

@@ -1,4 +1,4 @@
-"""The rows of the table: what each does, and what must come out of it."""
+"""The rows of the table: what each measures, and its bar."""
 
 import re
 import statistics

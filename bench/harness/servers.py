@@ -1,4 +1,4 @@
-"""The servers that are compared, and whether what they answer is true."""
+"""The servers that are compared, and the check of their answers."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What a client sends over a WebSocket, byte by byte."""
+"""The bytes that a client sends over a WebSocket."""
 
 import json
 
