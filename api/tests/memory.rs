@@ -24,7 +24,7 @@ const DAY_MS: i64 = 24 * 3_600_000;
 const DPUS: i64 = 40;
 const DAYS: i64 = 400;
 
-/// A DPU whose days have `crossings` each, for as many days as there are.
+/// Returns a DPU whose days have `crossings` each, for as many days as there are.
 async fn database(folder: &std::path::Path, crossings: i64) -> Database {
     let database =
         Database::connect(&format!("sqlite://{}/{crossings}.db?mode=rwc", folder.display())).await.unwrap();

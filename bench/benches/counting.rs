@@ -36,7 +36,7 @@ fn assignments() -> Vec<assignment::Model> {
     (0..DPUS).map(assignment).collect()
 }
 
-/// A crossing every 90 seconds.
+/// Returns a crossing every 90 seconds.
 fn crossings(days: i64) -> Vec<(Instant, Direction)> {
     let direction = |number| if number % 3 == 0 { Direction::Away } else { Direction::Toward };
     (0..days * 960).map(|number| (START.plus_ms(number * 90_000), direction(number))).collect()
@@ -135,13 +135,13 @@ fn odometer_of_a_day(bencher: Bencher<'_, '_>) {
     bencher.bench(|| black_box(&crossings).iter().copied().collect::<Odometer>());
 }
 
-/// A timestamp read.
+/// Returns a timestamp read.
 #[divan::bench(args = ["2025-03-06T15:34:00Z", "2025-03-06T15:34:00.123Z", "2025-03-06 16:34:00.123456+01:00"])]
 fn instant_from_text(text: &str) -> Option<Instant> {
     black_box(text).parse().ok()
 }
 
-/// A timestamp written, without a fraction of a second and with one.
+/// Returns a timestamp written, without a fraction of a second and with one.
 #[divan::bench(args = [1_741_275_240_000, 1_741_275_240_123])]
 fn instant_to_text(ms: i64) -> String {
     Instant::from_ms(black_box(ms)).to_string()

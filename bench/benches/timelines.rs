@@ -23,7 +23,7 @@ fn main() {
     divan::main();
 }
 
-/// A state of which everything is in memory, each day with so many crossings, and a view of it.
+/// Returns a state of which everything is in memory, each day with so many crossings, and a view of it.
 fn known(crossings: i64) -> (Arc<State>, View) {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {

@@ -55,7 +55,7 @@ impl Space {
         42
     }
 
-    /// Those inside, and those of every third door that lead to another room.
+    /// Returns those inside, and those of every third door that lead to another room.
     async fn dpus(&self) -> Vec<Dpu> {
         let leads_here =
             |dpu: &u32| dpu % SPACES + 1 == self.0 || (dpu % 3 == 1 && (dpu + 1) % SPACES + 1 == self.0);

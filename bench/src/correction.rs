@@ -38,7 +38,7 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The median times of a correction, and of a count of now after it, with so many events in the year since.
+/// Returns the median times of a correction, and of a count of now after it, with so many events in the year since.
 async fn measure(events: i64) -> anyhow::Result<(Duration, Duration)> {
     let folder = tempfile::tempdir()?;
     let database =

@@ -71,7 +71,7 @@ fn parse(times: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What rows are called: by their own ids, but in the path that is about a key.
+/// Returns what rows are called: by their own ids, but in the path that is about a key.
 fn ids(path: &str) -> anyhow::Result<PublicIds> {
     let id_key = path.ends_with("-keyed").then(|| "0123456789abcdef".repeat(4).into());
     Ok(PublicIds::new(&IdsConfig { id_key })?)
@@ -129,7 +129,7 @@ impl World {
         Ok(world)
     }
 
-    /// What the row that was made as the so manieth is called.
+    /// Returns what the row that was made as the so manieth is called.
     fn public(&self, kind: Kind, id: usize) -> i64 {
         self.ids.public(kind, i64::try_from(id).unwrap_or_default())
     }

@@ -66,7 +66,7 @@ impl Coherence {
         });
     }
 
-    /// Whether it listens. While it does not, nothing in memory may be trusted before it was refreshed.
+    /// Returns whether it listens. While it does not, nothing in memory may be trusted before it was refreshed.
     pub fn is_listening(&self) -> bool {
         self.state.is_followed()
     }

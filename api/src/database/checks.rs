@@ -36,7 +36,7 @@ impl Database {
         });
     }
 
-    /// The migrations that the database lacks. It may have later ones, of a newer version of this program.
+    /// Returns the migrations that the database lacks. It may have later ones, of a newer version of this program.
     async fn pending_migrations(&self) -> Result<Vec<String>, DbErr> {
         let sql = Statement::from_string(self.backend(), "SELECT version FROM seaql_migrations");
         let rows = self.reader.query_all_raw(sql).await?;

@@ -36,7 +36,7 @@ impl Failure {
         }
     }
 
-    /// Whether the same may succeed a little later.
+    /// Returns whether the same may succeed a little later.
     pub fn is_transient(self) -> bool {
         self != Self::Fault
     }
@@ -116,7 +116,7 @@ pub fn explained(error: &DbErr) -> String {
 pub(super) const READ_ONLY: &str = "the database is read-only, so events are refused: connect to the primary, or let the \
     database be written to";
 
-/// Why something was not written, in words of ours, and what to do.
+/// Returns why something was not written, in words of ours, and what to do.
 pub(super) fn why_not_written(error: &DbErr) -> &'static str {
     let (DbErr::Exec(failed) | DbErr::Query(failed) | DbErr::Conn(failed)) = error else { return UNWRITTEN };
     let RuntimeErr::SqlxError(error) = failed else { return UNWRITTEN };
@@ -132,7 +132,7 @@ pub(super) fn why_not_written(error: &DbErr) -> &'static str {
 
 const UNWRITTEN: &str = "events cannot be written to the database: the log says why";
 
-/// The same of an error of the driver.
+/// Returns the same of an error of the driver.
 pub(super) fn explained_driver(error: &sqlx::Error) -> String {
     let advice = match sqlite_code(error).map(|code| code & 0xff) {
         Some(8) => {
@@ -148,7 +148,7 @@ pub(super) fn explained_driver(error: &sqlx::Error) -> String {
     format!("{error}{advice}")
 }
 
-/// Whether SQLite refused because another process was at it: its result codes 5 (busy) and 6 (locked),
+/// Returns whether SQLite refused because another process was at it: its result codes 5 (busy) and 6 (locked),
 /// and those whose low byte they are.
 pub(super) fn is_busy(error: &sqlx::Error) -> bool {
     sqlite_code(error).is_some_and(|code| matches!(code & 0xff, 5 | 6))

@@ -67,7 +67,7 @@ pub struct PoolUse {
 }
 
 impl Database {
-    /// The standby, if there is one.
+    /// Returns the standby, if there is one.
     pub(crate) fn standby(&self) -> Option<&Arc<Standby>> {
         self.standby.as_ref()
     }
@@ -130,12 +130,12 @@ impl Database {
         self.writer.set_metric_callback(callback);
     }
 
-    /// Which of the two it is.
+    /// Returns which of the two it is.
     pub fn backend(&self) -> DatabaseBackend {
         self.reader.get_database_backend()
     }
 
-    /// The connections to PostgreSQL, if that is what it is.
+    /// Returns the connections to PostgreSQL, if that is what it is.
     pub(crate) fn postgres(&self) -> Option<&PgPool> {
         (self.backend() == DatabaseBackend::Postgres).then(|| self.writer.get_postgres_connection_pool())
     }
@@ -153,7 +153,7 @@ impl Database {
         tokio::time::timeout(self.wait, work).await.map_err(|_| too_late(self.wait))
     }
 
-    /// What comes of work with the database, or an error that says that it did not answer in time.
+    /// Returns what comes of work with the database, or an error that says that it did not answer in time.
     pub(crate) async fn in_time<T, E: From<DbErr>>(
         &self,
         work: impl Future<Output = Result<T, E>>,
@@ -161,12 +161,12 @@ impl Database {
         self.answered(work).await.unwrap_or_else(|error| Err(error.into()))
     }
 
-    /// The same where what was begun has to be gone on with all the same.
+    /// Returns the same where what was begun has to be gone on with all the same.
     pub(crate) async fn answered<T>(&self, work: impl Future<Output = T>) -> Result<T, DbErr> {
         tokio::time::timeout(self.answer, work).await.map_err(|_| too_late(self.answer))
     }
 
-    /// How many connections there are.
+    /// Returns how many connections there are.
     pub fn pools(&self) -> Vec<PoolUse> {
         let of = |name, size: u32, idle: usize| {
             let idle = u32::try_from(idle).unwrap_or(u32::MAX).min(size);

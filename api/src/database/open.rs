@@ -249,7 +249,7 @@ impl Database {
         })
     }
 
-    /// The same with a standby to read timelines and events from: another server of the same database.
+    /// Returns the same with a standby to read timelines and events from: another server of the same database.
     pub async fn with_standby(
         mut self,
         url: &str,
@@ -289,7 +289,7 @@ fn make_private(file: &Path) {
     options.write(true).create_new(true).open(file).ok();
 }
 
-/// What a URL of PostgreSQL says, or why it is of no use.
+/// Returns what a URL of PostgreSQL says, or why it is of no use.
 pub(crate) fn postgres_options(url: &str) -> Result<PgConnectOptions, String> {
     let options = PgConnectOptions::from_str(url).map_err(|error| {
         format!(
@@ -355,7 +355,7 @@ async fn is_outside_transactions(connection: &mut SqliteConnection) -> Result<bo
     Ok(!connection.is_in_transaction())
 }
 
-/// Whether a connection to PostgreSQL may be handed out.
+/// Returns whether a connection to PostgreSQL may be handed out.
 async fn is_usable(
     connection: &mut PgConnection,
     known: PoolConnectionMetadata,
@@ -363,7 +363,7 @@ async fn is_usable(
     if known.idle_for < POSTGRES_FRESH { Ok(true) } else { answers(connection).await }
 }
 
-/// Whether PostgreSQL answers. A connection by which it does not is closed, instead of being waited for.
+/// Returns whether PostgreSQL answers. A connection by which it does not is closed, instead of being waited for.
 async fn answers(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     let late = |_| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into());
     tokio::time::timeout(POSTGRES_PING_MAX, connection.ping()).await.map_err(late)??;

@@ -34,7 +34,7 @@ async fn look(options: &PgConnectOptions) -> Result<bool, sqlx::Error> {
     Ok(is_shared)
 }
 
-/// The process of PostgreSQL that a statement reaches. It prepares nothing.
+/// Returns the process of PostgreSQL that a statement reaches. It prepares nothing.
 async fn process_of(connection: &mut PgConnection) -> Result<i32, sqlx::Error> {
     sqlx::raw_sql("SELECT pg_backend_pid()").fetch_one(connection).await?.try_get(0)
 }

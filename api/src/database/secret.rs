@@ -3,7 +3,7 @@
 /// The parameters of a URL whose values are shown.
 const SHOWN: [&str; 8] = ["mode", "host", "port", "user", "dbname", "sslmode", "application_name", "options"];
 
-/// The URL with `…` in the place of its passwords, and of whatever may be a part of one.
+/// Returns the URL with `…` in the place of its passwords, and of whatever may be a part of one.
 pub(crate) fn without_password(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return with_values_hidden(url) };
     let Some((before, host)) = rest.rsplit_once('@') else {

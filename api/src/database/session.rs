@@ -23,7 +23,7 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// A session whose statements end after `limit`.
+    /// Returns a session whose statements end after `limit`.
     pub(super) fn new(limit: Option<Duration>) -> Self {
         Self { limit, limits_temp_files: AtomicBool::new(true) }
     }
@@ -60,7 +60,7 @@ impl Session {
     }
 }
 
-/// What a transaction of maintenance is told: it may take any time, but does not wait long for a lock.
+/// Returns what a transaction of maintenance is told: it may take any time, but does not wait long for a lock.
 pub(super) fn maintenance() -> String {
     format!(
         "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'; \

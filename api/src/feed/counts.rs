@@ -38,7 +38,7 @@ impl Counts {
         Self { begun: None, ts: Instant::MIN, plan: Arc::default(), spaces: BTreeMap::new() }
     }
 
-    /// The spaces that have another count than in an earlier reading, or are new.
+    /// Returns the spaces that have another count than in an earlier reading, or are new.
     pub(super) fn changed_since(&self, before: Option<&Self>) -> Vec<i64> {
         let known = |space: &i64| before.and_then(|before| before.spaces.get(space));
         let changed = self.spaces.iter().filter(|(space, count)| known(space) != Some(*count));

@@ -51,7 +51,7 @@ pub struct Feed {
 }
 
 impl Feed {
-    /// A feed that nobody watches yet.
+    /// Returns a feed that nobody watches yet.
     pub fn new(state: &State) -> Self {
         Self {
             versions: state.versions(),
@@ -84,7 +84,7 @@ impl Feed {
         Watch::new(Arc::clone(feed), lane, newest, spaces, since)
     }
 
-    /// How many watch.
+    /// Returns how many watch.
     pub fn watchers(&self) -> usize {
         self.lanes.iter().map(channel::Sender::receiver_count).sum()
     }
@@ -126,7 +126,7 @@ impl Feed {
         }
     }
 
-    /// Whether the hub has nothing to do; if so it counts as ended.
+    /// Returns whether the hub has nothing to do; if so it counts as ended.
     fn ends(&self) -> bool {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         *running = self.watchers() > 0;
@@ -134,7 +134,7 @@ impl Feed {
     }
 }
 
-/// The lane of those who watch this space alone.
+/// Returns the lane of those who watch this space alone.
 fn lane_of(space: i64) -> usize {
     usize::try_from(space.unsigned_abs() % LANES as u64).unwrap_or_default()
 }

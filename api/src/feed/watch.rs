@@ -41,7 +41,7 @@ impl Watch {
         Self { feed, lane, newest, spaces, since, told, reading: None, returned, last: None }
     }
 
-    /// The next space whose count may not be what was told of it last. `None` once there is no feed any more.
+    /// Returns the next space whose count may not be what was told of it last. `None` once there is no feed any more.
     pub async fn next(&mut self) -> Option<i64> {
         loop {
             let counts = Arc::clone(&self.newest.borrow_and_update());
@@ -60,12 +60,12 @@ impl Watch {
         }
     }
 
-    /// The space that [`next`](Self::next) returned last.
+    /// Returns the space that [`next`](Self::next) returned last.
     pub fn last(&self) -> Option<i64> {
         self.last
     }
 
-    /// Whether a space's count is to be told, and if so, takes note that it is.
+    /// Returns whether a space's count is to be told, and if so, takes note that it is.
     pub fn tell(&mut self, space: i64, count: Count) -> bool {
         let is_newest = self.newest.borrow().spaces.get(&space) == Some(&count);
         if !is_newest {

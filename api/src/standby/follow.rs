@@ -108,7 +108,7 @@ async fn catch_up(state: &State, primary: &PgPool, standby: &PgPool) -> Result<(
     }
 }
 
-/// How far in its primary's log a standby has come; `None` if it is none.
+/// Returns how far in its primary's log a standby has come; `None` if it is none.
 async fn replayed(executor: impl PgExecutor<'_>) -> Result<Option<u64>, sqlx::Error> {
     let sql = "SELECT (pg_last_wal_replay_lsn() - '0/0')::bigint WHERE pg_is_in_recovery()";
     let position: Option<i64> = sqlx::query_scalar(sql).fetch_optional(executor).await?.flatten();

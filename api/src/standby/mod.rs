@@ -113,7 +113,7 @@ impl Standby {
         self.state.changed.notify_one();
     }
 
-    /// How far behind the primary it is; `None`: nobody knows.
+    /// Returns how far behind the primary it is; `None`: nobody knows.
     pub(crate) fn lag(&self) -> Option<Duration> {
         let lag_us = self.state.lag_us.load(Ordering::Relaxed);
         (lag_us != u64::MAX).then(|| Duration::from_micros(lag_us))

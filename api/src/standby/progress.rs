@@ -15,7 +15,7 @@ pub(super) struct Progress {
 }
 
 impl Default for Progress {
-    /// A standby of which nothing is known.
+    /// Returns a standby of which nothing is known.
     fn default() -> Self {
         Self { newest: 1, replayed: 0, all: 1, dpus: HashMap::new() }
     }
@@ -35,7 +35,7 @@ impl Progress {
         self.dpus.clear();
     }
 
-    /// The number of the newest change.
+    /// Returns the number of the newest change.
     pub(super) fn newest(&self) -> u64 {
         self.newest
     }
@@ -46,7 +46,7 @@ impl Progress {
         self.dpus.retain(|_, own| *own > self.replayed);
     }
 
-    /// Whether the standby has all that is known of these DPUs.
+    /// Returns whether the standby has all that is known of these DPUs.
     pub(super) fn has(&self, dpus: impl IntoIterator<Item = i64>) -> bool {
         let has = |change: u64| change <= self.replayed;
         has(self.all) && dpus.into_iter().all(|dpu| self.dpus.get(&dpu).is_none_or(|own| has(*own)))

@@ -54,13 +54,13 @@ pub struct LoggedCommit {
 }
 
 impl CommitId {
-    /// What a new writer begins with, before its first commit.
+    /// Returns what a new writer begins with, before its first commit.
     pub fn new_writer() -> Self {
         let writer = RandomState::new().hash_one(std::process::id());
         Self { writer: i64::from_ne_bytes(writer.to_ne_bytes()), number: 0 }
     }
 
-    /// The writer's next commit.
+    /// Returns the writer's next commit.
     #[must_use]
     pub fn next(self) -> Self {
         Self { number: self.number + 1, ..self }
@@ -68,12 +68,12 @@ impl CommitId {
 }
 
 impl Position {
-    /// The beginning of the log, for a process that writes as `own`.
+    /// Returns the beginning of the log, for a process that writes as `own`.
     pub fn start(own: CommitId) -> Self {
         Self { own, others: Arc::default() }
     }
 
-    /// Whether the commit is in the state.
+    /// Returns whether the commit is in the state.
     pub fn has(&self, id: CommitId) -> bool {
         self.last_of(id.writer) >= id.number
     }
@@ -85,7 +85,7 @@ impl Position {
         self.others.get(&writer).copied().unwrap_or_default()
     }
 
-    /// The position after these commits.
+    /// Returns the position after these commits.
     #[must_use]
     pub fn after(&self, commits: &[LoggedCommit]) -> Self {
         let mut position = self.clone();
@@ -100,7 +100,7 @@ impl Position {
         position
     }
 
-    /// What [`changes_sql`] is to be given: the first values of its statement.
+    /// Returns what [`changes_sql`] is to be given: the first values of its statement.
     pub fn values(&self, backend: DatabaseBackend) -> Vec<Value> {
         let others = self.others.iter().map(|(writer, number)| (*writer, *number));
         let known: Vec<(i64, i64)> = others.chain([(self.own.writer, self.own.number)]).collect();

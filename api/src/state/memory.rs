@@ -50,22 +50,22 @@ impl Memory {
         &self.timelines
     }
 
-    /// The state that it is in, once it is in one.
+    /// Returns the state that it is in, once it is in one.
     pub(crate) fn head(&self) -> Option<Arc<Head>> {
         self.head.load_full()
     }
 
-    /// The newest version, for those who wait for the next one.
+    /// Returns the newest version, for those who wait for the next one.
     pub(crate) fn versions(&self) -> watch::Receiver<Version> {
         self.moved.subscribe()
     }
 
-    /// Whether the commit is in the state.
+    /// Returns whether the commit is in the state.
     pub(crate) fn has(&self, id: CommitId) -> bool {
         self.head.load().as_ref().is_some_and(|head| head.position.has(id))
     }
 
-    /// The name under which this process writes.
+    /// Returns the name under which this process writes.
     pub(crate) fn writer(&self) -> Option<i64> {
         self.head.load().as_ref().map(|head| head.position.own.writer)
     }

@@ -39,7 +39,7 @@ pub struct State {
 }
 
 impl State {
-    /// A memory of about `memory_bytes` bytes, with nothing read from the database yet.
+    /// Returns a memory of about `memory_bytes` bytes, with nothing read from the database yet.
     pub fn new(database: Database, memory_bytes: u64) -> Self {
         let memory = Memory::new(memory_bytes, database.standby().cloned());
         Self {
@@ -50,27 +50,27 @@ impl State {
         }
     }
 
-    /// The timelines.
+    /// Returns the timelines.
     pub fn timelines(&self) -> &Timelines {
         self.memory.timelines()
     }
 
-    /// The database.
+    /// Returns the database.
     pub fn database(&self) -> &Database {
         &self.database
     }
 
-    /// The newest version, for those who wait for the next one.
+    /// Returns the newest version, for those who wait for the next one.
     pub fn versions(&self) -> watch::Receiver<Version> {
         self.memory.versions()
     }
 
-    /// The floor plan of the state in memory, once it is in one.
+    /// Returns the floor plan of the state in memory, once it is in one.
     pub fn plan(&self) -> Option<Arc<FloorPlan>> {
         self.memory.head().map(|head| Arc::clone(&head.plan))
     }
 
-    /// The newest state, read from the database first where nobody follows what others commit.
+    /// Returns the newest state, read from the database first where nobody follows what others commit.
     ///
     /// It has all that this process acknowledged before the call. Takes no lock and does not wait while it is followed.
     pub async fn newest(&self) -> Result<Arc<Head>, DbErr> {
@@ -83,7 +83,7 @@ impl State {
         self.memory.head().ok_or_else(|| DbErr::RecordNotFound("the floor plan".to_owned()))
     }
 
-    /// Whether what others commit is heard of.
+    /// Returns whether what others commit is heard of.
     pub fn is_followed(&self) -> bool {
         self.is_followed.load(Ordering::SeqCst)
     }
@@ -135,7 +135,7 @@ impl State {
         Ok(())
     }
 
-    /// The commit that this process makes next.
+    /// Returns the commit that this process makes next.
     pub fn next_commit(&self) -> CommitId {
         self.memory.head().map_or_else(CommitId::new_writer, |head| head.position.own).next()
     }

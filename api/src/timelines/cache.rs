@@ -40,7 +40,7 @@ impl<K: Copy + Hash + Eq, V> Cache<K, V> {
         }
     }
 
-    /// What `look` finds in the entry; `None` if there is no entry. Takes no lock.
+    /// Returns what `look` finds in the entry; `None` if there is no entry. Takes no lock.
     pub(super) fn get<R>(&self, key: &K, look: impl FnOnce(&V) -> R) -> Option<R> {
         let entries = self.entries.pin();
         let held = entries.get(key)?;
@@ -69,7 +69,7 @@ impl<K: Copy + Hash + Eq, V> Cache<K, V> {
         }
     }
 
-    /// The weight of all entries.
+    /// Returns the weight of all entries.
     pub(super) fn weight(&self) -> u64 {
         u64::try_from(self.weight.load(Ordering::Relaxed)).unwrap_or_default()
     }

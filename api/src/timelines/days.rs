@@ -25,7 +25,7 @@ struct DayEnd {
 }
 
 impl Days {
-    /// What the odometer showed when the day began, and what was seen during the day.
+    /// Returns what the odometer showed when the day began, and what was seen during the day.
     pub(crate) fn around(&self, day: Instant) -> (Crossings, Crossings) {
         if let Some(last) = self.last
             && last.day <= day
@@ -45,13 +45,13 @@ impl Days {
         }
     }
 
-    /// The first day and the last on which somebody crossed.
+    /// Returns the first day and the last on which somebody crossed.
     pub(crate) fn ends(&self) -> Option<(Instant, Instant)> {
         let last = self.last?;
         Some((self.past.first().map_or(last.day, |end| end.day), last.day))
     }
 
-    /// The newest day at or before `day` on which somebody crossed.
+    /// Returns the newest day at or before `day` on which somebody crossed.
     pub(crate) fn newest(&self, day: Instant) -> Option<Instant> {
         if let Some(last) = self.last.filter(|last| last.day <= day) {
             return Some(last.day);
@@ -74,12 +74,12 @@ impl Days {
         self.past.get(after).or(last).map(|end| end.day)
     }
 
-    /// The number of days on which somebody crossed.
+    /// Returns the number of days on which somebody crossed.
     pub(crate) fn len(&self) -> usize {
         self.past.len() + usize::from(self.last.is_some())
     }
 
-    /// The same with more crossings on a day.
+    /// Returns the same with more crossings on a day.
     #[must_use]
     pub(super) fn plus(self, day: Instant, added: Crossings) -> Self {
         if added == Crossings::default() {
@@ -104,7 +104,7 @@ impl Days {
         }
     }
 
-    /// How many bytes it takes beside itself.
+    /// Returns how many bytes it takes beside itself.
     pub(super) fn heap_bytes(&self) -> usize {
         size_of_val(&*self.past)
     }

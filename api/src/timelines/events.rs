@@ -106,7 +106,7 @@ impl EventRange {
         conditions.into_iter().flatten().collect::<Vec<_>>().join(" AND ")
     }
 
-    /// How many of these crossings it is about.
+    /// Returns how many of these crossings it is about.
     fn count(&self, crossings: Crossings) -> i64 {
         match self.direction {
             Some(Direction::Toward) => crossings.toward,

@@ -24,7 +24,7 @@ pub struct Lacking {
 }
 
 impl Lacking {
-    /// The DPUs that it is about.
+    /// Returns the DPUs that it is about.
     pub fn dpus(&self) -> impl Iterator<Item = i64> {
         self.days.iter().copied().chain(self.pages.iter().map(|page| page.dpu))
     }
@@ -37,7 +37,7 @@ impl Lacking {
         self.pages.dedup();
     }
 
-    /// Whether nothing is lacking.
+    /// Returns whether nothing is lacking.
     pub fn is_empty(&self) -> bool {
         self.days.is_empty() && self.pages.is_empty()
     }
@@ -53,7 +53,7 @@ struct Range {
 }
 
 impl Range {
-    /// The ranges of pages that are in order. Days between two pages are read with them where there are few.
+    /// Returns the ranges of pages that are in order. Days between two pages are read with them where there are few.
     fn of(pages: &[PageKey]) -> Vec<Self> {
         let mut ranges: Vec<Self> = Vec::new();
         for page in pages {

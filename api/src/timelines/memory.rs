@@ -103,7 +103,7 @@ pub struct Since {
 }
 
 impl PageKey {
-    /// The page on which the reading is.
+    /// Returns the page on which the reading is.
     pub fn of(reading: Reading) -> Self {
         Self { dpu: reading.dpu, day: Resolution::Day.bucket(reading.at) }
     }
@@ -118,7 +118,7 @@ impl Loaded {
 }
 
 impl Patch {
-    /// The patch of a commit that inserted these events: DPU, instant and direction of each.
+    /// Returns the patch of a commit that inserted these events: DPU, instant and direction of each.
     pub fn new(inserted: impl IntoIterator<Item = (i64, Instant, Direction)>) -> Self {
         let mut patch = Self::default();
         for (dpu, ts, direction) in inserted {
@@ -129,14 +129,14 @@ impl Patch {
         patch
     }
 
-    /// The DPUs whose timelines it changes.
+    /// Returns the DPUs whose timelines it changes.
     pub fn dpus(&self) -> impl Iterator<Item = i64> + Clone {
         self.0.keys().copied()
     }
 }
 
 impl Known {
-    /// The days that hold at `version`, if they are known and not `forgotten`.
+    /// Returns the days that hold at `version`, if they are known and not `forgotten`.
     fn at(&self, version: Version, forgotten: Version) -> Option<&Days> {
         let replaced = self.replaced.iter().map(|(since, days)| (*since, days));
         let (since, days) =
@@ -144,7 +144,7 @@ impl Known {
         days.as_ref().filter(|_| since >= forgotten)
     }
 
-    /// What replaces it from `version` on.
+    /// Returns what replaces it from `version` on.
     fn replace(&self, version: Version, days: Option<Days>) -> Self {
         let newest = [(self.since, self.days.clone())].into_iter();
         let replaced = newest.chain(self.replaced.iter().cloned()).take(REPLACED_MAX).collect();
@@ -169,7 +169,7 @@ impl Entry {
 }
 
 impl Timelines {
-    /// An empty cache that takes about as many bytes as these at most.
+    /// Returns an empty cache that takes about as many bytes as these at most.
     pub fn new(bytes: u64) -> Self {
         let changed = (0..MARKS).map(|_| AtomicU64::default()).collect();
         Self { cache: Cache::new(bytes), changed, forgotten: AtomicU64::default() }
@@ -187,12 +187,12 @@ impl Timelines {
         self.look_at_page(key, during.count(), is_pruned, until)
     }
 
-    /// The daily totals of a DPU at `version`, if they are in memory.
+    /// Returns the daily totals of a DPU at `version`, if they are in memory.
     pub(crate) fn days(&self, dpu: i64, version: Version) -> Option<Days> {
         self.look_at_days(dpu, version, Clone::clone)
     }
 
-    /// What `look` finds on a page with `len` crossings, if that is in memory.
+    /// Returns what `look` finds on a page with `len` crossings, if that is in memory.
     pub(crate) fn look_at_page<R>(
         &self,
         key: PageKey,
@@ -207,7 +207,7 @@ impl Timelines {
         self.cache.get(&Key::Page(key), look).flatten()
     }
 
-    /// The page, if it is in memory and has been `len` crossings long.
+    /// Returns the page, if it is in memory and has been `len` crossings long.
     pub(crate) fn page(&self, key: PageKey, len: i64, is_pruned: bool) -> Option<Page> {
         let look = |entry: &Entry| match entry {
             Entry::Page(page) if page.is_pruned() == is_pruned => page.cut(len),
@@ -216,7 +216,7 @@ impl Timelines {
         self.cache.get(&Key::Page(key), look).flatten()
     }
 
-    /// The cached summary of a space's day, of whatever it was made.
+    /// Returns the cached summary of a space's day, of whatever it was made.
     pub(crate) fn summary(&self, key: SummaryKey) -> Option<Arc<Summary>> {
         let look = |entry: &Entry| match entry {
             Entry::Summary(summary) => Some(Arc::clone(summary)),
@@ -230,7 +230,7 @@ impl Timelines {
         self.put(Key::Summary(key), Entry::Summary(summary));
     }
 
-    /// The number of bytes that are cached.
+    /// Returns the number of bytes that are cached.
     pub fn bytes(&self) -> u64 {
         self.cache.weight()
     }
@@ -296,7 +296,7 @@ impl Timelines {
         self.cache.clear();
     }
 
-    /// What `look` finds in the days of a DPU that hold at `version`, if they are in memory.
+    /// Returns what `look` finds in the days of a DPU that hold at `version`, if they are in memory.
     fn look_at_days<R>(&self, dpu: i64, version: Version, look: impl FnOnce(&Days) -> R) -> Option<R> {
         let look = |entry: &Entry| match entry {
             Entry::Days(known) => known.at(version, self.forgotten.load(Ordering::SeqCst)).map(look),
@@ -305,7 +305,7 @@ impl Timelines {
         self.cache.get(&Key::Days(dpu), look).flatten()
     }
 
-    /// The newest that is known of a DPU's days.
+    /// Returns the newest that is known of a DPU's days.
     fn known(&self, dpu: i64) -> Option<Known> {
         let forgotten = self.forgotten.load(Ordering::SeqCst);
         let look = |entry: &Entry| match entry {

@@ -75,7 +75,7 @@ impl Packed {
         Self { words: words.into(), len, bucket_bits: u8::try_from(bucket_bits).unwrap_or(u8::MAX) }
     }
 
-    /// How many there are.
+    /// Returns how many there are.
     pub(super) fn len(&self) -> usize {
         self.len as usize
     }
@@ -111,7 +111,7 @@ impl Packed {
         (from, toward + ones_between(&self.words[sections.directions..], first, from))
     }
 
-    /// All of them, in order.
+    /// Returns all of them, in order.
     pub(super) fn steps(&self) -> impl Iterator<Item = Step> {
         let sections = self.sections();
         let mut place = 0;
@@ -124,7 +124,7 @@ impl Packed {
         })
     }
 
-    /// How many bytes it takes beside itself.
+    /// Returns how many bytes it takes beside itself.
     pub(super) fn heap_bytes(&self) -> usize {
         size_of_val(&*self.words)
     }
@@ -139,12 +139,12 @@ impl Packed {
     }
 }
 
-/// The bucket that a millisecond of the day is in.
+/// Returns the bucket that a millisecond of the day is in.
 fn bucket_of(ms: usize, bucket_bits: usize) -> usize {
     ms >> bucket_bits
 }
 
-/// A mark: the place where its first bucket begins, and how many crossings before that went toward the DPU.
+/// Returns a mark: the place where its first bucket begins, and how many crossings before that went toward the DPU.
 fn mark(place: usize, toward: u64) -> u64 {
     place as u64 | toward << 32
 }
@@ -158,7 +158,7 @@ fn low(bits: usize) -> u64 {
     (1 << bits) - 1
 }
 
-/// The number in `bits` bits from the place on, fewer than a word has.
+/// Returns the number in `bits` bits from the place on, fewer than a word has.
 fn get(words: &[u64], place: usize, bits: usize) -> u64 {
     let (word, shift) = (place / WORD, place % WORD);
     let mut number = words[word] >> shift;
@@ -177,7 +177,7 @@ fn set(words: &mut [u64], place: usize, number: u64) {
     }
 }
 
-/// The place after the next so many zeros from a place on. They are there.
+/// Returns the place after the next so many zeros from a place on. They are there.
 fn after_zeros(words: &[u64], from: usize, zeros: usize) -> usize {
     if zeros == 0 {
         return from;
@@ -199,7 +199,7 @@ fn after_zeros(words: &[u64], from: usize, zeros: usize) -> usize {
     at * WORD + open.trailing_zeros() as usize + 1
 }
 
-/// How many ones there are from a place on to the next zero, which is there.
+/// Returns how many ones there are from a place on to the next zero, which is there.
 fn ones_from(words: &[u64], from: usize) -> usize {
     let mut place = from;
     loop {
@@ -211,7 +211,7 @@ fn ones_from(words: &[u64], from: usize) -> usize {
     }
 }
 
-/// The place of the next one from a place on. It is there.
+/// Returns the place of the next one from a place on. It is there.
 fn next_one(words: &[u64], from: usize) -> usize {
     let mut at = from / WORD;
     let mut ones = words[at] & u64::MAX << (from % WORD);
@@ -222,7 +222,7 @@ fn next_one(words: &[u64], from: usize) -> usize {
     at * WORD + ones.trailing_zeros() as usize
 }
 
-/// How many ones there are from one place on and before another.
+/// Returns how many ones there are from one place on and before another.
 fn ones_between(words: &[u64], from: usize, until: usize) -> u64 {
     let (first, last) = (from / WORD, until / WORD);
     let ones: u32 = words[first..last].iter().map(|word| word.count_ones()).sum();

@@ -34,7 +34,7 @@ pub(crate) struct PageAt<'a> {
 pub(crate) struct Step(u32);
 
 impl Step {
-    /// The crossing at `ts` on the day that began at `day`.
+    /// Returns the crossing at `ts` on the day that began at `day`.
     pub(crate) fn new(day: Instant, ts: Instant, direction: Direction) -> Self {
         Self(ms_of_day(day, ts) << 1 | u32::from(direction == Direction::Toward))
     }
@@ -44,23 +44,23 @@ impl Step {
         Self(number)
     }
 
-    /// The crossing at a millisecond of the day, and whether it went toward the DPU: one, or zero.
+    /// Returns the crossing at a millisecond of the day, and whether it went toward the DPU: one, or zero.
     pub(super) fn from_parts(ms: u64, toward: u64) -> Self {
         Self(u32::try_from(ms << 1 | toward).unwrap_or(u32::MAX))
     }
 
-    /// The crossing, counted.
+    /// Returns the crossing, counted.
     pub(super) fn crossings(self) -> Crossings {
         let toward = i64::from(self.0 & 1);
         Crossings { toward, away: 1 - toward }
     }
 
-    /// The millisecond of the day.
+    /// Returns the millisecond of the day.
     pub(crate) fn ms(self) -> u32 {
         self.0 >> 1
     }
 
-    /// Whether it went toward the DPU.
+    /// Returns whether it went toward the DPU.
     pub(crate) fn is_toward(self) -> bool {
         self.0 & 1 == 1
     }
@@ -71,23 +71,23 @@ impl Step {
     }
 }
 
-/// A day has fewer milliseconds than half of what `u32` holds.
+/// Returns a day has fewer milliseconds than half of what `u32` holds.
 fn ms_of_day(day: Instant, ts: Instant) -> u32 {
     u32::try_from(ts.ms() - day.ms()).unwrap_or(u32::MAX >> 2)
 }
 
 impl Page {
-    /// The number of crossings on it.
+    /// Returns the number of crossings on it.
     pub(crate) fn len(&self) -> i64 {
         count(self.packed.len() + self.loose.len())
     }
 
-    /// Whether it is made of digests.
+    /// Returns whether it is made of digests.
     pub(super) fn is_pruned(&self) -> bool {
         self.is_pruned
     }
 
-    /// The same page, made of digests or of events.
+    /// Returns the same page, made of digests or of events.
     #[must_use]
     pub(super) fn pruned(self, is_pruned: bool) -> Self {
         Self { is_pruned, ..self }
@@ -99,14 +99,14 @@ impl Page {
         Some(PageAt { packed: &self.packed, loose: self.loose.get(..loose)? })
     }
 
-    /// The page that it was when it had `len` crossings, as [`at`](Self::at) finds it.
+    /// Returns the page that it was when it had `len` crossings, as [`at`](Self::at) finds it.
     pub(super) fn cut(&self, len: i64) -> Option<Self> {
         let loose = self.at(len)?.loose;
         let loose = if loose.len() == self.loose.len() { Arc::clone(&self.loose) } else { loose.into() };
         Some(Self { packed: self.packed.clone(), loose, is_pruned: self.is_pruned })
     }
 
-    /// The page with more crossings on it.
+    /// Returns the page with more crossings on it.
     pub(super) fn with(&self, added: impl IntoIterator<Item = Step>) -> Self {
         let loose: Vec<_> = self.loose.iter().copied().chain(added).collect();
         if loose.len() <= LOOSE_MAX {
@@ -115,14 +115,14 @@ impl Page {
         self.packed.steps().chain(loose).collect::<Self>().pruned(self.is_pruned)
     }
 
-    /// How many bytes it takes beside itself.
+    /// Returns how many bytes it takes beside itself.
     pub(super) fn heap_bytes(&self) -> usize {
         self.packed.heap_bytes() + size_of_val(&*self.loose)
     }
 }
 
 impl<'a> PageAt<'a> {
-    /// What was seen from the beginning of the day, `day`, until `ts`, crossings at `ts` included.
+    /// Returns what was seen from the beginning of the day, `day`, until `ts`, crossings at `ts` included.
     pub(crate) fn until(self, day: Instant, ts: Instant) -> Crossings {
         let end = ms_of_day(day, ts) as usize + 1;
         let (mut seen, mut toward) = self.packed.before(end);
@@ -135,7 +135,7 @@ impl<'a> PageAt<'a> {
         Crossings { toward, away: count(seen) - toward }
     }
 
-    /// Its crossings: those that are packed in order, and then the others in any.
+    /// Returns its crossings: those that are packed in order, and then the others in any.
     pub(crate) fn steps(self) -> impl Iterator<Item = Step> + use<'a> {
         self.packed.steps().chain(self.loose.iter().copied())
     }
@@ -151,7 +151,7 @@ impl FromIterator<Step> for Page {
     }
 }
 
-/// A length as the database counts.
+/// Returns a length as the database counts.
 pub(super) fn count(steps: usize) -> i64 {
     i64::try_from(steps).unwrap_or(i64::MAX)
 }

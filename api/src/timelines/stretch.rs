@@ -40,7 +40,7 @@ pub(crate) async fn last_events(
     Ok(found)
 }
 
-/// The stretch with this number, the first being 1.
+/// Returns the stretch with this number, the first being 1.
 fn place(stretches: &[Stretch], number: i64) -> Option<&Stretch> {
     stretches.get(usize::try_from(number).ok()?.checked_sub(1)?)
 }

@@ -58,7 +58,7 @@ pub(crate) struct SummarySource {
 }
 
 impl Grain {
-    /// Its length in milliseconds.
+    /// Returns its length in milliseconds.
     pub(crate) const fn ms(self) -> i64 {
         match self {
             Self::Hour => 3_600_000,
@@ -81,12 +81,12 @@ impl Summary {
         Some(Self { source, busy })
     }
 
-    /// The cells that are not quiet, in order, each with the number of cells before it.
+    /// Returns the cells that are not quiet, in order, each with the number of cells before it.
     pub(crate) fn busy(&self) -> impl Iterator<Item = (i64, Cell)> {
         self.busy.iter().map(|busy| (busy.place.into(), busy.cell()))
     }
 
-    /// The number of bytes it takes.
+    /// Returns the number of bytes it takes.
     pub(super) fn bytes(&self) -> usize {
         size_of::<Self>() + size_of_val(&*self.busy) + size_of_val(&*self.source.lengths)
     }

@@ -110,7 +110,7 @@ fn allowed(need: Need) -> &'static [&'static str] {
     }
 }
 
-/// What becomes of somebody who asks for what needs this.
+/// Returns what becomes of somebody who asks for what needs this.
 fn expected(need: Need, caller: &str) -> Option<StatusCode> {
     if allowed(need).contains(&caller) {
         None
@@ -144,7 +144,7 @@ async fn posts_event(service: &Service, serial: &str, authorization: Option<&str
     service.send(request.body(event.into()).unwrap()).await
 }
 
-/// The code of a GraphQL answer's first error.
+/// Returns the code of a GraphQL answer's first error.
 fn code(answer: &Answer) -> Option<String> {
     answer.json()["errors"][0]["extensions"]["code"].as_str().map(str::to_owned)
 }
@@ -211,7 +211,7 @@ fn operations() -> BTreeMap<String, (String, Need)> {
     .into()
 }
 
-/// The same operation with its root in a fragment.
+/// Returns the same operation with its root in a fragment.
 fn in_a_fragment(query: &str) -> String {
     let (kind, root) = query.split_once('{').unwrap();
     let object = match kind.trim() {
@@ -222,7 +222,7 @@ fn in_a_fragment(query: &str) -> String {
     format!("{kind} {{ ...root }} fragment root on {object} {{{root}")
 }
 
-/// The root fields of the schema.
+/// Returns the root fields of the schema.
 fn root_fields() -> Vec<(OperationType, String)> {
     let document = async_graphql::parser::parse_schema(api::graphql::sdl()).unwrap();
     let mut fields = Vec::new();
@@ -574,7 +574,7 @@ on_both! {
     }
 }
 
-/// The code with which the connection is closed, whatever is told before.
+/// Returns the code with which the connection is closed, whatever is told before.
 async fn closed(socket: &mut Socket) -> i64 {
     loop {
         let message = socket.next().await;
@@ -620,7 +620,7 @@ async fn an_open_server_is_for_its_own_machine() {
     service.finish().await;
 }
 
-/// The answer to a GET with these headers.
+/// Returns the answer to a GET with these headers.
 async fn gets_with(service: &Service, path: &str, headers: &[(&'static str, &str)]) -> Answer {
     let request =
         headers.iter().fold(Request::get(path), |request, (name, value)| request.header(*name, *value));

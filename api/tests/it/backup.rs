@@ -18,7 +18,7 @@ use crate::worlds;
 /// How many events a sender hands over at a time.
 const BATCH: usize = 3;
 
-/// The program, or nothing where it is not installed.
+/// Returns the program, or nothing where it is not installed.
 fn tool(name: &str) -> Option<Command> {
     Command::new(name).arg("--version").output().ok().map(|_| Command::new(name))
 }
@@ -51,7 +51,7 @@ async fn restored_copy(service: &Service) -> Option<Empty> {
     Some(copy)
 }
 
-/// The events that the service has stored, as the world has them.
+/// Returns the events that the service has stored, as the world has them.
 async fn held(service: &Service) -> Vec<Event> {
     let dpus = dpu::Entity::find().all(service.app.database.reader()).await.unwrap();
     let number = |id: i64| {

@@ -26,7 +26,7 @@ fn event(number: u32) -> Value {
     json!({ "timestamp": format!("2026-01-01T00:00:{:02}.{:03}Z", number / 1000, number % 1000), "direction": 1 })
 }
 
-/// The instants and sequence numbers of what is stored, by DPU.
+/// Returns the instants and sequence numbers of what is stored, by DPU.
 async fn stored(service: &Service) -> BTreeSet<(i64, String, i32)> {
     let events = service.stored_events().await;
     let all: BTreeSet<_> =
@@ -315,7 +315,7 @@ on_both! {
     }
 }
 
-/// What is said where a consumer cannot start.
+/// Returns what is said where a consumer cannot start.
 async fn refusal(service: &Service, nats: &Nats) -> String {
     nats.consume(service).refusal().await
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::harness::{Service, on_both};
 
 impl Service {
-    /// The payload of a mutation: the object under `object`, and the codes and paths of its user errors.
+    /// Returns the payload of a mutation: the object under `object`, and the codes and paths of its user errors.
     async fn change(&self, mutation: &str, object: &str, variables: Value) -> (Value, Vec<String>) {
         let mut data = self.data(mutation, variables).await;
         let payload = data.as_object_mut().unwrap().values_mut().next().unwrap();
@@ -119,7 +119,7 @@ impl Service {
         self.change(mutation, "resetRule", json!({ "id": id })).await
     }
 
-    /// A space, a DPU, and its assignment since ever; their ids.
+    /// Returns a space, a DPU, and its assignment since ever; their ids.
     async fn hall(&self) -> (Value, Value, Value) {
         let space = self.space_create(json!({ "name": "Hall" })).await.0["id"].take();
         let dpu = self.dpu_create(json!({ "serial": "283" })).await.0["id"].take();
@@ -138,7 +138,7 @@ impl Service {
     }
 }
 
-/// What a refused change answers: no object, and this one error.
+/// Returns what a refused change answers: no object, and this one error.
 fn refused(error: &str) -> (Value, Vec<String>) {
     (Value::Null, vec![error.to_owned()])
 }

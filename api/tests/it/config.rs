@@ -12,7 +12,7 @@ use tempfile::TempDir;
 /// The sample that comes with the repository.
 const SAMPLE: &str = include_str!("../../../deploy/headcount.toml");
 
-/// The binary in a folder of its own, in which this file lies.
+/// Returns the binary in a folder of its own, in which this file lies.
 fn headcount(folder: &TempDir, file: &str, arguments: &[&str]) -> Command {
     fs::write(folder.path().join("it.toml"), file).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_headcount"));
@@ -20,7 +20,7 @@ fn headcount(folder: &TempDir, file: &str, arguments: &[&str]) -> Command {
     command
 }
 
-/// What it says where it fails, in one sentence.
+/// Returns what it says where it fails, in one sentence.
 fn refusal(mut command: Command) -> String {
     let output = command.output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::harness::{Service, on_both};
 
-/// A space with two people from 2018-05-01T08:46:00Z on.
+/// Returns a space with two people from 2018-05-01T08:46:00Z on.
 async fn space_with_two_people(service: &Service) -> i64 {
     let (space, dpu) = (service.space("Hall").await, service.dpu("283").await);
     service.assign(dpu, space, Placement::Inside, None, None).await;

@@ -34,13 +34,13 @@ const ENDLESS: &str =
 /// One that ends after a second or a few.
 const SLOW: &str = "WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < 6000000) SELECT COUNT(*) FROM number";
 
-/// What becomes of a statement, which has to end.
+/// Returns what becomes of a statement, which has to end.
 async fn run(connection: &impl ConnectionTrait, sql: &str) -> Result<ExecResult, DbErr> {
     let running = connection.execute_unprepared(sql);
     tokio::time::timeout(Duration::from_secs(30), running).await.expect("the statement did not end")
 }
 
-/// A service that answers within 200 ms.
+/// Returns a service that answers within 200 ms.
 async fn hasty(database: Empty) -> Service {
     let pool = PoolConfig { database_answer_ms: 200, ..PoolConfig::default() };
     Service::start_with(database, PublicIds::plain(), pool).await

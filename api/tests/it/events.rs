@@ -23,14 +23,14 @@ async fn post(service: &Service, content_type: &str, body: impl Into<Body>) -> A
     service.send(request.body(body.into()).unwrap()).await
 }
 
-/// The receipt of a body that must be read to its end.
+/// Returns the receipt of a body that must be read to its end.
 async fn receipt(service: &Service, content_type: &str, body: impl Into<Body>) -> Value {
     let answer = post(service, content_type, body).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
     answer.json()
 }
 
-/// The detail of a body that must not be.
+/// Returns the detail of a body that must not be.
 async fn detail(service: &Service, content_type: &str, body: impl Into<Body>) -> String {
     let answer = post(service, content_type, body).await;
     assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{}", answer.body);
@@ -69,7 +69,7 @@ fn rows(count: i64) -> impl Iterator<Item = (String, i64)> {
         .map(move |number| (start.plus_ms(number * 7_001).to_string(), if number % 3 == 0 { -1 } else { 1 }))
 }
 
-/// The rows as an array, as NDJSON and as CSV.
+/// Returns the rows as an array, as NDJSON and as CSV.
 fn bodies(count: i64) -> [(&'static str, String); 3] {
     let event = |(ts, direction)| json!({ "timestamp": ts, "direction": direction, "dpu_id": "283" });
     let lines: Vec<_> = rows(count).map(|row| event(row).to_string()).collect();

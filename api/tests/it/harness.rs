@@ -185,12 +185,12 @@ impl Service {
         Self::begin(empty, PoolConfig::default(), limits, Options::new(CACHE_BYTES)).await
     }
 
-    /// The same, with rows called by these ids, and a pool that waits for so long.
+    /// Returns the same, with rows called by these ids, and a pool that waits for so long.
     pub(crate) async fn start_with(empty: Empty, ids: PublicIds, pool: PoolConfig) -> Self {
         Self::begin(empty, pool, Limits::default(), Options { ids, ..Options::new(CACHE_BYTES) }).await
     }
 
-    /// The same with these settings of who is let in.
+    /// Returns the same with these settings of who is let in.
     pub(crate) async fn guarded(empty: Empty, auth: Settings) -> Self {
         let options = Options { auth, ..Options::new(CACHE_BYTES) };
         Self::begin(empty, PoolConfig::default(), Limits::default(), options).await
@@ -230,7 +230,7 @@ impl Service {
         self.end().await.unwrap();
     }
 
-    /// The same where the recorder may have panicked, which is returned.
+    /// Returns the same where the recorder may have panicked, which is returned.
     pub(crate) async fn end(self) -> Result<(), JoinError> {
         self.assert_tallies_equal_events().await;
         let Self { app, site, recording, storage, url, .. } = self;
@@ -249,12 +249,12 @@ impl Service {
         self.panics.store(panics, Ordering::SeqCst);
     }
 
-    /// How often the clock was read.
+    /// Returns how often the clock was read.
     pub(crate) fn clock_reads(&self) -> usize {
         self.clock_reads.load(Ordering::SeqCst)
     }
 
-    /// How many SQL statements `work` issues.
+    /// Returns how many SQL statements `work` issues.
     pub(crate) async fn statements_of<T>(&self, work: impl Future<Output = T>) -> usize {
         let before = self.statements.load(Ordering::SeqCst);
         work.await;
@@ -270,7 +270,7 @@ impl Service {
         Answer { status: head.status, headers: head.headers, body: String::from_utf8(body).unwrap() }
     }
 
-    /// The same where the answer is no text.
+    /// Returns the same where the answer is no text.
     pub(crate) async fn send_for_bytes(&self, mut request: Request<Body>) -> (Parts, Vec<u8>) {
         // Clients of HTTP/1.1 send it by themselves.
         request.headers_mut().entry("host").or_insert(HeaderValue::from_static("localhost"));
@@ -284,7 +284,7 @@ impl Service {
         self.socket_at(GRAPHQL).await
     }
 
-    /// The same at this path.
+    /// Returns the same at this path.
     pub(crate) async fn socket_at(&self, path: &str) -> Socket {
         let mut socket = self.raw_socket_at(path, &[]).await.unwrap();
         socket.send(json!({ "type": "connection_init" })).await;
@@ -316,12 +316,12 @@ impl Service {
         (address, stop, tokio::spawn(serving), Empty { url, storage })
     }
 
-    /// The same before the handshake of its protocol.
+    /// Returns the same before the handshake of its protocol.
     pub(crate) async fn raw_socket(&self) -> Socket {
         self.raw_socket_with(&[]).await.unwrap()
     }
 
-    /// The same with these headers; the status with which it is refused, if it is.
+    /// Returns the same with these headers; the status with which it is refused, if it is.
     pub(crate) async fn raw_socket_with(
         &self,
         headers: &[(&'static str, &str)],
@@ -352,14 +352,14 @@ impl Service {
         self.send(Request::get(path).body(Body::empty()).unwrap()).await
     }
 
-    /// The count by REST, which must answer.
+    /// Returns the count by REST, which must answer.
     pub(crate) async fn count(&self, space: i64, ts: &str) -> i64 {
         let answer = self.get(&format!("/space/{space}/count?ts={}", ts.replace('+', "%2B"))).await;
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
         answer.json()["count"].as_i64().unwrap()
     }
 
-    /// The answer to a GraphQL request.
+    /// Returns the answer to a GraphQL request.
     pub(crate) async fn ask(&self, query: &str, variables: Value) -> Value {
         let body = json!({ "query": query, "variables": variables }).to_string();
         let request = Request::post("/graphql").header("content-type", "application/json");
@@ -368,14 +368,14 @@ impl Service {
         answer.json()
     }
 
-    /// The data of a GraphQL answer that must have no errors.
+    /// Returns the data of a GraphQL answer that must have no errors.
     pub(crate) async fn data(&self, query: &str, variables: Value) -> Value {
         let mut answer = self.ask(query, variables).await;
         assert!(answer.get("errors").is_none(), "{answer:#}");
         answer["data"].take()
     }
 
-    /// The payload of an `ingest` of these events.
+    /// Returns the payload of an `ingest` of these events.
     pub(crate) async fn ingest(&self, events: Value) -> Value {
         let query = "mutation ($events: [EventInput!]!) {
             ingest(events: $events) { accepted duplicates rejected { index code message } }
@@ -460,7 +460,7 @@ pub(crate) struct Socket {
 }
 
 impl Socket {
-    /// A WebSocket to a server that somebody else started.
+    /// Returns a WebSocket to a server that somebody else started.
     pub(crate) async fn to(address: SocketAddr) -> Result<Self, tungstenite::Error> {
         Self::to_with(address, GRAPHQL, &[]).await
     }
@@ -483,12 +483,12 @@ impl Socket {
         self.stream.send(Message::text(message.to_string())).await.unwrap();
     }
 
-    /// The next message; a test that waits in vain for one fails after a while.
+    /// Returns the next message; a test that waits in vain for one fails after a while.
     pub(crate) async fn next(&mut self) -> Value {
         self.next_or_end().await.expect("a message")
     }
 
-    /// The next message, or nothing where the server has ended the connection.
+    /// Returns the next message, or nothing where the server has ended the connection.
     pub(crate) async fn next_or_end(&mut self) -> Option<Value> {
         loop {
             let next = tokio::time::timeout(Duration::from_secs(20), self.stream.next());
@@ -511,7 +511,7 @@ impl Socket {
         self.send(json!({ "type": "subscribe", "id": id, "payload": payload })).await;
     }
 
-    /// The data of the next message of a subscription.
+    /// Returns the data of the next message of a subscription.
     pub(crate) async fn data(&mut self, id: &str) -> Value {
         let mut message = self.next().await;
         assert_eq!((&message["type"], &message["id"]), (&json!("next"), &json!(id)), "{message}");
@@ -538,7 +538,7 @@ impl Answer {
     }
 }
 
-/// The instant that the text says.
+/// Returns the instant that the text says.
 pub(crate) fn at(text: &str) -> Instant {
     text.parse().unwrap()
 }

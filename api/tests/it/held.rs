@@ -17,14 +17,14 @@ use crate::harness::{Service, Socket, until};
 /// More than the kernel buffers of a connection, in bytes: a server that takes all of it holds it.
 const FLOOD_BYTES: usize = 64 << 20;
 
-/// A connection that has little room for what the server sends.
+/// Returns a connection that has little room for what the server sends.
 async fn narrow(address: SocketAddr) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4 << 10).unwrap();
     socket.connect(address).await.unwrap()
 }
 
-/// A WebSocket of which nothing is read but the answer to the handshake.
+/// Returns a WebSocket of which nothing is read but the answer to the handshake.
 async fn unread_socket(address: SocketAddr) -> TcpStream {
     let mut stream = narrow(address).await;
     let upgrade = "GET /graphql HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
@@ -39,7 +39,7 @@ async fn unread_socket(address: SocketAddr) -> TcpStream {
     stream
 }
 
-/// A frame as clients send it, masked with nothing.
+/// Returns a frame as clients send it, masked with nothing.
 fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![0x80 | opcode];
     match u8::try_from(payload.len()) {
@@ -181,7 +181,7 @@ async fn a_token_has_so_many_websockets_and_subscriptions_and_no_more() {
     service.finish().await;
 }
 
-/// Whether the server ends the connection without a word.
+/// Returns whether the server ends the connection without a word.
 async fn ends(stream: &mut TcpStream) -> bool {
     let mut rest = [0; 100];
     let read = tokio::time::timeout(Duration::from_secs(20), stream.read(&mut rest));
@@ -233,14 +233,14 @@ async fn an_address_has_so_many_connections_and_no_more() {
     service.finish().await;
 }
 
-/// A request with this body, or with as much of it as is there.
+/// Returns a request with this body, or with as much of it as is there.
 fn post(path: &str, content_type: &str, length: usize, body: &str) -> String {
     format!(
         "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: {content_type}\r\ncontent-length: {length}\r\n\r\n{body}"
     )
 }
 
-/// The head of the answer to a request over a connection of its own, which is held open.
+/// Returns the head of the answer to a request over a connection of its own, which is held open.
 async fn head_of(address: SocketAddr, request: &str) -> (TcpStream, String) {
     let mut stream = narrow(address).await;
     stream.write_all(request.as_bytes()).await.unwrap();

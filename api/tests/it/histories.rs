@@ -41,7 +41,7 @@ impl Process {
     }
 }
 
-/// What is wrong with a bucket of a space's history, by the oracle.
+/// Returns what is wrong with a bucket of a space's history, by the oracle.
 fn problem(world: &World, space: i64, bucket: &Value) -> Option<String> {
     let edge = |name: &str| at(bucket[name].as_str().unwrap()).ms();
     let (from, until) = (edge("start"), edge("end"));
@@ -72,7 +72,7 @@ fn problem(world: &World, space: i64, bucket: &Value) -> Option<String> {
         .then(|| format!("{wrong:?} of space {space} in {bucket}, right: {right} and {average}"))
 }
 
-/// The first thing that is wrong with histories.
+/// Returns the first thing that is wrong with histories.
 fn first_problem(world: &World, histories: &[(i64, Vec<Value>)]) -> Option<String> {
     histories
         .iter()

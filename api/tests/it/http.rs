@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 
 use crate::harness::{Answer, Service};
 
-/// The answer to a GET with these headers.
+/// Returns the answer to a GET with these headers.
 async fn get(service: &Service, path: &str, headers: &[(&'static str, &str)]) -> Answer {
     let request =
         headers.iter().fold(Request::get(path), |request, (name, value)| request.header(*name, *value));
@@ -21,7 +21,7 @@ async fn post(service: &Service, path: &str, body: &Value) -> Answer {
     service.send(request.body(body.to_string().into()).unwrap()).await
 }
 
-/// What a new connection answers to these bytes, until it ends.
+/// Returns what a new connection answers to these bytes, until it ends.
 async fn says(service: &Service, bytes: &str) -> String {
     let (address, server) = service.listen().await;
     let mut stream = TcpStream::connect(address).await.unwrap();

@@ -161,7 +161,7 @@ impl Session<'_> {
         answer["data"].take()
     }
 
-    /// The id of what a mutation made.
+    /// Returns the id of what a mutation made.
     async fn make(&self, mutation: &str, made: &str) -> String {
         let data = self
             .data(&format!("mutation {{ made: {mutation} {{ {made} {{ id }} userErrors {{ message }} }} }}"))

@@ -29,7 +29,7 @@ fn request(query: &str, variables: &Value) -> String {
     json!({ "query": query, "variables": variables }).to_string()
 }
 
-/// The answer to a body, which must be a refusal: short, and before anything runs.
+/// Returns the answer to a body, which must be a refusal: short, and before anything runs.
 async fn refusal(service: &Service, body: String) -> Value {
     // Who asks is known beforehand.
     post(service, request("{ __typename }", &Value::Null)).await;
@@ -392,7 +392,7 @@ async fn subscriptions_of_a_websocket_and_websockets_are_limited() {
     service.finish().await;
 }
 
-/// What comes until the server ends the connection; a test that waits in vain for that fails after a while.
+/// Returns what comes until the server ends the connection; a test that waits in vain for that fails after a while.
 async fn rest_of(stream: &mut TcpStream) -> String {
     let mut rest = Vec::new();
     // A connection that is dropped while something was on its way is reset.
@@ -470,7 +470,7 @@ async fn an_answer_to_a_large_body_comes_while_it_is_still_sent() {
 
 const EVENT: &str = "{\"timestamp\":\"2026-01-01T00:00:00Z\",\"direction\":1,\"dpu_id\":\"1\"}\n";
 
-/// A request that records events as they come, and has recorded one of two.
+/// Returns a request that records events as they come, and has recorded one of two.
 async fn recording(address: SocketAddr, url: &str) -> TcpStream {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let head = format!(

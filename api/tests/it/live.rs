@@ -11,7 +11,7 @@ use crate::harness::{NOW, Service, at, on_both};
 const WATCH: &str =
     "subscription ($ids: [ID!]) { countChanged(spaceIds: $ids) { count netCount space { id name } ts } }";
 
-/// A space with one door, and its id.
+/// Returns a space with one door, and its id.
 async fn hall(service: &Service) -> i64 {
     let (space, dpu) = (service.space("Hall").await, service.dpu("283").await);
     service.assign(dpu, space, Placement::Inside, None, None).await;
@@ -27,7 +27,7 @@ fn count(data: &Value) -> i64 {
     data["countChanged"]["count"].as_i64().unwrap()
 }
 
-/// The next count that a subscription would tell.
+/// Returns the next count that a subscription would tell.
 async fn told(service: &Service, watch: &mut Watch) -> i64 {
     loop {
         let space = watch.next().await.unwrap();

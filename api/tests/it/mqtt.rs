@@ -23,7 +23,7 @@ impl Drop for Server {
     }
 }
 
-/// Whether a program is there; said once in a visible line where it is not, and none is required.
+/// Returns whether a program is there; said once in a visible line where it is not, and none is required.
 fn there_is(program: &str) -> bool {
     let found =
         Command::new(program).arg("--help").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();

@@ -43,7 +43,7 @@ impl Nats {
         Some(Self::at(&url).await)
     }
 
-    /// The same at a server of the test's own.
+    /// Returns the same at a server of the test's own.
     pub(crate) async fn at(url: &str) -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let name = format!("test_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
@@ -53,7 +53,7 @@ impl Nats {
         Self { config, jetstream }
     }
 
-    /// A configuration in which everything has a name of its own.
+    /// Returns a configuration in which everything has a name of its own.
     pub(crate) fn config(name: &str) -> BrokerConfig {
         BrokerConfig {
             nats_url: vec![],
@@ -142,7 +142,7 @@ impl Running {
         self.consuming.done.await.unwrap().unwrap();
     }
 
-    /// Why it has ended by itself.
+    /// Returns why it has ended by itself.
     pub(crate) async fn refusal(self) -> String {
         let ended = tokio::time::timeout(Duration::from_secs(20), self.consuming.done).await;
         ended.expect("it is not refused").unwrap().unwrap_err().to_string()

@@ -12,7 +12,7 @@ async fn document(service: &Service) -> Value {
     answer.json()
 }
 
-/// The schema, or the one it refers to.
+/// Returns the schema, or the one it refers to.
 fn resolved<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
     let reference = schema["$ref"].as_str().and_then(|reference| reference.strip_prefix('#'));
     reference.map_or(schema, |pointer| document.pointer(pointer).unwrap_or_else(|| panic!("no {pointer}")))

@@ -37,7 +37,7 @@ async fn pages_come_with_what_they_load() {
     service.finish().await;
 }
 
-/// A file in one of these encodings, unless the client has what this tag is of.
+/// Returns a file in one of these encodings, unless the client has what this tag is of.
 async fn fetch(service: &Service, path: &str, encodings: &str, known: &str) -> (Parts, Vec<u8>) {
     let request = Request::get(path)
         .header(header::ACCEPT_ENCODING, encodings)
@@ -46,7 +46,7 @@ async fn fetch(service: &Service, path: &str, encodings: &str, known: &str) -> (
     service.send_for_bytes(request.unwrap()).await
 }
 
-/// What the last four bytes of a gzip file say that its length was.
+/// Returns what the last four bytes of a gzip file say that its length was.
 fn plain_length(gzip: &[u8]) -> usize {
     assert!(gzip.starts_with(&[0x1f, 0x8b]), "{:?}", &gzip[..2]);
     u32::from_le_bytes(gzip[gzip.len() - 4..].try_into().unwrap()) as usize

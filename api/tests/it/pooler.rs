@@ -58,7 +58,7 @@ impl Drop for PgBouncer {
     }
 }
 
-/// An empty database behind a pooler. Its own URL is the second.
+/// Returns an empty database behind a pooler. Its own URL is the second.
 async fn behind(mode: &str) -> Option<(PgBouncer, Empty, String)> {
     let mut empty = Empty::on_postgres().await?;
     let (user, rest) = empty.url.rsplit_once('@').unwrap();

@@ -118,7 +118,7 @@ fn one(ids: &[String], index: Index) -> Option<&String> {
 }
 
 impl<'a> Known<'a> {
-    /// The same world on every service.
+    /// Returns the same world on every service.
     async fn build(service: &'a Service) -> Known<'a> {
         let (mut spaces, mut dpus) = (Vec::new(), Vec::new());
         for space in 0..SPACES {
@@ -247,7 +247,7 @@ impl<'a> Known<'a> {
         None
     }
 
-    /// Every space's counts at these instants.
+    /// Returns every space's counts at these instants.
     async fn counts(&self, instants: &[Instant]) -> Vec<(usize, Instant, Value)> {
         let mut counts = Vec::new();
         for some in instants.chunks(30) {

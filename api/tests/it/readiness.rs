@@ -16,7 +16,7 @@ use serde_json::json;
 
 use crate::harness::{Empty, Service, on_both, until};
 
-/// What the check says.
+/// Returns what the check says.
 async fn said(service: &Service, check: &str) -> String {
     let answer = service.get("/readyz").await;
     let checks = &answer.json()["checks"];

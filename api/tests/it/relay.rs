@@ -28,7 +28,7 @@ async fn world(service: &Service) {
     service.ingest(json!([{ "dpu": "283", "ts": "2026-01-02", "direction": "TOWARD" }])).await;
 }
 
-/// The global ids of everything in it, by the names of their types.
+/// Returns the global ids of everything in it, by the names of their types.
 async fn node_ids(service: &Service) -> Vec<(String, Value, Value)> {
     let query = "{ spaces { nodes { __typename id nodeId resets { nodes { __typename id nodeId } } resetRules { __typename id nodeId }
             assignments { __typename id nodeId } dpus { __typename id nodeId } } } }";
@@ -142,7 +142,7 @@ on_both! {
             assert_eq!(*payload, json!({ "dpu": null, "userErrors": message }), "{id}");
         };
         refused(1, "NOT_FOUND", "there is no DPU 1", &delete(1, true).await);
-        refused(2, "IN_USE", "the DPU has 1 assignments: delete them first, or ask for cascade", &delete(2, false).await);
+        refused(2, "IN_USE", "the DPU has 1 assignments: delete them first, or set cascade", &delete(2, false).await);
         assert_eq!(delete(2, true).await["dpu"], json!({ "serial": "assigned" }));
         let events = "the DPU has events, which are never deleted: end its assignments instead";
         refused(3, "IN_USE", events, &delete(3, true).await);

@@ -20,7 +20,7 @@ use crate::worlds;
 
 const HOUR_MS: i64 = 3_600_000;
 
-/// What another process does, which this one hears of when it hears of it.
+/// Returns what another process does, which this one hears of when it hears of it.
 async fn pruned_elsewhere(service: &Service, until: &str) -> Pruned {
     let database = Database::connect(&service.url).await.unwrap();
     prune(&database, at(until)).await.unwrap().unwrap()
@@ -267,7 +267,7 @@ on_both! {
     }
 }
 
-/// The partitions of the events, by name.
+/// Returns the partitions of the events, by name.
 async fn partitions(service: &Service) -> Vec<String> {
     let database = &service.app.database;
     let sql =

@@ -71,7 +71,7 @@ fn crossing(serial: &str, ts: Instant, direction: Direction) -> Crossing {
     Crossing { serial: serial.to_owned(), ts: ts.into(), direction, seq: 0 }
 }
 
-/// The number of commits that a writer makes.
+/// Returns the number of commits that a writer makes.
 fn commits() -> i64 {
     std::env::var("STATES_COMMITS").map_or(40, |number| number.parse().unwrap())
 }
@@ -113,7 +113,7 @@ async fn hall(service: &Service, serial: &str) -> i64 {
     space
 }
 
-/// The instant of an event that no other has, all over the two years before the reset.
+/// Returns the instant of an event that no other has, all over the two years before the reset.
 fn late(round: i64, number: i64) -> Instant {
     let start = at("2024-01-01").ms();
     Instant::from_ms(start + (round * 1_000_003 + number * 7_919_777) % (2 * 365 * 86_400_000))

@@ -186,7 +186,7 @@ impl Process {
         serving
     }
 
-    /// The next line of the log that is the one. None holds what a client has sent.
+    /// Returns the next line of the log that is the one. None holds what a client has sent.
     fn line(&self, is_it: impl Fn(&Value) -> bool) -> Value {
         loop {
             let line = self.lines.recv_timeout(Duration::from_secs(30)).expect("a line of the log");
@@ -198,7 +198,7 @@ impl Process {
         }
     }
 
-    /// The answer to a request, its head and its body.
+    /// Returns the answer to a request, its head and its body.
     fn ask(&self, head: &str, body: &str) -> String {
         let mut stream = TcpStream::connect(self.address).unwrap();
         let length = body.len();
@@ -298,7 +298,7 @@ fn a_wrong_option_stops_the_start_with_a_sentence() {
     }
 }
 
-/// A collector: whatever is posted to it comes out of the channel.
+/// Returns a collector: whatever is posted to it comes out of the channel.
 async fn collector() -> (SocketAddr, UnboundedReceiver<ExportTraceServiceRequest>) {
     let (send, received) = unbounded_channel();
     let take = post(async move |body: Bytes| {

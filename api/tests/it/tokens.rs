@@ -24,14 +24,14 @@ impl Desk {
         self.command(arguments).output().unwrap()
     }
 
-    /// What it prints, where it succeeds.
+    /// Returns what it prints, where it succeeds.
     fn printed(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments);
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// What it says where it fails.
+    /// Returns what it says where it fails.
     fn refusal(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments);
         assert!(!output.status.success() && output.stdout.is_empty(), "{arguments:?}");

@@ -80,7 +80,7 @@ async fn carry(mut near: TcpStream, server: String, mut way: watch::Receiver<Way
     }
 }
 
-/// A service with one space, behind a proxy. `None` where there is no server.
+/// Returns a service with one space, behind a proxy. `None` where there is no server.
 async fn behind_a_proxy() -> Option<(Service, Proxy, i64)> {
     let mut empty = Empty::on_postgres().await?;
     let (scheme_and_user, rest) = empty.url.rsplit_once('@').expect("a URL with a user");

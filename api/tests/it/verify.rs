@@ -18,7 +18,7 @@ async fn run(service: &Service, sql: &str) {
     transaction.commit().await.unwrap();
 }
 
-/// What verifying tells, and its verdict.
+/// Returns what verifying tells, and its verdict.
 async fn told(service: &Service, mend: bool) -> (Vec<String>, Verdict) {
     let mut lines = Vec::new();
     let verdict = verify(&service.app.database, mend, |finding| {

@@ -29,7 +29,7 @@ fn instant() -> impl Strategy<Value = i64> {
     .prop_map(move |ms| start + ms)
 }
 
-/// A world of some hundred events, many of them sent again, in any order.
+/// Returns a world of some hundred events, many of them sent again, in any order.
 pub(crate) fn world(runner: &mut TestRunner) -> World {
     let sign = || prop_oneof![Just(1_i64), Just(-1)];
     let event = (0..DPUS, instant(), sign(), 0..2_i32).prop_map(|(dpu, ts, direction, seq)| oracle::Event {
@@ -98,7 +98,7 @@ pub(crate) fn serial(dpu: i64) -> String {
     format!("D{dpu}")
 }
 
-/// The event as `ingest` takes it.
+/// Returns the event as `ingest` takes it.
 pub(crate) fn input(event: &oracle::Event) -> Value {
     let direction = if event.direction == 1 { "TOWARD" } else { "AWAY" };
     let ts = Instant::from_ms(event.ts).to_string();

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::harness::{Answer, Service, on_both};
 use crate::nats::Nats;
 
-/// A DPU whose clock shows the time of New York.
+/// Returns a DPU whose clock shows the time of New York.
 async fn in_new_york(service: &Service, serial: &str) -> Value {
     let create = "mutation ($input: DpuCreateInput!) { dpuCreate(input: $input) { dpu { id timeZone } userErrors { field message } } }";
     let input = json!({ "serial": serial, "timeZone": "America/New_York" });
@@ -20,7 +20,7 @@ async fn post(service: &Service, query: &str, content_type: &str, body: &str) ->
     service.send(request.body(body.to_owned().into()).unwrap()).await
 }
 
-/// The instants of what is stored, earliest first.
+/// Returns the instants of what is stored, earliest first.
 async fn stored(service: &Service) -> Vec<String> {
     let mut stored: Vec<_> = service.stored_events().await.iter().map(|event| event.ts).collect();
     stored.sort_unstable();

@@ -115,7 +115,7 @@ pub(crate) async fn check(arguments: Arguments) -> anyhow::Result<bool> {
     Ok(wrong.is_empty())
 }
 
-/// The questions that were answered otherwise, and how.
+/// Returns the questions that were answered otherwise, and how.
 async fn wrong(questions: Vec<Question<'_>>) -> Vec<(Question<'_>, String)> {
     let answers: Vec<_> = iter(questions).map(ask).buffer_unordered(ASKED_AT_ONCE).collect().await;
     answers.into_iter().flatten().collect()
@@ -139,7 +139,7 @@ struct Truth {
 }
 
 impl Truth {
-    /// The truth once all batches are acknowledged, at random instants of each journal, at its end, and now.
+    /// Returns the truth once all batches are acknowledged, at random instants of each journal, at its end, and now.
     fn of(journals: &[Journal], instants: usize) -> anyhow::Result<Self> {
         let spaces = journals.iter().map(|journal| journal.settings.spaces).max().unwrap_or_default();
         let at = |ts| (ts, vec![0; spaces as usize]);

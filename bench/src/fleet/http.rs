@@ -62,7 +62,7 @@ impl Http {
         Ok(())
     }
 
-    /// The count of a space, at an instant or now.
+    /// Returns the count of a space, at an instant or now.
     pub(crate) async fn count(&self, space: &str, ts: Option<&str>) -> anyhow::Result<i64> {
         let query = ts.map_or(String::new(), |ts| format!("?ts={ts}"));
         let (status, answer) = self.ask(&format!("/space/{space}/count{query}"), None).await?;
@@ -73,7 +73,7 @@ impl Http {
         answer["count"].as_i64().with_context(|| format!("{answer} has no count"))
     }
 
-    /// The names and ids of all spaces.
+    /// Returns the names and ids of all spaces.
     pub(crate) async fn spaces(&self) -> anyhow::Result<Vec<(String, String)>> {
         let query = "query ($after: String) { spaces(first: 100, after: $after) \
                      { nodes { id name } pageInfo { hasNextPage endCursor } } }";

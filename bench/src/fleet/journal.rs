@@ -50,7 +50,7 @@ impl Journal {
         Ok(Self { file, settings, acknowledged, markers, markers_seen })
     }
 
-    /// The journal of these settings, which is made unless it is there.
+    /// Returns the journal of these settings, which is made unless it is there.
     pub(crate) fn create(path: &Path, settings: Settings) -> anyhow::Result<Self> {
         if path.exists() {
             let journal = Self::open(path)?;

@@ -87,7 +87,7 @@ fn string(text: &str) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// A packet: its kind, its length in groups of seven bits, the lowest first, and what it says.
+/// Returns a packet: its kind, its length in groups of seven bits, the lowest first, and what it says.
 fn packet(kind: u8, body: &[u8]) -> Vec<u8> {
     let (mut packet, mut rest) = (vec![kind], body.len());
     loop {

@@ -69,7 +69,7 @@ pub(crate) async fn probe(
     Ok(seen_us)
 }
 
-/// The last marker, where an interruption came before it was seen.
+/// Returns the last marker, where an interruption came before it was seen.
 fn unseen(journal: &Journal) -> Option<Instant> {
     journal.markers.last().copied().filter(|_| !journal.markers_seen)
 }

@@ -41,7 +41,7 @@ pub(crate) struct Sender {
 }
 
 impl Sender {
-    /// The sender of this number.
+    /// Returns the sender of this number.
     pub(crate) fn new(sending: &Sending, number: usize) -> anyhow::Result<Self> {
         Ok(Self {
             sending: sending.clone(),

@@ -133,12 +133,12 @@ pub(crate) struct Door {
 }
 
 impl Settings {
-    /// When the simulated time begins.
+    /// Returns when the simulated time begins.
     pub(crate) fn start(&self) -> anyhow::Result<Instant> {
         Ok(self.start.parse()?)
     }
 
-    /// The first instant by which all that the DPUs' clocks said lies in the past.
+    /// Returns the first instant by which all that the DPUs' clocks said lies in the past.
     pub(crate) fn end(&self) -> anyhow::Result<Instant> {
         Ok(self.start()?.plus_ms(self.hours * HOUR_MS + WRONG_CLOCK_MS))
     }
@@ -148,24 +148,24 @@ impl Settings {
         Ok(FloorPlan { dpus: self.dpus, spaces: self.spaces, moved_at: self.moved.parse()? })
     }
 
-    /// All reports in the order in which they come in.
+    /// Returns all reports in the order in which they come in.
     pub(crate) fn reports(&self) -> anyhow::Result<Reports> {
         Reports::new(self)
     }
 }
 
 impl FloorPlan {
-    /// What the hardware calls itself.
+    /// Returns what the hardware calls itself.
     pub(crate) fn serial(dpu: u32) -> String {
         format!("F{dpu:06}")
     }
 
-    /// What a space is called.
+    /// Returns what a space is called.
     pub(crate) fn space_name(space: u32) -> String {
         format!("Fleet space {space:06}")
     }
 
-    /// Where a DPU hangs.
+    /// Returns where a DPU hangs.
     pub(crate) fn door(&self, dpu: u32) -> Door {
         let next = (dpu + 1) % self.spaces;
         let several = self.spaces > 1;
@@ -369,7 +369,7 @@ impl Iterator for Reports {
 }
 
 impl Report {
-    /// How many events it has.
+    /// Returns how many events it has.
     pub(crate) fn events(&self) -> usize {
         match &self.saying {
             Saying::Crossings(_, crossings) => crossings.len(),
@@ -377,12 +377,12 @@ impl Report {
         }
     }
 
-    /// Whether its events count.
+    /// Returns whether its events count.
     pub(crate) fn is_true(&self) -> bool {
         matches!(self.saying, Saying::Crossings(..))
     }
 
-    /// Its events as `POST /events` takes them.
+    /// Returns its events as `POST /events` takes them.
     pub(crate) fn json(&self) -> Vec<String> {
         let Self { serial, saying } = self;
         match saying {
@@ -403,7 +403,7 @@ impl Report {
         }
     }
 
-    /// The payload of one message: an event, or an array of them.
+    /// Returns the payload of one message: an event, or an array of them.
     pub(crate) fn payload(&self) -> String {
         let mut events = self.json();
         if events.len() == 1 { events.remove(0) } else { format!("[{}]", events.join(",")) }
@@ -425,13 +425,13 @@ impl Random {
         Self(random)
     }
 
-    /// A number from 0 up to but not including `end`.
+    /// Returns a number from 0 up to but not including `end`.
     fn below(&mut self, end: u64) -> u64 {
         // The upper half of the product: as even as 64 bits allow, and without a division.
         u64::try_from((u128::from(self.0.next_u64()) * u128::from(end)) >> 64).unwrap_or_default()
     }
 
-    /// A duration from 0 up to but not including `end_ms`.
+    /// Returns a duration from 0 up to but not including `end_ms`.
     pub(crate) fn within(&mut self, end_ms: i64) -> i64 {
         i64::try_from(self.below(end_ms.unsigned_abs())).unwrap_or_default()
     }
