@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn too_many_buckets_are_refused_and_none_are_none() {
+    fn too_many_buckets_are_refused_and_an_empty_range_has_none() {
         let (start, end) = (at("2026-01-01"), at("2026-01-02"));
         assert_eq!(edges(Tz::UTC, Interval::Minute, start, end, 1440).unwrap().len(), 1441);
         assert_eq!(edges(Tz::UTC, Interval::Minute, start, end, 1439), None);

@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_holds_from_its_first_day_to_its_last_across_changes_of_the_clocks() {
+    fn a_rule_applies_from_its_first_to_its_last_day_across_clock_changes() {
         let rules = [
             rule(1, 4, 0, 0, "2026-03-07", Some("2026-03-09")),
             rule(2, 2, 30, 5, "2026-03-08", Some("2026-03-08")),
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_holds_on_while_clocks_show_the_date_before_once_more() {
+    fn a_rule_applies_once_when_clocks_are_turned_back_across_midnight() {
         let rules = [rule(1, 0, 0, 0, "2010-11-01", None)];
         let starts = Starts { resets: &[], rules: &rules, zone: Tz::America__St_Johns };
         for at in ["2010-11-07T02:30:00Z", "2010-11-07T02:31:00Z", "2010-11-07T03:30:00Z"] {
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn at_one_instant_a_recorded_reset_goes_before_a_rule_and_a_newer_rule_before_an_older_one() {
+    fn recorded_resets_take_precedence_over_rules_and_newer_rules_over_older_ones() {
         let rules = [rule(1, 4, 0, 1, "2026-01-01", None), rule(2, 4, 0, 2, "2026-01-02", None)];
         let resets = [reset("2026-01-03T04:00:00Z", 3)];
         let starts = Starts { resets: &resets, rules: &rules, zone: Tz::UTC };

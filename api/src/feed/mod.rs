@@ -1,10 +1,10 @@
-//! The feed: what the counts are now, told to whoever watches. It reads and never writes.
+//! Live counts for subscribers. Read-only.
 //!
-//! Whatever is committed moves the [`State`] on, which the feed waits for.
-//! While somebody watches, one task, the hub, reads the counts of all spaces together and publishes them
-//! as one immutable [`Counts`], to those who watch a space whose count has changed; the statements are the same for one
-//! watcher and for thousands. A watcher compares the newest counts with what it told last and tells only what differs ([`Watch`]). So what a
-//! slow client has missed is never kept: it gets the newest value when it is ready for one.
+//! The feed waits for the [`State`] to advance. While there are watchers, one task, the hub, reads the counts of all
+//! spaces together and publishes them as one immutable [`Counts`] to the watchers of spaces whose count has changed.
+//! The number of statements does not depend on the number of watchers. A watcher compares the newest counts with what
+//! it sent last, and sends only differences ([`Watch`]). Nothing is queued for a slow client: it gets the newest
+//! value when it is ready for one.
 
 mod counts;
 mod watch;
@@ -23,35 +23,35 @@ use crate::app::App;
 use crate::state::State;
 use crate::timelines::Version;
 
-/// How long the hub rests between two readings: changes that come meanwhile are told together.
+/// Pause between two readings: changes in the meantime are reported together.
 const REST: Duration = Duration::from_millis(50);
-/// How long the hub waits for a change before it looks by itself. Counts also change as time passes, and
-/// by what other processes commit.
+/// Maximum time to wait for a change before reading anyway. Counts also change as time passes, and
+/// by commits of other processes.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// The number of lanes for those who watch one space, and of those for all others. Those of a lane are told at once, and
-/// then other tasks go first: thousands who watch keep nobody waiting.
+/// Number of lanes for watchers of a single space, and of lanes for all others. The watchers of a lane are notified
+/// together, and then other tasks run: thousands of watchers block nothing.
 const LANES: usize = 128;
 
-/// Where changes are announced, and counts are watched.
+/// Publishes counts to watchers.
 #[derive(Debug)]
 pub struct Feed {
     /// The newest version of the state.
     versions: channel::Receiver<Version>,
-    /// Somebody waits for the next reading.
+    /// Signals that a watcher waits for the next reading.
     expected: Notify,
-    /// Where the newest counts are published: first the lanes of single spaces, by their ids, and then those of all others.
+    /// The newest counts: first the lanes of single spaces, by their ids, then those of all others.
     lanes: Box<[channel::Sender<Arc<Counts>>]>,
     next_lane: AtomicUsize,
-    /// The lanes in which somebody waits for the next reading, whatever it finds.
+    /// The lanes that receive the next reading even if nothing has changed.
     expecting: Mutex<BTreeSet<usize>>,
-    /// Whether the hub runs; held while somebody begins to watch, and while the hub looks whether anybody does.
+    /// Whether the hub runs. Held while a watcher is added, and while the hub checks for watchers.
     running: Mutex<bool>,
     stopping: channel::Sender<bool>,
 }
 
 impl Feed {
-    /// Returns a feed that nobody watches yet.
+    /// Creates a feed without watchers.
     pub fn new(state: &State) -> Self {
         Self {
             versions: state.versions(),
@@ -64,7 +64,7 @@ impl Feed {
         }
     }
 
-    /// Begins to watch spaces; `None`: all that there are, and those that will be.
+    /// Starts to watch spaces. `None`: all current and future spaces.
     pub fn watch(app: &Arc<App>, spaces: Option<Vec<i64>>) -> Watch {
         let feed = app.feed();
         let mut running = feed.running.lock().unwrap_or_else(PoisonError::into_inner);
@@ -78,29 +78,29 @@ impl Feed {
             app.tasks.spawn("live counts", hub(Arc::clone(app)));
         }
         drop(running);
-        // What is told first must have been read after this.
+        // The first counts that are sent must have been read after this.
         let since = Tick::now();
         feed.expect(lane);
         Watch::new(Arc::clone(feed), lane, newest, spaces, since)
     }
 
-    /// Returns how many watch.
+    /// Returns the number of watchers.
     pub fn watchers(&self) -> usize {
         self.lanes.iter().map(channel::Sender::receiver_count).sum()
     }
 
-    /// Tells whoever holds a connection open to end it.
+    /// Tells all holders of open connections to close them.
     pub fn stop(&self) {
         self.stopping.send_replace(true);
     }
 
     /// Resolves when [`stop`](Self::stop) was called.
     pub async fn stopped(&self) {
-        // The sender lives as long as the feed, so waiting for it cannot fail.
+        // The sender lives as long as the feed, so waiting cannot fail.
         self.stopping.subscribe().wait_for(|stopping| *stopping).await.ok();
     }
 
-    /// Publishes the next reading in a lane, whatever it finds.
+    /// Publishes the next reading in a lane, even if nothing has changed.
     fn expect(&self, lane: usize) {
         self.expecting().insert(lane);
         self.expected.notify_one();
@@ -110,7 +110,7 @@ impl Feed {
         self.expecting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Publishes counts to those who wait for a reading, and to those who watch a space that has another count than before.
+    /// Publishes counts to lanes that wait for a reading, and to watchers of spaces whose count has changed.
     async fn publish(&self, counts: Arc<Counts>, before: Option<&Counts>, expecting: BTreeSet<usize>) {
         let changed = counts.changed_since(before);
         let mut lanes = expecting;
@@ -126,7 +126,7 @@ impl Feed {
         }
     }
 
-    /// Returns whether the hub has nothing to do; if so it counts as ended.
+    /// Returns whether the hub has nothing to do. If so, it counts as ended.
     fn ends(&self) -> bool {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         *running = self.watchers() > 0;
@@ -134,18 +134,18 @@ impl Feed {
     }
 }
 
-/// Returns the lane of those who watch this space alone.
+/// Returns the lane for watchers of this space alone.
 fn lane_of(space: i64) -> usize {
     usize::try_from(space.unsigned_abs() % LANES as u64).unwrap_or_default()
 }
 
-/// Publishes the newest counts until nobody watches.
+/// Publishes the newest counts as long as there are watchers.
 async fn hub(app: Arc<App>) {
     let feed = app.feed();
     let mut versions = feed.versions.clone();
     let mut before: Option<Arc<Counts>> = None;
     while !feed.ends() {
-        // What comes from here on is not in the counts that are read now.
+        // Changes from here on are not in the counts that are read now.
         versions.borrow_and_update();
         let expecting = std::mem::take(&mut *feed.expecting());
         match Counts::read(&app).await {
@@ -155,7 +155,7 @@ async fn hub(app: Arc<App>) {
                 before = Some(counts);
             }
             Err(error) => {
-                tracing::error!(%error, "the counts could not be read for those who watch");
+                tracing::error!(%error, "cannot read the counts for live updates");
                 feed.expecting().extend(expecting);
             }
         }

@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn spans_that_meet_are_one() {
+    fn adjacent_spans_are_merged() {
         assert_eq!(union(&[]), []);
         assert_eq!(union(&[(Some(5), None), (None, Some(5))]), [Span::EVER]);
         assert_eq!(union(&[(Some(1), Some(9)), (Some(2), Some(3))]), [span(Some(1), Some(9))]);
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn what_spans_have_in_common() {
+    fn the_overlap_of_spans() {
         let within = |one: Span, start: Option<i64>, end: Option<i64>| one.within(start.map(at), end.map(at));
         assert_eq!(within(Span::EVER, Some(1), None), Some(span(Some(1), None)));
         assert_eq!(within(span(Some(1), Some(9)), None, Some(4)), Some(span(Some(1), Some(4))));

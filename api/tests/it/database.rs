@@ -154,8 +154,5 @@ async fn a_file_that_cannot_be_opened_says_once_why_and_what_to_do() {
     assert!(std::error::Error::source(&refused).is_none(), "it would be told once more");
     let said = refused.to_string();
     assert_eq!(said.matches("unable to open database file").count(), 1, "{said}");
-    assert!(
-        said.contains("The folder has to exist, and this user must be allowed to read and write"),
-        "{said}"
-    );
+    assert!(said.contains("The folder must exist, and this user must be able to read and write"), "{said}");
 }

@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_composed_and_shows_something() {
+    fn names_are_composed_and_have_visible_characters() {
         assert_eq!(name("name", " Cafe\u{301} ").as_deref(), Ok("Caf\u{e9}"));
         // A joiner within a name is valid.
         assert_eq!(
