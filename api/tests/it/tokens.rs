@@ -132,7 +132,7 @@ fn without_tokens_only_local_requests_are_served() {
     desk.printed(&["token", "create", "admin", "--role", "admin"]);
     for arguments in [&open[..], &reachable, &meant] {
         let said = desk.serves(arguments);
-        assert!(said.contains("tokens are required") && !said.contains("open:"), "{said}");
+        assert!(said.contains("tokens are asked for") && !said.contains("open:"), "{said}");
     }
     // A reachable server without a valid token would admit no client, so it does not start.
     desk.printed(&["token", "revoke", "admin"]);
