@@ -1,1 +1,1 @@
-"""Faults that a running service must survive, each with servers of its own. `bench/faults/run` runs them."""
+"""Faults that a running service must survive, each with its own servers. `bench/faults/run` runs them."""

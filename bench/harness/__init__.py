@@ -1,1 +1,1 @@
-"""What `bench/compare` and `bench/instructions` share."""
+"""Code shared by the benchmarks."""

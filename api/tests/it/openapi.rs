@@ -22,7 +22,7 @@ fn resolved<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
 fn assert_matches(document: &Value, schema: &Value, value: &Value) {
     let schema = resolved(document, schema);
     if let Some(kinds) = schema["enum"].as_array() {
-        assert!(kinds.contains(value), "{value} is none of {kinds:?}");
+        assert!(kinds.contains(value), "{value} is not one of {kinds:?}");
     }
     match value {
         Value::Object(fields) if schema["properties"].is_object() => {

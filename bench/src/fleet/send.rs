@@ -152,7 +152,7 @@ async fn take_turns(
         let Some(Batch { number, reports }) = made.lock().await.recv().await else { return Ok(sender) };
         sender.send(&reports).await?;
         let events = reports.iter().map(Report::events).sum();
-        tell.send(Acknowledged { number, events }).await.context("nobody listens")?;
+        tell.send(Acknowledged { number, events }).await.context("the receiver is gone")?;
     }
 }
 
