@@ -793,7 +793,7 @@ async fn an_open_server_refuses_pages_of_other_sites() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn answers_are_not_cached_and_have_their_declared_type() {
+async fn answers_are_neither_cached_nor_sniffed() {
     let service = with(Settings::default()).await;
     service.space("Hall").await;
     for path in [

@@ -30,7 +30,7 @@ pub(super) fn text(field: &str, given: &str, characters_max: usize) -> Result<St
     if kept.chars().any(|character| character.is_control() || turns_writing(character)) {
         return refused(
             RefusalCode::BadCharacter,
-            format!("{field} contains a control character: remove it"),
+            format!("{field} contains a control or text-direction character: remove it"),
         );
     }
     if kept.chars().nth(characters_max).is_some() {
