@@ -1,4 +1,4 @@
-//! The memory of timelines takes what it was allowed, by the allocator's own account.
+//! The memory of timelines stays within its limit, as measured by the allocator.
 
 #![allow(
     clippy::unwrap_used,
@@ -24,7 +24,7 @@ const DAY_MS: i64 = 24 * 3_600_000;
 const DPUS: i64 = 40;
 const DAYS: i64 = 400;
 
-/// A DPU whose days have `crossings` each, for as many days as there are.
+/// Returns a database of a DPU with this many crossings on each of [`DAYS`] days.
 async fn database(folder: &std::path::Path, crossings: i64) -> Database {
     let database =
         Database::connect(&format!("sqlite://{}/{crossings}.db?mode=rwc", folder.display())).await.unwrap();
@@ -51,14 +51,14 @@ async fn database(folder: &std::path::Path, crossings: i64) -> Database {
 }
 
 #[tokio::test]
-async fn it_takes_what_it_was_allowed() {
+async fn memory_stays_within_its_limit() {
     let folder = tempfile::tempdir().unwrap();
-    // Pages that are nearly nothing but what an entry takes anyway, and pages that are nearly all crossings.
+    // Pages that consist mostly of the fixed cost of an entry, and pages that consist mostly of crossings.
     for (crossings, bytes) in [(1, 3 << 20), (300, 12 << 20)] {
         let database = database(folder.path(), crossings).await;
         let counts = |bytes| {
             let state = Arc::new(State::new(database.clone(), bytes));
-            // Nobody else writes.
+            // No other process writes.
             state.set_followed(true);
             Counts::new(state, WORK_DEFAULT)
         };
@@ -72,7 +72,7 @@ async fn it_takes_what_it_was_allowed() {
             );
             counts
         };
-        // What reading itself leaves behind, in the driver's caches, is not the memory's.
+        // Memory that the reading itself leaves behind, such as the driver's caches, does not count.
         day(counts(bytes), DAYS - 1).await;
         let before = ALLOCATOR.allocated();
         let mut known = counts(bytes);

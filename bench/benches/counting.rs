@@ -1,4 +1,4 @@
-//! What counting costs by itself, without a database: `cargo bench -p bench`.
+//! The cost of counting itself, without a database: `cargo bench -p bench`.
 
 use api::counting::{Account, Buckets, Crossings, History, Odometer, Starts, fold};
 use chrono::{NaiveDate, NaiveTime};
@@ -10,7 +10,7 @@ use entity::{Instant, reset, reset_rule};
 
 const START: Instant = Instant::from_ms(1_741_000_000_000);
 const DAY_MS: i64 = 86_400_000;
-/// A space with this many doors.
+/// Number of doorways of the space.
 const DPUS: i64 = 3;
 
 fn main() {
@@ -36,7 +36,7 @@ fn assignments() -> Vec<assignment::Model> {
     (0..DPUS).map(assignment).collect()
 }
 
-/// A crossing every 90 seconds.
+/// Returns a crossing every 90 seconds.
 fn crossings(days: i64) -> Vec<(Instant, Direction)> {
     let direction = |number| if number % 3 == 0 { Direction::Away } else { Direction::Toward };
     (0..days * 960).map(|number| (START.plus_ms(number * 90_000), direction(number))).collect()
@@ -69,7 +69,7 @@ fn rules(count: i64) -> Vec<reset_rule::Model> {
     (0..count).map(rule).collect()
 }
 
-/// A count over odometers in memory, by how many days of crossings each holds.
+/// A count from odometers in memory, by the number of days of crossings in each.
 #[divan::bench(args = [1, 30, 365])]
 fn account_net(bencher: Bencher<'_, '_>, days: i64) {
     let assignments = assignments();
@@ -82,7 +82,7 @@ fn account_net(bencher: Bencher<'_, '_>, days: i64) {
     });
 }
 
-/// A count when every odometer is known: the formula alone.
+/// A count with all readings known: only the formula.
 #[divan::bench]
 fn account_net_of_known_readings(bencher: Bencher<'_, '_>) {
     let assignments = assignments();
@@ -128,20 +128,20 @@ fn history_of_hours(bencher: Bencher<'_, '_>, days: i64) {
     });
 }
 
-/// An odometer built of a day of crossings, as they are read for a page.
+/// Building an odometer from a day of crossings, as read for a page.
 #[divan::bench]
 fn odometer_of_a_day(bencher: Bencher<'_, '_>) {
     let crossings = crossings(1);
     bencher.bench(|| black_box(&crossings).iter().copied().collect::<Odometer>());
 }
 
-/// A timestamp read.
+/// Parsing a timestamp.
 #[divan::bench(args = ["2025-03-06T15:34:00Z", "2025-03-06T15:34:00.123Z", "2025-03-06 16:34:00.123456+01:00"])]
 fn instant_from_text(text: &str) -> Option<Instant> {
     black_box(text).parse().ok()
 }
 
-/// A timestamp written, without a fraction of a second and with one.
+/// Formatting a timestamp, with and without a fraction of a second.
 #[divan::bench(args = [1_741_275_240_000, 1_741_275_240_123])]
 fn instant_to_text(ms: i64) -> String {
     Instant::from_ms(black_box(ms)).to_string()

@@ -1,6 +1,6 @@
-//! What odometers in memory cost: `cargo bench -p bench`.
+//! The cost of odometers in memory: `cargo bench -p bench`.
 
-#![expect(clippy::expect_used, reason = "a benchmark that cannot be set up has nothing to say")]
+#![expect(clippy::expect_used, reason = "a benchmark that cannot be set up has no result")]
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ fn main() {
     divan::main();
 }
 
-/// A state of which everything is in memory, each day with so many crossings, and a view of it.
+/// Returns a state with everything in memory and `crossings` on each day, and a view of it.
 fn known(crossings: i64) -> (Arc<State>, View) {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
@@ -61,7 +61,7 @@ fn reading(dpu: i64, ms: i64) -> Reading {
     Reading { dpu, at: Instant::from_ms(ms) }
 }
 
-/// An odometer at instants all over the days: the same whatever a day holds, but for the steps of a binary search.
+/// Readings at instants on all days. The cost depends on the number of crossings only by steps of a binary search.
 #[divan::bench(args = [100, 10_000])]
 fn show(bencher: Bencher, crossings: i64) {
     let (_state, view) = known(crossings);
@@ -73,7 +73,7 @@ fn show(bencher: Bencher, crossings: i64) {
     });
 }
 
-/// A commit of one event, of the last day or of the first.
+/// A commit of one event, on the last day or the first.
 #[divan::bench(args = [DAYS - 1, 0])]
 fn patch(bencher: Bencher, day: i64) {
     let (state, _view) = known(100);

@@ -1,10 +1,10 @@
-"""Lost acknowledgements: the request was processed, but its sender gets no answer."""
+"""Lost acknowledgements: the request succeeds, but its sender never receives the answer."""
 
 from .stage import say
 
 
 def lost(stage):
-    """Senders send again what is recorded already; it counts once."""
+    """Senders repeat events that are already recorded; they count once."""
     database = stage.sqlite()
     fleet = stage.fleet(database, dpus=200, spaces=20, events=30_000 if stage.short else 500_000, batch=100)
     server = stage.serve(database)

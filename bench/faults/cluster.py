@@ -1,10 +1,10 @@
-"""A cluster of NATS servers, each of which keeps a copy of every message."""
+"""A cluster of NATS servers, each with a copy of every message."""
 
 from .stage import say, wait_until
 
 
 def rolling_kills(stage):
-    """Three servers, three replicas: one after the other is killed and comes back, and nothing acknowledged is lost."""
+    """Three servers, three replicas: each in turn is killed and comes back, and nothing acknowledged is lost."""
     stage.needs_consume()
     servers = stage.nats_cluster()
     servers[0].needs_durable()
@@ -15,7 +15,7 @@ def rolling_kills(stage):
     consumer = stage.consume(postgres.url, urls, "--nats-replicas", "3", "--nats-ack-wait", "5")
     with fleet.sending(urls, rate=300 if stage.short else 1_500, timeout=5) as sending:
         for death in range(len(servers) * (2 if stage.short else 15)):
-            # As an operator would: the next is killed when all have what it has, and one of them leads.
+            # As an operator would: the next is killed only when all are up to date and one of them leads.
             wait_until(lambda: any(nats.leads_all() for nats in servers), "the cluster is whole")
             stage.wait(0.5, 1.5)
             nats = servers[death % len(servers)]

@@ -1,4 +1,4 @@
-"""A disk that is full, and one that fails to write, below SQLite."""
+"""SQLite on a disk that is full, and on one that fails to write."""
 
 import os
 import re
@@ -11,14 +11,14 @@ from .stage import Skipped, say, wait_until
 
 
 def events():
-    """Events that a server is tried out with, each another one: what is recorded already needs no room. They count for
-    no space."""
+    """Yields events to test a server with, all different, because a repeated event needs no disk space. They do not
+    count for any space."""
     for minute in range(24 * 60):
         yield f'{{"timestamp":"2025-03-02T{minute // 60:02}:{minute % 60:02}:00Z","direction":1,"dpu_id":"F-spare"}}'
 
 
 def full(stage):
-    """The disk is full, and later there is room again: what is refused is said to be, and the rest is kept."""
+    """The disk is full for a while: refused events are reported as such, and all others are kept."""
     room = small_disk(stage)
     database = stage.sqlite(room)
     fleet = stage.fleet(database, dpus=100, spaces=10, events=30_000 if stage.short else 60_000, batch=100)
@@ -30,7 +30,7 @@ def full(stage):
             fill(ballast)
             told = wait_for_refusal(server, spare)
             say(f"on a full disk a sender is told: {told}")
-            # What is stored can be read all the same.
+            # Stored data can still be read.
             wait_until(server.process.ready, "the server answers on a full disk", 5)
             ballast.unlink()
         say(f"the server lives: {server.process.running()}; {shutil.disk_usage(room).free // 1024} KiB are free again")
@@ -38,14 +38,14 @@ def full(stage):
             server.process.start()
         if not sending.running():
             raise SystemExit("everything was sent before the disk was full: the fault did not happen")
-        # The rest of the fleet's events wants more.
+        # The rest of the fleet's events needs a larger disk.
         subprocess.run(["mount", "-o", "remount,size=64m", room], check=True)
     fleet.check(server)
     stage.verify(database)
 
 
 def small_disk(stage, mebibytes=8):
-    """A folder on a disk of a few MiB, which is gone when the stage closes."""
+    """Mounts a disk of a few MiB, until the stage closes."""
     room = stage.folder / "tmpfs"
     room.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={mebibytes}m", "tmpfs", room], stdout=subprocess.PIPE,
@@ -57,7 +57,7 @@ def small_disk(stage, mebibytes=8):
 
 
 def fill(path):
-    """Takes all the room that is left."""
+    """Fills the disk."""
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     try:
         while True:
@@ -67,21 +67,21 @@ def fill(path):
 
 
 def wait_for_refusal(server, spare):
-    """Sends one event after the other until an answer says that it cannot be recorded; other answers say that it is."""
+    """Sends events until one is refused with 503. All others must be accepted with 200."""
     answers = []
 
     def refused():
         answers.append(server.post(next(spare)))
         return answers[-1][0] == 503
-    wait_until(refused, "the server says 503 to what it cannot record", 20)
+    wait_until(refused, "the server refuses an event with 503", 20)
     statuses = Counter(status for status, _ in answers)
     if set(statuses) - {200, 503}:
-        raise SystemExit(f"answers that nobody can make sense of: {answers}")
+        raise SystemExit(f"unexpected answers: {answers}")
     return answers[-1][1]
 
 
 def flush_errors(stage):
-    """Flushes fail now and then: an event is acknowledged when it is on the disk, and not otherwise."""
+    """Flushes fail now and then: an event is acknowledged only if it is on the disk."""
     if not shutil.which("strace"):
         raise Skipped("strace is not installed")
     traced = subprocess.run(["strace", "-f", "-o", os.devnull, "true"], stdout=subprocess.PIPE,
@@ -101,7 +101,7 @@ def flush_errors(stage):
         raise SystemExit("no flush failed: the fault did not happen")
     say(f"{failed} flushes failed")
     fleet.check(server)
-    # Once more, as after a power cut: by what is in the file.
+    # Once more with the contents of the file, as after a power cut.
     server.process.kill()
     again = stage.serve(database)
     fleet.check(again)

@@ -1,4 +1,4 @@
-"""`kill -9` and clean stops in loops, while senders continue and resend what was not acknowledged."""
+"""`kill -9` and clean stops in loops, while senders repeat unacknowledged events."""
 
 import shutil
 from pathlib import Path
@@ -7,8 +7,8 @@ from .stage import SECONDS_MAX, say
 
 
 def _while_sending(stage, sending, killed, least, most):
-    """Kills one after the other, and starts it again, until everything is acknowledged; each at least once, and not forever:
-    where all is killed faster than it comes back, nothing can be acknowledged."""
+    """Kills the processes in turn and starts them again, each at least once, until everything is acknowledged. The
+    number of kills is limited, because nothing can be acknowledged if they are killed faster than they start."""
     deaths, most_deaths = 0, len(killed) * (5 if stage.short else 100)
     while deaths < len(killed) or sending.running() and deaths < most_deaths:
         stage.wait(least, most)
@@ -21,7 +21,7 @@ def _while_sending(stage, sending, killed, least, most):
 
 
 def sqlite(stage):
-    """A server over SQLite is killed."""
+    """A server with SQLite is killed."""
     database = stage.sqlite()
     fleet = stage.fleet(database, dpus=200, spaces=20, events=40_000 if stage.short else 2_000_000, batch=100)
     server = stage.serve(database)
@@ -55,7 +55,7 @@ def broker(stage):
         killed = [consumers[0], nats.process, postgres.process, consumers[1], server.process]
         _while_sending(stage, sending, killed, 0.3, 1.2)
     for consumer in consumers:
-        # One that ended because it could not go on is what a service manager would start again.
+        # A service manager would restart a consumer that ended because of an error.
         if not consumer.running():
             consumer.start()
     fleet.check(server)
@@ -63,7 +63,7 @@ def broker(stage):
 
 
 def clean_ends(stage):
-    """A server over SQLite is asked to end, under load; each time its file is whole without any other file."""
+    """A server with SQLite is stopped under load; each time its file is complete without a -wal file."""
     database = stage.sqlite()
     file = Path(database.removeprefix("sqlite://").partition("?")[0])
     fleet = stage.fleet(database, dpus=200, spaces=20, events=20_000 if stage.short else 400_000, batch=100)
@@ -75,10 +75,10 @@ def clean_ends(stage):
             if code := server.process.process.wait(timeout=SECONDS_MAX):
                 raise SystemExit(f"the server ended with {code}:\n{server.process.tail()}")
             if beside := [other.name for other in file.parent.glob(f"{file.name}-*")]:
-                raise SystemExit(f"beside {file.name} there is {', '.join(beside)}")
+                raise SystemExit(f"{file.name} has other files beside it: {', '.join(beside)}")
             alone = shutil.copy(file, file.with_name("alone.db"))
             server.process.start()
             stage.verify(f"sqlite://{alone}")
-    say(f"{ends} times the server ended, and its file was whole")
+    say(f"{ends} times the server was stopped, and its file was complete")
     fleet.check(server)
     stage.verify(database)

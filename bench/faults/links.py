@@ -1,4 +1,4 @@
-"""Connections that break, or stay open at both ends but no longer carry data."""
+"""Connections that break, or stay open at both ends while no data passes."""
 
 import time
 
@@ -6,7 +6,7 @@ from .stage import say, wait_until
 
 
 def _while_sending(stage, sending, proxy, silences):
-    """Cuts again and again until everything is acknowledged, and lets the connections fall silent a few times."""
+    """Cuts connections until everything is acknowledged, and silences them a few times."""
     cut, silent, faults = 0, 0, 0
     while sending.running() or faults < 3:
         stage.wait(0.2, 0.8)
@@ -19,7 +19,7 @@ def _while_sending(stage, sending, proxy, silences):
 
 
 def senders(stage):
-    """Between senders and server."""
+    """Between senders and the server."""
     database = stage.sqlite()
     fleet = stage.fleet(database, dpus=200, spaces=20, events=40_000 if stage.short else 1_000_000, batch=100)
     server = stage.serve(database)
@@ -31,7 +31,7 @@ def senders(stage):
 
 
 def postgres(stage):
-    """Between server and PostgreSQL; another server writes meanwhile, and the first must come to know of it."""
+    """Between a server and PostgreSQL. Another server writes at the same time, and the first must notice."""
     postgres = stage.postgres()
     fleet = stage.fleet(postgres.url, dpus=50, spaces=10, events=20_000 if stage.short else 400_000, batch=100)
     proxy = stage.proxy(postgres.address)
@@ -39,7 +39,7 @@ def postgres(stage):
     with fleet.sending(behind.url, beside.url, rate=4_000 if stage.short else 8_000, timeout=5) as sending:
         _while_sending(stage, sending, proxy, silences=1 if stage.short else 3)
     fleet.check(behind, beside)
-    # What it has in memory must not stay there while others write, though nobody tells it.
+    # Its caches must not become stale while others write, even without notifications.
     say(f"{proxy.fall_silent()} connections of the server fall silent for good")
     for number in range(1, 4):
         fleet.mark(beside, number)
@@ -50,7 +50,7 @@ def postgres(stage):
 
 
 def nats(stage):
-    """Between consumer and NATS."""
+    """Between the consumer and NATS."""
     stage.needs_consume()
     nats, postgres = stage.nats(sync=False), stage.postgres()
     fleet = stage.fleet(postgres.url, dpus=200, spaces=20, events=20_000 if stage.short else 400_000, batch=100)

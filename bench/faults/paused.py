@@ -1,4 +1,4 @@
-"""A process that is paused for a while, as on a machine that swaps or is migrated."""
+"""A process that is suspended for a while, like on a machine that swaps or is migrated."""
 
 import time
 
@@ -6,7 +6,7 @@ from .stage import say
 
 
 def consumer(stage):
-    """A consumer stands still for longer than its messages may stay unacknowledged, and then goes on with them."""
+    """A consumer is suspended for longer than the acknowledgement timeout, and then continues with its messages."""
     stage.needs_consume()
     nats, postgres = stage.nats(sync=False), stage.postgres()
     fleet = stage.fleet(postgres.url, dpus=200, spaces=20, events=20_000 if stage.short else 400_000, batch=100)
@@ -17,7 +17,7 @@ def consumer(stage):
     with fleet.sending(nats.url, rate=4_000 if stage.short else 10_000):
         stage.wait(0.5, 1)
         sleeper.pause()
-        # Somebody else gets what the sleeper holds, and records it.
+        # Another consumer gets its messages and records them.
         other = stage.consume(postgres.url, nats.url, "--nats-ack-wait", str(ack_wait_s))
         time.sleep(ack_wait_s * 1.5)
         sleeper.resume()

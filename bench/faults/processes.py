@@ -1,4 +1,4 @@
-"""Processes that are killed, stopped and restarted, and that always end with the run."""
+"""Processes that are killed, suspended and started again, and always end with the run."""
 
 import os
 import signal
@@ -12,22 +12,22 @@ END_SECONDS_MAX = 20
 
 
 class Process:
-    """A server of ours. It is killed by its own id alone, with what it has started."""
+    """A server process. It is killed by its own id, with its children."""
 
     def __init__(self, name, command, log, ready, environment=None, user=None):
-        """`ready` tells whether it serves; a start returns when it does. `user`: whose process it is, where not ours."""
+        """`ready` returns whether it serves; `start` waits for that. `user`: another user to run it as."""
         self.name, self.command, self.log, self.ready = name, [str(part) for part in command], Path(log), ready
         self.environment = {**os.environ, **(environment or {})}
         self.user = user
         self.process = None
 
     def start(self, wait=True):
-        """Starts it, and again where it cannot have its place at once: what was killed may still be going."""
+        """Starts it. Retries if it ends, because a killed process may still occupy the port."""
         deadline = time.monotonic() + START_SECONDS_MAX
         self._spawn()
         while wait and not self.ready():
             if time.monotonic() > deadline:
-                raise SystemExit(f"{self.name} does not serve:\n{self.tail()}")
+                raise SystemExit(f"{self.name} does not become ready:\n{self.tail()}")
             if self.process.poll() is not None:
                 time.sleep(0.2)
                 self._spawn()
@@ -44,7 +44,7 @@ class Process:
         return self.process is not None and self.process.poll() is None
 
     def kill(self):
-        """As a power cut would, with all of its children."""
+        """Kills it immediately, with all of its children."""
         if self.running():
             for child in [*children(self.process.pid), self.process.pid]:
                 send(child, signal.SIGKILL)
@@ -63,7 +63,7 @@ class Process:
         if not self.running():
             return
         self.resume()
-        # A fast shutdown of PostgreSQL is its SIGINT; the others take that as well.
+        # SIGINT is PostgreSQL's fast shutdown; the other servers accept it, too.
         send(self.process.pid, signal.SIGINT)
         try:
             self.process.wait(timeout=END_SECONDS_MAX)
@@ -75,12 +75,12 @@ class Process:
 
 
 def children(pid):
-    """The processes that it has started, by their ids; theirs are not."""
+    """Returns the ids of its direct children."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
-                # The name, which is in brackets, may hold anything.
+                # The name is in parentheses and may contain any character.
                 parent = (entry / "stat").read_text().rpartition(")")[2].split()[1]
             except (OSError, IndexError):
                 continue

@@ -1,4 +1,4 @@
-"""A TCP proxy that simulates network faults: cut connections, silence, and lost answers."""
+"""A TCP proxy that simulates network failures: cut connections, lost data, and lost answers."""
 
 import socket
 import struct
@@ -6,14 +6,14 @@ import threading
 
 from harness.machine import free_address
 
-# Closing sends a reset instead of an end.
+# Makes closing send RST instead of FIN.
 RESET = struct.pack("ii", 1, 0)
 BYTES = 64 * 1024
 
 
 class Proxy:
     def __init__(self, target):
-        """`target` is a HOST:PORT; whoever connects to `address` reaches it."""
+        """Forwards connections to `address` to `target`, a HOST:PORT."""
         host, port = target.rsplit(":", 1)
         self.target = host, int(port)
         self.address = free_address()
@@ -27,7 +27,7 @@ class Proxy:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut(self):
-        """Every connection breaks; new ones work."""
+        """Resets every connection; new ones work."""
         with self.lock:
             connections, self.connections = self.connections, set()
         for connection in connections:
@@ -35,14 +35,14 @@ class Proxy:
         return len(connections)
 
     def fall_silent(self):
-        """Every connection stays open at both ends, and nothing passes any more; new ones work."""
+        """Drops all data of existing connections, which stay open at both ends; new ones work."""
         with self.lock:
             for connection in self.connections:
                 connection.silent.set()
             return len(self.connections)
 
     def lose_answers(self, losing):
-        """While it does, requests reach the target, and where an answer comes the connection breaks instead."""
+        """Sets whether connections are reset at the first byte of an answer. Requests still reach the target."""
         self.losing = losing
 
     def close(self):
@@ -80,7 +80,7 @@ class Connection:
         try:
             while data := source.recv(BYTES):
                 if self.silent.is_set():
-                    # What comes is taken and passed to nobody, so that neither end learns anything.
+                    # Data is received and dropped, so that neither end notices.
                     continue
                 if source is self.server and self.proxy.losing:
                     self.proxy.lost += 1

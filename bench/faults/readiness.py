@@ -1,17 +1,17 @@
-"""A database that takes no writes: /readyz must say so exactly as long as that is true."""
+"""A database that does not accept writes: /readyz reports it exactly as long as it lasts."""
 
 import time
 
 from .disk import events, fill, small_disk, wait_for_refusal
 from .stage import say, wait_until
 
-# /readyz caches what it says for a second: after two it has looked again.
+# /readyz caches its result for a second: after two it has checked again.
 LOOKS_AGAIN_S = 2
 
 
 def full_disk(stage):
-    """The disk below SQLite is full: /readyz says so, and is ready again when there is room, without an event."""
-    # Each trial of /readyz wants 4 MB of room, and what it had stays SQLite's.
+    """SQLite's disk is full: /readyz reports it, and is ready again without an event once there is room."""
+    # Each trial of /readyz needs 4 MB, which SQLite then keeps.
     room = small_disk(stage, 64)
     database = stage.sqlite(room)
     fleet = stage.fleet(database, dpus=20, spaces=5, events=1_000, batch=50)
@@ -30,7 +30,7 @@ def full_disk(stage):
 
 
 def read_only_database(stage):
-    """PostgreSQL takes no writes for a while, as after a failover: /readyz says so, and everything is recorded later."""
+    """PostgreSQL is read-only for a while, as after a failover: /readyz reports it; everything is recorded later."""
     postgres = stage.postgres()
     fleet = stage.fleet(postgres.url, dpus=50, spaces=10, events=5_000 if stage.short else 50_000, batch=20)
     server = stage.serve(postgres.url)
@@ -44,7 +44,7 @@ def read_only_database(stage):
             set_read_only(postgres, "on")
             unready_while_refused(server, spare, "the database is read-only")
             set_read_only(postgres, "off")
-            wait_until(server.is_ready, "the server is ready once the database takes writes", 10)
+            wait_until(server.is_ready, "the server is ready once the database accepts writes", 10)
     fleet.check(server)
     stage.verify(postgres.url)
 
@@ -55,7 +55,7 @@ def set_read_only(postgres, switch):
 
 
 def unready_while_refused(server, spare, reason):
-    """The server says that it is not ready and why, and does not say otherwise while it refuses events."""
+    """Checks that the server reports why it is not ready, as long as it refuses events."""
     wait_until(lambda: not server.is_ready(), "the server is not ready", 10)
     for _ in range(3):
         status, checks = server.readiness()

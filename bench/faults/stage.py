@@ -1,6 +1,6 @@
 """The environment of a fault: servers, databases, a fleet and its true counts, in a temporary folder.
 
-Services of the machine are not touched: the run starts its own PostgreSQL and NATS, on free ports.
+Uses none of the machine's services: PostgreSQL and NATS are started on free ports.
 """
 
 import json
@@ -24,12 +24,12 @@ from .processes import Process, answers_http
 from .proxy import Proxy
 
 ROOT = Path(__file__).resolve().parents[2]
-# How long anything that should come about may take before it counts as not coming.
+# Maximum time to wait for an expected condition.
 SECONDS_MAX = 120
 
 
 class Skipped(Exception):
-    """The machine does not allow this fault; the message says what is missing."""
+    """The machine does not allow this fault. The message says what is missing."""
 
 
 class Stage:
@@ -38,7 +38,7 @@ class Stage:
         self.binaries = Path(binaries).resolve()
         self.random = random.Random(seed)
         self.folder = Path(tempfile.mkdtemp(prefix="headcount-fault-"))
-        # Another user's server has its folder in here.
+        # Contains the folder of a server that runs as another user.
         self.folder.chmod(0o755)
         self.endings = []
         self.numbers = {}
@@ -52,7 +52,7 @@ class Stage:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def name(self, kind):
-        """A name, and a log, that nothing else has."""
+        """Returns a unique name, also for a log."""
         self.numbers[kind] = self.numbers.get(kind, 0) + 1
         return f"{kind}-{self.numbers[kind]}"
 
@@ -79,23 +79,23 @@ class Stage:
     # Servers.
 
     def postgres(self, *settings):
-        """A PostgreSQL server with an empty database."""
+        """Starts a PostgreSQL server with an empty database."""
         return Postgres(self, settings)
 
     def pgbouncer(self, postgres, mode):
-        """A pooler before a PostgreSQL server, with this `pool_mode`."""
+        """Starts a pooler for a PostgreSQL server, with this `pool_mode`."""
         return PgBouncer(self, postgres, mode)
 
     def nats(self, **settings):
-        """A NATS server. What a kill alone can do to it needs no `sync`: what it has written outlives it."""
+        """Starts a NATS server. A kill alone needs no `sync`: written data survives the process."""
         return Nats(self, **settings)
 
     def nats_cluster(self, size=3):
-        """Servers that know each other, all of them running."""
+        """Starts the servers of a cluster, and waits until all are ready."""
         routes = [free_address() for _ in range(size)]
         servers = [Nats(self, route=route, routes=routes, wait=False, sync=False) for route in routes]
         for server in servers:
-            wait_until(server.process.ready, "the NATS servers serve")
+            wait_until(server.process.ready, "the NATS servers are ready")
         return servers
 
     def sqlite(self, folder=None):
@@ -105,7 +105,7 @@ class Stage:
         return Serving(self, database, arguments, wrap, environment)
 
     def consume(self, database, nats, *arguments):
-        """A consumer; whether it works shows in what it records."""
+        """Starts a consumer. Does not wait until it works."""
         command = [self.binary("headcount"), "consume", "--nats-url", nats, "--database-url", database, *arguments]
         return self.process("consume", command, lambda: True, {"RUST_LOG": "info"}).start()
 
@@ -113,32 +113,32 @@ class Stage:
         told = subprocess.run([self.binary("headcount"), "consume", "--help"], stdout=subprocess.DEVNULL,
                               stderr=subprocess.DEVNULL)
         if told.returncode:
-            raise Skipped("this headcount has no command consume")
+            raise Skipped("this headcount does not have the command consume")
 
     def proxy(self, target):
-        """A proxy on a free port before `target`, a HOST:PORT."""
+        """Starts a proxy on a free port for `target`, a HOST:PORT."""
         proxy = Proxy(target)
         self.endings.append(proxy.close)
         return proxy
 
-    # The truth.
+    # True counts.
 
     def fleet(self, database, **settings):
-        """A fleet whose floor plan is in the database."""
+        """Returns a fleet, after loading its floor plan into the database."""
         return Fleet(self, database, settings)
 
     def verify(self, database):
-        """Every tally equals its events."""
+        """Checks that every tally equals its events."""
         told = self.output("headcount", "verify", "--database-url", database)
         say(f"verify: {told.strip().splitlines()[-1]}")
 
     def wait(self, least, most):
-        """Waits for a time that is chosen by chance, the same in every run; in seconds."""
+        """Waits for a random number of seconds, the same in every run."""
         time.sleep(self.random.uniform(least, most))
 
 
 class Serving:
-    """`headcount serve` on an address that it keeps."""
+    """`headcount serve` on a fixed address."""
 
     def __init__(self, stage, database, arguments, wrap, environment):
         self.address = free_address()
@@ -150,7 +150,7 @@ class Serving:
         self.process.start()
 
     def metric(self, line):
-        """A figure of /metrics, by its name and labels."""
+        """Returns a value of /metrics, by name and labels."""
         with urllib.request.urlopen(f"{self.url}/metrics", timeout=30) as answer:
             found = re.search(f"^{re.escape(line)} (\\S+)$", answer.read().decode(), re.MULTILINE)
         return float(found.group(1)) if found else None
@@ -160,7 +160,7 @@ class Serving:
             return json.load(answer)["count"]
 
     def readiness(self):
-        """The status of /readyz, and what each check says."""
+        """Returns the status of /readyz, and the result of each check."""
         try:
             with urllib.request.urlopen(f"{self.url}/readyz", timeout=30) as answer:
                 status, body = answer.status, answer.read()
@@ -172,7 +172,7 @@ class Serving:
         return self.readiness()[0] == 200
 
     def post(self, line, timeout=60):
-        """Sends one event; its status, and the answer."""
+        """Sends one event; returns the status and the answer."""
         request = urllib.request.Request(f"{self.url}/events", line.encode(), {"Content-Type": "application/x-ndjson"})
         try:
             with urllib.request.urlopen(request, timeout=timeout) as answer:
@@ -192,8 +192,8 @@ class Postgres:
         self._begin([self.bin / "initdb", "-A", "trust", "-U", "postgres"])
 
     def _begin(self, make):
-        """Makes its data by a command that is told where, and starts it."""
-        # It refuses to be root's.
+        """Creates the data folder with a command, and starts the server."""
+        # PostgreSQL refuses to run as root.
         self.user = "postgres" if os.geteuid() == 0 else None
         home = self.stage.folder / self.stage.name("postgres-data")
         home.mkdir()
@@ -220,7 +220,7 @@ class Postgres:
         return subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE).stdout.strip()
 
     def standby(self):
-        """A server that replays what this one writes."""
+        """Starts a standby of this server."""
         return Standby(self)
 
 
@@ -230,7 +230,7 @@ class Standby(Postgres):
         self._begin([self.bin / "pg_basebackup", "-R", "-X", "stream", "-c", "fast", "-d", primary.url])
 
     def pause(self):
-        """It goes on receiving, and shows nothing of it."""
+        """Makes it continue to receive data, but not replay it."""
         self.sql("SELECT pg_wal_replay_pause()")
 
     def resume(self):
@@ -257,14 +257,14 @@ class PgBouncer:
 
 
 class Nats:
-    # Older ones may lose a stream when they are killed.
+    # Older versions may lose a stream when they are killed.
     SAFE = (2, 10, 23)
 
     def __init__(self, stage, route=None, routes=(), wait=True, sync=True):
-        """`sync`: whether each message is on the disk before it is acknowledged, where the server knows how."""
+        """`sync`: flush each message before acknowledging it, if the server supports that."""
         binary = os.environ.get("NATS_SERVER") or shutil.which("nats-server") or shutil.which("nats-server", path="/usr/sbin")
         if not binary:
-            raise Skipped("there is no nats-server: name one in NATS_SERVER")
+            raise Skipped("nats-server is not installed: set NATS_SERVER to its path")
         told = subprocess.run([binary, "--version"], text=True, stdout=subprocess.PIPE).stdout
         self.version = tuple(int(part) for part in told.strip().rpartition("v")[2].split("-")[0].split("."))
         self.name = name = stage.name("nats")
@@ -277,20 +277,20 @@ class Nats:
         file = stage.folder / f"{name}.conf"
         file.write_text("\n".join(lines) + "\n")
         self.url = f"nats://{self.address}"
-        # Whether JetStream is ready too; in a cluster that takes a leader.
+        # Includes JetStream, which in a cluster needs a leader.
         self.process = stage.process("nats", [binary, "-c", file], answers_http(f"http://{self.monitor}/healthz"))
         self.process.start(wait)
 
     def waiting(self):
-        """How many messages are not recorded and acknowledged yet."""
+        """Returns the number of messages that are not recorded and acknowledged yet."""
         return sum(consumer["num_pending"] + consumer["num_ack_pending"] for consumer in self._consumers())
 
     def consumed(self):
-        """Whether there is a consumer."""
+        """Returns whether there is a consumer."""
         return bool(self._consumers())
 
     def leads_all(self):
-        """Whether it leads a stream of which every other server has all messages."""
+        """Returns whether it leads a stream that is up to date on all other servers."""
         try:
             clusters = [stream.get("cluster") or {} for stream in self._streams()]
         except OSError:
@@ -308,13 +308,13 @@ class Nats:
         return [stream for account in accounts for stream in account.get("stream_detail") or []]
 
     def durable(self):
-        """Whether it can promise that what it acknowledged outlives its own death."""
+        """Returns whether acknowledged messages survive when the server is killed."""
         return self.version >= self.SAFE
 
     def needs_durable(self):
         if not self.durable():
             raise Skipped(f"nats-server {'.'.join(map(str, self.version))} may lose a stream when it is killed; 2.10.23 "
-                          "and newer do not: name one in NATS_SERVER")
+                          "and newer do not: set NATS_SERVER to the path of one")
 
 
 class Fleet:
@@ -329,7 +329,7 @@ class Fleet:
 
     @contextmanager
     def sending(self, *to, rate=0, senders=4, timeout=3, give_up=SECONDS_MAX, probe=None):
-        """Sends while the block runs, then waits until everything was acknowledged."""
+        """Sends while the block runs, then waits until everything is acknowledged."""
         command = [self.stage.binary("fleet"), "send", *self.options, "--journal", self.journal, "--rate", rate,
                    "--senders", senders, "--timeout-s", timeout, "--give-up-s", give_up]
         command += [part for url in to for part in ("--to", url)] + (["--probe", probe] if probe else [])
@@ -339,7 +339,7 @@ class Fleet:
         try:
             code = process.process.wait(timeout=2 * SECONDS_MAX + give_up)
         except subprocess.TimeoutExpired:
-            raise SystemExit(f"the senders do not come to an end:\n{process.tail()}") from None
+            raise SystemExit(f"the senders do not finish:\n{process.tail()}") from None
         if code:
             raise SystemExit(f"the senders failed ({code}):\n{process.tail()}")
         for line in process.log.read_text().splitlines():
@@ -351,14 +351,14 @@ class Fleet:
             pass
 
     def mark(self, server, number):
-        """Records one more event, which a check would not know of."""
+        """Records one more event, which checks do not include."""
         line = f'{{"timestamp":"2025-03-02T00:00:00.{number:03}Z","direction":1,"dpu_id":"F-marker"}}'
         status, answer = server.post(line)
         if status != 200:
             raise SystemExit(f"an event is answered with {status}: {answer}")
 
     def markers(self, server):
-        """How many of them are counted, or `None` where that is not to be had."""
+        """Returns the number of counted markers, or `None` without an answer."""
         try:
             with urllib.request.urlopen(f"{server.url}/space/{self.marker_space}/count", timeout=5) as answer:
                 return json.load(answer)["count"]
@@ -366,7 +366,7 @@ class Fleet:
             return None
 
     def check(self, *servers, within=SECONDS_MAX, others=()):
-        """Every count is the true one, or becomes it within so many seconds; `others` have sent to the same spaces."""
+        """Checks that every count is correct within this many seconds. `others` have sent to the same spaces."""
         options = [part for server in servers for part in ("--server", server.url)]
         options += [part for fleet in (self, *others) for part in ("--journal", fleet.journal)]
         told = self.stage.output("fleet", "check", "--within", within, *options)
@@ -377,7 +377,7 @@ def wait_until(condition, what, seconds=SECONDS_MAX):
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
-            raise SystemExit(f"it does not come about within {seconds} s that {what}")
+            raise SystemExit(f"not within {seconds} s: {what}")
         time.sleep(0.05)
 
 

@@ -1,1 +1,1 @@
-"""Code shared by `bench/compare`, `bench/instructions` and the other benchmarks."""
+"""Code shared by the benchmarks."""

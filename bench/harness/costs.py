@@ -1,4 +1,4 @@
-"""The cost of single requests: processor time and memory, on a database with a year of events."""
+"""Measures the processor time and memory of single requests, on a database with a year of events."""
 
 import os
 import statistics
@@ -10,14 +10,14 @@ import urllib.request
 from . import machine
 
 EVENTS, DPUS, SPACES, DAYS, START = 1_000_000, 1_000, 500, 365, "2025-03-03"
-# The space after all others has as many.
+# The number of doorways of the last space.
 DOORS = 100
 CPU_S_MAX, MEMORY_MB_MAX, REFUSED_MS_MAX = 1.0, 64, 10
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def prepare(binaries, folder):
-    """A database with a year of events, and one space with many doors."""
+    """Creates a database with a year of events, and one space with many doorways."""
     plan, csv, url = f"{folder}/plan.toml", f"{folder}/events.csv", f"sqlite://{folder}/costs.db?mode=rwc"
     subprocess.run([binaries / "seed", "generate", "--events", str(EVENTS), "--days", str(DAYS), "--dpus", str(DPUS),
                     "--spaces", str(SPACES), "--start", START, "--seed", "7", "--csv", csv, "--plan", plan],
@@ -32,7 +32,7 @@ def prepare(binaries, folder):
 
 
 def ask(address, path, body=None, content_type="application/json", **more):
-    """How many milliseconds the answer took, whether it was given, and its length."""
+    """Returns the milliseconds until the answer, whether the request succeeded, and the answer's length."""
     headers = {"Content-Type": content_type, "Accept": "application/json", **more}
     request = urllib.request.Request(f"http://{address}{path}", body, headers)
     start = time.perf_counter()
@@ -46,18 +46,18 @@ def ask(address, path, body=None, content_type="application/json", **more):
 
 
 def cpu_s(pid):
-    """The processor time that a process has taken, in seconds."""
+    """Returns the processor time that a process has used, in seconds."""
     with open(f"/proc/{pid}/stat") as file:
         fields = file.read().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS
 
 
 def measured(serve, act):
-    """What `act`, told the address of a server that has just begun, made it spend: its processor time in seconds, how much more
-    memory than before it held at most, in MB, and how long a count takes a second later, in milliseconds. With what `act`
-    returned."""
+    """Calls `act` with the address of a freshly started server. Returns the processor time that the server used, in
+    seconds, its additional memory at the peak, in MB, the latency of a count one second later, in milliseconds, and the
+    result of `act`."""
     with serve() as server:
-        # What each first request leaves behind in the driver is not this one's.
+        # Memory that any first request uses in the driver does not count.
         ask(server.address, "/space/2/count")
         before = cpu_s(server.pid), machine.resident_mb(server.pid)
         result = act(server.address)

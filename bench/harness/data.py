@@ -14,19 +14,19 @@ from .instants import DAY_MS, day_ms, ms_of, text_of
 
 SPACES = 50
 DPUS = 100
-# Over how many days the events are: of most rows, and of those about histories.
+# The number of days with events: for most rows, and for those about histories.
 DAYS = 90
 YEAR_DAYS = 365
 START = "2025-03-03"
-# How many counts of the past are known to be true.
+# The number of known counts of the past.
 SAMPLES = 500
-# The spaces of which each day is known; at the first and the last a DPU is moved halfway through.
+# The spaces with known counts of each day. A DPU of the first and one of the last is moved halfway through.
 DAILY_SPACES = (1, 2, 25, SPACES)
 LATE_DAYS = 10
 
 
 class Data:
-    """Files as `seed generate` writes them; ids are places in the plan, the first being 1."""
+    """Files as `seed generate` writes them. Ids are places in the plan, from 1."""
 
     spaces, dpus = SPACES, DPUS
     start_ms = day_ms(START)
@@ -46,11 +46,11 @@ class Data:
         known = json.loads(finished.read_text())
         self.rows, self.past, self.now = known["rows"], known["past"], known["now"]
         self.names, self.doors = known["names"], known["doors"]
-        # Of each day of some spaces: the count at its end, entrances and exits.
+        # For each day of some spaces: the count at its end, entrances and exits.
         self.daily = {space: list(map(tuple, each_day)) for space, each_day in known["daily"]}
 
     def late(self):
-        """The same rows, each late by up to ten days, in the order in which they then arrive."""
+        """Returns a file with the same rows, each late by up to ten days, in the order of arrival."""
         path = self.folder / "late.csv"
         if not path.exists():
             chance = random.Random(7)
@@ -64,7 +64,7 @@ class Data:
 
 
 def rows(csv):
-    """The rows of a generated file: instant, direction, serial."""
+    """Yields the rows of a generated file: instant, direction, serial."""
     with open(csv) as file:
         next(file)
         for line in file:
@@ -73,27 +73,27 @@ def rows(csv):
 
 
 def truth(csv, plan, start_ms, end_ms):
-    """Counts by brute force, from the files alone: what every server must answer."""
+    """Computes counts by brute force, from the files alone. Every server must return the same."""
     plan = tomllib.loads(Path(plan).read_text())
     seen, total = defaultdict(lambda: array("q")), 0
     for ts, direction, serial in rows(csv):
-        # In one number, so that a hundred million fit into memory.
+        # In a single number, so that a hundred million fit into memory.
         seen[serial].append(ts * 2 + (direction > 0))
         total += 1
     instants, sums = {}, {}
     for serial in list(seen):
-        # A row that is there twice is one event.
+        # A repeated row is one event.
         distinct = sorted(set(seen.pop(serial)))
         instants[serial] = array("q", (event >> 1 for event in distinct))
         sums[serial] = array("q", accumulate((1 if event & 1 else -1) for event in distinct))
 
     def odometer(serial, ts):
-        """What the DPU had seen by this instant, crossings at it included."""
+        """Returns the DPU's net crossings up to and including this instant."""
         place = bisect_right(instants.get(serial, ()), ts)
         return sums[serial][place - 1] if place else 0
 
     def crossings(serial, ts):
-        """How many crossings the DPU had seen by this instant: towards it, and away from it."""
+        """Returns the DPU's crossings up to this instant: towards it, and away from it."""
         seen_by_then, net = bisect_right(instants.get(serial, ()), ts), odometer(serial, ts)
         return (seen_by_then + net) // 2, (seen_by_then - net) // 2
 
@@ -114,7 +114,7 @@ def truth(csv, plan, start_ms, end_ms):
         return people
 
     def passed(space, start, end):
-        """How many people entered the space and left it in `[start, end)`."""
+        """Returns the number of people who entered and who left the space in `[start, end)`."""
         entrances, exits = 0, 0
         for assignment in plan["assignment"]:
             starts_at, ends_at = bound(assignment, "starts_at"), bound(assignment, "ends_at")
@@ -149,7 +149,7 @@ def truth(csv, plan, start_ms, end_ms):
 
 
 def write_for_peers(data, folder):
-    """The same data as the files of the people-counting peers: ids for names, and each event once."""
+    """Writes the data as the peers' files: ids instead of names, and each event once."""
     folder.mkdir(parents=True, exist_ok=True)
     plan = tomllib.loads(data.plan.read_text())
     spaces = {space["name"]: number for number, space in enumerate(plan["space"], 1)}

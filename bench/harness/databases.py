@@ -8,7 +8,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-# As many rows as one commit of the seed binary takes.
+# Number of rows in one commit of the seed binary.
 COMMIT_ROWS = 20_000
 
 
@@ -44,7 +44,7 @@ class Sqlite:
             return connection.execute("SELECT count(*) FROM event").fetchone()[0]
 
     def timed(self, name, statements):
-        """How many milliseconds each statement took that only reads, and its rows of whole numbers."""
+        """Returns the milliseconds of each reading statement, and its rows of integers."""
         answers = []
         with closing(sqlite3.connect(f"file:{self.path(name)}?mode=ro", uri=True)) as connection:
             for statement in statements:
@@ -57,10 +57,10 @@ class Sqlite:
         os.sync()
 
     def tidy(self, name):
-        """Does what the database does by itself in the hours after a bulk load: nothing."""
+        """Does the background work that follows a bulk load: SQLite has none."""
 
     def raw_rate(self, name, rows):
-        """Rows a second by prepared inserts into a bare table with the same key, nothing checked and nothing told."""
+        """Returns the rows per second of prepared inserts into a bare table with the same key, without any checks."""
         self.drop(name)
         connection = sqlite3.connect(self.path(name), isolation_level=None)
         with closing(connection):
@@ -120,12 +120,12 @@ class Postgres:
         return int(self.sql("SELECT count(*) FROM event", f"{self.prefix}{name}"))
 
     def event_bytes(self, name):
-        """What its events take, with their key."""
+        """Returns the size of its events, with their key."""
         size = "SELECT sum(pg_total_relation_size(relid)) FROM pg_partition_tree('event')"
         return int(self.sql(size, f"{self.prefix}{name}"))
 
     def timed(self, name, statements):
-        """How many milliseconds each statement took that only reads, and its rows of whole numbers."""
+        """Returns the milliseconds of each reading statement, and its rows of integers."""
         command = ["psql", "-qAtX", "-v", "ON_ERROR_STOP=1", "-d", self.url(name)]
         script = "\n".join(["\\timing on", *(f"{statement};" for statement in statements)])
         output = subprocess.run(command, check=True, text=True, input=script, stdout=subprocess.PIPE,
@@ -143,11 +143,11 @@ class Postgres:
         self.sql("CHECKPOINT")
 
     def tidy(self, name):
-        """Does what the database does by itself in the hours after a bulk load, so that it does not do so meanwhile."""
+        """Does the background work that follows a bulk load now, so that it does not disturb the measurement."""
         self.sql("VACUUM (ANALYZE)", f"{self.prefix}{name}")
 
     def make_hourly_sums(self, name):
-        """Makes the table that a program would keep which counts by the hour."""
+        """Creates the table that a program with hourly counts would maintain."""
         self.sql("DROP TABLE IF EXISTS hourly; "
                  "CREATE TABLE hourly AS SELECT dpu_id, bucket, toward, away FROM tally WHERE resolution = 1; "
                  "ALTER TABLE hourly ADD PRIMARY KEY (dpu_id, bucket)", f"{self.prefix}{name}")

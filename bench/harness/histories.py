@@ -1,4 +1,4 @@
-"""The rows about histories: a year of a space, with all of it in the server's memory, or nothing."""
+"""The rows about histories: a year of a space, with warm and with empty caches."""
 
 import http.client
 import json
@@ -16,13 +16,13 @@ from .report import Finding
 from .requests import Reads, drive
 from .rows import MB, MEMORY_CACHE_BYTES, interleaved, millions, warm
 
-# How many clients ask for histories at once.
+# Number of clients that request histories concurrently.
 CLIENTS = 8
 COUNTING_CONNECTIONS = 4
-# What the server may hold beside its cache after many histories.
+# Allowed memory in addition to the cache after many histories.
 BESIDE_CACHE_MB = 64
 SCAN = "SELECT count(*), sum(direction) FROM event WHERE dpu_id IN ({dpus}) AND ts >= {start} AND ts < {end}"
-# What a program would answer that keeps sums by hour: of each day the entrances, the exits and the count at its end.
+# The same answer from hourly sums: for each day the entrances, the exits and the count at its end.
 FROM_HOURLY_SUMS = f"""
     SELECT day, coalesce(entrances, 0), coalesce(exits, 0), coalesce(sum(entrances - exits) OVER (ORDER BY day), 0)
     FROM generate_series({{start}} / {DAY_MS}, ({{end}} - 1) / {DAY_MS}) AS day
@@ -39,7 +39,7 @@ FROM_HOURLY_SUMS = f"""
 
 
 class Scans:
-    """The time that the database alone takes for each space's year."""
+    """The time that the database alone needs for each space's year."""
 
     def __init__(self, database, name, data):
         self.database, self.name, self.data = database, name, data
@@ -47,7 +47,7 @@ class Scans:
         self.dpus = {space: {dpu for _, dpu in pairs} for space, pairs in groupby(assigned, lambda pair: pair[0])}
 
     def median_ms(self):
-        """The median over all spaces of reading a space's events of the year."""
+        """Returns the median time of reading the year's events of a space."""
         year = {"start": self.data.start_ms, "end": self.data.end_ms}
         statements = [SCAN.format(dpus=", ".join(map(str, sorted(dpus))), **year) for dpus in self.dpus.values()]
         answers = self.database.timed(self.name, statements)
@@ -56,19 +56,19 @@ class Scans:
         return statistics.median(ms for ms, _ in answers)
 
     def hourly_median_ms(self):
-        """The median over all spaces of computing a year by day from hourly sums."""
+        """Returns the median time of computing a space's year by day from hourly sums."""
         statements = [FROM_HOURLY_SUMS.format(space=space, start=self.data.start_ms, end=self.data.end_ms)
                       for space in self.dpus]
         answers = dict(zip(self.dpus, self.database.timed(self.name, statements)))
         for space, days in self.data.daily.items():
             given = [(count, entrances, exits) for _, entrances, exits, count in answers[space][1]]
             if given != days:
-                raise SystemExit(f"the hourly sums are wrong about space {space}")
+                raise SystemExit(f"the hourly sums of space {space} are wrong")
         return statistics.median(ms for ms, _ in answers.values())
 
     def strangers(self):
-        """The spaces in groups, in which no two have a DPU in common: a history of the one leaves nothing in memory
-        that the other needs."""
+        """Returns the spaces in groups without a common DPU, so that a history of one space caches nothing that another
+        one of its group needs."""
         groups = []
         for space, dpus in self.dpus.items():
             group = next((group for group in groups if not group["dpus"] & dpus), None)
@@ -80,14 +80,14 @@ class Scans:
 
 
 class Client:
-    """A connection that is kept."""
+    """A keep-alive connection."""
 
     def __init__(self, address):
         self.connection = http.client.HTTPConnection(address, timeout=120)
         self.connection.connect()
 
     def ask(self, path, body=None):
-        """How many milliseconds an answer took, its status and its body."""
+        """Returns the milliseconds until the answer, its status and its body."""
         body = body and json.dumps(body).encode()
         start = time.perf_counter()
         self.connection.request("POST" if body else "GET", path, body, {"Content-Type": "application/json"})
@@ -100,19 +100,19 @@ class Client:
 
 
 def check_history(address, data, space, status, text):
-    """Ends the run if this history by day is an error, has too few days, or is not what is known of the space."""
+    """Ends the run if this history by day is an error, has too few days, or differs from the known counts."""
     if status != 200:
-        raise SystemExit(f"{address} answers the history of space {space} with {status}: {text.decode()}")
+        raise SystemExit(f"{address} returned {status} for the history of space {space}: {text.decode()}")
     given = [(day["count"], day["entrances"], day["exits"]) for day in json.loads(text)["counts"]]
     if len(given) != data.days:
-        raise SystemExit(f"{address} answers {len(given)} days of space {space}, not {data.days}")
+        raise SystemExit(f"{address} returned {len(given)} days of space {space}, not {data.days}")
     for day, (answered, known) in enumerate(zip(given, data.daily.get(space, given))):
         if answered != known:
-            raise SystemExit(f"{address} is wrong about day {day} of space {space}: {answered}, not {known}")
+            raise SystemExit(f"{address} has a wrong day {day} of space {space}: {answered}, not {known}")
 
 
 def check_histories(address, data):
-    """Compares histories by day with the truth, and ends the run where one is wrong."""
+    """Compares histories by day with the known counts. Ends the run if one is wrong."""
     client = Client(address)
     for space in data.daily:
         _, status, text = client.ask(Reads(data).year_path(space))
@@ -121,25 +121,25 @@ def check_histories(address, data):
 
 
 def loaded(run, database, data):
-    """The name of a database that holds the data, and that has no work left to do on it."""
+    """Returns the name of a database with the data, without pending background work."""
     name = run.loaded_name(database, data)
     database.tidy(name)
     return name
 
 
 def warm_histories(run, server, data):
-    """Asks for the history of each space, until none needs the database any more."""
+    """Requests the history of each space until all of them are cached."""
     while not run.drive(server, Reads(data).rest_years(), connections=1, pool=data.spaces).laps:
         pass
 
 
 def warm_ms(run, server, data):
-    """The median latency of a year by day, one request at a time."""
+    """Returns a measurement of the median latency of a year by day, one request at a time."""
     return lambda _: run.drive(server, Reads(data).rest_years(), connections=1).p50_ms
 
 
 def history_warm(run):
-    """A year of a space by day, all of it in memory, against reading its events, and against sums by the hour."""
+    """A year of a space by day, all cached, compared with reading its events, and with hourly sums."""
     for data in run.data(YEAR_DAYS):
         for database in run.databases:
             name = loaded(run, database, data)
@@ -164,7 +164,7 @@ def history_warm(run):
 
 
 def history_cold(run):
-    """The first history of each space that a new server is asked for, against reading its events."""
+    """The first history of each space from a new server, compared with reading its events."""
     for data in run.data(YEAR_DAYS):
         for database in run.databases:
             name = loaded(run, database, data)
@@ -189,10 +189,10 @@ def history_cold(run):
 
 
 def history_growth(run):
-    """The median latency of a year by day, all of it in memory: much data against little."""
+    """The median latency of a year by day, all cached: much data compared with little."""
     sizes = sorted(run.data(YEAR_DAYS), key=lambda data: data.events)
     if len(sizes) < 2:
-        run.say("history-growth needs two sizes: it is left out")
+        run.say("history-growth needs two sizes: skipped")
         return
     few, many = sizes[0], sizes[-1]
     for database in run.databases:
@@ -208,7 +208,7 @@ def history_growth(run):
 
 
 def history_many(run):
-    """The answers that several clients get who ask for the year of all spaces by month, and what stays resident."""
+    """Several clients request the year of all spaces by month: the answers, and the resident memory afterwards."""
     for data in run.data(YEAR_DAYS):
         for database in run.databases:
             with run.serve(database.url(loaded(run, database, data)), MEMORY_CACHE_BYTES) as ours:
@@ -222,30 +222,30 @@ def history_many(run):
             label = f"{database.name}, {millions(data.events)}"
             yield Finding("history-many", f"{label}, without errors", "answers", [answered - len(failed)],
                           "all of them", [answered], at_least=1)
-            # What failed answers leave in memory says nothing about histories.
+            # The memory after failed answers is not relevant.
             yield Finding("history-many", f"{label}, memory", "MiB", [after_mb],
                           f"{before_mb:.0f} MiB before, the cache and {BESIDE_CACHE_MB} MiB", [allowed_mb],
                           at_most=1 if len(failed) < answered else None, note=f"{peak_mb:.0f} MiB at the most")
 
 
 def ask_for_each(server, data):
-    """Asks for the year of each space once: all of them together would take more work than one request may."""
+    """Requests the year of each space once. All of them together would exceed the work limit of a request."""
     client, reads = Client(server.address), Reads(data)
     for space in range(1, data.spaces + 1):
         _, status, text = client.ask(reads.year_path(space))
         if status != 200:
-            raise SystemExit(f"{server.address} answers {status} for space {space}: {text.decode()[:300]}")
+            raise SystemExit(f"{server.address} returned {status} for space {space}: {text.decode()[:300]}")
     client.close()
 
 
 def ask_for_all(server, data, seconds):
-    """Asks for the year of all spaces by month over several connections, for so long. Returns the number of answers, and
-    what the failed ones among them say; a wrong count ends the run."""
+    """Requests the year of all spaces by month over several connections, for this long. Returns the number of answers,
+    and the errors of the failed ones. A wrong count ends the run."""
     query, expected, deadline = Reads(data).graphql_years(), expected_months(data), time.monotonic() + seconds
     answers, failed, wrong, right = [], [], [], set()
 
     def judge(status, text):
-        # Nothing changes meanwhile, so a right answer is always the same.
+        # The data does not change, so a correct answer is always the same.
         if text in right:
             return
         answer = json.loads(text) if status == 200 else {"errors": status}
@@ -274,12 +274,12 @@ def ask_for_all(server, data, seconds):
     for worker in workers:
         worker.join()
     if wrong:
-        raise SystemExit(f"{server.address} is wrong about the months of all spaces: {wrong[0]}")
+        raise SystemExit(f"{server.address} has wrong months of all spaces: {wrong[0]}")
     return len(answers), failed
 
 
 def months(answer):
-    """The counts at the end of each month, of the spaces of which they are known."""
+    """Returns the counts at the end of each month, for the spaces whose counts are known."""
     return {int(space["id"]): [bucket["count"] for bucket in space["history"]]
             for space in answer["data"]["spaces"]["nodes"] if int(space["id"]) in DAILY_SPACES}
 
@@ -291,14 +291,14 @@ def expected_months(data):
 
 
 def counts_beside_histories(run):
-    """The 99th percentile of counts while several clients ask for histories without pause, against the idle one."""
+    """The 99th percentile of counts while several clients request histories without pause, compared with idle."""
     for data in run.data(YEAR_DAYS):
         for database in run.databases:
             with run.serve(database.url(loaded(run, database, data))) as ours:
                 check_histories(ours.address, data)
                 warm(run, ours, data)
                 reads, shots = Reads(data), []
-                # The requests of the two are files of the same names.
+                # Both use request files with the same names.
                 folder = Path(run.folder) / "histories"
                 folder.mkdir(exist_ok=True)
 

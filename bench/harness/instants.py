@@ -18,7 +18,7 @@ def day_ms(date):
 
 
 def ms_of(text):
-    """Of `YYYY-MM-DDThh:mm:ss[.fff]Z`, the only form that generated files have."""
+    """Parses `YYYY-MM-DDThh:mm:ss[.fff]Z`, the only format in generated files."""
     fraction = int(text[20:23]) if len(text) > 20 else 0
     seconds = int(text[11:13]) * 3600 + int(text[14:16]) * 60 + int(text[17:19])
     return day_ms(text[:10]) + seconds * 1000 + fraction

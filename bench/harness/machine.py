@@ -21,7 +21,7 @@ START_SECONDS_MAX = 60
 
 @contextmanager
 def running(command, log, address, environment=None, path="/"):
-    """A server, once it answers; it and what it started are ended by their process group."""
+    """Runs a server, and waits until it answers. Its whole process group is ended afterwards."""
     with open(log, "wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True,
                                    env={**os.environ, **(environment or {})})
@@ -81,11 +81,11 @@ def status_mb(pid, name):
 
 
 def flush_ms(folder, seconds):
-    """The median time of writing one page and waiting until it is on the disk, as a commit does at the least."""
+    """Returns the median time of writing one page and flushing it, the minimum of a commit."""
     path, times = os.path.join(folder, "flushes"), []
     file = os.open(path, os.O_RDWR | os.O_CREAT)
     try:
-        # Into a file that does not grow any more, like a log that is written anew.
+        # Into a file of constant size, like a log that is overwritten.
         os.write(file, PAGE * PAGES)
         os.fsync(file)
         deadline = time.perf_counter() + seconds
@@ -124,11 +124,11 @@ def versions(postgres):
 
 def add_binaries_argument(parser):
     parser.add_argument("--binaries", metavar="DIR", type=Path,
-                        help="the folder of release binaries; by default cargo builds them")
+                        help="folder of release binaries; default: build them with cargo")
 
 
 def release_binaries(given, *packages):
-    """The folder of release binaries: the given one, or the one that cargo builds these packages into."""
+    """Returns the folder of release binaries: the given one, or cargo's, after building these packages."""
     if given:
         return given
     command = ["cargo", "build", "--release", "--locked"]

@@ -1,7 +1,7 @@
-"""Results, and their tables in a page of Markdown.
+"""Findings, and their tables in a Markdown page.
 
-The generated part of a page has a block for each run that still has rows. A row that is measured again is removed from the
-older block, so that figures of two runs cannot be mistaken for figures of one.
+The generated part of a page has a block for each run that still has a row. A row that is measured again is removed from
+the older block, so that figures of different runs are not mixed up.
 """
 
 import re
@@ -13,7 +13,7 @@ HEADER = "| row | of | this server | against | its figure | ratio | bar | met |\
 
 @dataclass
 class Finding:
-    """One line of a table. `ours` and `theirs` hold a figure for each round; the ratio is that of their medians."""
+    """One line of a table. `ours` and `theirs` have a figure for each round; the ratio is that of the medians."""
 
     row: str
     of: str
@@ -39,7 +39,7 @@ class Finding:
 
     @property
     def key(self):
-        """How a line begins that says the same of an older run."""
+        """Returns the beginning of the same line in an older run."""
         return f"| `{self.row}` | {self.of}"
 
     def line(self):
@@ -51,7 +51,7 @@ class Finding:
         return f"{self.key}{note} | " + " | ".join(cells) + " |"
 
     def figures(self, rounds):
-        """The median, and the least and the greatest."""
+        """Returns the median, the minimum and the maximum."""
         if not rounds:
             return ""
         median = f"{figure(statistics.median(rounds))} {self.unit}"
@@ -65,7 +65,7 @@ def figure(number):
 
 
 def write(page, marker, block, replaced):
-    """Puts a run's block first in the part of the page between the markers, and drops lines with one of the keys
+    """Inserts a run's block at the start of the part between the markers, and removes lines with one of the keys
     `replaced` from the blocks of older runs."""
     replaced = tuple(key + end for key in replaced for end in (" |", ":"))
     start, end = f"<!-- {marker}: generated -->\n", f"<!-- {marker}: end -->"

@@ -1,5 +1,5 @@
--- Sends the requests of a file one after the other, and round again. `requests.py` writes the files, one a thread:
--- each request as it goes over the wire, after its length in eight digits.
+-- Sends the requests of a file in turn, endlessly. `requests.py` writes the files, one per thread. Each request in a
+-- file is preceded by its length in eight digits.
 --
 -- wrk … -- FILE: the file's name without the thread's number.
 

@@ -1,4 +1,4 @@
-"""The requests, as bytes, and wrk, which sends them."""
+"""Requests as bytes, and wrk, which sends them."""
 
 import itertools
 import json
@@ -10,7 +10,7 @@ from pathlib import Path
 from .instants import DAY_MS, text_of
 
 SCRIPT = Path(__file__).with_name("requests.lua")
-# As many different requests as a reading round goes through before it begins again, for each thread.
+# Number of different requests per thread; a reading round repeats them.
 POOL = 20_000
 
 SPACE = "query ($id: %s!, $ts: %s) { space(id: $id) { name count(ts: $ts) dpus { name } } }"
@@ -32,12 +32,12 @@ def post(path, body):
 
 
 def space_body(space, ts, id_type="ID", time_type="DateTime"):
-    """The query of one space, as a typed client asks it: one text, and variables."""
+    """Returns the query of one space as a typed client sends it: a fixed text, and variables."""
     return {"query": SPACE % (id_type, time_type), "variables": {"id": space, "ts": text_of(ts)}}
 
 
 class Reads:
-    """Requests that read: random spaces at random instants of the data, the same in every run."""
+    """Reading requests: random spaces at random instants of the data, the same in every run."""
 
     def __init__(self, data):
         self.data = data
@@ -54,22 +54,22 @@ class Reads:
         return (get(f"/space/{space}/count?ts={text_of(ts)}") for space, ts in self.pairs(seed))
 
     def rest_each_day(self):
-        """A count of each space on each day, after which all pages are warm that there is room for."""
+        """Returns a count of each space on each day, to fill the cache with pages."""
         days = range(self.data.start_ms, self.data.end_ms, DAY_MS)
         return (get(f"/space/{space}/count?ts={text_of(day + DAY_MS // 2)}")
                 for day in days for space in range(1, self.data.spaces + 1))
 
     def year_path(self, space):
-        """The path of the history of a space, by day, over all days of the data."""
+        """Returns the path of a space's history by day, over all days of the data."""
         start, end = text_of(self.data.start_ms), text_of(self.data.end_ms)
         return f"/space/{space}/counts?start={start}&end={end}&interval=day"
 
     def rest_years(self):
-        """The history of each space in turn, again and again."""
+        """Returns the history of each space in turn, endlessly."""
         return itertools.cycle([get(self.year_path(space)) for space in range(1, self.data.spaces + 1)])
 
     def graphql_years(self):
-        """What is sent for the histories of all spaces by month."""
+        """Returns the request body for the histories of all spaces by month."""
         variables = {"start": text_of(self.data.start_ms), "end": text_of(self.data.end_ms)}
         return {"query": HISTORIES, "variables": variables}
 
@@ -82,7 +82,7 @@ class Reads:
 
 @dataclass
 class Shot:
-    """What one round of wrk saw."""
+    """The result of one round of wrk."""
 
     requests: int
     seconds: float
@@ -97,7 +97,7 @@ class Shot:
 
 
 def drive(address, folder, requests, *, connections, seconds, threads, pool=POOL):
-    """Sends the requests over so many connections for so long."""
+    """Sends the requests over this many connections for this long."""
     threads = min(threads, connections)
     file = Path(folder) / "requests."
     for thread in range(threads):

@@ -1,4 +1,4 @@
-"""The rows of the table: what each measures, and its bar."""
+"""The rows of the table: the measurement of each, and its bar."""
 
 import re
 import statistics
@@ -16,14 +16,14 @@ from .report import Finding
 from .requests import Reads, drive
 
 MB = 2**20
-# What one event takes in memory at the least: an instant, and a direction with what came before.
+# Minimum size of an event in memory: an instant, and a running sum.
 EVENT_BYTES = 16
 EVENTS_PER_BODY = 500
-# Prepared requests for writing; a round that needs more of them ends the run.
+# Number of prepared writing requests per second. A round that needs more ends the run.
 WRITES_PER_SECOND_MAX = 60_000
 MEMORY_CACHE_BYTES = 256 * MB
-# Then there is nothing to hold a bar against.
-NO_CACHE_BYTES = "this server knows no --cache-bytes, so its cache was left as it is"
+# In that case there is no bar.
+NO_CACHE_BYTES = "this server does not have --cache-bytes, so its cache has its default size"
 ALL = {}
 
 
@@ -33,7 +33,7 @@ def row(function):
 
 
 def interleaved(run, sides):
-    """Runs every side once a round, the first of a round last in the next one; the figures of each side."""
+    """Runs every side once per round, in alternating order; returns the figures of each side."""
     figures = {name: [] for name in sides}
     for number in range(run.rounds):
         names = list(sides) if number % 2 == 0 else list(reversed(sides))
@@ -47,7 +47,7 @@ def millions(events):
 
 
 def warm(run, server, data):
-    """Asks for counts until each page is in memory that there is room for."""
+    """Requests counts until the cache has all pages that fit."""
     while not run.drive(server, Reads(data).rest_each_day(), connections=1).laps:
         pass
 
@@ -56,7 +56,7 @@ def warm(run, server, data):
 
 
 def reading(run, name, requests, bar, **checked):
-    """A kind of requests, against the same on the baseline."""
+    """One kind of requests, compared with the baseline."""
     for data in run.data():
         for database in run.databases:
             url = run.loaded(database, data)
@@ -100,10 +100,10 @@ def graphql_spaces(run):
 
 @row
 def small_cache(run):
-    """Random instants over the whole span with a cache of a tenth of the data, against the peers.
+    """Random instants over the whole span, with a cache of a tenth of the data, compared with the peers.
 
-    The data is what the database has: its events with their key. Beside that, a tenth of what a program would need at
-    the least, an instant and a running sum for each event.
+    The size of the data is that of the events in the database, with their key. Also measured with a tenth of the
+    minimum that a program would need, an instant and a running sum for each event.
     """
     database = run.postgres()
     if not database:
@@ -145,10 +145,10 @@ def small_cache(run):
 
 @row
 def growth(run):
-    """The median latency of a count at a random instant, pages warm, one request at a time: much data against little."""
+    """The median latency of a count at a random instant, cached, one at a time: much data compared with little."""
     sizes = sorted(run.data(), key=lambda data: data.events)
     if len(sizes) < 2:
-        run.say("growth needs two sizes: it is left out")
+        run.say("growth needs two sizes: skipped")
         return
     few, many = sizes[0], sizes[-1]
     for database in run.databases:
@@ -168,7 +168,7 @@ def growth(run):
 
 @row
 def memory(run):
-    """What is resident after counts at random instants and of all spaces, with the most data there is."""
+    """Resident memory after counts at random instants and of all spaces, with the largest data."""
     data = max(run.data(), key=lambda data: data.events)
     known = servers.knows_cache_bytes(run.binary("headcount"))
     cache_bytes, bar, note = (MEMORY_CACHE_BYTES, 1, "") if known else (None, None, NO_CACHE_BYTES)
@@ -186,7 +186,7 @@ def memory(run):
 
 @row
 def correction(run):
-    """An assignment of a year back corrected, and a count after it, with a million events since and a thousand."""
+    """Correcting an assignment of a year ago, and the next count, with a million and a thousand events since."""
     lines = run.output("correction").splitlines()
     for place, what in ((1, "a correction"), (2, "a count after it")):
         few, many = (microseconds(re.split(r"\s{2,}", line.strip())[place]) for line in lines[1:3])
@@ -202,14 +202,14 @@ def microseconds(text):
 
 
 def load_rate(run, name, csv, rows):
-    """Rows a second of a whole `seed --csv`: reading the file, storing and tallying."""
+    """Returns the rows per second of a whole `seed --csv`: reading the file, storing and tallying."""
     start = time.perf_counter()
     run.seed(name, "--csv", csv)
     return rows / (time.perf_counter() - start)
 
 
 def with_plan(run, database, data, name):
-    """An empty database that has the floor plan."""
+    """Creates a database with only the floor plan."""
     url = database.create(name)
     run.seed(url, "--plan", data.plan)
     database.settle()
@@ -218,7 +218,7 @@ def with_plan(run, database, data, name):
 
 @row
 def load_sqlite(run):
-    """A bulk load, against prepared inserts into a bare table."""
+    """A bulk load, compared with prepared inserts into a bare table."""
     database = run.sqlite()
     if not database:
         return
@@ -244,14 +244,14 @@ def load_sqlite(run):
 
 @row
 def load_postgres(run):
-    """A bulk load, against inserts by arrays into the same partitioned table without tallies."""
+    """A bulk load, compared with inserts of arrays into the same partitioned table without tallies."""
     database = run.postgres()
     if not database:
         return
     data = run.data()[0]
     rates = {"load": [], "raw": []}
     for _ in range(run.rounds):
-        # One after the other in one database: the raw inserts find the partitions that the load made.
+        # One after the other in one database: the raw inserts need the partitions that the load created.
         url = with_plan(run, database, data, "load")
         rates["load"].append(load_rate(run, url, data.csv, data.rows))
         expect(database.events("load"), data.events)
@@ -266,7 +266,7 @@ def load_postgres(run):
 
 @row
 def shuffled(run):
-    """A bulk load of events that are all late by up to ten days, against one in order."""
+    """A bulk load of events that are all late by up to ten days, compared with one in order."""
     data = run.data()[0]
     late = data.late()
     for database in run.databases:
@@ -293,7 +293,7 @@ def expect(given, expected):
 
 @row
 def mutations(run):
-    """One event a mutation, answered once it is durable; against the peers, and against one flush of the disk."""
+    """One event per mutation, answered once it is durable; compared with the peers, and with one flush of the disk."""
     data = run.data()[0]
     for database in run.databases:
         for clients, bar in ((1, None), (32, 4), (256, 8)):
@@ -337,8 +337,8 @@ def mutations(run):
 
 
 def stored_all(stored, answered, clients):
-    """Ends the run unless everything is stored that was acknowledged, in some rounds over so many clients."""
-    # What was underway when a round ended may be stored without anybody having been told.
+    """Ends the run unless all acknowledged events are stored, after rounds with this many clients."""
+    # Requests in progress at the end of a round may be stored without an acknowledgement.
     if not sum(answered) <= stored <= sum(answered) + clients * len(answered):
         raise SystemExit(f"{stored} events are stored, and {sum(answered)} were acknowledged")
 
@@ -347,7 +347,7 @@ def stored_all(stored, answered, clients):
 
 
 class Sender:
-    """Posts bodies of events over a few connections, as fast as they are taken or at a rate."""
+    """Posts events over a few connections, as fast as possible or at a rate."""
 
     CONNECTIONS = 4
 
@@ -362,9 +362,9 @@ class Sender:
         return ("timestamp,direction,dpu_id\n" + "".join(lines)).encode()
 
     def send(self, seconds, rate=None):
-        """How many events a second were stored, in so many seconds."""
+        """Returns the number of events stored per second, over this many seconds."""
         pause = EVENTS_PER_BODY * self.CONNECTIONS / rate if rate else 0
-        # As many as could be needed, made beforehand so that making them takes nothing from the server.
+        # Enough bodies, generated beforehand so that the server has the processor for itself.
         bodies = [[self.body() for _ in range(int(seconds / pause) + 1 if rate else int(seconds * 200))]
                   for _ in range(self.CONNECTIONS)]
         stored = [0] * self.CONNECTIONS
@@ -391,7 +391,7 @@ class Sender:
 
 @row
 def reading_while_writing(run):
-    """The 99th percentile of reading while events come at half the rate that can be stored, against the idle one."""
+    """The 99th percentile of reading while events arrive at half the maximum rate, compared with idle."""
     data = run.data()[0]
     for database in run.databases:
         url = database.copy(run.loaded_name(database, data), "writes")

@@ -1,4 +1,4 @@
-"""The servers that are compared, and the check of their answers."""
+"""The servers that are compared, and the checks of their answers."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from .instants import ms_of, text_of
 from .machine import answers, free_address, running
 from .requests import INGEST, SPACES, post, space_body
 
-# Where the peers' PostgreSQL server listens.
+# The port of the peers' PostgreSQL server.
 PEERS_PORT = os.environ.get("PEERS_PGPORT", "55432")
 
 
@@ -54,11 +54,11 @@ def ask(address, path, body=None):
 
 
 def check(address, data, rest=True, graphql=True, nested=False, now=True, samples=100, **types):
-    """Compares answers with the truth, and ends the run where one is wrong."""
+    """Compares answers with the known counts. Ends the run if one is wrong."""
 
     def same(asked, given, expected):
         if given != expected:
-            raise SystemExit(f"{address} is wrong about {asked}: {given}, not {expected}")
+            raise SystemExit(f"{address} returned {given} for {asked}, not {expected}")
 
     for space, ts, count in data.past[:samples]:
         if rest:
@@ -80,7 +80,7 @@ def check(address, data, rest=True, graphql=True, nested=False, now=True, sample
 
 
 def mutations(first_ms):
-    """This server's mutation of one event, each at an instant of its own."""
+    """Yields this server's mutations of single events, at different instants."""
     for number in endless():
         variables = {"dpu": str(1001 + number * 7 % files.DPUS), "ts": text_of(first_ms + number),
                      "direction": "TOWARD" if number % 3 else "AWAY"}
@@ -95,7 +95,7 @@ def endless():
 
 
 class Peer:
-    """A people-counting server that others would write, run by the script `bench.sh` of a folder of them."""
+    """Another implementation of the server, run by the script `bench.sh` in the peers' folder."""
 
     ADDRESS = "127.0.0.1:8080"
 
@@ -113,7 +113,7 @@ class Peer:
 
     @staticmethod
     def load(scripts, data, say):
-        """Loads the data into the peers' database, unless it is there."""
+        """Loads the data into the peers' database, unless it is already loaded."""
         state = Path(os.environ.get("PEERS_STATE") or Path(tempfile.gettempdir(), "peers"))
         preset = f"headcount{data.events}"
         folder = state / "data" / preset
@@ -128,17 +128,17 @@ class Peer:
     @contextmanager
     def serve(self, preset, log):
         if answers(self.ADDRESS):
-            raise SystemExit(f"somebody else listens on {self.ADDRESS}, where the peers do")
+            raise SystemExit(f"another process listens on {self.ADDRESS}, the address of the peers")
         with running([self.script, "serve", preset, self.name], log, self.ADDRESS) as pid:
             yield Server(self.ADDRESS, pid)
-        # Its workers may outlive it for a moment.
+        # Its workers may end a moment later.
         for _ in range(100):
             if not answers(self.ADDRESS):
                 break
             time.sleep(0.1)
 
     def writes(self, first_ms):
-        """This peer's way to store one event, and what a right answer holds."""
+        """Yields this peer's requests to store one event, and a part of their correct answers."""
         for number in endless():
             dpu, ts, direction = 1 + number * 7 % files.DPUS, text_of(first_ms + number), 1 if number % 3 else -1
             if self.kind == "django":

@@ -1,4 +1,4 @@
-"""The bytes that a client sends over a WebSocket."""
+"""WebSocket messages of a client as bytes."""
 
 import json
 
@@ -8,7 +8,7 @@ UPGRADE = (b"GET /graphql HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n
 
 
 def frame(message):
-    """A text message, masked with nothing."""
+    """Returns a text message, masked with zeros."""
     text = json.dumps(message).encode()
     return bytes([0x81, 0x80 | len(text)]) + bytes(4) + text if len(text) < 126 else \
         bytes([0x81, 0xFE]) + len(text).to_bytes(2) + bytes(4) + text

@@ -1,8 +1,8 @@
-//! What the same requests cost when nothing has to be known: the ground that `bench/compare` measures from.
+//! A server with constant answers to the same requests: the baseline of `bench/compare`.
 //!
-//! `GET /space/{id}/count` is a bare axum route with a fixed body. `/graphql` is an async-graphql schema, served the
-//! ordinary way, whose fields have the types of this project's and whose values are constants. Its names and doors
-//! are those of a generated floor plan of 50 spaces and 100 DPUs, so that answers are as long as the real ones.
+//! `GET /space/{id}/count` is a bare axum route with a fixed body. `/graphql` is an ordinary async-graphql schema whose
+//! fields have the types of this project's and constant values. Its names and doorways are those of a generated floor
+//! plan of 50 spaces and 100 DPUs, so that answers are as long as the real ones.
 
 use std::net::SocketAddr;
 
@@ -55,7 +55,7 @@ impl Space {
         42
     }
 
-    /// Those inside, and those of every third door that lead to another room.
+    /// Returns the DPUs inside, and those of every third doorway, which leads to another room.
     async fn dpus(&self) -> Vec<Dpu> {
         let leads_here =
             |dpu: &u32| dpu % SPACES + 1 == self.0 || (dpu % 3 == 1 && (dpu + 1) % SPACES + 1 == self.0);

@@ -1,7 +1,7 @@
-//! Answers questions about calendars, a line each, as the server's calendar does: `bench/calendar` asks them.
+//! Answers questions about calendars with the server's code, one per line, for `bench/calendar`.
 //!
-//! The first line that it prints has the version of the time zone database and the names of all zones. A question is the name
-//! of a zone, what is asked for, and its arguments; the answer has a value for each argument, or `-` if it has no value.
+//! The first line of output has the version of the time zone database and the names of all zones. A question is the
+//! name of a zone, what to compute, and its arguments; the answer has a value for each argument, or `-` for no value.
 //! Instants are seconds since 1970.
 
 use std::io::{BufRead, Write, stdin, stdout};
@@ -30,17 +30,17 @@ fn answer(line: &str) -> anyhow::Result<Vec<String>> {
     let mut word = || words.next().context("a word is missing");
     let zone: Tz = word()?.parse()?;
     match word()? {
-        // Of each date and time: the first instant at which the clocks show it.
+        // For each date and time: the first instant at which the clocks show it.
         "at" => words.map(|word| Ok(seconds(instant_at(zone, word.parse()?)))).collect(),
-        // Of each instant: the date whose day it is.
+        // For each instant: its date.
         "day" => words.map(|word| Ok(calendar::day_of(zone, instant(word)?).to_string())).collect(),
-        // Of a time of day: where a rule's newest occurrence is, as of each instant.
+        // For a time of day: the newest occurrence of a rule, as of each instant.
         "rule" => {
             let rules = [rule(word()?)?];
             let starts = Starts { resets: &[], rules: &rules, zone };
             words.map(|word| Ok(seconds(starts.newest(instant(word)?).map(|start| start.ts)))).collect()
         }
-        // Of an interval and a range: the edges of its buckets.
+        // For an interval and a range: the edges of its buckets.
         "edges" => {
             let (name, start, end) = (word()?, instant(word()?)?, instant(word()?)?);
             let named = |interval: &Interval| format!("{interval:?}") == name;
@@ -60,7 +60,7 @@ fn instant(word: &str) -> anyhow::Result<Instant> {
     Ok(Instant::from_ms(word.parse::<i64>()? * 1000))
 }
 
-/// In seconds, with a fraction if there is one: no clock has changed within a second.
+/// In seconds, with a fraction if necessary: no clock has ever changed within a second.
 fn seconds(ts: Option<Instant>) -> String {
     match ts {
         None => "-".to_owned(),

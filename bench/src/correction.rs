@@ -1,8 +1,8 @@
-//! What it costs to correct an assignment that lies a year back, and to count again, with a thousand
-//! events since and with a million.
+//! Measures the correction of an assignment one year ago, and the next count, with a thousand and with a million events
+//! since then.
 //!
 //! `cargo run --release -p bench --bin correction` prints the median times of both, and their ratio.
-//! Nothing is written but a database in a temporary folder.
+//! It writes only a database in a temporary folder.
 
 use std::io::{Write, stdout};
 use std::time::{Duration, Instant as Stopwatch};
@@ -20,7 +20,7 @@ use entity::Instant;
 use entity::assignment::Placement;
 use entity::event::Direction;
 
-/// How often each size is measured.
+/// Number of measurements for each size.
 const ROUNDS: usize = 101;
 const YEAR_MS: i64 = 365 * 86_400_000;
 const BATCH: i64 = 20_000;
@@ -38,7 +38,7 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The median times of a correction, and of a count of now after it, with so many events in the year since.
+/// Returns the median times of a correction, and of the next count, with this many events in the year since.
 async fn measure(events: i64) -> anyhow::Result<(Duration, Duration)> {
     let folder = tempfile::tempdir()?;
     let database =

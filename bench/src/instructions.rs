@@ -1,7 +1,7 @@
-//! One hot path, so many times: what `bench/instructions` counts the instructions of.
+//! One hot path, repeated: `bench/instructions` counts its instructions.
 //!
-//! `instructions PATH TIMES` sets up a small world on SQLite, through the public interfaces, and then does the same
-//! thing so many times on one thread. Between a run and a longer one the set-up is the same, and cancels out.
+//! `instructions PATH TIMES` sets up a small world on SQLite, through the public interfaces, and then repeats the
+//! path on one thread. The set-up is the same for a short and a long run, so it cancels out in the difference.
 
 use std::fmt::Write;
 use std::str::FromStr;
@@ -27,7 +27,7 @@ const SPACES: usize = 50;
 const DPUS: usize = 100;
 const DAYS: usize = 10;
 const EVENTS: usize = 20_000;
-/// How many events one batch has.
+/// Number of events in a batch.
 const BATCH: usize = 1_000;
 const DAY_MS: usize = 86_400_000;
 const START: Instant = Instant::from_ms(1_741_000_000_000);
@@ -58,7 +58,7 @@ async fn main() -> anyhow::Result<()> {
             "graphql-spaces" => world.graphql(SPACES_NOW, Value::Null).await.map(drop)?,
             "ingest-one" => world.ingest(EVENTS + number, 1).await?,
             "ingest-batch" => world.ingest(EVENTS + number * BATCH, BATCH).await?,
-            _ => bail!("there is no path {path:?}"),
+            _ => bail!("unknown path {path:?}"),
         }
     }
     Ok(())
@@ -71,18 +71,18 @@ fn parse(times: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What rows are called: by their own ids, but in the path that is about a key.
+/// Returns the scheme of public ids: plain row ids, except on the path about an id key.
 fn ids(path: &str) -> anyhow::Result<PublicIds> {
     let id_key = path.ends_with("-keyed").then(|| "0123456789abcdef".repeat(4).into());
     Ok(PublicIds::new(&IdsConfig { id_key })?)
 }
 
-/// So many milliseconds after the start.
+/// Returns the instant this many milliseconds after the start.
 fn instant(ms: usize) -> Instant {
     START.plus_ms(i64::try_from(ms).unwrap_or_default())
 }
 
-/// The service over a database with two doors a space and events at all of them.
+/// The service on a database with two doorways a space and events at all of them.
 struct World {
     site: Site,
     ids: PublicIds,
@@ -120,7 +120,7 @@ impl World {
         for first in (0..EVENTS).step_by(BATCH) {
             world.ingest(first, BATCH).await?;
         }
-        // Whatever is kept from one request to the next is there when counting begins.
+        // Everything that is cached between requests is cached before counting begins.
         for space in 1..=SPACES {
             let space = world.public(Kind::Space, space);
             world.get(&format!("/space/{space}/count?ts={START}")).await?;
@@ -129,7 +129,7 @@ impl World {
         Ok(world)
     }
 
-    /// What the row that was made as the so manieth is called.
+    /// Returns the public id of the row with this number.
     fn public(&self, kind: Kind, id: usize) -> i64 {
         self.ids.public(kind, i64::try_from(id).unwrap_or_default())
     }
@@ -146,14 +146,14 @@ impl World {
         Ok(answer)
     }
 
-    /// Changes the floor plan. A change that was refused answers null.
+    /// Changes the floor plan. A refused change returns null.
     async fn change(&self, mutation: &str, variables: Value) -> anyhow::Result<()> {
         let answer = self.graphql(mutation, variables).await?;
         ensure!(!answer.ends_with(b"null}}}"), "refused: {mutation}");
         Ok(())
     }
 
-    /// Sends the events with these numbers, as CSV. They lie within the days, and no two are alike.
+    /// Sends the events with these numbers, as CSV. They are within the days, and all different.
     async fn ingest(&self, first: usize, count: usize) -> anyhow::Result<()> {
         let mut body = String::from("timestamp,direction,dpu_id\n");
         for number in first..first + count {

@@ -1,8 +1,8 @@
-//! Raw inserts into PostgreSQL: the ground that `bench/compare` measures a bulk load from.
+//! Raw inserts into PostgreSQL: the baseline of bulk loads in `bench/compare`.
 //!
-//! `unnest URL FILE` inserts a CSV of events by arrays into the table `event`, which is there, empty, and has its
-//! partitions; nothing is tallied and nothing is told of a row. Rows are sorted by key within a commit, as a load's
-//! are. Only the inserts are timed: it prints the number of rows and the seconds.
+//! `unnest URL FILE` inserts a CSV of events as arrays into the table `event`, which must exist, be empty and have
+//! its partitions. It maintains no tallies and reports nothing about rows. Rows are sorted by key within a commit, as
+//! a load sorts them. Only the inserts are timed. It prints the number of rows and the seconds.
 
 use std::collections::HashMap;
 use std::io::{Write, stdout};
@@ -12,7 +12,7 @@ use anyhow::Context;
 use entity::Instant;
 use sqlx::{Connection, PgConnection};
 
-/// As many as one commit of the seed binary takes.
+/// Number of rows in a commit, as in the seed binary.
 const COMMIT_ROWS: usize = 20_000;
 const INSERT: &str = "INSERT INTO event (dpu_id, ts, direction, seq, created) \
     SELECT dpu_id, ts, direction, 0, $4 FROM UNNEST($1::bigint[], $2::bigint[], $3::smallint[]) \
@@ -42,7 +42,7 @@ async fn main() -> anyhow::Result<()> {
             directions.push(*direction);
         }
         let insert = sqlx::query(INSERT).bind(dpu_ids).bind(instants).bind(directions).bind(0_i64);
-        // A statement by itself is a transaction by itself.
+        // A single statement is a transaction of its own.
         insert.execute(&mut connection).await?;
     }
     writeln!(stdout(), "{} {}", rows.len(), watch.elapsed().as_secs_f64())?;

@@ -289,16 +289,16 @@ async fn a_file_that_cannot_be_read_says_why_and_changes_nothing() {
 async fn a_plan_is_applied_whole_or_not_at_all() {
     for (plan, reason) in [
         ("[[space]]\nname = \"\"", "space \"\": name is empty"),
-        ("[[space]]\nname = \"A\"\ncapacity = 0", "space \"A\": a capacity is 1 or more, not 0"),
+        ("[[space]]\nname = \"A\"\ncapacity = 0", "space \"A\": invalid capacity 0: use 1 or more"),
         ("[[space]]\nname = \"A\"\nsize = 3", "unknown field `size`"),
         ("[[room]]\nname = \"A\"", "unknown field `room`"),
         ("[[space]]", "missing field `name`"),
-        ("[[space]]\nname = \"A\"\ntime_zone = \"Berlin\"", "space \"A\": \"Berlin\" is no time zone"),
+        ("[[space]]\nname = \"A\"\ntime_zone = \"Berlin\"", "space \"A\": unknown time zone \"Berlin\""),
         (
             "[[space]]\nname = \"A\"\nnegative_counts = \"zero\"",
             "unknown variant `zero`, expected `report` or `clamp`",
         ),
-        ("[[dpu]]\nserial = \"1\"\ntime_zone = \"Berlin\"", "dpu \"1\": \"Berlin\" is no time zone"),
+        ("[[dpu]]\nserial = \"1\"\ntime_zone = \"Berlin\"", "dpu \"1\": unknown time zone \"Berlin\""),
         (
             "[[dpu]]\nserial = \"1\"\n[[dpu]]\nserial = \" 1\"\nname = \"B\"",
             "another table has the same serial",
@@ -311,7 +311,7 @@ async fn a_plan_is_applied_whole_or_not_at_all() {
         ("[[reset]]\nspace = \"A\"\nts = 2026-01-01\ncount = 1", "there is no space \"A\""),
         (
             "[[space]]\nname = \"A\"\n[[reset]]\nspace = \"A\"\nts = 2026-01-01\ncount = -1",
-            "reset 1 (space \"A\"): a space holds 0 people or more",
+            "reset 1 (space \"A\"): invalid count -1: use 0 or more",
         ),
         (
             "[[space]]\nname = \"A\"\n[[reset]]\nspace = \"A\"\nts = \"x\"\ncount = 1",
@@ -338,11 +338,11 @@ async fn a_plan_is_applied_whole_or_not_at_all() {
         ),
         (
             "[[space]]\nname = \"A\"\n[[dpu]]\nserial = \"1\"\n[[assignment]]\ndpu = \"1\"\nspace = \"A\"\nplacement = \"inside\"\nstarts_at = \"2018-02-02\"\nends_at = \"2018-02-02\"",
-            "an assignment ends after it starts",
+            "an assignment must end after it starts",
         ),
         (
             "[[space]]\nname = \"A\"\n[[dpu]]\nserial = \"1\"\n[[assignment]]\ndpu = \"1\"\nspace = \"A\"\nplacement = \"inside\"\n[[assignment]]\ndpu = \"1\"\nspace = \"A\"\nplacement = \"inside\"\nstarts_at = \"2018-02-02\"",
-            "assignment 2 (dpu \"1\", space \"A\"): this DPU counts for this space already",
+            "assignment 2 (dpu \"1\", space \"A\"): this DPU is already assigned to this space",
         ),
     ] {
         let desk = Desk::new();

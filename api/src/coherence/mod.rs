@@ -1,14 +1,14 @@
-//! Coherence: how the memory of a process stays current while others write to the same database.
+//! Coherence: keeps the memory of a process current while others write to the same database.
 //!
-//! The change log says what others have committed, and [`State::refresh`] reads it. This module says when:
+//! The change log contains what others have committed, and [`State::refresh`] reads it. This module decides when:
 //!
-//! - On PostgreSQL a process that records events notifies the others soon after the commit ([`Notifier`](crate::database::Notifier)); a change of the
-//!   floor plan or of a token does so by a trigger. A listener (`postgres`) refreshes the state when it is notified, and
-//!   every second anyway.
-//! - On SQLite the file knows that somebody else has written, and is asked (`sqlite`) every 20 ms.
+//! - On PostgreSQL, a process that records events notifies the others soon after the commit
+//!   ([`Notifier`](crate::database::Notifier)). Changes of the floor plan and of tokens do so by triggers. A listener
+//!   (`postgres`) refreshes the state when it is notified, and every second anyway.
+//! - On SQLite, the file has a version that changes when others write. It is checked (`sqlite`) every 20 ms.
 //!
-//! A process that cannot listen, or does not know yet that it can, refreshes before each use: it is slow then, and right all
-//! the same.
+//! A process that cannot listen, or does not know yet whether it can, refreshes before each use: this is slow, but
+//! still correct.
 
 mod postgres;
 mod sqlite;
@@ -23,7 +23,7 @@ use crate::readiness::Readiness;
 use crate::state::State;
 use crate::tasks::Tasks;
 
-/// Listens to what other processes write, for as long as it lives.
+/// Listens for writes by other processes, as long as it lives.
 #[derive(Debug)]
 pub struct Coherence {
     state: Arc<State>,
@@ -32,7 +32,7 @@ pub struct Coherence {
 }
 
 impl Coherence {
-    /// Begins to listen. Calls `forget_tokens` when tokens have changed, or may have.
+    /// Starts to listen. Calls `forget_tokens` when tokens have changed, or may have.
     pub fn start(
         state: &Arc<State>,
         forget_tokens: impl Fn() + Send + Sync + 'static,
@@ -49,13 +49,13 @@ impl Coherence {
         Self { state: Arc::clone(state), opened, listening }
     }
 
-    /// Resolves when it listens.
+    /// Resolves when it is listening.
     pub async fn begins(&self) {
-        // The sender lives as long as this, so waiting for it cannot fail.
+        // The sender lives as long as this, so waiting cannot fail.
         self.opened.clone().wait_for(|opened| *opened).await.ok();
     }
 
-    /// Adds the check whether it listens.
+    /// Adds the readiness check of whether it is listening.
     pub fn add_check(&self, readiness: &Readiness) {
         let state = Arc::clone(&self.state);
         readiness.add("coherence", move || {
@@ -63,12 +63,12 @@ impl Coherence {
             ready(if is_followed {
                 Ok(())
             } else {
-                Err("changes by other processes are not heard of".to_owned())
+                Err("not listening for changes by other processes".to_owned())
             })
         });
     }
 
-    /// Whether it listens. While it does not, nothing in memory may be trusted before it was refreshed.
+    /// Returns whether it is listening. If not, memory must be refreshed before it is used.
     pub fn is_listening(&self) -> bool {
         self.state.is_followed()
     }
@@ -80,7 +80,7 @@ impl Drop for Coherence {
     }
 }
 
-/// What listening keeps current.
+/// The caches that listening keeps current.
 struct Listener {
     state: Arc<State>,
     forget_tokens: Box<dyn Fn() + Send + Sync>,
@@ -88,13 +88,13 @@ struct Listener {
 }
 
 impl Listener {
-    /// From now on it is known when others write.
+    /// Marks the caches as followed: writes by others are noticed from now on.
     fn open(&self) {
         self.state.set_followed(true);
         self.opened.send_replace(true);
     }
 
-    /// It is no longer known when others write.
+    /// Marks the caches as not followed: writes by others may go unnoticed.
     fn close(&self) {
         self.state.set_followed(false);
         self.opened.send_replace(false);

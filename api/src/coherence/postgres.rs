@@ -1,4 +1,4 @@
-//! Listens to the other processes over a PostgreSQL database.
+//! Listens for notifications by other processes on a PostgreSQL database.
 
 use std::time::Duration;
 
@@ -8,16 +8,16 @@ use sqlx::postgres::{PgListener, PgNotification};
 use super::Listener;
 use crate::database::{Message, channel};
 
-/// How often the state is refreshed without a notification: one may have been lost with the process that would have sent it.
+/// Time between refreshes without a notification: one may have been lost with the process that would have sent it.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
-/// How long the database may take to answer. The other end of a connection may be gone without a word.
+/// Maximum time to wait for the database, because a connection may be dead without an error.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
-/// How long to wait before the state is refreshed again that could not be.
+/// Pause after a failed refresh.
 const RETRY: Duration = Duration::from_millis(50);
-/// How long to wait before connecting again.
+/// Pause before reconnecting.
 const RECONNECT: Duration = Duration::from_millis(500);
 
-/// Why listening ended.
+/// The reasons why listening ended.
 #[derive(Debug, thiserror::Error)]
 enum Ended {
     #[error(transparent)]
@@ -26,15 +26,15 @@ enum Ended {
     Silent,
 }
 
-/// Listens, and listens again where the connection is lost.
+/// Listens, and reconnects when the connection is lost.
 pub(super) async fn listen(pool: PgPool, listener: Listener) {
     loop {
         let ended = follow(&pool, &listener).await;
         listener.close();
         match ended {
-            Ok(()) => tracing::warn!("the connection that listens for changes by other processes was lost"),
+            Ok(()) => tracing::warn!("lost the connection that listens for changes by other processes"),
             Err(Ended::Listening(sqlx::Error::PoolClosed)) => return,
-            Err(error) => tracing::warn!(%error, "changes by other processes cannot be listened for"),
+            Err(error) => tracing::warn!(%error, "cannot listen for changes by other processes"),
         }
         tokio::time::sleep(RECONNECT).await;
     }
@@ -67,13 +67,13 @@ async fn follow(pool: &PgPool, listener: &Listener) -> Result<(), Ended> {
     }
 }
 
-/// Refreshes the state. One connection that was cut says nothing about the next one.
+/// Refreshes the state. Retries, because after a lost connection the next one may work.
 async fn refresh(listener: &Listener) -> Result<(), Ended> {
     let refreshing = async {
         loop {
             match listener.state.refresh().await {
                 Ok(()) => return,
-                Err(error) => tracing::debug!(%error, "the state could not be refreshed"),
+                Err(error) => tracing::debug!(%error, "cannot refresh the state"),
             }
             tokio::time::sleep(RETRY).await;
         }
@@ -85,7 +85,7 @@ fn take(listener: &Listener, notification: &PgNotification) {
     match serde_json::from_str(notification.payload()) {
         Ok(Message::Tokens) => (listener.forget_tokens)(),
         Ok(Message::FloorPlan(_) | Message::Recorded) => {}
-        // Another version of this program may write without a word in the log.
+        // Another version of this program may write without logging its commits.
         Err(_) => listener.state.forget_all(),
     }
 }

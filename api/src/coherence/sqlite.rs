@@ -1,4 +1,4 @@
-//! Looks whether another process has written to a SQLite file.
+//! Detects writes by other processes to a SQLite file.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -10,11 +10,11 @@ use tokio::time::Instant as Tick;
 
 use super::Listener;
 
-/// How long to wait between two looks: about how late another process's writes are seen.
+/// Time between two checks, and so the delay after which other processes' writes are seen.
 const INTERVAL: Duration = Duration::from_millis(20);
 
-/// Looks again and again. The version of the data differs from the last time if somebody else has written,
-/// and only then: it is asked for on the one connection by which this process writes.
+/// Checks repeatedly. SQLite's data version changes if and only if another process has written. It is read on the
+/// connection through which this process writes.
 pub(super) async fn listen(listener: Listener) -> Infallible {
     let (mut last, mut known) = (None, None);
     loop {
@@ -27,7 +27,7 @@ pub(super) async fn listen(listener: Listener) -> Infallible {
             }
             Err(error) => {
                 if last.take().is_some() {
-                    tracing::warn!(%error, "whether others write to the database cannot be seen");
+                    tracing::warn!(%error, "cannot check for writes by other processes");
                     listener.close();
                 }
             }
@@ -36,8 +36,8 @@ pub(super) async fn listen(listener: Listener) -> Infallible {
     }
 }
 
-/// Says which version the data has, and refreshes the state where that is not the last one. `known` are the commits of
-/// others as of the last time that it was refreshed here.
+/// Returns the current data version, and refreshes the state if it is not `last`. `known` are the commits of others at
+/// the last refresh.
 async fn look(
     listener: &Listener,
     last: Option<(u64, i64)>,
@@ -54,7 +54,7 @@ async fn look(
     (listener.forget_tokens)();
     let others = listener.state.newest().await?.position.others.clone();
     if last.is_some() && known.as_ref() == Some(&others) {
-        // It was not written by a version of this program that logs its commits, or it was a token.
+        // The writer was a version of this program that does not log its commits, or it wrote a token.
         listener.state.forget_all();
     }
     *known = Some(others);

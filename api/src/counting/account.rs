@@ -5,7 +5,7 @@ use entity::assignment::{self, Placement};
 
 use super::{Crossings, Start};
 
-/// How many people were in one space at one instant, before anybody has looked at an odometer.
+/// The readings that make up the count of one space at one instant. Does not read any odometer itself.
 #[derive(Clone, Copy, Debug)]
 pub struct Account<'a> {
     start: Option<Start<'a>>,
@@ -13,12 +13,12 @@ pub struct Account<'a> {
     at: Instant,
 }
 
-/// An odometer to be read: what had this DPU seen by this instant?
+/// An odometer to be read: the crossings that this DPU had seen by this instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Reading {
     /// The DPU's id.
     pub dpu: i64,
-    /// Crossings at this very instant count.
+    /// The instant; crossings at exactly this instant are included.
     pub at: Instant,
 }
 
@@ -27,7 +27,7 @@ pub struct Reading {
 pub struct Stretch {
     /// The DPU's id.
     pub dpu: i64,
-    /// The last instant before it; `None`: it begins with the first crossing ever.
+    /// The last instant before the stretch. `None`: it begins with the DPU's first crossing.
     pub after: Option<Instant>,
     /// The last instant in it.
     pub until: Instant,
@@ -38,25 +38,25 @@ pub struct Stretch {
 pub struct Term<'a> {
     /// The assignment.
     pub assignment: &'a assignment::Model,
-    /// The last instant before the stretch; `None`: the stretch began with the first crossing ever.
+    /// The last instant before the stretch. `None`: it begins with the DPU's first crossing.
     pub after: Option<Instant>,
     /// The last instant of the stretch.
     pub until: Instant,
 }
 
 impl<'a> Account<'a> {
-    /// The account at `at` of the space that `assignments` belong to. `start` is the newest reset at or
-    /// before `at`; `None`: the count starts from 0, before the first crossing ever.
+    /// Creates the account at `at` of the space that `assignments` belong to. `start` is the newest reset at or
+    /// before `at`. `None`: the count starts from 0, before the first crossing.
     pub fn new(assignments: &'a [assignment::Model], start: Option<Start<'a>>, at: Instant) -> Self {
         Self { start, assignments, at }
     }
 
-    /// What the count starts from.
+    /// Returns the reset that the count starts from.
     pub fn start(&self) -> Option<Start<'a>> {
         self.start
     }
 
-    /// What the assignments add; those whose stretch is empty are left out.
+    /// Returns what each assignment adds. Assignments with an empty stretch are left out.
     pub fn terms(&self) -> impl Iterator<Item = Term<'a>> + use<'a> {
         let (start, at) = (self.start.map(|start| start.ts), self.at);
         self.assignments.iter().filter_map(move |assignment| {
@@ -67,18 +67,18 @@ impl<'a> Account<'a> {
         })
     }
 
-    /// Every odometer that [`net`](Self::net) will ask for.
+    /// Returns every odometer that [`net`](Self::net) will ask for.
     pub fn readings(&self) -> impl Iterator<Item = Reading> + use<'a> {
         self.terms().flat_map(|term| [term.upper()].into_iter().chain(term.lower()))
     }
 
-    /// The count, below zero where more people left than were known of. `odometer` is asked for the
-    /// [`readings`](Self::readings) and for no others.
+    /// Returns the count; negative if more people left than were counted in. Calls `odometer` with the
+    /// [`readings`](Self::readings) and no others.
     pub fn net(&self, odometer: impl Fn(Reading) -> Crossings) -> i64 {
         self.try_net(|reading| Some(odometer(reading))).unwrap_or_default()
     }
 
-    /// The same of odometers that may not be known; `None` where one is not.
+    /// Like [`net`](Self::net), but returns `None` if any of the odometers is unknown.
     pub fn try_net(&self, odometer: impl Fn(Reading) -> Option<Crossings>) -> Option<i64> {
         let mut net = self.start.map_or(0, |start| start.count);
         for term in self.terms() {
@@ -90,32 +90,32 @@ impl<'a> Account<'a> {
 }
 
 impl Term<'_> {
-    /// The reading at the end of the stretch.
+    /// Returns the reading at the end of the stretch.
     fn upper(&self) -> Reading {
         Reading { dpu: self.assignment.dpu_id, at: self.until }
     }
 
-    /// The reading before the stretch; `None` where there is none before it, since that reads zero.
+    /// Returns the reading before the stretch. `None` if the stretch begins with the first crossing: it would be zero.
     fn lower(&self) -> Option<Reading> {
         self.after.map(|at| Reading { dpu: self.assignment.dpu_id, at })
     }
 
-    /// The stretch itself, to read its crossings one by one.
+    /// Returns the stretch itself, to read its crossings one by one.
     pub fn stretch(&self) -> Stretch {
         Stretch { dpu: self.assignment.dpu_id, after: self.after, until: self.until }
     }
 
-    /// What the DPU saw during the stretch.
+    /// Returns what the DPU saw during the stretch.
     pub fn crossings(&self, odometer: impl Fn(Reading) -> Crossings) -> Crossings {
         odometer(self.upper()) - self.lower().map(odometer).unwrap_or_default()
     }
 
-    /// By how many people the stretch changed the space's count.
+    /// Returns the change of the space's count during the stretch.
     pub fn net(&self, odometer: impl Fn(Reading) -> Crossings) -> i64 {
         self.placement().sign() * self.crossings(odometer).net()
     }
 
-    /// Which side of the doorway the DPU hung on.
+    /// Returns which side of the doorway the DPU hung on.
     pub fn placement(&self) -> Placement {
         self.assignment.placement
     }

@@ -1,4 +1,4 @@
-//! The calendar of a time zone: where its days, weeks and months begin, on days of 23 and 25 hours too.
+//! The calendar of a time zone: where its hours, days, weeks and months begin, including days of 23 or 25 hours.
 
 use chrono::{
     DateTime, Datelike, Days, MappedLocalTime, Months, NaiveDate, NaiveDateTime, NaiveTime, Offset,
@@ -7,29 +7,29 @@ use chrono::{
 use chrono_tz::Tz;
 use entity::Instant;
 
-/// How long a bucket of a history is.
+/// The length of a history's buckets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interval {
-    /// A minute.
+    /// One minute.
     Minute,
     /// Five minutes.
     FiveMinutes,
-    /// A quarter of an hour.
+    /// 15 minutes.
     FifteenMinutes,
-    /// Half an hour.
+    /// 30 minutes.
     ThirtyMinutes,
-    /// An hour of the zone's clocks.
+    /// One hour of the zone's clocks.
     Hour,
-    /// A day of the zone's calendar, of 23 to 25 hours.
+    /// One day of the zone's calendar, 23 to 25 hours long.
     Day,
-    /// A week of the zone's calendar, from Monday.
+    /// One week of the zone's calendar, from Monday.
     Week,
-    /// A month of the zone's calendar.
+    /// One month of the zone's calendar.
     Month,
 }
 
 impl Interval {
-    /// All of them, shortest first.
+    /// All intervals, shortest first.
     pub const ALL: [Self; 8] = [
         Self::Minute,
         Self::FiveMinutes,
@@ -41,7 +41,7 @@ impl Interval {
         Self::Month,
     ];
 
-    /// The first instant after `ts` at which an interval begins by the clocks and the calendar of `zone`.
+    /// Returns the first instant after `ts` at which an interval begins in `zone`.
     fn next_edge(self, zone: Tz, ts: Instant) -> Instant {
         const MINUTE_MS: i64 = 60_000;
         let today = day_of(zone, ts);
@@ -65,8 +65,8 @@ impl Interval {
     }
 }
 
-/// The edges of the buckets that `[start, end)` is cut into: `start`, every instant inside at which an
-/// interval begins, and `end`. `None` where there would be more than `buckets_max` buckets.
+/// Returns the edges of the buckets of `[start, end)`: `start`, every instant in between at which an interval
+/// begins, and `end`. `None` if there would be more than `buckets_max` buckets.
 pub fn edges(
     zone: Tz,
     interval: Interval,
@@ -77,7 +77,7 @@ pub fn edges(
     let mut edges = vec![start];
     let mut last = start;
     while last < end {
-        // A day that a zone skipped has no edge of its own: the next one begins where it would.
+        // A day that the zone skipped has no edge of its own: the next day begins there.
         last = interval.next_edge(zone, last).max(last.plus_ms(1)).min(end);
         edges.push(last);
         if edges.len() > buckets_max + 1 {
@@ -87,21 +87,21 @@ pub fn edges(
     Some(edges)
 }
 
-/// The first instant after `ts` at which the clocks show a multiple of `ms`, at most an hour, or are turned forward past one.
+/// Returns the first instant after `ts` at which the clocks show a multiple of `ms` (at most an hour) or skip one.
 fn next_multiple(zone: Tz, ts: Instant, ms: i64) -> Instant {
     let shown_ms = |ts| local(zone, ts).and_utc().timestamp_millis();
     let mut from = ts;
     loop {
         let ahead = shown_ms(from) - from.ms();
         let next = from.plus_ms(ms - shown_ms(from).rem_euclid(ms));
-        // The clocks may be changed before that, but no more than once.
+        // The clocks may change before that, but at most once.
         let is_changed = |at: i64| shown_ms(Instant::from_ms(at)) - at != ahead;
         let next = if is_changed(next.just_before().ms()) {
             first_between(from.ms(), next.ms(), is_changed)
         } else {
             next
         };
-        // Where they are turned back within an interval, it goes on.
+        // If the clocks are turned back within an interval, the interval continues.
         let (last_shown, shown) = (next.just_before().ms() + ahead, shown_ms(next));
         if shown.rem_euclid(ms) == 0 || shown.div_euclid(ms) > last_shown.div_euclid(ms) {
             return next;
@@ -110,16 +110,16 @@ fn next_multiple(zone: Tz, ts: Instant, ms: i64) -> Instant {
     }
 }
 
-/// The instant at which the clocks of `zone` show `time` on `date` for the first time: the moment of the change where they are
-/// turned past it, though they may show the next date then. `None` where the zone skipped the day.
+/// Returns the first instant at which the clocks of `zone` show `time` on `date`. If the clocks skip that time, returns
+/// the moment at which they do, even if they then show the next date. `None` if the zone skipped the day.
 pub fn instant_at(zone: Tz, date: NaiveDate, time: NaiveTime) -> Option<Instant> {
     let is_there = || local(zone, start_of_day(zone, date)).date() == date;
     let (found, is_shown) = first_showing(zone, date.and_time(time));
     (is_shown || is_there()).then_some(found)
 }
 
-/// The date whose day it is at `ts`. A day begins when its date is shown for the first time, and lasts until the next one
-/// begins: where clocks are turned back across midnight, they show the date before once more, and the day is the new one.
+/// Returns the date of `ts`. A day begins when its date is shown first and lasts until the next day begins. Clocks
+/// that are turned back across midnight show the previous date once more; the day is still the new one.
 pub fn day_of(zone: Tz, ts: Instant) -> NaiveDate {
     let shown = local(zone, ts).date();
     match shown.checked_add_days(Days::new(1)) {
@@ -128,19 +128,19 @@ pub fn day_of(zone: Tz, ts: Instant) -> NaiveDate {
     }
 }
 
-/// The first instant of the date, or of the first date after it that the zone did not skip.
+/// Returns the first instant of the date, or of the first later date if the zone skipped it.
 pub fn start_of_day(zone: Tz, date: NaiveDate) -> Instant {
     first_showing(zone, date.and_time(NaiveTime::MIN)).0
 }
 
-/// The first instant at which the clocks show `wanted`, or later where they are turned past it; and whether they show it.
+/// Returns the first instant at which the clocks show `wanted` or skip it, and whether they show it.
 fn first_showing(zone: Tz, wanted: NaiveDateTime) -> (Instant, bool) {
     match zone.from_local_datetime(&wanted) {
         MappedLocalTime::Single(found) | MappedLocalTime::Ambiguous(found, _) => {
             (found.to_utc().into(), true)
         }
         MappedLocalTime::None => {
-            // No zone is further than this from UTC, and none changes its clocks twice in that time.
+            // No zone is further than this from UTC, and no zone changes its clocks twice within that time.
             let reach_ms = TimeDelta::hours(26).num_milliseconds();
             let around = wanted.and_utc().timestamp_millis();
             let is_past = |ts| local(zone, Instant::from_ms(ts)) >= wanted;
@@ -149,7 +149,7 @@ fn first_showing(zone: Tz, wanted: NaiveDateTime) -> (Instant, bool) {
     }
 }
 
-/// The first instant after `before` from which on it `is_so`, as it is at `after`.
+/// Returns the first instant after `before` at which `is_so` becomes true. It must be true at `after`.
 fn first_between(mut before: i64, mut after: i64, is_so: impl Fn(i64) -> bool) -> Instant {
     while after - before > 1 {
         let middle = before + (after - before) / 2;
@@ -158,7 +158,7 @@ fn first_between(mut before: i64, mut after: i64, is_so: impl Fn(i64) -> bool) -
     Instant::from_ms(after)
 }
 
-/// What the zone's clocks and calendar show at `ts`.
+/// Returns the local date and time at `ts`.
 fn local(zone: Tz, ts: Instant) -> NaiveDateTime {
     let utc = DateTime::from_timestamp_millis(ts.ms()).unwrap_or_default().naive_utc();
     utc + zone.offset_from_utc_datetime(&utc).fix()
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn too_many_buckets_are_refused_and_none_are_none() {
+    fn too_many_buckets_are_refused_and_an_empty_range_has_none() {
         let (start, end) = (at("2026-01-01"), at("2026-01-02"));
         assert_eq!(edges(Tz::UTC, Interval::Minute, start, end, 1440).unwrap().len(), 1441);
         assert_eq!(edges(Tz::UTC, Interval::Minute, start, end, 1439), None);

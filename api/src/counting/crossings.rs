@@ -1,4 +1,4 @@
-//! How many people walked each way under a DPU.
+//! The number of people who walked each way under a DPU.
 
 use std::iter::Sum;
 use std::ops::{Add, AddAssign, Sub};
@@ -6,7 +6,7 @@ use std::ops::{Add, AddAssign, Sub};
 use entity::assignment::Placement;
 use entity::event::Direction;
 
-/// What an odometer shows, or the difference between two of its readings: people each way.
+/// An odometer's reading, or the difference between two: people each way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Crossings {
     /// People who walked towards the DPU.
@@ -16,23 +16,23 @@ pub struct Crossings {
 }
 
 impl Crossings {
-    /// Towards minus away: `P` of the formula.
+    /// Returns towards minus away: `P` in the formula.
     pub const fn net(self) -> i64 {
         self.toward - self.away
     }
 
-    /// How many people crossed, either way.
+    /// Returns the number of crossings in both directions.
     pub const fn count(self) -> i64 {
         self.toward + self.away
     }
 
-    /// The greater figure of the two each way.
+    /// Returns the maximum of each direction.
     #[must_use]
     pub fn max(self, other: Self) -> Self {
         Self { toward: self.toward.max(other.toward), away: self.away.max(other.away) }
     }
 
-    /// People who entered a space for which the DPU hangs on the side `placement`.
+    /// Returns the number of people who entered a space, for a DPU on the side `placement`.
     pub const fn entrances(self, placement: Placement) -> i64 {
         match placement {
             Placement::Inside => self.toward,
@@ -40,7 +40,7 @@ impl Crossings {
         }
     }
 
-    /// People who left that space.
+    /// Returns the number of people who left that space.
     pub const fn exits(self, placement: Placement) -> i64 {
         match placement {
             Placement::Inside => self.away,

@@ -1,24 +1,23 @@
 //! The history of a count: what it was over time, in buckets.
 //!
-//! A count is a step function. It changes where somebody crosses, and where a reset states it anew; where
-//! an assignment begins or ends it stays as it is. So a history is folded from the crossings of one stretch of time after
-//! the other ([`fold`]) into [`Cell`]s, each of which says all that a bucket needs to know of its part of the time, and
-//! cells are put together to buckets ([`Buckets`]).
+//! A count is a step function. It changes at each crossing and is set anew by a reset. It does not change where an
+//! assignment begins or ends. [`fold`] turns the crossings of successive stretches of time into [`Cell`]s, which hold
+//! all that a bucket needs to know about its part of the time. [`Buckets`] combines cells into buckets.
 
 use entity::{Instant, assignment};
 
 use super::{Account, Start, Starts, Term};
 
-/// What a count did during a stretch of time that begins where the one before ended.
+/// What a count did during a stretch of time that begins where the previous cell ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cell {
-    /// The signed count at its end.
+    /// The signed count at the end of the cell.
     pub net: i64,
-    /// The lowest count in it, as it is answered.
+    /// The lowest count, after clamping.
     pub min: i64,
-    /// The highest count in it, as it is answered.
+    /// The highest count, after clamping.
     pub max: i64,
-    /// The sum over its milliseconds of the count as it is answered.
+    /// The count integrated over time, in people × milliseconds, after clamping.
     pub people_ms: i64,
     /// The number of people who entered.
     pub entrances: u32,
@@ -33,13 +32,13 @@ pub struct Bucket {
     pub start: Instant,
     /// The first instant after it.
     pub end: Instant,
-    /// The count at its end, that is one millisecond before `end`.
+    /// The count at the end of the bucket, one millisecond before `end`.
     pub count: i64,
     /// The lowest count in it.
     pub min: i64,
     /// The highest count in it.
     pub max: i64,
-    /// The mean of the count over its time.
+    /// The time-weighted mean of the count.
     pub average: f64,
     /// The number of people who entered.
     pub entrances: i64,
@@ -48,13 +47,13 @@ pub struct Bucket {
 }
 
 impl Bucket {
-    /// The average as a part of `capacity`; `None` where there is no capacity.
+    /// Returns the average divided by `capacity`. `None` without a capacity.
     pub fn utilization(&self, capacity: Option<i32>) -> Option<f64> {
         capacity.map(|capacity| self.average / f64::from(capacity))
     }
 }
 
-/// The history of one space, before anybody has looked at an odometer.
+/// The history of one space. Does not read any odometer itself.
 #[derive(Clone, Debug)]
 pub struct History<'a> {
     edges: Vec<Instant>,
@@ -64,13 +63,13 @@ pub struct History<'a> {
 }
 
 impl<'a> History<'a> {
-    /// The history of the space that `assignments` and `starts` belong to, in the buckets between the
-    /// edges, which ascend. Fewer than two edges have no bucket between them.
+    /// Creates the history of the space that `assignments` and `starts` belong to. `edges` are the limits of its
+    /// buckets, ascending. With fewer than two edges there are no buckets.
     pub fn new(assignments: &'a [assignment::Model], starts: Starts<'a>, edges: Vec<Instant>) -> Self {
         let start = edges.first().copied().unwrap_or(Instant::MIN);
         let end = edges.last().copied().unwrap_or(start);
         let before = start.just_before();
-        // Entrances and exits are counted whatever a reset says, so these terms start from no reset.
+        // Resets do not change entrances and exits, so these terms start from no reset.
         let terms = Account::new(assignments, None, end.just_before()).terms().filter_map(|term| {
             let after = term.after.max(Some(before));
             (after < Some(term.until)).then_some(Term { after, ..term })
@@ -79,43 +78,43 @@ impl<'a> History<'a> {
         Self { before, starts, terms: terms.collect(), edges }
     }
 
-    /// The instants between which its buckets are.
+    /// Returns the limits of the buckets.
     pub fn edges(&self) -> &[Instant] {
         &self.edges
     }
 
-    /// The account of the count just before the history begins.
+    /// Returns the account of the count just before the history begins.
     pub fn before(&self) -> Account<'a> {
         self.before
     }
 
-    /// What its assignments add, from its first instant to its last.
+    /// Returns what each assignment adds, from the first instant of the history to the last.
     pub fn terms(&self) -> &[Term<'a>] {
         &self.terms
     }
 
-    /// The resets in `[from, end)`, in ascending order.
+    /// Returns the resets in `[from, end)`, in ascending order.
     pub fn resets(&self, from: Instant, end: Instant) -> Vec<Start<'a>> {
         self.starts.within(from, end)
     }
 
-    /// The first instant and the last of `[from, end)` between which [`resets`](Self::resets) may be; `None`: there are none.
+    /// Returns the first and last instant of `[from, end)` that [`resets`](Self::resets) may have. `None`: no resets.
     pub fn reset_span(&self, from: Instant, end: Instant) -> Option<(Instant, Instant)> {
         self.starts.span_within(from, end)
     }
 
-    /// Whether there may be [`resets`](Self::resets) in `[from, end)`.
+    /// Returns whether there may be [`resets`](Self::resets) in `[from, end)`.
     pub fn may_be_reset(&self, from: Instant, end: Instant) -> bool {
         self.reset_span(from, end).is_some()
     }
 }
 
-/// Folds what happens in a stretch of time into the cells between its edges.
+/// Folds the events of a stretch of time into the cells between its edges.
 ///
-/// `net` is the signed count just before the first edge. `steps` are the people who enter (`true`) and leave, at instants
-/// that ascend and lie between the first edge and the last, and `resets` are those of the same time. At one instant a reset
-/// comes last, since it has the crossings in it. `answer` is what a count is answered as; it applies to every count but not
-/// to what is carried on.
+/// `net` is the signed count just before the first edge. `steps` are the people who enter (`true`) and leave,
+/// ascending and between the first and the last edge. `resets` are those of the same period; a reset comes after the
+/// crossings of its instant, because it includes them. `answer` converts a signed count to the reported one
+/// (clamping). It applies to every reported count, but not to the running count.
 pub fn fold(
     mut net: i64,
     edges: &[Instant],
@@ -153,22 +152,22 @@ pub fn fold(
     cells.collect()
 }
 
-/// Puts cells together to the buckets of a history, one after the other.
+/// Combines successive cells into the buckets of a history.
 #[derive(Debug)]
 pub struct Buckets<'h> {
     edges: &'h [Instant],
     done: Vec<Bucket>,
-    /// The bucket that is being filled, as far as it is.
+    /// The bucket that is being filled.
     open: Bucket,
     people_ms: i128,
-    /// How far it is.
+    /// The first instant that is not filled yet.
     at: Instant,
-    /// The signed count there.
+    /// The signed count at that instant.
     net: i64,
 }
 
 impl<'h> Buckets<'h> {
-    /// The buckets between these edges, with the signed count just before the first of them.
+    /// Creates the buckets between these edges. `net` is the signed count just before the first edge.
     pub fn new(edges: &'h [Instant], before: i64) -> Self {
         let at = edges.first().copied().unwrap_or(Instant::MIN);
         let buckets = edges.len().saturating_sub(1);
@@ -176,28 +175,28 @@ impl<'h> Buckets<'h> {
         Self { edges, done: Vec::with_capacity(buckets), open, people_ms: 0, at, net: before }
     }
 
-    /// How far it is: the first instant of which nothing was added.
+    /// Returns the first instant that is not filled yet.
     pub fn at(&self) -> Instant {
         self.at
     }
 
-    /// The signed count there.
+    /// Returns the signed count at that instant.
     pub fn net(&self) -> i64 {
         self.net
     }
 
-    /// The edges after its present place and before `until`.
+    /// Returns the edges after the current instant and before `until`.
     pub fn edges_before(&self, until: Instant) -> &'h [Instant] {
         let edges = &self.edges[(self.done.len() + 1).min(self.edges.len())..];
         &edges[..edges.partition_point(|edge| *edge < until)]
     }
 
-    /// Where the bucket ends that is being filled; `None` once all are full.
+    /// Returns the end of the bucket that is being filled. `None` once all are full.
     pub fn bucket_end(&self) -> Option<Instant> {
         self.edges.get(self.done.len() + 1).copied()
     }
 
-    /// Adds a cell that lasts until `until`, which is not after the end of the bucket.
+    /// Adds a cell that ends at `until`, which must not be after the end of the current bucket.
     pub fn add(&mut self, until: Instant, cell: &Cell, answer: impl Fn(i64) -> i64) {
         let Some(end) = self.bucket_end() else { return };
         self.open.min = self.open.min.min(cell.min);
@@ -214,14 +213,14 @@ impl<'h> Buckets<'h> {
         }
     }
 
-    /// Adds that nothing happened until `until`.
+    /// Adds a period without crossings that ends at `until`.
     pub fn add_quiet(&mut self, until: Instant, answer: impl Fn(i64) -> i64 + Copy) {
         let count = answer(self.net);
         while self.at < until
             && let Some(end) = self.bucket_end()
         {
             let end = end.min(until);
-            // In steps of which the product fits: 2,000,000,000 people for a month.
+            // In steps small enough for the product not to overflow: 2,000,000,000 people for a month.
             let end = end.min(self.at.plus_ms(QUIET_MS_MAX));
             let people_ms = count * (end.ms() - self.at.ms());
             let cell = Cell { net: self.net, min: count, max: count, people_ms, entrances: 0, exits: 0 };
@@ -229,7 +228,7 @@ impl<'h> Buckets<'h> {
         }
     }
 
-    /// The buckets. Those that nothing was added to are left out.
+    /// Returns the buckets. Buckets that nothing was added to are left out.
     pub fn finish(self) -> Vec<Bucket> {
         self.done
     }

@@ -1,22 +1,22 @@
-//! What a count is, and nothing else: no I/O, no async, no clock.
+//! The definition of a count. No I/O, no async, no clock.
 //!
-//! A DPU is an odometer: `P(d, t)` is what it had seen by `t`, that is the sum of the directions of its
-//! events with `ts <= t`. Let `r` be the newest reset of a space at or before `t` (none: a count of 0 at
-//! minus infinity) and let `a` run over the space's assignments. Then
+//! A DPU is an odometer: `P(d, t)` is the sum of the directions of its events with `ts <= t`. Let `r` be the newest
+//! reset of a space at or before `t` (if there is no reset: a count of 0 at minus infinity) and let `a` run over the
+//! space's assignments. Then
 //!
 //! ```text
 //! count(s, t) = r.count + sum over a of a.placement
 //!                         * ( P(a.dpu, min(t, a.ends_at - 1ms)) - P(a.dpu, max(r.ts, a.starts_at - 1ms)) )
 //! ```
 //!
-//! where a term whose upper bound is not after its lower bound is zero. Events never name a space, so a
-//! corrected assignment corrects every count at once; a late event changes one odometer; an event sent
-//! again changes nothing, since a set of events has it only once.
+//! A term whose upper bound is not after its lower bound is zero. Events never name a space, so correcting an
+//! assignment corrects every count immediately. A late event changes one odometer. An event that is sent again
+//! changes nothing, because a set of events contains it only once.
 //!
-//! A reset is recorded, or it is the occurrence of a rule that holds every day ([`Starts`]).
+//! A reset is either recorded, or an occurrence of a rule that applies every day ([`Starts`]).
 //!
-//! An [`Account`] is the formula for one space and instant. It says which odometers it needs
-//! ([`Account::readings`]), and once somebody has read them, what they add up to ([`Account::net`]).
+//! An [`Account`] is the formula for one space and instant. It lists the odometers it needs
+//! ([`Account::readings`]) and computes the count from their values ([`Account::net`]).
 
 mod account;
 pub mod calendar;

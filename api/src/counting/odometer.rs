@@ -5,15 +5,15 @@ use entity::event::Direction;
 
 use super::Crossings;
 
-/// What a DPU had seen by any instant, from the crossings it was built of.
+/// The crossings that a DPU had seen by any instant, computed from the crossings it was built from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Odometer {
-    /// Instants at which something crossed, ascending, each once, with all that was seen up to and including it.
+    /// Instants with crossings, ascending and distinct, each with the total up to and including it.
     steps: Vec<(Instant, Crossings)>,
 }
 
 impl Odometer {
-    /// What had been seen by `ts`, crossings at `ts` itself included.
+    /// Returns the crossings up to and including `ts`.
     pub fn at(&self, ts: Instant) -> Crossings {
         match self.steps.partition_point(|(step, _)| *step <= ts) {
             0 => Crossings::default(),
@@ -23,7 +23,7 @@ impl Odometer {
 }
 
 impl FromIterator<(Instant, Direction)> for Odometer {
-    /// From distinct events in any order.
+    /// Builds the odometer from distinct events in any order.
     fn from_iter<I: IntoIterator<Item = (Instant, Direction)>>(events: I) -> Self {
         let mut events: Vec<_> = events.into_iter().collect();
         events.sort_unstable_by_key(|(ts, _)| *ts);

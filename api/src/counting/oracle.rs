@@ -1,7 +1,7 @@
-//! The oracle: how many people are in a space, by walking every raw event and doing what people did.
+//! The oracle: computes how many people are in a space by replaying every raw event.
 //!
-//! As slow and as plain as can be. It shares nothing with the formula: no prefix sums, no intervals to
-//! cut, no order of arrival. Tests compare everything else with it.
+//! Deliberately slow and simple. It shares nothing with the formula: no prefix sums, no cutting of intervals, no
+//! assumption about the order of arrival. Tests compare everything else with it.
 
 use std::collections::HashSet;
 
@@ -15,7 +15,7 @@ pub(crate) struct Event {
     pub(crate) seq: i32,
 }
 
-/// During `[starts_at, ends_at)` a DPU counted for a space.
+/// A DPU that counted for a space during `[starts_at, ends_at)`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Assignment {
     pub(crate) dpu: i64,
@@ -26,7 +26,7 @@ pub(crate) struct Assignment {
     pub(crate) ends_at: Option<i64>,
 }
 
-/// At `ts`, `count` people were in a space.
+/// A statement that `count` people were in a space at `ts`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reset {
     pub(crate) space: i64,
@@ -34,7 +34,7 @@ pub(crate) struct Reset {
     pub(crate) count: i64,
 }
 
-/// All that happened, in the order in which it was reported.
+/// Everything that happened, in the order in which it was reported.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct World {
     pub(crate) events: Vec<Event>,
@@ -43,7 +43,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// How many people were in `space` at `ts`.
+    /// Returns the number of people in `space` at `ts`.
     pub(crate) fn count(&self, space: i64, ts: i64) -> i64 {
         let reset = self
             .resets
@@ -69,7 +69,7 @@ impl World {
         count
     }
 
-    /// How many people entered `space` and left it in `[start, end)`.
+    /// Returns the number of people who entered and who left `space` in `[start, end)`.
     pub(crate) fn crossings(&self, space: i64, start: i64, end: i64) -> (i64, i64) {
         let (mut entrances, mut exits) = (0, 0);
         let distinct: HashSet<_> =

@@ -1,5 +1,5 @@
-//! The formula against the oracle, on worlds that are hard on purpose: few instants, so that crossings,
-//! moves and resets fall on one another's very edges.
+//! Compares the formula with the oracle on difficult worlds: with only a few instants, crossings, moves and resets
+//! often coincide.
 
 use std::collections::HashSet;
 
@@ -16,7 +16,7 @@ use super::{Account, Bucket, Buckets, Crossings, History, Odometer, Reading, Sta
 
 const DPUS: i64 = 4;
 const SPACES: i64 = 3;
-/// Every instant of a world lies in `0..LAST`, in milliseconds.
+/// Every instant of a world is in `0..LAST`, in milliseconds.
 const LAST: i64 = 24;
 
 fn event() -> impl Strategy<Value = oracle::Event> {
@@ -40,7 +40,7 @@ fn reset() -> impl Strategy<Value = oracle::Reset> {
     (0..SPACES, 0..LAST, 0_i64..20).prop_map(|(space, ts, count)| oracle::Reset { space, ts, count })
 }
 
-/// Events out of order and sent again; DPUs shared, moved and with gaps; several resets a space.
+/// Generates events out of order and repeated, DPUs that are shared, moved and have gaps, and several resets a space.
 fn world() -> impl Strategy<Value = World> {
     let events =
         (vec(event(), 0..60), vec(any::<prop::sample::Index>(), 0..10)).prop_map(|(mut events, again)| {
@@ -51,7 +51,7 @@ fn world() -> impl Strategy<Value = World> {
         });
     (events.prop_shuffle(), vec(assignment(), 0..10), vec(reset(), 0..6)).prop_map(
         |(events, mut assignments, mut resets)| {
-            // What the database refuses: one DPU twice in one space at a time, two resets at one instant.
+            // The database refuses these: one DPU twice in one space at a time, two resets at one instant.
             let mut kept: Vec<oracle::Assignment> = Vec::new();
             assignments.retain(|new| {
                 let overlaps = |old: &oracle::Assignment| {
@@ -72,11 +72,11 @@ fn world() -> impl Strategy<Value = World> {
     )
 }
 
-/// What the formula needs of one space.
+/// The inputs of the formula for one space.
 struct Place {
     assignments: Vec<assignment::Model>,
     resets: Vec<reset::Model>,
-    /// By DPU, its distinct crossings in any order.
+    /// The distinct crossings of each DPU, in any order.
     crossings: Vec<Vec<(Instant, Direction)>>,
 }
 
@@ -128,7 +128,7 @@ impl Place {
         &self.crossings[usize::try_from(dpu).unwrap()]
     }
 
-    /// The count by the formula.
+    /// Returns the count by the formula.
     fn net(&self, at: Instant) -> i64 {
         let account = self.account(at);
         let announced: HashSet<Reading> = account.readings().collect();
@@ -138,13 +138,13 @@ impl Place {
         })
     }
 
-    /// The distinct crossings of a stretch.
+    /// Returns the distinct crossings of a stretch.
     fn stretch(&self, stretch: Stretch) -> Vec<(Instant, Direction)> {
         let within = |ts: Instant| stretch.after < Some(ts) && ts <= stretch.until;
         self.crossings(stretch.dpu).iter().copied().filter(|(ts, _)| within(*ts)).collect()
     }
 
-    /// Who entered and left by a term in `[from, until)`.
+    /// Returns the people who entered and left by a term in `[from, until)`.
     fn steps(&self, term: &Term<'_>, from: Instant, until: Instant) -> Vec<(Instant, bool)> {
         let sign = term.placement().sign();
         let crossed = self.stretch(term.stretch()).into_iter().filter(|(ts, _)| (from..until).contains(ts));
@@ -155,7 +155,7 @@ impl Place {
         let before = self.net(edges[0].just_before());
         let history = History::new(&self.assignments, self.starts(), edges);
         let mut buckets = Buckets::new(history.edges(), before);
-        // In pieces of a few milliseconds, some of which end within buckets.
+        // In pieces of a few milliseconds, some of which end within a bucket.
         while let Some(end) = history.edges().last().copied().filter(|end| buckets.at() < *end) {
             let (from, until) = (buckets.at(), buckets.at().plus_ms(5).min(end));
             let cells = [&[from], buckets.edges_before(until), &[until]].concat();
@@ -183,7 +183,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
     #[test]
-    fn the_formula_says_what_walking_the_events_says(world in world()) {
+    fn the_formula_agrees_with_the_oracle(world in world()) {
         for space in 0..SPACES {
             for at in -1..=LAST {
                 prop_assert_eq!(formula(&world, space, at), world.count(space, at), "space {} at {}", space, at);
@@ -192,7 +192,7 @@ proptest! {
     }
 
     #[test]
-    fn a_history_says_what_asking_at_every_millisecond_says(
+    fn a_history_agrees_with_the_counts_at_every_millisecond(
         world in world(), mut edges in vec(0..=LAST, 2..6), clamp in any::<bool>()
     ) {
         edges.sort_unstable();
@@ -217,7 +217,7 @@ proptest! {
     }
 
     #[test]
-    fn a_late_or_repeated_event_is_worth_the_same_wherever_it_arrives(
+    fn late_and_repeated_events_do_not_change_counts(
         world in world(), seed in any::<prop::sample::Index>()
     ) {
         let mut shuffled = world.clone();
@@ -242,9 +242,9 @@ fn crossings_on_the_edges_of_an_assignment_and_of_a_reset() {
         assignments: vec![assignment],
         resets: vec![],
     };
-    // The start is in, the end is out.
+    // The start is inclusive, the end exclusive.
     assert_eq!([9, 10, 18, 19, 20].map(|at| formula(&world, 0, at)), [0, 1, 1, 2, 2]);
-    // A crossing at the reset's own instant is in the reset.
+    // A reset includes the crossings at its own instant.
     world.resets.push(oracle::Reset { space: 0, ts: 10, count: 5 });
     assert_eq!([9, 10, 18, 19].map(|at| formula(&world, 0, at)), [0, 5, 5, 6]);
 }

@@ -1,4 +1,4 @@
-//! Where counts start from: resets, and what reset rules say, whichever is newest.
+//! Where counts start from: the newest recorded reset or occurrence of a reset rule.
 
 use chrono::{Days, NaiveDate, NaiveTime};
 use chrono_tz::Tz;
@@ -8,18 +8,18 @@ use super::calendar;
 
 const DAY_MS: i64 = 86_400_000;
 
-/// A true count at an instant, from which later counts go on. Crossings at the instant itself are in it.
+/// A true count at an instant, from which later counts continue. Includes the crossings at the instant itself.
 #[derive(Clone, Copy, Debug)]
 pub struct Start<'a> {
-    /// When it was true.
+    /// The instant at which the count was true.
     pub ts: Instant,
-    /// How many people there were.
+    /// The number of people.
     pub count: i64,
-    /// Who says so.
+    /// The reset or rule that states it.
     pub source: Source<'a>,
 }
 
-/// Who says what the count was.
+/// The reset or rule that states a count.
 #[derive(Clone, Copy, Debug)]
 pub enum Source<'a> {
     /// A recorded reset.
@@ -28,33 +28,33 @@ pub enum Source<'a> {
     Rule(&'a reset_rule::Model),
 }
 
-/// All that states counts of one space.
+/// The resets and reset rules of one space.
 #[derive(Clone, Copy, Debug)]
 pub struct Starts<'a> {
     /// Recorded resets, in ascending order of their instants.
     pub resets: &'a [reset::Model],
     /// Rules, in ascending order of their ids.
     pub rules: &'a [reset_rule::Model],
-    /// The zone whose clocks the rules go by.
+    /// The time zone of the rules.
     pub zone: Tz,
 }
 
 impl<'a> Starts<'a> {
-    /// The newest at or before `at`. At one instant a recorded reset goes before a rule, and a newer
-    /// rule before an older one.
+    /// Returns the newest start at or before `at`. At one instant a recorded reset takes precedence over a rule, and a
+    /// newer rule over an older one.
     pub fn newest(&self, at: Instant) -> Option<Start<'a>> {
         let recorded = self.resets.partition_point(|reset| reset.ts <= at).checked_sub(1);
         let recorded = recorded.map(|index| Start::from(&self.resets[index]));
-        // The last of equals wins, so what goes before comes later.
+        // `max_by_key` returns the last of equal elements, so what takes precedence comes later.
         let ruled = self.rules.iter().filter_map(|rule| self.last_occurrence(rule, at));
         ruled.chain(recorded).max_by_key(|start| start.ts)
     }
 
-    /// Those in `[from, end)` that counts go on from, in ascending order, one an instant.
+    /// Returns the starts in `[from, end)` that counts continue from, in ascending order, at most one an instant.
     pub fn within(&self, from: Instant, end: Instant) -> Vec<Start<'a>> {
         let mut starts = Vec::new();
         let mut before = end;
-        // Walking back from one to the next leaves out what another one at the same instant overrules.
+        // Walking back skips starts that are overruled by another one at the same instant.
         while let Some(start) = self.newest(before.just_before()).filter(|start| start.ts >= from) {
             starts.push(start);
             before = start.ts;
@@ -63,8 +63,8 @@ impl<'a> Starts<'a> {
         starts
     }
 
-    /// The first instant and the last of `[from, end)` between which all of them are that there are [`within`](Self::within);
-    /// `None`: there are none. A rule's days are taken for a day longer at both ends than they can be in any zone.
+    /// Returns the first and last instant of `[from, end)` between which all starts [`within`](Self::within) lie.
+    /// `None`: no starts. Allows one more day at both ends than a rule can need in any zone.
     pub fn span_within(&self, from: Instant, end: Instant) -> Option<(Instant, Instant)> {
         let first = self.resets.partition_point(|reset| reset.ts < from);
         let recorded = &self.resets[first..self.resets.partition_point(|reset| reset.ts < end).max(first)];
@@ -79,7 +79,7 @@ impl<'a> Starts<'a> {
         ruled.chain(recorded).reduce(|one, other| (one.0.min(other.0), one.1.max(other.1)))
     }
 
-    /// The rule's last occurrence at or before `at`.
+    /// Returns the rule's last occurrence at or before `at`.
     fn last_occurrence(&self, rule: &'a reset_rule::Model, at: Instant) -> Option<Start<'a>> {
         let today = calendar::day_of(self.zone, at);
         let mut day = rule.last_day.map_or(today, |last_day| last_day.min(today));
@@ -88,7 +88,7 @@ impl<'a> Starts<'a> {
             if let Some(ts) = occurrence {
                 return Some(Start { ts, count: rule.count.into(), source: Source::Rule(rule) });
             }
-            // Later today, or on a day that the zone skipped: it was the day before.
+            // Today's occurrence is later, or the zone skipped the day: take the day before.
             day = day.checked_sub_days(Days::new(1))?;
         }
         None
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_holds_from_its_first_day_to_its_last_across_changes_of_the_clocks() {
+    fn a_rule_applies_from_its_first_to_its_last_day_across_clock_changes() {
         let rules = [
             rule(1, 4, 0, 0, "2026-03-07", Some("2026-03-09")),
             rule(2, 2, 30, 5, "2026-03-08", Some("2026-03-08")),
@@ -152,7 +152,7 @@ mod tests {
         let starts = Starts { resets: &[], rules: &rules, zone: Tz::America__New_York };
         assert_eq!(newest(starts, "2026-03-07T08:59:59.999Z"), None);
         assert_eq!(newest(starts, "2026-03-07T09:00:00Z"), Some(("2026-03-07T09:00:00Z".into(), 0)));
-        // 02:30 did not exist on 8 March: the rule holds at the moment of the change.
+        // 02:30 did not exist on 8 March: the rule applies at the moment of the change.
         assert_eq!(newest(starts, "2026-03-08T07:59:59Z"), Some(("2026-03-08T07:00:00Z".into(), 5)));
         assert_eq!(newest(starts, "2026-03-08T08:00:00Z"), Some(("2026-03-08T08:00:00Z".into(), 0)));
         assert_eq!(newest(starts, "2027-01-01T00:00:00Z"), Some(("2026-03-09T08:00:00Z".into(), 0)));
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_holds_on_while_clocks_show_the_date_before_once_more() {
+    fn a_rule_applies_once_when_clocks_are_turned_back_across_midnight() {
         let rules = [rule(1, 0, 0, 0, "2010-11-01", None)];
         let starts = Starts { resets: &[], rules: &rules, zone: Tz::America__St_Johns };
         for at in ["2010-11-07T02:30:00Z", "2010-11-07T02:31:00Z", "2010-11-07T03:30:00Z"] {
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn at_one_instant_a_recorded_reset_goes_before_a_rule_and_a_newer_rule_before_an_older_one() {
+    fn recorded_resets_take_precedence_over_rules_and_newer_rules_over_older_ones() {
         let rules = [rule(1, 4, 0, 1, "2026-01-01", None), rule(2, 4, 0, 2, "2026-01-02", None)];
         let resets = [reset("2026-01-03T04:00:00Z", 3)];
         let starts = Starts { resets: &resets, rules: &rules, zone: Tz::UTC };

@@ -1,4 +1,4 @@
-//! What a view is of: a version of memory, and what has changed between it and the view's state. No I/O.
+//! The basis of a view: a version of memory, and what differs between it and the view's state. No I/O.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,18 +11,18 @@ use crate::counting::{Crossings, Reading};
 use crate::database::{Changes, Position};
 use crate::timelines::{Days, Lacking, Loaded, PageAt, PageKey, Since, Timelines, Version};
 
-/// A version of memory, and which DPUs are others in the view's state.
+/// A version of memory, and the DPUs that differ from it in the view's state.
 #[derive(Debug)]
 pub(super) struct Basis {
     /// The version that is read from memory.
     pub(super) version: Version,
     /// The revision of the view's floor plan.
     revision: i64,
-    /// Events before it are pruned.
+    /// Events before this instant are pruned.
     digested: Option<Instant>,
-    /// Whether the floor plan is kept, whichever is the newest, and everything read in one transaction.
+    /// Whether the view keeps its floor plan even if there is a newer one, and reads everything in one transaction.
     keeps_plan: bool,
-    /// Whether anything was taken from memory or loaded, in the lowest bit; above it, how often the view has moved before.
+    /// Lowest bit: whether anything was taken from memory or loaded. Other bits: how often the view has moved.
     phase: AtomicUsize,
     changed: RwLock<Changed>,
 }
@@ -31,29 +31,29 @@ pub(super) struct Basis {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Phase(usize);
 
-/// The bit of a phase that says that the basis is used.
+/// The bit that says that the basis is used.
 const USED: usize = 1;
-/// What a move adds to a phase.
+/// Added to a phase by each move.
 const MOVE: usize = 2;
 
-/// The DPUs that have changed between a view's version and its state: memory does not say what they are.
+/// The DPUs that have changed between a view's version and its state. Memory is not valid for them.
 #[derive(Debug, Default)]
 struct Changed {
     dpus: HashSet<i64>,
     all: bool,
 }
 
-/// How far a view has come: the snapshot of the database that it is of.
+/// The snapshot of the database that a view has reached.
 #[derive(Debug)]
 pub(super) struct Reached {
-    /// The commits that are in it.
+    /// The commits in the snapshot.
     pub(super) position: Position,
-    /// The version of memory that caught up with it, if that is the one after the version that the view began with.
+    /// The version of memory that caught up with it, if it directly follows the version that the view began with.
     caught_up: Option<Version>,
 }
 
 impl Basis {
-    /// A version with the revision of its floor plan, by which events before `digested` are pruned.
+    /// Creates the basis of a version with this revision of the floor plan, where events before `digested` are pruned.
     pub(super) fn new(version: Version, revision: i64, digested: Option<Instant>) -> Self {
         Self {
             version,
@@ -65,18 +65,18 @@ impl Basis {
         }
     }
 
-    /// The same, which keeps its floor plan.
+    /// Returns the same basis, but keeps its floor plan.
     pub(super) fn keeping_its_plan(self) -> Self {
         Self { keeps_plan: true, ..self }
     }
 
-    /// Whether it keeps its floor plan.
+    /// Returns whether it keeps its floor plan.
     pub(super) fn keeps_plan(&self) -> bool {
         self.keeps_plan
     }
 
-    /// Goes on to a snapshot of the database that has these changes, with which memory has caught up, if that does not change
-    /// what was read so far.
+    /// Moves on to a snapshot of the database with these changes, which memory has caught up with. Fails if they affect
+    /// what was already read.
     pub(super) fn go_on(
         &self,
         reached: &mut Reached,
@@ -97,12 +97,12 @@ impl Basis {
         Ok(())
     }
 
-    /// From when on what is loaded holds.
+    /// Returns the version from which on loaded data is valid.
     pub(super) fn since(&self, reached: &Reached) -> Since {
         Since { begun: self.version, caught_up: reached.caught_up }
     }
 
-    /// Takes note of what has changed since the version.
+    /// Records which DPUs have changed since the version.
     fn note(&self, changes: &Changes) {
         let mut known = self.changed.write().unwrap_or_else(PoisonError::into_inner);
         for commit in &changes.commits {
@@ -113,12 +113,12 @@ impl Basis {
         }
     }
 
-    /// Whether the events of the day are pruned.
+    /// Returns whether the events of the day are pruned.
     pub(super) fn is_pruned(&self, day: Instant) -> bool {
         self.digested.is_some_and(|digested| day < digested)
     }
 
-    /// What the odometer shows, if memory says.
+    /// Returns the odometer's reading, if it is in memory.
     pub(super) fn remembered(&self, timelines: &Timelines, reading: Reading) -> Option<Crossings> {
         if !self.is_remembered(reading.dpu) {
             return None;
@@ -126,12 +126,12 @@ impl Basis {
         timelines.show(self.version, reading, self.is_pruned(PageKey::of(reading).day))
     }
 
-    /// The daily totals of a DPU, if memory has them.
+    /// Returns the daily totals of a DPU, if they are in memory.
     pub(super) fn remembered_days(&self, timelines: &Timelines, dpu: i64) -> Option<Days> {
         if self.is_remembered(dpu) { timelines.days(dpu, self.version) } else { None }
     }
 
-    /// What odometers show by what was loaded, and by memory for the rest; and what is to be loaded for the others.
+    /// Returns the readings found in `loaded` and in memory, and what must be loaded for the others.
     pub(super) fn show(
         &self,
         timelines: &Timelines,
@@ -186,11 +186,11 @@ impl Basis {
         }
     }
 
-    /// Whether memory says how the DPU is in the view's state.
+    /// Returns whether memory is valid for the DPU in the view's state.
     fn is_remembered(&self, dpu: i64) -> bool {
         let Phase(phase) = self.phase();
         if self.keeps_plan && phase & USED == 0 {
-            // What is in memory is not looked at before it is known what has changed since.
+            // Memory must not be read before it is known what has changed since.
             return false;
         }
         if phase < MOVE {
@@ -200,14 +200,14 @@ impl Basis {
         !changed.all && !changed.dpus.contains(&dpu)
     }
 
-    /// Its phase now, to be given to [`use_it`](Self::use_it) once something was read.
+    /// Returns the current phase. Pass it to [`use_it`](Self::use_it) after reading something.
     pub(super) fn phase(&self) -> Phase {
         Phase(self.phase.load(Ordering::SeqCst))
     }
 
-    /// Takes note that something was read in this phase. False where the view has moved meanwhile: it is to be read again.
+    /// Marks the basis as used. Returns false if the view has moved since `phase`: read again.
     pub(super) fn use_it(&self, Phase(phase): Phase) -> bool {
-        // Nearly always noted already, and then the view does not move any more.
+        // Usually it is marked already, and then the view no longer moves.
         phase & USED != 0
             || match self.phase.compare_exchange(phase, phase | USED, Ordering::SeqCst, Ordering::SeqCst) {
                 Ok(_) => true,
@@ -217,7 +217,7 @@ impl Basis {
 }
 
 impl Reached {
-    /// The state that memory is in.
+    /// Starts at the state that memory is in.
     pub(super) fn new(position: Position) -> Self {
         Self { position, caught_up: None }
     }
@@ -228,7 +228,7 @@ impl Reached {
     }
 }
 
-/// Says that a page has another number of crossings than its day's tally.
+/// Warns that a page and its day's tally have different numbers of crossings.
 pub(super) fn warn_of_tally(key: PageKey) {
     tracing::warn!(
         dpu = key.dpu, day = %key.day, "a day's tally differs from its events: run `headcount verify`"

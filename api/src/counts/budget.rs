@@ -1,19 +1,19 @@
-//! What one request may make the server read.
+//! The limit of the work that one request may cause.
 //!
-//! The work of an answer is estimated before it is done, from what is in memory anyway: daily totals say how many crossings
-//! a history has to fold, and which pages would have to be loaded. The estimate is in time of one core, by rates that
-//! `bench/` measures; it need not be right to a factor of two, only to tell seconds from milliseconds.
+//! Work is estimated before it is done, from data in memory: daily totals tell how many crossings a history must fold
+//! and which pages must be loaded. The unit is the time of one core, with rates measured in `bench/`. The estimate may
+//! be wrong by a factor of two; it only needs to tell seconds from milliseconds.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// The time that one request may take of one core, unless the operator says otherwise.
+/// Default limit of the time of one core per request.
 pub const DEFAULT: Duration = Duration::from_secs(1);
 
-/// Work to be done for an answer.
+/// An amount of work.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Work {
-    /// Days of a space or a DPU to look at.
+    /// Days of a space or a DPU to examine.
     pub days: u64,
     /// Occurrences of reset rules to find.
     pub occurrences: u64,
@@ -23,22 +23,22 @@ pub struct Work {
     pub pages: u64,
     /// Crossings to load with them.
     pub loaded: u64,
-    /// Entries of lists to answer.
+    /// Entries of lists to return.
     pub entries: u64,
-    /// Names of spaces and DPUs to look at.
+    /// Names of spaces and DPUs to compare.
     pub names: u64,
 }
 
-/// What one request has spent of what it may.
+/// The remaining budget of one request.
 #[derive(Debug)]
 pub struct Budget {
     spent_ns: AtomicU64,
     allowed_ns: u64,
 }
 
-/// The answer would take too much work.
+/// The request would take too much work.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("this would take about {needed_ms} ms of work ({work}), and {allowed_ms} ms are accepted: {advice}")]
+#[error("this needs about {needed_ms} ms of work ({work}), but the limit is {allowed_ms} ms: {advice}")]
 pub struct TooMuch {
     needed_ms: u64,
     allowed_ms: u64,
@@ -47,7 +47,7 @@ pub struct TooMuch {
 }
 
 impl Work {
-    /// About how long it takes one core, in nanoseconds.
+    /// Returns the estimated time on one core, in nanoseconds.
     pub fn ns(self) -> u64 {
         let Self { days, occurrences, crossings, pages, loaded, entries, names } = self;
         let parts = [
@@ -64,7 +64,7 @@ impl Work {
 }
 
 impl Work {
-    /// The rest of the work, when a part of it is accounted for.
+    /// Returns this work without `part`.
     #[must_use]
     pub fn without(self, part: Self) -> Self {
         Self {
@@ -83,12 +83,12 @@ impl std::fmt::Display for Work {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { days, occurrences, crossings, pages, loaded, entries, names } = *self;
         let parts = [
-            (days, "days to look at"),
+            (days, "days to examine"),
             (occurrences, "occurrences of reset rules to find"),
             (crossings.max(loaded), "crossings to read"),
             (pages, "pages to load"),
-            (entries, "entries to answer"),
-            (names, "names to look at"),
+            (entries, "entries to return"),
+            (names, "names to compare"),
         ];
         let parts = parts.iter().filter(|(number, _)| *number > 0);
         let parts: Vec<_> = parts.map(|(number, what)| format!("{number} {what}")).collect();
@@ -97,18 +97,18 @@ impl std::fmt::Display for Work {
 }
 
 impl Budget {
-    /// A budget of so much time of one core.
+    /// Creates a budget of this much time of one core.
     pub fn new(allowed: Duration) -> Self {
         let allowed_ns = u64::try_from(allowed.as_nanos()).unwrap_or(u64::MAX);
         Self { spent_ns: AtomicU64::default(), allowed_ns }
     }
 
-    /// The time that is left, in nanoseconds.
+    /// Returns the remaining time, in nanoseconds.
     pub fn left_ns(&self) -> u64 {
         self.allowed_ns.saturating_sub(self.spent_ns.load(Ordering::Relaxed))
     }
 
-    /// Spends what the work takes, if that much is left.
+    /// Subtracts the work from the budget, or fails if too little is left.
     pub fn spend(&self, work: Work) -> Result<(), TooMuch> {
         let ns = work.ns();
         let needed = self.spent_ns.fetch_add(ns, Ordering::Relaxed).saturating_add(ns);
@@ -116,7 +116,7 @@ impl Budget {
             return Ok(());
         }
         let ms = |ns: u64| ns.div_ceil(1_000_000);
-        let advice = "ask for a shorter range, fewer spaces, or a part of the list at a time";
+        let advice = "ask for a shorter range, fewer spaces, or fewer entries at a time";
         Err(TooMuch { needed_ms: ms(needed), allowed_ms: ms(self.allowed_ns), work, advice })
     }
 }

@@ -1,12 +1,12 @@
-//! Why a question about counts is not answered.
+//! Errors of questions about counts.
 
 use sea_orm::DbErr;
 
 use super::budget::TooMuch;
 
-/// An error of a question, which says whether the question is to be asked again.
+/// An error that may mean that the question must be asked again.
 pub trait MayMove {
-    /// Whether the state has moved on while the question was answered.
+    /// Returns whether the state moved on while the question was being answered.
     fn has_moved(&self) -> bool;
 }
 
@@ -16,17 +16,17 @@ impl MayMove for ReadError {
     }
 }
 
-/// Why a view could not be read.
+/// The reasons why a view could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// The state has moved on while it was read: its reader begins again with a view of the database.
+    /// The state moved on while it was read: the reader starts again with a view of the database.
     #[error("the state has moved on")]
     Moved,
-    /// The answer would take more work than one request may ask for.
+    /// The answer would take more work than one request may cause.
     #[error(transparent)]
     TooMuch(#[from] TooMuch),
     /// Too many long histories are being read.
-    #[error("too many histories are being read just now: try again in a second")]
+    #[error("too many long histories are being read: try again in a second")]
     Busy,
     /// The database failed.
     #[error(transparent)]

@@ -1,6 +1,6 @@
-//! Events one by one: pages of them, the last one, and how many there are.
+//! Single events: pages of events, the last event, and the number of events.
 //!
-//! Daily totals say on which days the events are that are asked for, so that the database looks at no others: on
+//! Daily totals tell on which days the requested events are, so that the database searches no other days: on
 //! PostgreSQL each month of events is a partition of its own.
 
 use std::collections::HashMap;
@@ -17,7 +17,7 @@ use crate::counting::{Reading, Stretch};
 use crate::timelines::{self, Days, EventPage, EventRange};
 
 const DAY_MS: i64 = 86_400_000;
-/// Pages with more events than this together are read where long histories are.
+/// Pages with more events than this in total are read on the thread for long histories.
 const LIGHT_ENTRIES_MAX: usize = 2_000;
 
 impl View {
@@ -53,8 +53,8 @@ impl View {
         Ok(last)
     }
 
-    /// The parts of a stretch in which its last event is, if it has one: on the last day on which somebody crossed, or, where
-    /// that was after the end of the stretch, on the one before.
+    /// Returns the parts of a stretch that can contain its last event: the last day with crossings, and the day with
+    /// crossings before it, in case the crossings of the last day are after the end of the stretch.
     fn newest_parts(&self, stretch: &Stretch, days: &Days) -> Vec<Stretch> {
         let newest = days.newest(Resolution::Day.bucket(stretch.until));
         let before = newest.and_then(|day| days.newest(day.plus_ms(-DAY_MS)));
@@ -66,7 +66,7 @@ impl View {
         [newest, before].into_iter().flatten().filter_map(part).collect()
     }
 
-    /// Reads pages of events. Many of them are read where long histories are.
+    /// Reads pages of events. Large requests are read on the thread for long histories.
     pub async fn event_pages(
         self: &Arc<Self>,
         pages: &[EventPage],
@@ -104,7 +104,7 @@ impl View {
         Ok(narrowed.into_iter().map(|(page, narrowed)| (page, events(narrowed))).collect())
     }
 
-    /// Counts the events of ranges, without those that are pruned.
+    /// Counts the events of ranges, except pruned ones.
     pub async fn event_counts(&self, ranges: &[EventRange]) -> Result<HashMap<EventRange, i64>, ReadError> {
         let bounds = |range: &EventRange| {
             let after = range.start.max(self.plan().digested()).map(Instant::just_before);

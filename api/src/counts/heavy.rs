@@ -1,4 +1,4 @@
-//! Where long histories are read: on a thread of their own, few at a time, so that counts never stand behind them.
+//! A thread of its own for long histories, a few at a time, so that counts never wait behind them.
 
 use std::sync::{Arc, OnceLock};
 
@@ -9,18 +9,18 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::error::ReadError;
 
-/// How many long histories are read at a time.
+/// Maximum number of long histories that are read at a time.
 const RUNNING_MAX: usize = 2;
-/// How many more may wait for their turn.
+/// Maximum number of waiting long histories.
 const WAITING_MAX: usize = 256;
-/// By how much the thread is nicer than the others.
+/// Niceness of the thread, relative to the others.
 const NICENESS: i32 = 10;
 
-/// The right to read a long history now.
+/// The permission to read a long history now.
 #[derive(Debug)]
 pub struct Turn(#[expect(dead_code, reason = "it ends with it")] OwnedSemaphorePermit);
 
-/// The thread that reads long histories, once there was one to read.
+/// The thread that reads long histories, started when first needed.
 #[derive(Debug)]
 pub struct Heavy {
     runtime: OnceLock<Option<Runtime>>,
@@ -29,22 +29,22 @@ pub struct Heavy {
 }
 
 impl Heavy {
-    /// No thread yet.
+    /// Creates it without starting the thread.
     pub fn new() -> Self {
         let waiting = Semaphore::new(WAITING_MAX);
         Self { runtime: OnceLock::new(), running: Arc::new(Semaphore::new(RUNNING_MAX)), waiting }
     }
 
-    /// Waits for a turn, of which there are few at a time. It ends when it is dropped.
+    /// Waits for a turn. The turn ends when it is dropped.
     ///
-    /// [`ReadError::Busy`] where too many wait already.
+    /// Returns [`ReadError::Busy`] if too many callers are waiting already.
     pub async fn turn(&self) -> Result<Turn, ReadError> {
         let _place = self.waiting.try_acquire().map_err(|_| ReadError::Busy)?;
         let permit = Arc::clone(&self.running).acquire_owned().await;
         permit.map(Turn).map_err(|_| ReadError::Busy)
     }
 
-    /// Does the work of a turn on the thread. It ends when the caller goes away.
+    /// Runs `work` on the thread. Dropping the returned future cancels it.
     pub async fn run<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, ReadError>> + Send + 'static,
@@ -61,9 +61,9 @@ impl Default for Heavy {
     }
 }
 
-/// Lets the threads that answer counts go first.
+/// Lowers this thread's priority below the threads that answer counts.
 fn give_way() {
-    // It reads at its usual pace where this is not permitted.
+    // Without the permission, the thread keeps its normal priority.
     rustix::process::nice(NICENESS).ok();
 }
 
@@ -74,12 +74,12 @@ fn start() -> Option<Runtime> {
         .on_thread_start(give_way)
         .enable_all()
         .build();
-    runtime.inspect_err(|error| tracing::error!(%error, "there is no thread for long histories")).ok()
+    runtime.inspect_err(|error| tracing::error!(%error, "cannot start the thread for long histories")).ok()
 }
 
 impl Drop for Heavy {
     fn drop(&mut self) {
-        // To wait for its thread is not possible where other tasks run.
+        // Waiting for the thread is not possible inside an async runtime.
         if let Some(runtime) = self.runtime.take().flatten() {
             runtime.shutdown_background();
         }

@@ -1,10 +1,9 @@
 //! Histories, folded from the pages of odometers a day at a time.
 //!
-//! Whole UTC days come from [`Summary`]s of the space's hours, which are cached beside the pages they were made of, and made
-//! anew where one of these, the floor plan or the count before the day is another one. Days on which the history begins or
-//! ends, and those that its buckets cut elsewhere than on quarters of an hour, are folded from their pages each time. Pages
-//! that are not in memory are loaded many together, no more of them than [`LOADED_MAX`] crossings at a time; so memory does
-//! not grow with the range.
+//! Whole UTC days come from [`Summary`]s of the space, which are cached beside the pages they were made from, and
+//! recomputed when a page, the floor plan or the count before the day has changed. Days that contain the start or end
+//! of the history, or an edge that is not on a quarter of an hour, are folded from their pages each time. Pages that
+//! are not in memory are loaded in batches of about [`LOADED_MAX`] crossings, so memory does not grow with the range.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::iter::successors;
@@ -22,21 +21,21 @@ use crate::counting::{Bucket, Buckets, Cell, History, Term, fold};
 use crate::floor_plan::Space;
 use crate::timelines::{Days, Grain, Lacking, Page, PageAt, PageKey, Summary, SummaryKey, SummarySource};
 
-/// The number of crossings on the pages that one statement loads, and of the pages themselves.
+/// Maximum number of crossings, and of pages, that one statement loads.
 const LOADED_MAX: i64 = 400_000;
 const LOADED_PAGES_MAX: usize = 2_000;
-/// How much is done without letting other tasks run, in nanoseconds.
+/// Maximum work between two yields to other tasks, in nanoseconds.
 const SLICE_NS: u64 = 300_000;
-/// Work that takes longer than this is done where long histories are, in nanoseconds.
+/// More work than this is done on the thread for long histories, in nanoseconds.
 const LIGHT_NS: u64 = 50_000;
 const DAY_MS: i64 = 86_400_000;
 
-/// A history that is asked for.
+/// A requested history.
 #[derive(Clone, Debug)]
 pub struct SpaceHistory {
     /// The space.
     pub space: Arc<Space>,
-    /// The instants between which the buckets are, ascending.
+    /// The limits of the buckets, ascending.
     pub edges: Vec<Instant>,
 }
 
@@ -45,32 +44,32 @@ struct Folding<'a> {
     space: &'a Space,
     history: &'a History<'a>,
     buckets: Buckets<'a>,
-    /// The first day and the last on which anything may happen; `None`: nothing does.
+    /// The first and last day with crossings or resets. `None`: there are no such days.
     busy: Option<(Instant, Instant)>,
-    /// Whether a summary was found that was made with another count before its day. Later ones are not counted on then.
+    /// Whether a summary was stale because the count before its day has changed. Later ones are then likely stale too.
     has_stale: bool,
 }
 
-/// What foldings read from.
+/// The data that foldings read.
 struct Source<'a> {
     view: &'a View,
     days: &'a BTreeMap<i64, Days>,
-    /// The pages of the present piece, so that none of them can be evicted before it was folded.
+    /// The pages of the current piece, held so that none is evicted before it is folded.
     held: HashMap<PageKey, Page>,
-    /// The crossings of a day of a space: the millisecond of the day, doubled, plus one if the person enters.
+    /// The crossings of one day of a space: the millisecond of the day × 2, plus 1 if the person enters.
     crossed: Vec<u32>,
 }
 
-/// Where a folding stands.
+/// The state of a folding.
 enum Progress {
     Finished,
-    /// Other tasks are to run before it goes on.
+    /// Other tasks must run first.
     Paused,
-    /// It needs pages that are not in memory.
+    /// Pages are missing in memory.
     Lacks,
 }
 
-/// The pages that are to be loaded next.
+/// The pages to load next.
 #[derive(Default)]
 struct Piece {
     lacking: Lacking,
@@ -84,10 +83,10 @@ impl Piece {
 }
 
 impl View {
-    /// Reads histories, each with its buckets in the order that was asked for, as their spaces want counts answered.
+    /// Reads histories, each with its buckets in the requested order. Counts are clamped as each space is set up.
     ///
-    /// [`ReadError::TooMuch`] where that takes more than the request may spend, [`ReadError::Busy`] where too many long
-    /// ones are being read.
+    /// Returns [`ReadError::TooMuch`] if that takes more work than the request may cause, [`ReadError::Busy`] if too
+    /// many long histories are being read.
     pub async fn histories(
         self: &Arc<Self>,
         asked: Vec<SpaceHistory>,
@@ -122,10 +121,10 @@ impl View {
         .await
     }
 
-    /// The work that histories take, by what is in memory now.
+    /// Returns the work that the histories need, given what is in memory now.
     fn work(&self, asked: &[SpaceHistory], days: &BTreeMap<i64, Days>) -> Work {
         let mut work = bounds(asked, days).0;
-        // A door between two spaces is loaded once.
+        // A doorway between two spaces is loaded once.
         let mut loaded = HashSet::new();
         for SpaceHistory { space, edges } in asked {
             let history = space.history(edges.clone());
@@ -148,7 +147,7 @@ impl View {
         work
     }
 
-    /// Whether a summary of the day is in memory that was made of as many crossings, by the present floor plan.
+    /// Returns whether memory has a summary of the day, made from this many crossings and the current floor plan.
     fn is_summarized(&self, space: &Space, day: Instant, lengths: &[i64]) -> bool {
         [Grain::Hour, Grain::Quarter].into_iter().any(|grain| {
             let key = SummaryKey { space: space.row.id, day, grain };
@@ -197,7 +196,7 @@ impl View {
                 foldings[place].list(&mut source, &mut piece);
             }
             if piece.is_full() {
-                // There will be more of them, and all are to be of one state.
+                // More pieces will follow, and all must be of one state.
                 self.hold(days.keys().copied()).await?;
             }
             piece.lacking.sort();
@@ -214,7 +213,7 @@ impl SpaceHistory {
 }
 
 impl Folding<'_> {
-    /// Folds as far as pages are in memory, for a while.
+    /// Folds as far as pages are in memory, for at most [`SLICE_NS`].
     fn go_on(&mut self, source: &mut Source<'_>) -> Progress {
         let answer = |net| self.space.answer(net);
         let mut done = Work::default();
@@ -241,7 +240,7 @@ impl Folding<'_> {
                 self.buckets.add_quiet(until, answer);
                 continue;
             }
-            // What there are only resets in is folded again as quickly as it is found.
+            // A day with nothing but resets is folded as fast as its summary is found.
             let grain = if is_crossed { self.grain(day, until) } else { None };
             let key = grain.map(|grain| SummaryKey { space: self.space.row.id, day, grain });
             let made_of = SummarySource {
@@ -279,7 +278,7 @@ impl Folding<'_> {
         }
     }
 
-    /// Adds a whole day, which ends at `end`.
+    /// Adds the summary of a whole day, which ends at `end`.
     fn add_summary(&mut self, summary: &Summary, grain: Grain, end: Instant) {
         let day = self.buckets.at();
         let answer = |net| self.space.answer(net);
@@ -291,7 +290,7 @@ impl Folding<'_> {
         self.buckets.add_quiet(end, answer);
     }
 
-    /// The length of the cells from which the rest of a day can be put together; `None`: it has to be folded by itself.
+    /// Returns the length of the cells that a whole day can be split into. `None`: the day must be folded by itself.
     fn grain(&self, day: Instant, until: Instant) -> Option<Grain> {
         let is_whole = self.buckets.at() == day && until == day.plus_ms(DAY_MS);
         let suits = |grain: &Grain| {
@@ -300,7 +299,7 @@ impl Folding<'_> {
         if is_whole { [Grain::Hour, Grain::Quarter].into_iter().find(suits) } else { None }
     }
 
-    /// The edges of the cells from `at` until `until`: those of the grain, or else of the buckets.
+    /// Returns the edges of the cells from `at` until `until`: those of the grain, otherwise those of the buckets.
     fn cell_edges(&self, at: Instant, until: Instant, grain: Option<Grain>) -> Vec<Instant> {
         if let Some(grain) = grain {
             return (0..=DAY_MS / grain.ms()).map(|number| at.plus_ms(number * grain.ms())).collect();
@@ -309,7 +308,7 @@ impl Folding<'_> {
         [at].into_iter().chain(within).chain([until]).collect()
     }
 
-    /// Lists the pages that it needs next and that are not in memory, until there are enough.
+    /// Lists the next pages that are needed and not in memory, until the piece is full.
     fn list(&self, source: &mut Source<'_>, piece: &mut Piece) {
         let Some((first, last)) = self.busy else { return };
         let end = self.history.edges().last().copied().unwrap_or(last);
@@ -339,7 +338,7 @@ impl Folding<'_> {
 }
 
 impl Source<'_> {
-    /// Gathers a space's crossings of `[from, end)`, a part of the day, in order. False where a page is not in memory.
+    /// Gathers a space's crossings of `[from, end)`, a part of the day, in order. False if a page is missing.
     fn gather(
         &mut self,
         history: &History<'_>,
@@ -384,7 +383,7 @@ impl Source<'_> {
     }
 }
 
-/// The work that histories take at least, where all summaries are in memory, and at most, where all is to be loaded.
+/// Returns the minimum work (all summaries in memory) and the maximum work (everything must be loaded).
 fn bounds(asked: &[SpaceHistory], days: &BTreeMap<i64, Days>) -> (Work, Work) {
     let (mut warm, mut crossings, mut pages) = (Work::default(), 0, 0);
     for one in asked {
@@ -403,14 +402,14 @@ fn bounds(asked: &[SpaceHistory], days: &BTreeMap<i64, Days>) -> (Work, Work) {
     (warm, Work { crossings, loaded: crossings, pages, ..warm })
 }
 
-/// The number of crossings from the first day to the last.
+/// Returns the number of crossings from the first day to the last.
 fn crossings_within(days: &Days, first: Instant, last: Instant) -> u64 {
     let (before, _) = days.around(first);
     let (at_last, on_last) = days.around(last);
     (at_last + on_last - before).count().unsigned_abs()
 }
 
-/// The first day and the last of a history on which anything may happen.
+/// Returns the first and last day of a history with crossings or resets.
 fn busy_days(history: &History<'_>, days: &BTreeMap<i64, Days>) -> Option<(Instant, Instant)> {
     let (start, end) = (*history.edges().first()?, *history.edges().last()?);
     let crossed = history.terms().iter().filter_map(|term| days.get(&term.assignment.dpu_id)?.ends());
@@ -428,7 +427,7 @@ fn days_between(first: Instant, last: Instant) -> impl Iterator<Item = Instant> 
     successors(Some(first), |day| Some(day.plus_ms(DAY_MS))).take_while(move |day| *day <= last)
 }
 
-/// The terms that have a part in the day.
+/// Returns the terms that overlap the day.
 fn terms_on<'h>(history: &'h History<'_>, day: Instant) -> impl Iterator<Item = &'h Term<'h>> {
     let end = day.plus_ms(DAY_MS);
     history
@@ -437,7 +436,7 @@ fn terms_on<'h>(history: &'h History<'_>, day: Instant) -> impl Iterator<Item = 
         .filter(move |term| term.after.is_none_or(|after| after < end.just_before()) && term.until >= day)
 }
 
-/// The number of crossings that each of these terms' DPUs saw on the day.
+/// Returns the number of crossings on the day, for the DPU of each of these terms.
 fn lengths(history: &History<'_>, days: &BTreeMap<i64, Days>, day: Instant) -> Vec<i64> {
     let length =
         |term: &Term<'_>| days.get(&term.assignment.dpu_id).map_or(0, |days| days.around(day).1.count());

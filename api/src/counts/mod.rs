@@ -1,8 +1,8 @@
-//! Counts: the one place that puts the floor plan and the timelines together.
+//! Counts: the one place that combines the floor plan and the timelines.
 //!
-//! How many people are in a space, what that is made of, what it was over time, who was seen last: all are questions to a
-//! [`View`], which is one state of the database. [`Counts::ask`] makes the view, and makes another one where the state
-//! moved on while the question was being answered. REST, GraphQL and the feed are its callers.
+//! Every question about counts (counts, their accounts, histories, last events) is a question to a [`View`], which is
+//! one state of the database. [`Counts::ask`] creates the view, and creates another one if the state moves on while the
+//! question is being answered. REST, GraphQL and the feed call it.
 
 mod basis;
 mod budget;
@@ -32,39 +32,39 @@ use crate::timelines::Version;
 #[derive(Clone, Debug)]
 pub struct Counts {
     state: Arc<State>,
-    /// The time of one core that a request may take.
+    /// Maximum time of one core that a request may take.
     work_max: Duration,
     heavy: Arc<Heavy>,
 }
 
 impl Counts {
-    /// Answers questions about this state, each of which may take so much work.
+    /// Creates the service on this state. Each question may take `work_max` of one core.
     pub fn new(state: Arc<State>, work_max: Duration) -> Self {
         Self { state, work_max, heavy: Arc::default() }
     }
 
-    /// The newest version of the state, for callers that wait for the next one.
+    /// Returns the newest version of the state, for callers that wait for the next one.
     pub fn versions(&self) -> watch::Receiver<Version> {
         self.state.versions()
     }
 
-    /// A view of the state that memory is in.
+    /// Returns a view of the state in memory.
     pub async fn view(&self) -> Result<View, ReadError> {
         View::of_memory(&self.state, Budget::new(self.work_max), &self.heavy).await
     }
 
-    /// A view for the answer to a change: of the floor plan that memory has, which it keeps, and of whatever is recorded when
-    /// it is first read. It never moves.
+    /// Returns a view for answering a change. It keeps the floor plan that is in memory, reads what is recorded when
+    /// it is first used, and never moves.
     pub async fn view_of_change(&self) -> Result<View, ReadError> {
         Ok(self.view().await?.keeping_its_plan())
     }
 
-    /// A view of the state that the database is in, which never moves. `is_long` says whether long histories are read of it.
+    /// Returns a view of the database's state, which never moves. `is_long`: whether long histories are read from it.
     pub async fn view_of_database(&self, is_long: bool) -> Result<View, ReadError> {
         View::of_database(&self.state, Budget::new(self.work_max), &self.heavy, is_long).await
     }
 
-    /// How many people are in a space at `at`, as the space wants it answered; `None`: there is no such space.
+    /// Returns the number of people in a space at `at`, clamped as the space is set up. `None`: unknown space.
     pub async fn count(&self, space: i64, at: Instant) -> Result<Option<i64>, ReadError> {
         self.ask(|view| async move {
             let Some(space) = view.plan().space(space) else { return Ok(None) };
@@ -73,7 +73,7 @@ impl Counts {
         .await
     }
 
-    /// What the question comes to, which is asked a second time where the state has moved on.
+    /// Answers a question. Asks it a second time if the state has moved on.
     pub async fn ask<T, E: From<ReadError> + MayMove, F: Future<Output = Result<T, E>>>(
         &self,
         question: impl Fn(Arc<View>) -> F,
@@ -81,7 +81,7 @@ impl Counts {
         self.ask_within(self.work_max, question).await
     }
 
-    /// The same for the server's own questions, which may take as much work as they need.
+    /// Like [`ask`](Self::ask), but for the server's own questions, whose work is not limited.
     pub async fn watch<T, F: Future<Output = Result<T, ReadError>>>(
         &self,
         question: impl Fn(Arc<View>) -> F,

@@ -1,8 +1,8 @@
-//! The mechanism of states against a model, whatever comes between the steps of readers and writers.
+//! Checks the reading of states against a model, for any interleaving of readers and writers.
 //!
-//! The model is a database: commits, one after the other, of which a snapshot has the first ones. A process is a real
-//! [`Memory`]; its readers are a real [`Basis`] and what they load of the model. Reading, committing and refreshing are taken
-//! apart into the steps between which other tasks can run, and all steps come in every order that can be.
+//! The model of the database is a list of commits; a snapshot has the first ones. The process is a real [`Memory`]; its
+//! readers are a real [`Basis`] and what they load from the model. Reading, committing and refreshing are split into
+//! the steps between which other tasks can run, and the steps run in arbitrary order.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::state::Memory;
 use crate::timelines::{Days, Lacking, Loaded, PageKey, Patch, Since, Step};
 
 const DAY_MS: i64 = 24 * 3_600_000;
-/// Few, so that everything meets everything.
+/// Few of each, so that they often interact.
 const DPUS: i64 = 3;
 const DAYS: i64 = 2;
 const READERS: usize = 3;
@@ -32,7 +32,7 @@ type Event = (i64, Instant, Direction, i32);
 struct Database(Vec<(CommitId, BTreeSet<Event>)>);
 
 impl Database {
-    /// Commits those events that are not there yet.
+    /// Commits those events that are not stored yet.
     fn commit(&mut self, id: CommitId, events: &[Event]) -> Option<Patch> {
         let new: BTreeSet<Event> = events
             .iter()
@@ -46,19 +46,19 @@ impl Database {
         Some(Patch::new(new.into_iter().map(|(dpu, ts, direction, _)| (dpu, ts, direction))))
     }
 
-    /// The events of a DPU in the commits that `is_in` says.
+    /// Returns the events of a DPU in the commits for which `is_in` holds.
     fn events(&self, dpu: i64, is_in: impl Fn(usize, CommitId) -> bool) -> Vec<(Instant, Direction)> {
         let commits = self.0.iter().enumerate().filter(|(place, (id, _))| is_in(*place, *id));
         let events = commits.flat_map(|(_, (_, events))| events);
         events.filter(|event| event.0 == dpu).map(|(_, ts, direction, _)| (*ts, *direction)).collect()
     }
 
-    /// What the odometer shows in the state at a position.
+    /// Returns the odometer's reading in the state at a position.
     fn show(&self, position: &Position, reading: Reading) -> Crossings {
         self.events(reading.dpu, |_, id| position.has(id)).into_iter().collect::<Odometer>().at(reading.at)
     }
 
-    /// What a statement answers whose snapshot has the first `commits`.
+    /// Returns the result of a statement whose snapshot has the first `commits`.
     fn load(&self, commits: usize, lacking: &Lacking, position: &Position) -> (Loaded, Changes) {
         let mut loaded = Loaded::default();
         for dpu in &lacking.days {
@@ -86,42 +86,42 @@ impl Database {
     }
 }
 
-/// A reader under way.
+/// A reader in progress.
 struct Reader {
     readings: Vec<Reading>,
     basis: Basis,
     reached: Reached,
     loaded: Loaded,
-    /// What the database has answered, before the reader has done anything with it.
+    /// The database's answer, before the reader has processed it.
     answered: Option<(Loaded, Changes)>,
-    /// What it has read before.
+    /// What the reader has read before.
     shown: HashMap<Reading, Crossings>,
-    /// Whether all its loads are of one snapshot, and which.
+    /// The snapshot of all its loads, if they have a common one.
     snapshot: Option<usize>,
 }
 
-/// A step of what goes on around one memory.
+/// A step of a reader, a writer or the memory.
 #[derive(Clone, Debug)]
 enum Move {
     /// A reader begins, in the state of memory or of the database.
     Begin(usize, Vec<Reading>, bool),
     /// A reader asks the database for what memory lacks.
     Ask(usize),
-    /// A reader goes on with what it was answered, and asks for more readings once it has all.
+    /// A reader processes the answer, and asks for more readings once it has everything.
     Take(usize, Vec<Reading>),
     /// This process commits.
     Commit(Vec<Event>),
     /// Its commit is applied to memory.
     Apply,
-    /// Nobody knows whether its commit was made.
+    /// The outcome of the process's commit is unknown.
     Lose,
     /// Another process commits.
     Foreign(i64, Vec<Event>),
-    /// The database is looked at for what others have committed.
+    /// The process reads from the database what others have committed.
     Look,
-    /// Memory moves on by what was seen.
+    /// Memory moves on by what was read.
     Refresh,
-    /// Everything that is cached goes, as where there is no room for it.
+    /// Everything cached is evicted.
     Evict,
 }
 
@@ -150,17 +150,17 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
     prop::collection::vec(one, 1..80)
 }
 
-/// A process over the model.
+/// A process on the model.
 struct Process {
     database: Database,
     memory: Memory,
-    /// The commit that is made, and is not in memory yet.
+    /// The commit that is made but not in memory yet.
     in_flight: Option<(CommitId, Patch)>,
-    /// What others have committed, as it was seen.
+    /// What others have committed, as it was read.
     seen: Vec<Changes>,
     foreign: BTreeMap<i64, i64>,
     readers: Vec<Option<Reader>>,
-    /// The positions of all that was answered.
+    /// The positions of all answers.
     answered: Vec<Position>,
 }
 
@@ -252,7 +252,7 @@ impl Process {
         Ok(())
     }
 
-    /// Whether a commit of this process is among the changes that is not in memory yet: a reader waits for it.
+    /// Returns whether a commit of this process is among the changes but not in memory yet; a reader waits for it.
     fn is_waiting_for(&self, changes: &Changes) -> bool {
         let in_flight = self.in_flight.as_ref().map(|(id, _)| *id);
         changes.commits.iter().any(|commit| Some(commit.id) == in_flight)
@@ -300,7 +300,7 @@ impl Process {
     }
 }
 
-/// Whether all commits at the first position are in the state at the second.
+/// Returns whether all commits at the first position are in the state at the second.
 fn is_within(one: &Position, other: &Position) -> bool {
     let others = one.others.iter().map(|(writer, number)| CommitId { writer: *writer, number: *number });
     others.chain([one.own]).all(|id| other.has(id))
@@ -309,18 +309,18 @@ fn is_within(one: &Position, other: &Position) -> bool {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 4_000, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// All that one reader reads is right for one state, and no later reader sees an earlier one.
+    /// Everything that one reader reads is correct for one state, and no later reader sees an earlier state.
     #[test]
-    fn what_is_read_is_true_of_one_state(moves in moves(), bytes in prop_oneof![Just(0), Just(3_000), Just(1 << 24)]) {
+    fn each_reader_sees_one_state(moves in moves(), bytes in prop_oneof![Just(0), Just(3_000), Just(1 << 24)]) {
         let mut process = Process::new(bytes);
         for step in moves {
             process.step(step)?;
         }
     }
 
-    /// A commit of this process leaves in memory what was there, so that a busy DPU is not read anew after each.
+    /// A commit of this process keeps the cached data usable, so that a busy DPU is not reloaded after each commit.
     #[test]
-    fn what_a_commit_changes_stays_in_memory(commits in prop::collection::vec((0..DAYS, 0..DAY_MS), 1..150)) {
+    fn a_commit_evicts_nothing_from_memory(commits in prop::collection::vec((0..DAYS, 0..DAY_MS), 1..150)) {
         let process = Process::new(1 << 24);
         let mut database = Database::default();
         let readings: Vec<_> =
@@ -340,7 +340,7 @@ proptest! {
                 if let Some(shown) = known(after.version) {
                     prop_assert_eq!(shown, database.show(&after.position, *reading));
                 }
-                // A reader that began before finds what there was, unless its page was packed again.
+                // A reader that began earlier finds the old data, unless its page was packed again.
                 if let Some(shown) = known(head.version) {
                     prop_assert_eq!(shown, database.show(&head.position, *reading));
                 }
@@ -350,8 +350,8 @@ proptest! {
     }
 }
 
-/// Readers and a writer on threads of their own: each commit is about two DPUs, and a reader sees as many crossings of both
-/// as its state has commits.
+/// Readers and a writer on threads of their own. Each commit is about two DPUs, and a reader sees as many crossings of
+/// both as its state has commits.
 #[test]
 fn readers_on_other_threads_see_whole_commits() {
     const COMMITS: i64 = 5_000;
@@ -375,7 +375,7 @@ fn readers_on_other_threads_see_whole_commits() {
                                 (before + during).count()
                             }))
                         };
-                        // Where a reader was away for several commits, its version is gone.
+                        // If a reader was suspended during several commits, its version is gone.
                         for total in [total(0), total(1)].into_iter().flatten() {
                             seen += 1;
                             assert_eq!(total, number);

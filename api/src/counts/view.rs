@@ -1,12 +1,12 @@
-//! A view: one state, and all that one request reads of it.
+//! A view: one state, and everything that one request reads from it.
 //!
-//! A view begins with the state that memory is in, and reads that without a lock. What is not in memory it loads by
-//! statements that say, in the same snapshot, which commits the view's state lacks. Where none of them matters to what
-//! was read, the view goes on as a view of the snapshot. Otherwise it ends with [`ReadError::Moved`], and its reader begins
-//! again with a view of the database ([`View::of_database`]): that one reads everything in one transaction, and never
-//! moves. So a reader begins again once at most.
+//! A view begins with the state in memory, and reads it without a lock. What is not in memory is loaded by statements
+//! that also return, from the same snapshot, which commits the view's state lacks. If none of them affects what was
+//! already read, the view continues as a view of that snapshot. Otherwise it fails with [`ReadError::Moved`], and the
+//! reader starts again with a view of the database ([`View::of_database`]), which reads everything in one transaction
+//! and never moves. So a reader starts again at most once.
 //!
-//! Before anything that was loaded is handed out, memory has caught up with the snapshot it was loaded from.
+//! Before loaded data is returned, memory has caught up with the snapshot that it was loaded from.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -28,13 +28,13 @@ use crate::state::State;
 use crate::telemetry::metrics::{CACHE_HITS, CACHE_MISSES};
 use crate::timelines::{self, Days, Lacking, Loaded, PageKey, Version};
 
-/// The number of DPUs whose days are read by one statement.
+/// Maximum number of DPUs whose days one statement reads.
 const DAYS_DPUS_MAX: usize = 1_000;
 
-/// The number of pages that are loaded together with the days that say how long they are.
+/// Maximum number of pages that are loaded before their lengths are known.
 const UNPRICED_PAGES_MAX: usize = 100;
 
-/// One state, and what was read of it so far.
+/// One state, and what was read from it so far.
 #[derive(Debug)]
 pub struct View {
     state: Arc<State>,
@@ -43,22 +43,22 @@ pub struct View {
     snapshot: Mutex<Snapshot>,
     budget: Budget,
     heavy: Arc<Heavy>,
-    /// Whether it reads by the connections that are for long histories.
+    /// Whether it reads through the connections for long histories.
     is_long: AtomicBool,
-    /// The turn that it has had from the beginning.
+    /// The turn, if it has had one from the beginning.
     turn: Option<Turn>,
 }
 
-/// The snapshot of the database that a view is of.
+/// The snapshot of the database that a view shows.
 #[derive(Debug)]
 struct Snapshot {
     reached: Reached,
-    /// The transaction that sees it, once there is one.
+    /// The transaction on it, once it has begun.
     transaction: Option<DatabaseTransaction>,
 }
 
 impl View {
-    /// A view of the state that memory is in, whose reader may spend `budget`.
+    /// Returns a view of the state in memory, whose reader may spend `budget`.
     pub async fn of_memory(
         state: &Arc<State>,
         budget: Budget,
@@ -68,7 +68,7 @@ impl View {
         Ok(Self::new(state, Arc::clone(&head.plan), head.version, head.position.clone(), budget, heavy))
     }
 
-    /// A view of the state that the database is in. It never moves. One that `is_long` begins when its turn comes.
+    /// Returns a view of the database's state, which never moves. With `is_long`, waits for a turn first.
     pub async fn of_database(
         state: &Arc<State>,
         budget: Budget,
@@ -119,23 +119,23 @@ impl View {
         }
     }
 
-    /// The same, which keeps its floor plan and never moves.
+    /// Returns the same view, but it keeps its floor plan and never moves.
     #[must_use]
     pub fn keeping_its_plan(self) -> Self {
         Self { basis: self.basis.keeping_its_plan(), ..self }
     }
 
-    /// The floor plan that belongs to the state.
+    /// Returns the floor plan of the state.
     pub fn plan(&self) -> &Arc<FloorPlan> {
         &self.plan
     }
 
-    /// What the reader may spend.
+    /// Returns the reader's budget.
     pub fn budget(&self) -> &Budget {
         &self.budget
     }
 
-    /// What the odometer shows, if that is in memory. Takes no lock and does not wait.
+    /// Returns the odometer's reading, if it is in memory. Takes no lock and does not wait.
     pub fn odometer(&self, reading: Reading) -> Option<Crossings> {
         loop {
             let phase = self.basis.phase();
@@ -147,12 +147,12 @@ impl View {
         }
     }
 
-    /// What an account adds up to, if that is in memory.
+    /// Returns the result of an account, if it is in memory.
     pub fn net_in_memory(&self, account: &Account<'_>) -> Option<i64> {
         account.try_net(|reading| self.odometer(reading))
     }
 
-    /// What an account adds up to.
+    /// Returns the result of an account.
     pub async fn net(&self, account: &Account<'_>) -> Result<i64, ReadError> {
         if let Some(net) = self.net_in_memory(account) {
             return Ok(net);
@@ -162,11 +162,11 @@ impl View {
         Ok(account.net(|reading| odometers[&reading]))
     }
 
-    /// Reads odometers, what is not in memory by one statement. Every reading has an entry in the answer.
+    /// Reads odometers; loads those that are not in memory with few statements. The result has all readings.
     pub async fn odometers(&self, readings: &[Reading]) -> Result<HashMap<Reading, Crossings>, ReadError> {
         let mut loaded = Loaded::default();
         loop {
-            // All anew after each load, which may have told that some DPUs of memory have changed.
+            // Start over after each load: it may have shown that DPUs in memory have changed.
             let phase = self.basis.phase();
             let (shown, mut lacking) = self.basis.show(self.state.timelines(), readings, &loaded);
             if lacking.is_empty() {
@@ -177,7 +177,7 @@ impl View {
             }
             CACHE_MISSES.add(lacking.pages.len().max(lacking.days.len()) as u64);
             if lacking.pages.len() > UNPRICED_PAGES_MAX && !lacking.days.is_empty() {
-                // How long so many pages are is to be known before they are loaded.
+                // So many pages are loaded only once their lengths are known.
                 lacking.pages.clear();
             }
             self.budget.spend(self.work_of(&lacking, &loaded))?;
@@ -188,7 +188,7 @@ impl View {
         }
     }
 
-    /// The work that it takes to load what is lacking, as far as the lengths of its pages are known.
+    /// Returns the work of loading what is lacking, as far as the lengths of its pages are known.
     fn work_of(&self, lacking: &Lacking, loaded: &Loaded) -> Work {
         let length = |page: &PageKey| {
             let days = loaded.days.get(&page.dpu).cloned();
@@ -199,7 +199,7 @@ impl View {
         Work { pages: lacking.pages.len() as u64, loaded, ..Work::default() }
     }
 
-    /// Reads the daily totals of DPUs, what is not in memory by few statements.
+    /// Reads the daily totals of DPUs; loads those that are not in memory with few statements.
     pub(super) async fn days(
         &self,
         dpus: impl IntoIterator<Item = i64>,
@@ -209,7 +209,7 @@ impl View {
         wanted.dedup();
         let mut loaded: BTreeMap<i64, Days> = BTreeMap::new();
         loop {
-            // All anew after each load, which may have told that some DPUs of memory have changed.
+            // Start over after each load: it may have shown that DPUs in memory have changed.
             let phase = self.basis.phase();
             let (mut found, mut lacking) = (BTreeMap::new(), Vec::new());
             for dpu in &wanted {
@@ -251,7 +251,7 @@ impl View {
         Ok(loaded)
     }
 
-    /// The transaction that sees the view's state, for statements of the caller's that are about these DPUs.
+    /// Returns the transaction on the view's state, for the caller's own statements about these DPUs.
     pub(super) async fn transaction(
         &self,
         dpus: impl IntoIterator<Item = i64>,
@@ -259,10 +259,10 @@ impl View {
         let mut snapshot = self.snapshot.lock().await;
         self.begin(&mut snapshot, dpus).await?;
         MutexGuard::try_map(snapshot, |snapshot| snapshot.transaction.as_mut())
-            .map_err(|_| DbErr::Custom("there is no transaction".to_owned()).into())
+            .map_err(|_| DbErr::Custom("the transaction is missing".to_owned()).into())
     }
 
-    /// From now on everything is read in one transaction, and the view does not move any more.
+    /// Reads everything in one transaction from now on, so that the view no longer moves.
     pub(super) async fn hold(&self, dpus: impl IntoIterator<Item = i64>) -> Result<(), ReadError> {
         let mut snapshot = self.snapshot.lock().await;
         self.begin(&mut snapshot, dpus).await
@@ -295,28 +295,28 @@ impl View {
         Ok(())
     }
 
-    /// Goes on as a view of the snapshot that these are the changes of, once memory has caught up with it.
+    /// Moves on to the snapshot that these changes lead to, once memory has caught up with it.
     async fn go_on(&self, reached: &mut Reached, changes: &Changes) -> Result<(), ReadError> {
         let caught_up = self.state.catch_up(changes, None).await?;
         self.basis.go_on(reached, changes, caught_up)
     }
 
-    /// Whether the events of the day are pruned.
+    /// Returns whether the events of the day are pruned.
     pub(super) fn is_pruned(&self, day: Instant) -> bool {
         self.basis.is_pruned(day)
     }
 
-    /// The page of the view's state, if it is in memory.
+    /// Returns the page of the view's state, if it is in memory.
     pub(super) fn page(&self, key: PageKey, len: i64) -> Option<timelines::Page> {
         self.state.timelines().page(key, len, self.is_pruned(key.day))
     }
 
-    /// Whether anything was read that takes long.
+    /// Returns whether long work was done.
     pub fn is_long(&self) -> bool {
         self.is_long.load(Ordering::SeqCst)
     }
 
-    /// Does work that takes long where long histories are read, when its turn comes.
+    /// Runs long work on the thread for long histories, when its turn comes.
     pub(super) async fn run_long<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, ReadError>> + Send + 'static,

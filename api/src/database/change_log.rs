@@ -1,8 +1,8 @@
-//! The change log: which commits a snapshot of the database has, and which DPUs they are about.
+//! The change log: which commits a snapshot of the database has, and which DPUs they affect.
 //!
 //! Each commit of events adds a row in its own transaction: the writer, the commit's number among that writer's, and
-//! the DPUs that its events are of. So a reader of the database learns in the same snapshot which commits are in what it
-//! read. Rows are kept for [`KEPT`]; processes look more often than that.
+//! the DPUs of its events. So a reader learns from the same snapshot which commits are in the data that it read. Rows
+//! are kept for [`KEPT`]; processes read them more often than that.
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
@@ -15,30 +15,30 @@ use sea_orm::{ConnectionTrait, DatabaseBackend, DbErr, QueryResult, Statement, V
 /// How long rows of the log are kept.
 pub const KEPT: Duration = Duration::from_secs(30);
 
-/// A commit: the how manieth of which writer. A writer's first commit has the number 1.
+/// The identity of a commit: the writer and the commit's number. A writer's first commit has the number 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CommitId {
-    /// The writer: a number that no other has.
+    /// The writer: a number that no other writer has.
     pub writer: i64,
-    /// The number of the commit among the writer's.
+    /// The number of the commit among the writer's commits.
     pub number: i64,
 }
 
-/// How far in the log a state is: of each writer the last commit that is in it.
+/// A position in the log: the last commit of each writer that is in a state.
 #[derive(Clone, Debug)]
 pub struct Position {
     /// The last commit of this process.
     pub own: CommitId,
-    /// The last commits of other writers, by their names.
+    /// The last commits of other writers, by writer.
     pub others: Arc<BTreeMap<i64, i64>>,
 }
 
-/// What a snapshot of the database has that a state lacks.
+/// What a snapshot of the database has and a state lacks.
 #[derive(Debug, Default)]
 pub struct Changes {
     /// The revision of the floor plan.
     pub revision: i64,
-    /// Events before it are pruned.
+    /// Events before this instant are pruned.
     pub digested: Option<Instant>,
     /// The commits that the state lacks.
     pub commits: Vec<LoggedCommit>,
@@ -47,20 +47,20 @@ pub struct Changes {
 /// A row of the log.
 #[derive(Debug)]
 pub struct LoggedCommit {
-    /// Which commit it is.
+    /// The identity of the commit.
     pub id: CommitId,
-    /// The DPUs that it is about; `None`: any.
+    /// The DPUs that it affects. `None`: any.
     pub dpus: Option<Vec<i64>>,
 }
 
 impl CommitId {
-    /// What a new writer begins with, before its first commit.
+    /// Returns the number that a new writer starts from, before its first commit.
     pub fn new_writer() -> Self {
         let writer = RandomState::new().hash_one(std::process::id());
         Self { writer: i64::from_ne_bytes(writer.to_ne_bytes()), number: 0 }
     }
 
-    /// The writer's next commit.
+    /// Returns the writer's next commit.
     #[must_use]
     pub fn next(self) -> Self {
         Self { number: self.number + 1, ..self }
@@ -68,12 +68,12 @@ impl CommitId {
 }
 
 impl Position {
-    /// The beginning of the log, for a process that writes as `own`.
+    /// Returns the position at the beginning of the log, for a process that writes as `own`.
     pub fn start(own: CommitId) -> Self {
         Self { own, others: Arc::default() }
     }
 
-    /// Whether the commit is in the state.
+    /// Returns whether the commit is in the state.
     pub fn has(&self, id: CommitId) -> bool {
         self.last_of(id.writer) >= id.number
     }
@@ -85,7 +85,7 @@ impl Position {
         self.others.get(&writer).copied().unwrap_or_default()
     }
 
-    /// The position after these commits.
+    /// Returns the position after these commits.
     #[must_use]
     pub fn after(&self, commits: &[LoggedCommit]) -> Self {
         let mut position = self.clone();
@@ -100,7 +100,7 @@ impl Position {
         position
     }
 
-    /// What [`changes_sql`] is to be given: the first values of its statement.
+    /// Returns the first parameters of the statement [`changes_sql`].
     pub fn values(&self, backend: DatabaseBackend) -> Vec<Value> {
         let others = self.others.iter().map(|(writer, number)| (*writer, *number));
         let known: Vec<(i64, i64)> = others.chain([(self.own.writer, self.own.number)]).collect();
@@ -115,11 +115,11 @@ impl Position {
 const COMMIT: i32 = 0;
 const EDITION: i32 = 1;
 
-/// A select of the commits that a position lacks, and of the floor plan's revision, in six columns: what the row is, then
-/// `writer, number, dpus` or `revision, digested`, and room for more arrays. Its parameters are the position's
-/// [`values`](Position::values).
+/// Returns a select of the commits that a position lacks, and of the floor plan's revision. It has six columns: the
+/// kind of the row, then `writer, number, dpus` or `revision, digested`, then space for arrays. Its parameters are
+/// the position's [`values`](Position::values).
 ///
-/// `tables` are further ones that what comes after it can select from, as `, name (column, …) AS (…)`.
+/// `tables` are additional tables for the rest of the statement, in the form `, name (column, …) AS (…)`.
 pub fn changes_sql(backend: DatabaseBackend, tables: &str) -> String {
     let known = if backend == DatabaseBackend::Postgres {
         "SELECT * FROM UNNEST($1::bigint[], $2::bigint[])"
@@ -127,7 +127,7 @@ pub fn changes_sql(backend: DatabaseBackend, tables: &str) -> String {
         "SELECT value ->> 0, value ->> 1 FROM json_each($1)"
     };
     let none = if backend == DatabaseBackend::Postgres { "NULL::bigint[]" } else { "NULL" };
-    // One step into the key for each writer, since nearly all rows are known.
+    // One index lookup for each writer, since nearly all rows are known.
     format!(
         "WITH RECURSIVE known (writer, number) AS ({known}), writers (writer) AS (
             SELECT MIN(writer) FROM change_log
@@ -142,7 +142,7 @@ pub fn changes_sql(backend: DatabaseBackend, tables: &str) -> String {
 }
 
 impl Changes {
-    /// Reads what the position lacks.
+    /// Reads the changes that the position lacks.
     pub async fn read(connection: &impl ConnectionTrait, position: &Position) -> Result<Self, DbErr> {
         let backend = connection.get_database_backend();
         let statement =
@@ -174,7 +174,7 @@ impl Changes {
     }
 }
 
-/// Adds a commit of events of these DPUs, or of any, to the log, inside the commit's own transaction.
+/// Adds a commit to the log, in the commit's own transaction. `dpus` are those of its events; `None`: any.
 pub async fn log_commit(
     transaction: &impl ConnectionTrait,
     id: CommitId,
@@ -191,7 +191,7 @@ pub async fn log_commit(
     transaction.execute_raw(Statement::from_sql_and_values(backend, sql, values)).await.map(drop)
 }
 
-/// Deletes the rows that nobody needs any more.
+/// Deletes old rows, which no process needs any more.
 pub async fn tidy(transaction: &impl ConnectionTrait) -> Result<(), DbErr> {
     let now = match transaction.get_database_backend() {
         DatabaseBackend::Postgres => "(extract(epoch FROM clock_timestamp()) * 1000)::bigint",

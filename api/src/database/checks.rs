@@ -1,4 +1,4 @@
-//! What of the database is checked for readiness.
+//! The readiness checks of the database.
 
 use migration::{Migrator, MigratorTrait};
 use sea_orm::{ConnectionTrait, DbErr, Statement};
@@ -7,7 +7,7 @@ use super::Database;
 use crate::readiness::Readiness;
 
 impl Database {
-    /// Adds the checks whether the database answers, takes writes, and has the schema that it must have.
+    /// Adds the checks that the database answers, accepts writes, and has the required schema.
     pub(crate) fn add_checks(&self, readiness: &Readiness) {
         let database = self.clone();
         readiness.add("database", move || {
@@ -27,7 +27,7 @@ impl Database {
             let database = database.clone();
             async move {
                 let pending = database.pending_migrations().await;
-                let pending = pending.map_err(|_| "the database does not say".to_owned())?;
+                let pending = pending.map_err(|_| "the database does not answer".to_owned())?;
                 if pending.is_empty() {
                     return Ok(());
                 }
@@ -36,7 +36,7 @@ impl Database {
         });
     }
 
-    /// The migrations that the database lacks. It may have later ones, of a newer version of this program.
+    /// Returns the missing migrations. The database may also have later ones, from a newer version of this program.
     async fn pending_migrations(&self) -> Result<Vec<String>, DbErr> {
         let sql = Statement::from_string(self.backend(), "SELECT version FROM seaql_migrations");
         let rows = self.reader.query_all_raw(sql).await?;

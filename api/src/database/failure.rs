@@ -1,20 +1,20 @@
-//! What an error of the database means: what to tell the client, and whether the same may succeed a little later.
+//! The meaning of database errors: what to tell the client, and whether a retry may succeed.
 
 use std::fmt;
 use std::time::Duration;
 
 use sea_orm::{DbErr, RuntimeErr};
 
-/// What an error of the database means.
+/// The meaning of a database error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// The database is away, lets nobody in, or has no connection left.
+    /// The database is unreachable, rejects the login, or has no connection left.
     Unreachable,
-    /// It did not answer in time, or a lock was not to be had.
+    /// The database did not answer in time, or a lock was not available.
     Late,
-    /// It has no room, or its disk or file cannot be used.
+    /// The disk or memory is full, or the disk or file cannot be used.
     NoRoom,
-    /// The server or the schema is at fault: the same fails again.
+    /// The server or the schema is at fault: a retry will fail, too.
     Fault,
 }
 
@@ -22,7 +22,7 @@ impl Failure {
     /// Returns what the error means.
     pub fn of(error: &DbErr) -> Self {
         match error {
-            // It says that the time was up.
+            // Created by `too_late`.
             DbErr::Conn(RuntimeErr::Internal(_)) => Self::Late,
             DbErr::Conn(RuntimeErr::SqlxError(error)) => match Self::of_driver(error) {
                 Self::Fault => Self::Unreachable,
@@ -36,7 +36,7 @@ impl Failure {
         }
     }
 
-    /// Whether the same may succeed a little later.
+    /// Returns whether a retry may succeed.
     pub fn is_transient(self) -> bool {
         self != Self::Fault
     }
@@ -71,13 +71,13 @@ impl Failure {
     /// By PostgreSQL's code, whose first two letters are its class.
     fn of_postgres(code: &str) -> Self {
         match code {
-            // Too many connections; no such database; a standby that was the primary a moment ago.
+            // Too many connections; unknown database; a standby that was the primary a moment ago.
             "53300" | "3D000" | "25006" => Self::Unreachable,
-            // A lock, a statement that was stopped, a transaction that others were in the way of or that lay idle.
+            // A lock, a cancelled statement, a transaction that conflicted with others or was idle for too long.
             "55P03" | "57014" | "40001" | "40P01" | "25P03" => Self::Late,
             // Input or output.
             "58030" => Self::NoRoom,
-            // Lost connections; a server that stops or starts; a user who is not let in.
+            // Lost connections; a server that stops or starts; a rejected login.
             _ if ["08", "57P", "28"].iter().any(|class| code.starts_with(class)) => Self::Unreachable,
             // Disk, memory, temporary files.
             _ if code.starts_with("53") => Self::NoRoom,
@@ -97,12 +97,12 @@ impl fmt::Display for Failure {
     }
 }
 
-/// That the database did not answer in time.
+/// Creates the error that the database did not answer in time.
 pub(super) fn too_late(after: Duration) -> DbErr {
     DbErr::Conn(RuntimeErr::Internal(format!("no answer within {} ms", after.as_millis())))
 }
 
-/// Returns what the driver says, and for what an operator of SQLite can mend, how.
+/// Returns the driver's message. For SQLite, adds what an operator can do.
 pub fn explained(error: &DbErr) -> String {
     match error {
         DbErr::Conn(RuntimeErr::SqlxError(error))
@@ -112,11 +112,11 @@ pub fn explained(error: &DbErr) -> String {
     }
 }
 
-/// That the database takes no writes, and what to do.
-pub(super) const READ_ONLY: &str = "the database is read-only, so events are refused: connect to the primary, or let the \
-    database be written to";
+/// Says that the database does not accept writes, and what to do.
+pub(super) const READ_ONLY: &str =
+    "the database is read-only, so events are refused: connect to the primary, or make the database writable";
 
-/// Why something was not written, in words of ours, and what to do.
+/// Returns why something was not written, and what to do, without the driver's text.
 pub(super) fn why_not_written(error: &DbErr) -> &'static str {
     let (DbErr::Exec(failed) | DbErr::Query(failed) | DbErr::Conn(failed)) = error else { return UNWRITTEN };
     let RuntimeErr::SqlxError(error) = failed else { return UNWRITTEN };
@@ -130,31 +130,31 @@ pub(super) fn why_not_written(error: &DbErr) -> &'static str {
     }
 }
 
-const UNWRITTEN: &str = "events cannot be written to the database: the log says why";
+const UNWRITTEN: &str = "events cannot be written to the database: see the log";
 
-/// The same of an error of the driver.
+/// Like [`explained`], for an error of the driver.
 pub(super) fn explained_driver(error: &sqlx::Error) -> String {
     let advice = match sqlite_code(error).map(|code| code & 0xff) {
         Some(8) => {
-            ". This user may not write the file, or not in its folder, where SQLite keeps two more beside it (-wal, -shm): \
+            ". This user cannot write the file or its folder, where SQLite keeps two more files (-wal, -shm): \
              change their owner or permissions"
         }
         Some(14) => {
-            ". The folder has to exist, and this user must be allowed to read and write the file and its folder, where SQLite \
-             keeps two more beside it (-wal, -shm); a file that is not there yet is made with ?mode=rwc"
+            ". The folder must exist, and this user must be able to read and write the file and its folder, where \
+             SQLite keeps two more files (-wal, -shm). Add ?mode=rwc to the URL to create a new file"
         }
         _ => "",
     };
     format!("{error}{advice}")
 }
 
-/// Whether SQLite refused because another process was at it: its result codes 5 (busy) and 6 (locked),
-/// and those whose low byte they are.
+/// Returns whether SQLite refused because another process was using the file: result codes whose low byte is 5 (busy)
+/// or 6 (locked).
 pub(super) fn is_busy(error: &sqlx::Error) -> bool {
     sqlite_code(error).is_some_and(|code| matches!(code & 0xff, 5 | 6))
 }
 
-/// SQLite's result code. Those of PostgreSQL have five characters, and some of them only digits.
+/// Returns SQLite's result code. PostgreSQL's codes have five characters, which may all be digits.
 fn sqlite_code(error: &sqlx::Error) -> Option<i32> {
     let code = error.as_database_error()?.code()?;
     if code.len() < 5 { code.parse().ok() } else { None }
@@ -165,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_say_what_may_succeed_later() {
+    fn codes_map_to_failures() {
         for (code, failure) in [
             ("08006", Failure::Unreachable),
             ("57P01", Failure::Unreachable),

@@ -1,4 +1,4 @@
-//! The database: SQLite in a file, or PostgreSQL, as the URL says.
+//! The database: a SQLite file or PostgreSQL, as the URL says.
 
 mod change_log;
 mod checks;
@@ -37,50 +37,49 @@ pub(crate) use self::standby::Standby;
 use self::writes::Writes;
 use crate::telemetry::metrics;
 
-/// The advisory lock that one migrating process holds on PostgreSQL, an arbitrary number of our own.
+/// The advisory lock of a migrating process on PostgreSQL, an arbitrary number.
 const MIGRATION_LOCK: i64 = 0x6865_6164_0001;
 
-/// How long each step of closing may take. For half of it SQLite waits for other processes.
+/// Maximum time of each step of closing. During half of it SQLite waits for other processes.
 const CLOSING_MAX: Duration = Duration::from_secs(10);
 
-/// The connections of this process: on SQLite one that writes and some that read, on PostgreSQL one pool.
+/// The connections of this process: on SQLite a writer and some readers, on PostgreSQL one pool.
 #[derive(Clone, Debug)]
 pub struct Database {
     reader: DatabaseConnection,
     writer: DatabaseConnection,
-    /// For long histories, which would keep the other readers from what is short.
+    /// Connections for long histories, which would otherwise keep the readers from short work.
     long_reader: DatabaseConnection,
-    /// The readers for what no request asks for: its statements are not counted as a request's.
+    /// The readers for work of the server's own. These statements are not counted as a request's.
     background: DatabaseConnection,
-    /// A server that has what this one has, a little later.
+    /// A standby, which has the same data slightly later.
     standby: Option<Arc<Standby>>,
-    /// How many connections have written to the SQLite file, one after the other.
+    /// Number of connections that have written to the SQLite file, one after the other.
     writers: Arc<AtomicU64>,
     writes: Arc<Writes>,
     wait: Duration,
     answer: Duration,
 }
 
-/// How many connections there are.
+/// The use of a pool of connections.
 #[derive(Clone, Copy, Debug)]
 pub struct PoolUse {
-    /// What they are for.
+    /// The purpose of the connections.
     pub name: &'static str,
-    /// How many have nothing to do.
+    /// Number of idle connections.
     pub idle: u32,
-    /// How many are in use.
+    /// Number of connections in use.
     pub used: u32,
 }
 
 impl Database {
-    /// The standby, if there is one.
+    /// Returns the standby, if there is one.
     pub(crate) fn standby(&self) -> Option<&Arc<Standby>> {
         self.standby.as_ref()
     }
 
-    /// What `work` reads about these DPUs: from the standby, if it has all that is known of them and what was read is
-    /// `acceptable`, or else from the database itself, within the time that it has to answer. What `is_long` has connections
-    /// of its own there.
+    /// Runs `work` about these DPUs, with a time limit: on the standby, if that has all their known changes and the
+    /// result is `acceptable`, otherwise on the database itself. There, work that `is_long` has its own connections.
     pub(crate) async fn read<'a, T>(
         &'a self,
         is_long: bool,
@@ -100,8 +99,8 @@ impl Database {
         self.in_time(work(self.reader_of(is_long))).await
     }
 
-    /// Begins a transaction that reads, and whose statements all see the database as it was at the first of them, which is
-    /// `first`. It is the standby's where [`read`](Self::read) would read from that.
+    /// Begins a read transaction, all of whose statements see the database as of the first one, which is `first`. It
+    /// is on the standby under the same conditions as for [`read`](Self::read).
     pub(crate) async fn begin_reading_of<T>(
         &self,
         is_long: bool,
@@ -136,30 +135,30 @@ impl Database {
         self.writer.set_metric_callback(callback);
     }
 
-    /// Which of the two it is.
+    /// Returns whether it is SQLite or PostgreSQL.
     pub fn backend(&self) -> DatabaseBackend {
         self.reader.get_database_backend()
     }
 
-    /// The connections to PostgreSQL, if that is what it is.
+    /// Returns the PostgreSQL pool. `None` on SQLite.
     pub(crate) fn postgres(&self) -> Option<&PgPool> {
         (self.backend() == DatabaseBackend::Postgres).then(|| self.writer.get_postgres_connection_pool())
     }
 
-    /// Changes when another process writes to the SQLite file, and does not when this one does. It also changes when
-    /// this process had to open another connection to write by: what was written meanwhile nobody can say.
+    /// Returns a version that changes when another process writes to the SQLite file, but not when this one does. It
+    /// also changes when this process opens a new writing connection: writes before that may have gone unnoticed.
     pub(crate) async fn sqlite_data_version(&self) -> Result<(u64, i64), sqlx::Error> {
         let mut writer = self.writer.get_sqlite_connection_pool().acquire().await?;
         let version = sqlx::query_scalar("PRAGMA data_version").fetch_one(&mut *writer).await?;
         Ok((self.writers.load(Ordering::Relaxed), version))
     }
 
-    /// What comes of work that waits for its turn at the database, or an error that says that it waited too long.
+    /// Runs work that waits for its turn at the database, or fails if it waits too long.
     pub(crate) async fn in_turn<T>(&self, work: impl Future<Output = T>) -> Result<T, DbErr> {
         tokio::time::timeout(self.wait, work).await.map_err(|_| too_late(self.wait))
     }
 
-    /// What comes of work with the database, or an error that says that it did not answer in time.
+    /// Runs work on the database, or fails if it does not finish in time.
     pub(crate) async fn in_time<T, E: From<DbErr>>(
         &self,
         work: impl Future<Output = Result<T, E>>,
@@ -167,12 +166,12 @@ impl Database {
         self.answered(work).await.unwrap_or_else(|error| Err(error.into()))
     }
 
-    /// The same where what was begun has to be gone on with all the same.
+    /// Like [`in_time`](Self::in_time), for work with any result.
     pub(crate) async fn answered<T>(&self, work: impl Future<Output = T>) -> Result<T, DbErr> {
         tokio::time::timeout(self.answer, work).await.map_err(|_| too_late(self.answer))
     }
 
-    /// How many connections there are.
+    /// Returns the use of each pool.
     pub fn pools(&self) -> Vec<PoolUse> {
         let of = |name, size: u32, idle: usize| {
             let idle = u32::try_from(idle).unwrap_or(u32::MAX).min(size);
@@ -188,22 +187,22 @@ impl Database {
         pools.into_iter().map(|(name, pool)| of(name, pool.size(), pool.num_idle())).collect()
     }
 
-    /// For single statements that read.
+    /// Returns the connections for single reading statements.
     pub fn reader(&self) -> &DatabaseConnection {
         &self.reader
     }
 
-    /// For single statements that read and that no request asks for.
+    /// Returns the connections for single reading statements of the server's own.
     pub(crate) fn background(&self) -> &DatabaseConnection {
         &self.background
     }
 
-    /// For single statements that write, each done whole or not at all.
+    /// Returns the connections for single writing statements, each atomic.
     pub fn writer(&self) -> &DatabaseConnection {
         &self.writer
     }
 
-    /// A transaction that writes. On SQLite it takes the write lock at once: one that began by reading
+    /// Begins a write transaction. On SQLite it takes the write lock immediately: a transaction that began by reading
     /// could not wait for another writer.
     pub async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
         let immediate = match self.backend() {
@@ -214,9 +213,9 @@ impl Database {
         self.writer.begin_with_options(options).await
     }
 
-    /// A transaction that writes for as long as it takes, such as one that prunes. On PostgreSQL its statements have no
-    /// time limit, but fail where they wait for a lock for more than five seconds, since all others would queue behind
-    /// them: the same may succeed a little later.
+    /// Begins a write transaction without a time limit, for example for pruning. On PostgreSQL its statements fail if
+    /// they wait for a lock for more than five seconds, since all others would queue behind them. A retry may succeed
+    /// a little later.
     pub async fn begin_maintenance(&self) -> Result<DatabaseTransaction, DbErr> {
         let transaction = self.begin().await?;
         if self.backend() == DatabaseBackend::Postgres {
@@ -225,12 +224,12 @@ impl Database {
         Ok(transaction)
     }
 
-    /// A transaction that reads, and whose statements all see the database as it was at the first of them.
+    /// Begins a read transaction, all of whose statements see the database as of the first one.
     pub async fn begin_reading(&self) -> Result<DatabaseTransaction, DbErr> {
         self.begin_reading_on(&self.reader).await
     }
 
-    /// The same by the connections for what `is_long`, or else by those for everything.
+    /// Like [`begin_reading`](Self::begin_reading), on the connections for long work if `is_long`.
     pub(crate) async fn begin_reading_by(&self, is_long: bool) -> Result<DatabaseTransaction, DbErr> {
         self.begin_reading_on(self.reader_of(is_long)).await
     }
@@ -251,16 +250,16 @@ impl Database {
         connection.begin_with_options(options).await
     }
 
-    /// Does the work, and closes the database however the work ends. Every command uses it so: then a SQLite file that nobody
-    /// else has open is whole by itself, and can be copied or moved without another file.
+    /// Does the work, and closes the database even if the work fails. Every command uses it. Afterwards, unless another
+    /// process has it open, a SQLite file is complete without its -wal file, and can be copied or moved alone.
     pub async fn closed_after<T, E>(self, work: impl AsyncFnOnce(Self) -> Result<T, E>) -> Result<T, E> {
         let done = work(self.clone()).await;
         if let Err(reason) = self.close().await {
             let warning = format!(
-                "the SQLite file is not whole by itself: what was written last is in the file beside it that ends in -wal, \
-                 since {reason}"
+                "the SQLite file is incomplete without its -wal file, which has the latest writes, \
+                 because {reason}"
             );
-            // Some commands keep no log.
+            // Some commands have no log.
             if tracing::dispatcher::has_been_set() {
                 tracing::warn!("{warning}");
             } else {
@@ -270,11 +269,11 @@ impl Database {
         done
     }
 
-    /// Closes the connections. Fails where a SQLite file is not whole afterwards.
+    /// Closes the connections. Fails if a SQLite file is incomplete without its -wal file afterwards.
     async fn close(&self) -> Result<(), String> {
         let readers = [&self.reader, &self.long_reader, &self.background];
         let closing = join_all(readers.map(DatabaseConnection::close_by_ref));
-        // What still reads does not keep the file from becoming whole.
+        // Readers that are still running do not prevent the checkpoint.
         tokio::time::timeout(CLOSING_MAX / 2, closing).await.ok();
         let writer = async {
             let whole = match self.backend() {
@@ -287,13 +286,13 @@ impl Database {
         match tokio::time::timeout(CLOSING_MAX, writer).await {
             Ok(whole) => whole,
             Err(_) if self.backend() == DatabaseBackend::Sqlite => {
-                Err("this process still writes to it".to_owned())
+                Err("this process is still writing to it".to_owned())
             }
             Err(_) => Ok(()),
         }
     }
 
-    /// Writes what SQLite has in its write-ahead log into the database's file.
+    /// Copies SQLite's write-ahead log into the database file.
     async fn put_into_one_file(&self) -> Result<(), String> {
         let wait = format!("PRAGMA busy_timeout = {}", CLOSING_MAX.as_millis() / 2);
         self.writer.execute_unprepared(&wait).await.map_err(|error| error.to_string())?;
@@ -305,7 +304,7 @@ impl Database {
         }
     }
 
-    /// Brings the schema up to date, however long that takes. Processes that start together take turns.
+    /// Brings the schema up to date, with no time limit. Processes that start together take turns.
     pub async fn migrate(&self) -> Result<(), DbErr> {
         let transaction = self.begin().await?;
         if self.backend() == DatabaseBackend::Postgres {

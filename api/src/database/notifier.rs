@@ -11,28 +11,28 @@ use super::Database;
 use crate::tasks::Tasks;
 use crate::telemetry::metrics;
 
-/// The channel in SQL, as the triggers have it too: named by the schema that holds the tables, not by its name, which may be
-/// longer than a channel's.
+/// The channel in SQL, as the triggers have it, too. It contains the id of the schema with the tables, because the
+/// name of a schema may be too long for a channel.
 macro_rules! channel {
     () => {
         "(SELECT 'headcount_' || relnamespace FROM pg_class WHERE oid = 'floor_plan'::regclass)"
     };
 }
 
-/// Returns the channel that all processes over one schema listen on: a database's channels are all of its schemas'.
+/// Returns the channel that all processes on one schema listen on. Channels are shared by all schemas of a database.
 pub(crate) async fn channel(pool: &PgPool) -> Result<String, sqlx::Error> {
     sqlx::query_scalar(concat!("SELECT ", channel!())).fetch_one(pool).await
 }
 
-/// The shortest time between two notifications. `NOTIFY` takes a lock that serializes all commits of the server.
+/// Minimum time between two notifications. `NOTIFY` takes a lock that serializes all commits of the server.
 pub const NOTIFY_INTERVAL: Duration = Duration::from_millis(100);
 
-/// A notification: the change log or the database has something to read. The database itself sends `floor_plan` and
-/// `tokens`.
+/// A notification that there is something to read. The database itself sends `floor_plan` and `tokens`; processes send
+/// the other.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Message {
-    /// The floor plan has this revision now.
+    /// The new revision of the floor plan.
     FloorPlan(i64),
     /// Tokens have changed.
     Tokens,
@@ -42,16 +42,16 @@ pub(crate) enum Message {
 
 /// Sends notifications shortly after commits, never inside them. Does nothing on SQLite.
 ///
-/// A notification that is lost only costs time: other processes read the change log every second anyway.
+/// A lost notification only costs time: other processes read the change log every second anyway.
 #[derive(Debug)]
 pub struct Notifier {
-    /// The commit that is to be notified of, of those that wait the oldest.
+    /// The oldest commit that other processes have not been notified of.
     recorded: Option<mpsc::Sender<Instant>>,
     task: Option<JoinHandle<()>>,
 }
 
 impl Notifier {
-    /// Notifies other processes over this database.
+    /// Starts notifying other processes on this database.
     pub fn start(database: &Database, tasks: &Tasks) -> Self {
         let Some(pool) = database.postgres() else { return Self { recorded: None, task: None } };
         let (recorded, waiting) = mpsc::channel(1);
@@ -62,12 +62,12 @@ impl Notifier {
     /// Notifies of a commit soon. Does not wait.
     pub fn recorded(&self) {
         if let Some(recorded) = &self.recorded {
-            // Where one waits already, its notification is this one's too.
+            // If a commit is waiting already, its notification covers this one, too.
             recorded.try_send(Instant::now()).ok();
         }
     }
 
-    /// Resolves when everything was notified of, or cannot be.
+    /// Resolves when all commits were notified of, or no more can be.
     pub async fn finish(self) {
         drop(self.recorded);
         if let Some(task) = self.task {
@@ -80,7 +80,7 @@ async fn notify_of_commits(pool: PgPool, mut recorded: mpsc::Receiver<Instant>) 
     while let Some(since) = recorded.recv().await {
         match notify(&pool).await {
             Ok(()) => metrics::told(since.elapsed()),
-            Err(error) => tracing::warn!(%error, "other processes could not be notified"),
+            Err(error) => tracing::warn!(%error, "cannot notify other processes"),
         }
         if !recorded.is_closed() {
             tokio::time::sleep(NOTIFY_INTERVAL).await;

@@ -1,4 +1,4 @@
-//! Opens databases, and decides which of its connections may be used again.
+//! Opens databases, and decides which connections may be reused.
 
 use std::path::Path;
 use std::str::FromStr;
@@ -21,29 +21,29 @@ use super::pooler::shares_connections;
 use super::secret::without_password;
 use super::session::Session;
 
-/// How long a SQLite writer waits for another process to finish writing.
+/// Maximum time that a SQLite writer waits for other processes.
 const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_mins(1);
-/// How long to pause before asking again whether another process has made the file ready.
+/// Pause between attempts to open a file that another process is preparing.
 const SQLITE_BUSY_PAUSE: Duration = Duration::from_millis(10);
-/// Readers of a SQLite file; WAL lets them read while the writer writes.
+/// Number of connections that read a SQLite file. With WAL they can read during a write.
 const SQLITE_READERS_MAX: u32 = 4;
-/// How many pages the log of a SQLite file has, 32 MiB, before they are written to the file itself. DPUs that report write
-/// the same pages again and again: the longer that waits, the fewer are written twice.
+/// Size of the SQLite log, in pages (32 MiB), before they are copied to the file itself. DPUs that report write the
+/// same pages again and again, so a larger log saves writes.
 const SQLITE_CHECKPOINT_PAGES: &str = "16384";
-/// How large the pages of a new SQLite file are, in bytes. A commit writes whole pages, and events of different DPUs are on
-/// different ones. With half of this, loading many events takes a tenth longer.
+/// Page size of a new SQLite file, in bytes. A commit writes whole pages, and events of different DPUs are on different
+/// pages. With half of this, loading many events takes a tenth longer.
 const SQLITE_PAGE_BYTES: u32 = 2048;
-/// Connections for long histories.
+/// Number of connections for long histories.
 const LONG_READERS_MAX: u32 = 4;
-/// Connections to a PostgreSQL server, beside those.
+/// Number of other connections to a PostgreSQL server.
 const POSTGRES_CONNECTIONS_MAX: u32 = 16;
-/// How long PostgreSQL may take to say that it is there. The other end of a connection may be gone without a word.
+/// Maximum time to wait for a reply to a ping, because a connection may be dead without an error.
 const POSTGRES_PING_MAX: Duration = Duration::from_secs(2);
-/// A connection that came back so lately, and was tested then, is handed out untested.
+/// A connection that was returned, and tested, this recently is reused without a test.
 const POSTGRES_FRESH: Duration = Duration::from_secs(1);
-/// How much longer than the client that waits for it a statement may run: the client is told first.
+/// Additional time that a statement may run after its client was told that it takes too long.
 const STATEMENT_GRACE: Duration = Duration::from_secs(1);
-/// After how many steps of its virtual machine SQLite asks whether a statement may go on: a fraction of a millisecond.
+/// Number of steps of its virtual machine between SQLite's checks of the time limit: a fraction of a millisecond.
 const SQLITE_PROGRESS_STEPS: i32 = 10_000;
 
 /// Where the data is.
@@ -60,13 +60,13 @@ pub struct DatabaseConfig {
     pub database_url: String,
 }
 
-/// How long to wait for the database, so that no request hangs while it is away.
+/// Timeouts of the database, so that no request hangs while it is unreachable.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct PoolConfig {
-    /// How many milliseconds a request waits for a connection to the database before it is answered with 503
+    /// Answer a request with 503 after it has waited this many milliseconds for a connection to the database
     #[arg(long, env = "DATABASE_WAIT_MS", value_name = "MS", default_value_t = 5_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub database_wait_ms: u64,
-    /// How many milliseconds the database may take to answer a request, which is then answered with 503
+    /// Answer a request with 503 if the database takes longer than this many milliseconds
     #[arg(long, env = "DATABASE_ANSWER_MS", value_name = "MS", default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub database_answer_ms: u64,
 }
@@ -77,12 +77,12 @@ impl Default for PoolConfig {
     }
 }
 
-/// Why there is no database to work with.
+/// The reasons why the database cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// The URL is of no kind that is known.
+    /// The URL is invalid.
     #[error(
-        "the database URL {given:?} is not usable: {reason}. Accepted are sqlite://FILE?mode=rwc and postgres://USER@HOST/NAME"
+        "invalid database URL {given:?}: {reason}. Use sqlite://FILE?mode=rwc or postgres://USER@HOST/NAME"
     )]
     Url {
         /// The URL, with any password in it hidden.
@@ -90,9 +90,9 @@ pub enum ConnectError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The URL of a standby is of no use.
+    /// The URL of the standby is invalid.
     #[error(
-        "the URL of a database to read from {given:?} is not usable: {reason}. Accepted is postgres://USER@HOST/NAME, a standby of the server of DATABASE_URL"
+        "invalid standby URL {given:?}: {reason}. Use postgres://USER@HOST/NAME, a standby of DATABASE_URL's server"
     )]
     Standby {
         /// The URL, with any password in it hidden.
@@ -100,9 +100,9 @@ pub enum ConnectError {
         /// What is wrong with it.
         reason: String,
     },
-    /// Between this process and PostgreSQL is a pooler that shares connections.
+    /// A pooler between this process and PostgreSQL shares connections.
     #[error(
-        "the database URL {given} leads through a pooler that shares connections among its clients, such as PgBouncer with \
+        "the database URL {given} leads to a pooler that shares connections among its clients, such as PgBouncer with \
          pool_mode = transaction: Headcount needs connections of its own, for prepared statements, settings and LISTEN. \
          Connect to PostgreSQL directly, or set pool_mode = session for this database"
     )]
@@ -110,18 +110,18 @@ pub enum ConnectError {
         /// The URL, with any password in it hidden.
         given: String,
     },
-    /// The database did not let us in.
+    /// The database could not be opened.
     #[error("cannot open the database {given}: {reason}")]
     Open {
         /// The URL, with any password in it hidden.
         given: String,
-        /// What the driver said, and what to do.
+        /// The driver's message, and what to do.
         reason: String,
     },
 }
 
 impl ConnectError {
-    /// That the driver could not open the database.
+    /// Creates the error that the driver could not open the database.
     pub(crate) fn open(url: &str, error: &sqlx::Error) -> Self {
         Self::Open { given: without_password(url), reason: explained_driver(error) }
     }
@@ -130,13 +130,13 @@ impl ConnectError {
 impl Database {
     /// Opens the database at `url`, which begins with `sqlite:` or `postgres:`. Runs no migration.
     ///
-    /// Statements may take any time, as those that migrate, verify and prune do.
+    /// Statements have no time limit, which migrating, verifying and pruning need.
     pub async fn connect(url: &str) -> Result<Self, ConnectError> {
         Self::open(url, PoolConfig::default(), None).await
     }
 
-    /// Opens the database to answer requests: waits for it as long as the configuration says, and stops a statement soon
-    /// after the request that it answers has been told that it takes too long.
+    /// Opens the database to answer requests. Waits for it as long as `config` says, and stops a statement soon after
+    /// its client was told that it takes too long.
     pub async fn connect_with(url: &str, config: PoolConfig) -> Result<Self, ConnectError> {
         Self::open(url, config, Some(config.answer() + STATEMENT_GRACE)).await
     }
@@ -146,9 +146,7 @@ impl Database {
         let open = |error| ConnectError::open(url, &error);
         if url.starts_with("sqlite:") {
             if url.contains(":memory:") || url.contains("mode=memory") {
-                return Err(bad_url(
-                    "a database in memory cannot be shared by a writer and readers".to_owned(),
-                ));
+                return Err(bad_url("in-memory databases are not supported".to_owned()));
             }
             let options = SqliteConnectOptions::from_str(url).map_err(|error| bad_url(error.to_string()))?;
             if url.contains("mode=rwc") {
@@ -157,13 +155,13 @@ impl Database {
             Self::connect_sqlite(options, config, limit).await.map_err(open)
         } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
             let options = postgres_options(url).map_err(bad_url)?;
-            // It also says why there is no connection, where a pool says no more than that it waited in vain.
+            // A plain connection also reports why it failed; a pool would only report a timeout.
             if shares_connections(&options, config.wait()).await.map_err(open)? {
                 return Err(ConnectError::Pooler { given: without_password(url) });
             }
             Self::connect_postgres(options, config, limit).await.map_err(open)
         } else {
-            Err(bad_url("it names neither SQLite nor PostgreSQL".to_owned()))
+            Err(bad_url("it is for neither SQLite nor PostgreSQL".to_owned()))
         }
     }
 
@@ -191,11 +189,11 @@ impl Database {
                 Box::pin(async { Ok(()) })
             });
         let writing = options.clone().pragma("wal_autocheckpoint", SQLITE_CHECKPOINT_PAGES);
-        // The writer comes first: it makes the file and sets its journal mode.
+        // The writer comes first: it creates the file and sets its journal mode.
         let started = tokio::time::Instant::now();
         let writer = loop {
-            // SQLite does not wait its turn when two processes switch a new file to WAL at once, but says that it
-            // is busy and leaves the waiting to us.
+            // When two processes switch a new file to WAL at once, SQLite does not wait but reports that it is busy,
+            // so we wait here.
             match writer.clone().connect_with(writing.clone()).await {
                 Err(error) if is_busy(&error) && started.elapsed() < SQLITE_BUSY_TIMEOUT => {
                     tokio::time::sleep(SQLITE_BUSY_PAUSE).await;
@@ -203,7 +201,7 @@ impl Database {
                 connected => break connected?,
             }
         };
-        // Whoever writes waits in line for the one that writes, as long as another process may take.
+        // Writers wait for the current one, as long as another process may take.
         let options = options.pragma("query_only", "ON");
         let readers = |connections| {
             pool()
@@ -270,7 +268,7 @@ impl PoolConfig {
     }
 }
 
-/// Makes the file of a new database, so that nobody but its owner reads it. Where that fails, SQLite says why.
+/// Creates the file of a new database, readable only by its owner. On failure, SQLite reports the reason later.
 fn make_private(file: &Path) {
     let mut options = std::fs::OpenOptions::new();
     #[cfg(unix)]
@@ -278,7 +276,7 @@ fn make_private(file: &Path) {
     options.write(true).create_new(true).open(file).ok();
 }
 
-/// What a URL of PostgreSQL says, or why it is of no use.
+/// Parses a PostgreSQL URL, or returns what is wrong with it.
 pub(crate) fn postgres_options(url: &str) -> Result<PgConnectOptions, String> {
     let options = PgConnectOptions::from_str(url).map_err(|error| {
         format!(
@@ -286,9 +284,9 @@ pub(crate) fn postgres_options(url: &str) -> Result<PgConnectOptions, String> {
         )
     })?;
     if options.get_database().is_none() {
-        return Err("it names no database".to_owned());
+        return Err("the database name is missing".to_owned());
     }
-    // The driver keeps the brackets of an IPv6 address, by which it finds no host.
+    // The driver keeps the brackets of an IPv6 address, and then does not find the host.
     let host =
         options.get_host().strip_prefix('[').and_then(|host| host.strip_suffix(']')).map(str::to_owned);
     Ok(match host {
@@ -297,7 +295,7 @@ pub(crate) fn postgres_options(url: &str) -> Result<PgConnectOptions, String> {
     })
 }
 
-/// Connections to a PostgreSQL server. Each is looked at by `check` when it is made.
+/// Returns the options of a pool of connections to a PostgreSQL server. `check` is run on each new connection.
 pub(crate) fn postgres_pool(
     config: PoolConfig,
     limit: Option<Duration>,
@@ -319,8 +317,8 @@ pub(crate) fn postgres_pool(
         .after_release(|connection, _| Box::pin(answers(connection)))
 }
 
-/// Lets SQLite interrupt what runs over the connection for longer than `limit`, counted from the first of its statements
-/// that is not done at once. Waits for the statement that is running.
+/// Makes SQLite interrupt statements on the connection after `limit`, counted from the first long one. Waits for the
+/// statement that is running.
 async fn limit_statements(
     connection: &mut SqliteConnection,
     limit: Option<Duration>,
@@ -333,18 +331,18 @@ async fn limit_statements(
     Ok(())
 }
 
-/// Whether the connection may be used again. Where the disk fails or is full, SQLite may roll back a transaction by
-/// itself; the driver then takes it for one that is still open, and would go on to put later commits inside of it,
-/// where they never reach the disk. So such a connection is closed.
+/// Returns whether the connection may be reused. If the disk fails or is full, SQLite may roll back a transaction by
+/// itself. The driver then believes that the transaction is still open, and would put later commits inside it, where
+/// they never reach the disk. So such a connection is closed.
 async fn is_outside_transactions(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
     if connection.is_in_transaction() {
-        // A rollback that was asked for may not be done yet: this waits until it is.
+        // A requested rollback may not be finished yet: this waits until it is.
         connection.ping().await?;
     }
     Ok(!connection.is_in_transaction())
 }
 
-/// Whether a connection to PostgreSQL may be handed out.
+/// Returns whether a connection to PostgreSQL may be handed out.
 async fn is_usable(
     connection: &mut PgConnection,
     known: PoolConnectionMetadata,
@@ -352,7 +350,7 @@ async fn is_usable(
     if known.idle_for < POSTGRES_FRESH { Ok(true) } else { answers(connection).await }
 }
 
-/// Whether PostgreSQL answers. A connection by which it does not is closed, instead of being waited for.
+/// Returns whether PostgreSQL answers. If not, the connection is closed.
 async fn answers(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     let late = |_| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into());
     tokio::time::timeout(POSTGRES_PING_MAX, connection.ping()).await.map_err(late)??;
@@ -366,16 +364,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_url_of_postgres_names_a_database_and_may_have_an_ipv6_address() {
+    fn a_postgres_url_needs_a_database_and_may_have_an_ipv6_address() {
         let host = |url| postgres_options(url).map(|options| options.get_host().to_owned());
         assert_eq!(host("postgres://ann@[::1]:5433/x").unwrap(), "::1");
         assert_eq!(host("postgres://ann@example.org/x").unwrap(), "example.org");
-        assert_eq!(host("postgres://ann@example.org:5432").unwrap_err(), "it names no database");
+        assert_eq!(host("postgres://ann@example.org:5432").unwrap_err(), "the database name is missing");
         assert!(host("postgres://ann:pass/word@host/x").unwrap_err().contains("%40"));
     }
 
     #[tokio::test]
-    async fn a_transaction_that_sqlite_rolled_back_by_itself_swallows_none_that_come_later() {
+    async fn later_transactions_survive_one_that_sqlite_rolled_back() {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}?mode=rwc", folder.path().join("test.db").display());
         let database = Database::connect(&url).await.unwrap();
@@ -383,7 +381,7 @@ mod tests {
             let transaction = database.begin().await.unwrap();
             transaction.execute_unprepared(&format!("INSERT INTO thing VALUES ({number})")).await.unwrap();
             if fault {
-                // As SQLite does of its own accord where a write fails.
+                // As SQLite does by itself when a write fails.
                 transaction.execute_unprepared("ROLLBACK").await.unwrap();
             }
             transaction.commit().await

@@ -1,16 +1,16 @@
-//! URLs of databases as they are shown: without their passwords, also where they are not written as they should be.
+//! URLs of databases for display: without passwords, even if the URL is malformed.
 
-/// The parameters of a URL whose values are shown.
+/// The parameters of a URL whose values are not secret.
 const SHOWN: [&str; 8] = ["mode", "host", "port", "user", "dbname", "sslmode", "application_name", "options"];
 
-/// The URL with `…` in the place of its passwords, and of whatever may be a part of one.
+/// Returns the URL with `…` instead of passwords and of anything that may be a part of one.
 pub(crate) fn without_password(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return with_values_hidden(url) };
     let Some((before, host)) = rest.rsplit_once('@') else {
         return format!("{scheme}://{}", with_values_hidden(rest));
     };
     let user = before.split([':', '/', '?']).next().unwrap_or_default();
-    // Where a path and a query come before it, the @ is in a value of the query.
+    // If a path and a query come before the @, it belongs to a value of the query.
     if before.split_once('?').is_some_and(|(address, _)| address.contains('/')) {
         return format!("{scheme}://{user}…");
     }
@@ -18,12 +18,12 @@ pub(crate) fn without_password(url: &str) -> String {
     format!("{scheme}://{user}{password}@{}", with_values_hidden(host))
 }
 
-/// Parameters of the query keep their values if these are known to be no secrets.
+/// Hides the values of all parameters of the query that are not known to be harmless.
 fn with_values_hidden(address: &str) -> String {
     let Some((address, query)) = address.split_once('?') else { return address.to_owned() };
     let shown = query.split('&').map(|pair| match pair.split_once('=') {
         Some((name, _)) if SHOWN.contains(&name) => pair.to_owned(),
-        // A part of a password in which & was not escaped may look like a name.
+        // If & was not escaped, a part of a password may look like a name.
         Some(("password", _)) => "password=…".to_owned(),
         _ => "…".to_owned(),
     });

@@ -1,38 +1,38 @@
-//! What each session of PostgreSQL is told at its beginning.
+//! The settings of each PostgreSQL session.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sqlx::postgres::PgConnection;
 
-/// What PostgreSQL is told about a client that is gone without a word: to notice it, and not to keep its locks for the
-/// two hours that TCP waits unless told otherwise.
+/// Makes PostgreSQL notice dead clients, and not keep their locks for the two hours after which TCP gives up by
+/// default.
 const GONE_CLIENTS: &str = "SET idle_in_transaction_session_timeout = '5min'; \
     SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3";
-/// How much the sorts and joins of one session may write to disk.
+/// Maximum size of the temporary files of one session.
 const TEMP_FILE_LIMIT: &str = "1000MB";
-/// How long a statement of maintenance waits for a lock. Others queue behind it.
+/// Maximum time that a maintenance statement waits for a lock. Other statements queue behind it.
 const LOCK_TIMEOUT: &str = "5s";
 
-/// The statements that begin a session.
+/// The statements that start a session.
 #[derive(Debug)]
 pub(super) struct Session {
     limit: Option<Duration>,
-    /// Whether the user of the database may limit temporary files, as far as is known.
+    /// Whether the database user may limit temporary files, as far as is known.
     limits_temp_files: AtomicBool,
 }
 
 impl Session {
-    /// A session whose statements end after `limit`.
+    /// Creates the settings of sessions whose statements end after `limit`.
     pub(super) fn new(limit: Option<Duration>) -> Self {
         Self { limit, limits_temp_files: AtomicBool::new(true) }
     }
 
-    /// Begins a session.
+    /// Starts a session.
     pub(super) async fn begin(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         sqlx::raw_sql(GONE_CLIENTS).execute(&mut *connection).await?;
         let Some(limit) = self.limit else { return Ok(()) };
-        // Versions before 14 cannot look while a statement runs whether its client is still there.
+        // Before version 14, PostgreSQL cannot check during a statement whether the client is still connected.
         let limits = format!(
             "SET statement_timeout = {}; SELECT set_config(name, '1s', false) FROM pg_settings \
              WHERE name = 'client_connection_check_interval'",
@@ -43,7 +43,7 @@ impl Session {
         Ok(())
     }
 
-    /// Limits temporary files, which only a superuser may do, or a user to whom that was granted.
+    /// Limits temporary files. Only superusers may do this, and users with the privilege.
     async fn limit_temp_files(&self, connection: &mut PgConnection) {
         if !self.limits_temp_files.load(Ordering::Relaxed) {
             return;
@@ -60,7 +60,7 @@ impl Session {
     }
 }
 
-/// What a transaction of maintenance is told: it may take any time, but does not wait long for a lock.
+/// Returns the settings of a maintenance transaction: no time limit, but a short wait for locks.
 pub(super) fn maintenance() -> String {
     format!(
         "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'; \

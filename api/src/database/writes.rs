@@ -1,7 +1,7 @@
-//! Whether the database takes writes.
+//! Checks whether the database accepts writes.
 //!
-//! That a disk is full, or that a file became read-only, shows only where something is written. So nothing is tried while
-//! events are recorded: the recorder tells how each commit ended. After one that failed, and until one succeeds, a trial
+//! A full disk or a read-only file shows only when something is written. While events are being recorded, no check is
+//! needed: the recorder reports the result of each commit. After a failed commit, and until one succeeds, a trial
 //! decides: it writes some megabytes inside a transaction that is rolled back
 //! ([why](../../../docs/decisions/0021-readiness-knows-whether-writes-succeed.md)).
 
@@ -12,20 +12,20 @@ use sea_orm::{ConnectionTrait, DatabaseBackend, DbErr, Statement};
 use super::Database;
 use super::failure::{READ_ONLY, why_not_written};
 
-/// How many rows a trial writes, and how many letters each of them has: 4 MB together. SQLite keeps 2 MB of a transaction in
-/// memory and writes the rest at once; PostgreSQL gives a table its room on the disk as it grows.
+/// Number of rows of a trial, and of letters in each: 4 MB in total. SQLite keeps 2 MB of a transaction in memory and
+/// writes the rest immediately; PostgreSQL allocates disk space for a table as it grows.
 const TRIAL_ROWS: usize = 4_096;
 const TRIAL_ROW_LETTERS: usize = 1_000;
 
-/// How the last commits of events ended.
+/// The results of the last commits of events.
 #[derive(Debug, Default)]
 pub(super) struct Writes {
-    /// How many have failed since one succeeded.
+    /// Number of failures since the last success.
     failed: AtomicU64,
 }
 
 impl Database {
-    /// Says whether a commit of events succeeded.
+    /// Records whether a commit of events succeeded.
     pub(crate) fn commit_ended(&self, is_recorded: bool) {
         if is_recorded {
             self.writes.failed.store(0, Ordering::SeqCst);
@@ -34,10 +34,10 @@ impl Database {
         }
     }
 
-    /// Returns why the database takes no writes, in words of ours, if it does not.
+    /// Returns why the database does not accept writes, if it does not.
     pub(super) async fn takes_writes(&self) -> Result<(), &'static str> {
         if self.backend() == DatabaseBackend::Postgres
-            && self.is_read_only().await.map_err(|_| "the database does not say")?
+            && self.is_read_only().await.map_err(|_| "the database does not answer")?
         {
             return Err(READ_ONLY);
         }
@@ -46,19 +46,19 @@ impl Database {
             return Ok(());
         }
         self.try_to_write().await.map_err(|error| why_not_written(&error))?;
-        // Where another commit has failed meanwhile, the next check tries again.
+        // If another commit has failed in the meantime, the next check tries again.
         self.writes.failed.compare_exchange(failed, 0, Ordering::SeqCst, Ordering::SeqCst).ok();
         Ok(())
     }
 
-    /// Whether PostgreSQL takes no writes: since it is a standby, or is set so (`default_transaction_read_only`).
+    /// Returns whether PostgreSQL is read-only: a standby, or set so (`default_transaction_read_only`).
     async fn is_read_only(&self) -> Result<bool, DbErr> {
         let sql = "SELECT current_setting('transaction_read_only') = 'on'";
         let row = self.background.query_one_raw(Statement::from_string(self.backend(), sql)).await?;
         row.map_or(Ok(false), |row| row.try_get_by_index(0))
     }
 
-    /// Writes to the disk, and takes it back.
+    /// Writes to the disk, and rolls back.
     async fn try_to_write(&self) -> Result<(), DbErr> {
         let transaction = self.begin().await?;
         transaction.execute_unprepared("CREATE TABLE headcount_write_trial (filler TEXT)").await?;

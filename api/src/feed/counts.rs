@@ -10,42 +10,42 @@ use crate::clock::Clock;
 use crate::counts::{Counts as Reader, ReadError, View};
 use crate::floor_plan::FloorPlan;
 
-/// How many people are in each space, as one reading found it.
+/// The number of people in each space, from one reading.
 #[derive(Debug)]
 pub struct Counts {
-    /// When the reading began, for telling what it can have seen.
+    /// When the reading began, which limits what it can have seen.
     pub(super) begun: Option<Tick>,
-    /// The instant that was counted at.
+    /// The instant of the counts.
     pub ts: Instant,
-    /// The floor plan that was counted by.
+    /// The floor plan that was used.
     pub plan: Arc<FloorPlan>,
-    /// By the spaces' ids.
+    /// The counts, by space id.
     pub(super) spaces: BTreeMap<i64, Count>,
 }
 
-/// How many people are in a space.
+/// The number of people in a space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Count {
-    /// As the space wants it answered.
+    /// The reported count, clamped as the space is set up.
     pub count: i64,
-    /// The signed figure.
+    /// The signed count.
     pub net: i64,
 }
 
 impl Counts {
-    /// No counts, read before anybody asked.
+    /// Returns an empty reading, from before the first one.
     pub(super) fn none() -> Self {
         Self { begun: None, ts: Instant::MIN, plan: Arc::default(), spaces: BTreeMap::new() }
     }
 
-    /// The spaces that have another count than in an earlier reading, or are new.
+    /// Returns the spaces whose count differs from an earlier reading, or that are new.
     pub(super) fn changed_since(&self, before: Option<&Self>) -> Vec<i64> {
         let known = |space: &i64| before.and_then(|before| before.spaces.get(space));
         let changed = self.spaces.iter().filter(|(space, count)| known(space) != Some(*count));
         changed.map(|(space, _)| *space).collect()
     }
 
-    /// Reads them all together, as of one state.
+    /// Reads the counts of all spaces, as of one state.
     pub(super) async fn read(reader: &Reader, clock: &Clock) -> Result<Self, ReadError> {
         reader
             .watch(|view: Arc<View>| async move {

@@ -1,10 +1,10 @@
-//! The feed: what the counts are now, told to whoever watches. It reads and never writes.
+//! Live counts for subscribers. Read-only.
 //!
-//! Whatever is committed moves the [`State`](crate::state::State) on, which the feed waits for.
-//! While somebody watches, one task, the hub, reads the counts of all spaces together and publishes them
-//! as one immutable [`Counts`], to those who watch a space whose count has changed; the statements are the same for one
-//! watcher and for thousands. A watcher compares the newest counts with what it told last and tells only what differs ([`Watch`]). So what a
-//! slow client has missed is never kept: it gets the newest value when it is ready for one.
+//! The feed waits for the [`State`](crate::state::State) to advance. While there are watchers, one task, the hub, reads
+//! the counts of all spaces together and publishes them as one immutable [`Counts`] to the watchers of spaces whose
+//! count has changed. The number of statements does not depend on the number of watchers. A watcher compares the newest
+//! counts with what it sent last, and sends only differences ([`Watch`]). Nothing is queued for a slow client: it gets
+//! the newest value when it is ready for one.
 
 mod counts;
 mod watch;
@@ -24,17 +24,17 @@ use crate::counts::Counts as Reader;
 use crate::tasks::Tasks;
 use crate::timelines::Version;
 
-/// How long the hub rests between two readings: changes that come meanwhile are told together.
+/// Pause between two readings: changes in the meantime are reported together.
 const REST: Duration = Duration::from_millis(50);
-/// How long the hub waits for a change before it looks by itself. Counts also change as time passes, and
-/// by what other processes commit.
+/// Maximum time to wait for a change before reading anyway. Counts also change as time passes, and
+/// by commits of other processes.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// The number of lanes for those who watch one space, and of those for all others. Those of a lane are told at once, and
-/// then other tasks go first: thousands who watch keep nobody waiting.
+/// Number of lanes for watchers of a single space, and of lanes for all others. The watchers of a lane are notified
+/// together, and then other tasks run: thousands of watchers block nothing.
 const LANES: usize = 128;
 
-/// Where changes are announced, and counts are watched.
+/// Publishes counts to watchers.
 #[derive(Debug)]
 pub struct Feed {
     /// Reads the counts.
@@ -43,20 +43,20 @@ pub struct Feed {
     tasks: Tasks,
     /// The newest version of the state.
     versions: channel::Receiver<Version>,
-    /// Somebody waits for the next reading.
+    /// Signals that a watcher waits for the next reading.
     expected: Notify,
-    /// Where the newest counts are published: first the lanes of single spaces, by their ids, and then those of all others.
+    /// The newest counts: first the lanes of single spaces, by their ids, then those of all others.
     lanes: Box<[channel::Sender<Arc<Counts>>]>,
     next_lane: AtomicUsize,
-    /// The lanes in which somebody waits for the next reading, whatever it finds.
+    /// The lanes that receive the next reading even if nothing has changed.
     expecting: Mutex<BTreeSet<usize>>,
-    /// Whether the hub runs; held while somebody begins to watch, and while the hub looks whether anybody does.
+    /// Whether the hub runs. Held while a watcher is added, and while the hub checks for watchers.
     running: Mutex<bool>,
     stopping: channel::Sender<bool>,
 }
 
 impl Feed {
-    /// A feed that nobody watches yet.
+    /// Creates a feed without watchers.
     pub fn new(reader: Reader, clock: Clock, tasks: Tasks) -> Self {
         Self {
             versions: reader.versions(),
@@ -72,7 +72,7 @@ impl Feed {
         }
     }
 
-    /// Begins to watch spaces; `None`: all that there are, and those that will be.
+    /// Starts to watch spaces. `None`: all current and future spaces.
     pub fn watch(self: &Arc<Self>, spaces: Option<Vec<i64>>) -> Watch {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let lane = match spaces.as_deref() {
@@ -85,29 +85,29 @@ impl Feed {
             self.tasks.spawn("live counts", hub(Arc::clone(self)));
         }
         drop(running);
-        // What is told first must have been read after this.
+        // The first counts that are sent must have been read after this.
         let since = Tick::now();
         self.expect(lane);
         Watch::new(Arc::clone(self), lane, newest, spaces, since)
     }
 
-    /// How many watch.
+    /// Returns the number of watchers.
     pub fn watchers(&self) -> usize {
         self.lanes.iter().map(channel::Sender::receiver_count).sum()
     }
 
-    /// Tells whoever holds a connection open to end it.
+    /// Tells all holders of open connections to close them.
     pub fn stop(&self) {
         self.stopping.send_replace(true);
     }
 
     /// Resolves when [`stop`](Self::stop) was called.
     pub async fn stopped(&self) {
-        // The sender lives as long as the feed, so waiting for it cannot fail.
+        // The sender lives as long as the feed, so waiting cannot fail.
         self.stopping.subscribe().wait_for(|stopping| *stopping).await.ok();
     }
 
-    /// Publishes the next reading in a lane, whatever it finds.
+    /// Publishes the next reading in a lane, even if nothing has changed.
     fn expect(&self, lane: usize) {
         self.expecting().insert(lane);
         self.expected.notify_one();
@@ -117,7 +117,7 @@ impl Feed {
         self.expecting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Publishes counts to those who wait for a reading, and to those who watch a space that has another count than before.
+    /// Publishes counts to lanes that wait for a reading, and to watchers of spaces whose count has changed.
     async fn publish(&self, counts: Arc<Counts>, before: Option<&Counts>, expecting: BTreeSet<usize>) {
         let changed = counts.changed_since(before);
         let mut lanes = expecting;
@@ -133,7 +133,7 @@ impl Feed {
         }
     }
 
-    /// Whether the hub has nothing to do; if so it counts as ended.
+    /// Returns whether the hub has nothing to do. If so, it counts as ended.
     fn ends(&self) -> bool {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         *running = self.watchers() > 0;
@@ -141,17 +141,17 @@ impl Feed {
     }
 }
 
-/// The lane of those who watch this space alone.
+/// Returns the lane for watchers of this space alone.
 fn lane_of(space: i64) -> usize {
     usize::try_from(space.unsigned_abs() % LANES as u64).unwrap_or_default()
 }
 
-/// Publishes the newest counts until nobody watches.
+/// Publishes the newest counts as long as there are watchers.
 async fn hub(feed: Arc<Feed>) {
     let mut versions = feed.versions.clone();
     let mut before: Option<Arc<Counts>> = None;
     while !feed.ends() {
-        // What comes from here on is not in the counts that are read now.
+        // Changes from here on are not in the counts that are read now.
         versions.borrow_and_update();
         let expecting = std::mem::take(&mut *feed.expecting());
         match Counts::read(&feed.reader, &feed.clock).await {
@@ -161,7 +161,7 @@ async fn hub(feed: Arc<Feed>) {
                 before = Some(counts);
             }
             Err(error) => {
-                tracing::error!(%error, "the counts could not be read for those who watch");
+                tracing::error!(%error, "cannot read the counts for live updates");
                 feed.expecting().extend(expecting);
             }
         }

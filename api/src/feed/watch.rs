@@ -1,4 +1,4 @@
-//! One watcher of some spaces, or of all.
+//! A watcher of some spaces, or of all.
 
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Bound::{Excluded, Unbounded};
@@ -10,9 +10,9 @@ use tokio::time::Instant as Tick;
 use super::Feed;
 use super::counts::{Count, Counts};
 
-/// Tells the counts of spaces: first what they are, and then each that has changed.
+/// Reports the counts of spaces: first the current ones, then each change.
 ///
-/// It remembers one count a space and nothing else, however long nobody asks it.
+/// It stores one count per space and nothing else, no matter how slowly it is read.
 #[derive(Debug)]
 pub struct Watch {
     feed: Arc<Feed>,
@@ -21,10 +21,10 @@ pub struct Watch {
     spaces: Option<HashSet<i64>>,
     since: Tick,
     told: BTreeMap<i64, Count>,
-    /// The reading of the feed that is gone through, by when it began, and the spaces of it that were returned.
+    /// The feed's reading that is being processed, identified by its start, and the spaces already returned from it.
     reading: Option<Tick>,
     returned: HashSet<i64>,
-    /// The space that was told of last: the next one comes after it, so that none waits for ever behind a busy one.
+    /// The last reported space. The next one comes after it, so that no space starves behind a busy one.
     last: Option<i64>,
 }
 
@@ -41,7 +41,7 @@ impl Watch {
         Self { feed, lane, newest, spaces, since, told, reading: None, returned, last: None }
     }
 
-    /// The next space whose count may not be what was told of it last. `None` once there is no feed any more.
+    /// Returns the next space whose count may differ from the last reported one. `None` once the feed is gone.
     pub async fn next(&mut self) -> Option<i64> {
         loop {
             let counts = Arc::clone(&self.newest.borrow_and_update());
@@ -60,17 +60,17 @@ impl Watch {
         }
     }
 
-    /// The space that [`next`](Self::next) returned last.
+    /// Returns the space that [`next`](Self::next) returned last.
     pub fn last(&self) -> Option<i64> {
         self.last
     }
 
-    /// Whether a space's count is to be told, and if so, takes note that it is.
+    /// Returns whether a space's count must be reported, and if so, records that it is.
     pub fn tell(&mut self, space: i64, count: Count) -> bool {
         let is_newest = self.newest.borrow().spaces.get(&space) == Some(&count);
         if !is_newest {
-            // What is told is newer than the feed's reading. The next one is to be looked at in any case: it may be the same
-            // as the last.
+            // The reported count is newer than the feed's reading. The next reading must be examined in any case,
+            // because it may equal the last one.
             self.feed.expect(self.lane);
         }
         self.told.insert(space, count) != Some(count)

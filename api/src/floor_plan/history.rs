@@ -1,4 +1,4 @@
-//! Which history of a space may be asked for.
+//! The limits of a history: which ranges and intervals a client may ask for.
 
 use chrono_tz::Tz;
 use entity::{Instant, Timestamp, shown};
@@ -6,30 +6,30 @@ use entity::{Instant, Timestamp, shown};
 use super::Space;
 use crate::counting::calendar::{self, Interval};
 
-/// How many buckets a history has at most.
+/// Maximum number of buckets of a history.
 const BUCKETS_MAX: usize = 10_000;
 
-/// Why there is no such history.
+/// The reasons why a history is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum HistoryError {
-    /// It would end before it starts.
-    #[error("{end} is before start, {start}")]
+    /// The range ends before it starts.
+    #[error("{end} is before start ({start})")]
     EndsBeforeStart {
-        /// Where it would start.
+        /// The requested start.
         start: Instant,
-        /// Where it would end.
+        /// The requested end.
         end: Instant,
     },
-    /// It would have too many buckets.
-    #[error("there would be more than {BUCKETS_MAX} buckets; choose a longer interval or a shorter range")]
+    /// The history would have too many buckets.
+    #[error("more than {BUCKETS_MAX} buckets: choose a longer interval or a shorter range")]
     TooManyBuckets,
-    /// There is no such time zone.
-    #[error("{} is no time zone: name one as the tz database does, such as Europe/Berlin", shown(.0))]
+    /// The time zone is unknown.
+    #[error("unknown time zone {}: use a name of the tz database, such as Europe/Berlin", shown(.0))]
     TimeZone(String),
 }
 
 impl HistoryError {
-    /// The argument that was wrong; what the time zone's is called differs between interfaces.
+    /// Returns the invalid argument. Interfaces name the time zone differently, so `time_zone` is its name.
     pub fn argument(&self, time_zone: &'static str) -> &'static str {
         match self {
             Self::EndsBeforeStart { .. } => "end",
@@ -39,7 +39,7 @@ impl HistoryError {
     }
 }
 
-/// Where a stretch of time starts or ends: a date alone is the beginning of the zone's day.
+/// Returns the instant of a timestamp. A date alone means the beginning of that day in the zone.
 pub fn edge(zone: Tz, timestamp: Timestamp) -> Instant {
     match timestamp {
         Timestamp::Day(day) => calendar::start_of_day(zone, day).clamp(Instant::MIN, Instant::MAX),
@@ -47,8 +47,8 @@ pub fn edge(zone: Tz, timestamp: Timestamp) -> Instant {
     }
 }
 
-/// The edges of the buckets of a space's history, cut by the named time zone or by the space's own: the history starts at the
-/// first and ends at the last.
+/// Returns the edges of the buckets of a space's history, in the named time zone or the space's own. The history starts
+/// at the first edge and ends at the last.
 pub fn history_edges(
     space: &Space,
     start: Timestamp,

@@ -1,11 +1,11 @@
-//! How long the lists of a floor plan are.
+//! The lengths of the lists in a floor plan.
 
 use super::FloorPlan;
 
-/// The lists of spaces and DPUs that a client cannot ask for in pages, or that are shorter than a page.
+/// Lists of spaces and DPUs that have no pages, or that are shorter than a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum List {
-    /// The assignments of a space. Its DPUs are no more.
+    /// The assignments of a space, which are at least as many as its DPUs.
     AssignmentsOfSpace,
     /// The reset rules of a space.
     RulesOfSpace,
@@ -13,16 +13,16 @@ pub enum List {
     AssignmentsOfDpu,
 }
 
-/// How many entries the lists of one kind have.
+/// The lengths of all lists of one kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Length {
-    /// The longest of them.
+    /// The length of the longest list.
     pub longest: u64,
-    /// All of them together.
+    /// The sum of all lengths.
     pub all: u64,
 }
 
-/// How long the lists of each kind are.
+/// The lengths of the lists of each kind.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Lengths {
     assignments_of_space: Length,
@@ -40,7 +40,7 @@ impl Lengths {
         }
     }
 
-    /// How long the lists of a kind are.
+    /// Returns the lengths of the lists of a kind.
     pub fn of(&self, list: List) -> Length {
         match list {
             List::AssignmentsOfSpace => self.assignments_of_space,

@@ -1,4 +1,4 @@
-//! Marks: the instants at which odometers are read whatever instant is asked for, since counts go on from there.
+//! Marks: the instants at which an odometer's reading is needed for any count, because counts continue from there.
 
 use entity::{Instant, assignment};
 use sea_orm::{DatabaseBackend, Value};
@@ -6,33 +6,33 @@ use sea_orm::{DatabaseBackend, Value};
 use super::{Space, holds};
 use crate::counting::{Reading, Start};
 
-/// Where events are pruned, crossings are kept by the hour.
+/// Where events are pruned, crossings are stored per hour.
 pub(super) const HOUR_MS: i64 = 3_600_000;
 
-/// An odometer reading that counts go on from.
+/// A reading that counts continue from.
 #[derive(Clone, Copy, Debug)]
 pub struct Mark<'a> {
-    /// Which odometer, and when.
+    /// The odometer and the instant.
     pub reading: Reading,
     /// The assignment whose DPU is read.
     pub assignment: &'a assignment::Model,
-    /// Why it is read just then.
+    /// The reason for the reading.
     pub cause: Cause<'a>,
 }
 
-/// Why an odometer is read.
+/// The reason for reading an odometer.
 #[derive(Clone, Copy, Debug)]
 pub enum Cause<'a> {
     /// The assignment starts.
     Starts,
     /// The assignment ends.
     Ends,
-    /// Counts of the space go on from here.
+    /// Counts of the space continue from here.
     GoesOn(Start<'a>),
 }
 
 impl Space {
-    /// Its marks in `[from, end)`.
+    /// Returns the space's marks in `[from, end)`.
     pub fn marks(&self, from: Instant, end: Instant) -> Vec<Mark<'_>> {
         let starts = self.starts().within(from, end);
         let mut marks = Vec::new();
@@ -56,8 +56,8 @@ impl Space {
     }
 }
 
-/// A table `mark (dpu_id, ts, hour)` of the readings, for a statement that begins with `WITH`, and its values. `hour` is when the
-/// hour begins that the reading is in.
+/// Returns the readings as a table `mark (dpu_id, ts, hour)` for a statement that begins with `WITH`, and its values.
+/// `hour` is the start of the hour of the reading.
 pub(crate) fn listed<'a>(
     backend: DatabaseBackend,
     readings: impl Iterator<Item = &'a Reading>,
@@ -76,6 +76,6 @@ pub(crate) fn listed<'a>(
             vec![serde_json::json!(rows).to_string().into()],
         )
     };
-    // Or SQLite would read the text again for each row that it is joined to.
+    // Without this, SQLite parses the text again for each joined row.
     (format!("mark (dpu_id, ts, hour) AS MATERIALIZED ({rows})"), values)
 }

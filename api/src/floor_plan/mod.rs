@@ -1,8 +1,8 @@
-//! The floor plan: spaces, DPUs, who counted for whom and when, and resets.
+//! The floor plan: spaces, DPUs, assignments, resets and reset rules.
 //!
-//! It is small, so all of it is kept in memory as one immutable [`FloorPlan`], which belongs to the process's
-//! [`State`](crate::state::State). [`changes`] are made in the database, under its constraints, and bump a revision
-//! by which every process sees that its copy is old.
+//! The floor plan is small, so all of it is in memory as one immutable [`FloorPlan`], which belongs to the process's
+//! [`State`](crate::state::State). [`changes`] are made in the database, under its constraints. Each change increments
+//! a revision, by which every process notices that its copy is old.
 
 pub mod changes;
 mod history;
@@ -31,7 +31,7 @@ use self::changes::composed;
 
 use crate::counting::{Account, History, Starts};
 
-/// The rows that a floor plan is made of.
+/// The rows of a floor plan.
 #[derive(Debug, Default)]
 struct Rows {
     spaces: Vec<space::Model>,
@@ -44,7 +44,7 @@ struct Rows {
     rules: Vec<reset_rule::Model>,
 }
 
-/// All spaces, DPUs, assignments, resets and reset rules as they were at one revision.
+/// All spaces, DPUs, assignments, resets and reset rules at one revision.
 #[derive(Debug, Default)]
 pub struct FloorPlan {
     edition: Edition,
@@ -54,47 +54,47 @@ pub struct FloorPlan {
     lengths: OnceLock<Lengths>,
 }
 
-/// Which of all floor plans there were it is.
+/// The version of a floor plan.
 #[derive(Clone, Copy, Debug, Default)]
 struct Edition {
-    /// Every change makes it one more.
+    /// Incremented by each change.
     revision: i64,
-    /// Events before it are not recorded any more.
+    /// Events before this instant are no longer recorded.
     horizon: Option<Instant>,
-    /// Events before it are gone.
+    /// Events before this instant are deleted.
     digested: Option<Instant>,
 }
 
-/// A space and what is needed to count the people in it.
+/// A space and the rows that its count depends on.
 #[derive(Debug)]
 pub struct Space {
     /// Its row.
     pub row: space::Model,
-    /// Its assignments, oldest id first.
+    /// Its assignments, by id.
     pub assignments: Vec<assignment::Model>,
-    /// Its resets, earliest first.
+    /// Its resets, by instant.
     pub resets: Vec<reset::Model>,
-    /// Its reset rules, oldest id first.
+    /// Its reset rules, by id.
     pub rules: Vec<reset_rule::Model>,
     /// Its time zone.
     pub zone: Tz,
 }
 
-/// A DPU and where it has hung.
+/// A DPU and its assignments.
 #[derive(Debug)]
 pub struct Dpu {
     /// Its row.
     pub row: dpu::Model,
-    /// Its assignments, oldest id first.
+    /// Its assignments, by id.
     pub assignments: Vec<assignment::Model>,
-    /// Its time zone, by which its timestamps are read that name none.
+    /// Its time zone, used for timestamps without one.
     pub zone: Option<Tz>,
-    /// When its events may be looked at; `None`: ever.
+    /// The time in which its events are visible. `None`: always.
     shown: Option<Vec<Span>>,
 }
 
 impl FloorPlan {
-    /// Puts the rows in their places.
+    /// Builds the floor plan from its rows.
     fn new(edition: Edition, rows: Rows) -> Self {
         let Rows { spaces, dpus, assignments, resets, rules } = rows;
         let dpu_ids = dpus.iter().map(|dpu| (composed(&dpu.serial), dpu.id)).collect();
@@ -122,53 +122,53 @@ impl FloorPlan {
         Self { edition, spaces: shared(spaces), dpus: shared(dpus), dpu_ids, lengths }
     }
 
-    /// Its revision: each change makes it one more.
+    /// Returns the revision, which each change increments.
     pub fn revision(&self) -> i64 {
         self.edition.revision
     }
 
-    /// The first instant from which on events are kept one by one; before it, digests are. `None`: all are kept.
+    /// Returns the start of the time whose events are stored one by one; before it, digests are. `None`: no limit.
     pub fn horizon(&self) -> Option<Instant> {
         self.edition.horizon
     }
 
-    /// The first instant that has its events still; those before are gone. `None`: all have. At most the horizon,
-    /// which it follows while events are pruned.
+    /// Returns the start of the time whose events still exist. `None`: no limit. At most the horizon, which it
+    /// approaches while events are being pruned.
     pub fn digested(&self) -> Option<Instant> {
         self.edition.digested
     }
 
-    /// Whether `at` is before the horizon, so that crossings are known by the hour.
+    /// Returns whether `at` is before the horizon, where crossings are known only per hour.
     pub fn is_digested(&self, at: Instant) -> bool {
         self.edition.horizon.is_some_and(|horizon| at < horizon)
     }
 
-    /// How long its lists are.
+    /// Returns the lengths of its lists.
     pub fn lengths(&self) -> &Lengths {
         self.lengths.get_or_init(|| Lengths::new(self))
     }
 
-    /// The space with this id.
+    /// Returns the space with this id.
     pub fn space(&self, id: i64) -> Option<&Arc<Space>> {
         self.spaces.get(&id)
     }
 
-    /// Every space, in the order of their ids.
+    /// Returns every space by its id.
     pub fn spaces(&self) -> &BTreeMap<i64, Arc<Space>> {
         &self.spaces
     }
 
-    /// The DPU with this id.
+    /// Returns the DPU with this id.
     pub fn dpu(&self, id: i64) -> Option<&Arc<Dpu>> {
         self.dpus.get(&id)
     }
 
-    /// Every DPU, in the order of their ids.
+    /// Returns every DPU by its id.
     pub fn dpus(&self) -> &BTreeMap<i64, Arc<Dpu>> {
         &self.dpus
     }
 
-    /// The id of the DPU with this serial, which may have blanks around it, and characters that are not composed.
+    /// Returns the id of the DPU with this serial. Surrounding blanks and uncomposed characters are accepted.
     pub fn dpu_id(&self, serial: &str) -> Option<i64> {
         let known = self.dpu_ids.get(serial.trim());
         let known =
@@ -176,7 +176,7 @@ impl FloorPlan {
         known.copied()
     }
 
-    /// The time zone of the DPU with this serial, if it has one.
+    /// Returns the time zone of the DPU with this serial, if it has one.
     pub fn zone_of(&self, serial: &str) -> Option<Tz> {
         self.dpu(self.dpu_id(serial)?)?.zone
     }
@@ -188,27 +188,27 @@ fn shared<T>(things: BTreeMap<i64, T>) -> BTreeMap<i64, Arc<T>> {
 
 impl Space {
     fn new(row: space::Model) -> Self {
-        // Only names of zones are ever stored; a name that a newer tz database has dropped reads as UTC.
+        // Only valid names are stored. A name that a newer tz database has dropped is read as UTC.
         let zone = row.time_zone.parse().unwrap_or(Tz::UTC);
         Self { row, assignments: Vec::new(), resets: Vec::new(), rules: Vec::new(), zone }
     }
 
-    /// All that states its counts.
+    /// Returns the resets and reset rules.
     pub fn starts(&self) -> Starts<'_> {
         Starts { resets: &self.resets, rules: &self.rules, zone: self.zone }
     }
 
-    /// What the count at `at` is made of.
+    /// Returns the account of the count at `at`.
     pub fn account(&self, at: Instant) -> Account<'_> {
         Account::new(&self.assignments, self.starts().newest(at), at)
     }
 
-    /// What its history is made of, in the buckets between the edges.
+    /// Returns the history with these limits of the buckets.
     pub fn history(&self, edges: Vec<Instant>) -> History<'_> {
         History::new(&self.assignments, self.starts(), edges)
     }
 
-    /// What a count of `net` people is answered as: below zero it may be clamped.
+    /// Returns the reported count for a signed count: negative counts may be clamped to 0.
     pub fn answer(&self, net: i64) -> i64 {
         match self.row.negative_counts {
             space::NegativeCounts::Report => net,
@@ -216,7 +216,7 @@ impl Space {
         }
     }
 
-    /// The ids of the DPUs that count for it at `at`, ascending, each once.
+    /// Returns the ids of the DPUs that count for the space at `at`, ascending and distinct.
     pub fn dpu_ids(&self, at: Instant) -> Vec<i64> {
         let holding = self.assignments.iter().filter(|assignment| holds(assignment, at));
         let mut ids: Vec<_> = holding.map(|assignment| assignment.dpu_id).collect();
@@ -228,18 +228,18 @@ impl Space {
 
 impl Dpu {
     fn new(row: dpu::Model) -> Self {
-        // As with a space's, a name that a newer tz database has dropped reads as UTC.
+        // As for spaces, a name that a newer tz database has dropped is read as UTC.
         let zone = row.time_zone.as_deref().and_then(|name| name.parse().ok());
         Self { row, assignments: Vec::new(), zone, shown: None }
     }
 
-    /// Whether it counts for some space at `at`.
+    /// Returns whether the DPU is assigned to any space at `at`.
     pub fn is_assigned(&self, at: Instant) -> bool {
         self.assignments.iter().any(|assignment| holds(assignment, at))
     }
 }
 
-/// Whether the assignment holds at `at`.
+/// Returns whether the assignment is in effect at `at`.
 fn holds(assignment: &assignment::Model, at: Instant) -> bool {
     assignment.starts_at.is_none_or(|starts_at| starts_at <= at)
         && assignment.ends_at.is_none_or(|ends_at| at < ends_at)

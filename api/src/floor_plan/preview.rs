@@ -1,4 +1,4 @@
-//! What a reset rule would change, before there is one.
+//! Previews of reset rules: what a rule would change.
 
 use entity::{Instant, reset_rule};
 
@@ -6,22 +6,22 @@ use super::Space;
 use super::changes::reset_rule::NewResetRule;
 use crate::counting::{Source, Starts};
 
-/// How many days are looked at.
+/// Maximum length of a preview, in days.
 const DAYS_MAX: i64 = 1000;
 
-/// Why there is no such preview.
+/// The reasons why a preview is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum PreviewError {
-    /// The stretch of time is too long.
-    #[error("end: more than {DAYS_MAX} days after start; choose a shorter range")]
+    /// The range is too long.
+    #[error("end: more than {DAYS_MAX} days after start: choose a shorter range")]
     TooLong,
-    /// The count is none.
-    #[error("count: a space holds 0 people or more, not {0}")]
+    /// The count is negative.
+    #[error("count: {0} is negative: use 0 or more")]
     Count(i32),
 }
 
 impl Space {
-    /// Each occurrence of a rule in `[start, end)`, and the count with which later counts would go on from it.
+    /// Returns each occurrence of a rule in `[start, end)`, and the count that later counts would continue from.
     pub fn preview(
         &self,
         rule: &NewResetRule,
@@ -35,7 +35,7 @@ impl Space {
         if end.ms() - start.ms() > DAYS_MAX * 86_400_000 {
             return Err(PreviewError::TooLong);
         }
-        // Its id would be the newest.
+        // The newest rule has the highest id.
         let rule = reset_rule::Model {
             id: i64::MAX,
             space_id,
@@ -48,7 +48,7 @@ impl Space {
         };
         let alone = Starts { resets: &[], rules: std::slice::from_ref(&rule), zone: self.zone };
         let goes_on = |ts| match self.starts().newest(ts) {
-            // A reset that was recorded for this very instant goes before any rule.
+            // A reset recorded for exactly this instant takes precedence over any rule.
             Some(recorded) if recorded.ts == ts && matches!(recorded.source, Source::Reset(_)) => {
                 recorded.count
             }

@@ -1,41 +1,41 @@
-//! Why a change of the floor plan was refused.
+//! Refused changes of the floor plan.
 
 use sea_orm::DbErr;
 
 use crate::ids::{Kind, PublicIds, Row};
 
-/// A change that the rules do not allow: what was wrong, where, and what is accepted.
+/// A change that the rules forbid: what is wrong, where, and what is accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", self.told(&PublicIds::plain()))]
 pub struct Refusal {
-    /// What kind of thing was wrong.
+    /// The kind of error.
     pub code: RefusalCode,
-    /// The input's field that was wrong: its path, with a dot between the steps.
+    /// The path of the invalid input field, joined by dots.
     pub field: String,
-    /// What was wrong and what is accepted, for people; the row that it is about is named after it.
+    /// What is wrong and what is accepted. The id of `row` is appended.
     pub message: String,
-    /// The row that it is about, if it is about one.
+    /// The row that the message is about, if any.
     pub row: Option<Row>,
 }
 
 impl Refusal {
-    /// A refusal.
+    /// Creates a refusal without a row.
     pub fn new(code: RefusalCode, field: &str, message: impl Into<String>) -> Self {
         Self { code, field: field.to_owned(), message: message.into(), row: None }
     }
 
-    /// There is no row of this kind with the id that `field` names.
+    /// Creates a refusal because the id in `field` is unknown.
     pub fn not_found(field: &str, kind: Kind, id: i64) -> Self {
         Self::new(RefusalCode::NotFound, field, format!("there is no {}", kind.name())).about(kind, id)
     }
 
-    /// The same, about this row.
+    /// Returns the refusal with this row.
     #[must_use]
     pub fn about(self, kind: Kind, id: i64) -> Self {
         Self { row: Some(Row { kind, id }), ..self }
     }
 
-    /// The message with the row's public id.
+    /// Returns the message, with the row's public id.
     pub fn told(&self, ids: &PublicIds) -> String {
         match self.row {
             Some(Row { kind, id }) => format!("{} {}", self.message, ids.public(kind, id)),
@@ -44,35 +44,35 @@ impl Refusal {
     }
 }
 
-/// What kind of thing was wrong with a change.
+/// The kind of error of a refused change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefusalCode {
-    /// A text is empty, or nothing but blanks.
+    /// A text is empty or blank.
     Blank,
-    /// A text has more characters than are kept.
+    /// A text is too long.
     TooLong,
-    /// A text holds a control character.
+    /// A text contains a control character.
     BadCharacter,
-    /// A number or an instant lies outside what is accepted.
+    /// A number or an instant is out of range.
     OutOfRange,
-    /// The name, serial or instant belongs to another one already.
+    /// Another row already has this name, serial or instant.
     Taken,
-    /// What the change refers to does not exist.
+    /// A referenced row does not exist.
     NotFound,
-    /// One DPU would count twice for one space at a time.
+    /// A DPU would be assigned twice to one space at the same time.
     Overlap,
-    /// A stretch of time would end before it has started.
+    /// A period would not end after it starts.
     EndsBeforeStart,
-    /// Something still refers to what would be deleted.
+    /// The row to delete is still referenced.
     InUse,
-    /// A text cannot be read as what it should be.
+    /// A text has the wrong format.
     Invalid,
 }
 
-/// Why a change was not made.
+/// The reasons why a change was not made.
 #[derive(Debug, thiserror::Error)]
 pub enum ChangeError {
-    /// The rules do not allow it.
+    /// The rules forbid it.
     #[error(transparent)]
     Refused(#[from] Refusal),
     /// The database failed.
@@ -81,9 +81,9 @@ pub enum ChangeError {
 }
 
 impl From<DbErr> for ChangeError {
-    /// The database holds the rules that concern several rows; what it refuses by one of them is a refusal.
+    /// Turns an error of a constraint, which enforces a rule that concerns several rows, into a refusal.
     fn from(error: DbErr) -> Self {
-        /// What each constraint is called in the errors of SQLite and PostgreSQL, and what it means.
+        /// The names of each constraint in errors of SQLite and PostgreSQL, and the refusal that it means.
         const CONSTRAINTS: [(&[&str], RefusalCode, &str, &str); 7] = [
             (&["space.name", "space_name_key"], RefusalCode::Taken, "name", "another space has this name"),
             (&["dpu.serial", "dpu_serial_key"], RefusalCode::Taken, "serial", "another DPU has this serial"),
@@ -91,25 +91,25 @@ impl From<DbErr> for ChangeError {
                 &["reset.space_id, reset.ts", "reset_one_per_instant"],
                 RefusalCode::Taken,
                 "ts",
-                "the space has a reset at this very instant already",
+                "the space already has a reset at this instant",
             ),
             (
                 &["assignment_overlap"],
                 RefusalCode::Overlap,
                 "startsAt",
-                "this DPU counts for this space already during a part of this time: end or correct that assignment",
+                "this DPU is already assigned to this space during part of this period: end or correct that assignment",
             ),
             (
                 &["assignment_ends_after_start"],
                 RefusalCode::EndsBeforeStart,
                 "endsAt",
-                "an assignment ends after it starts",
+                "an assignment must end after it starts",
             ),
             (
                 &["reset_rule_days_in_order"],
                 RefusalCode::EndsBeforeStart,
                 "lastDay",
-                "a rule's last day is its first day or a later one",
+                "the last day must not be before the first day",
             ),
             (
                 &["FOREIGN KEY constraint failed", "violates foreign key constraint"],

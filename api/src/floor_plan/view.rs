@@ -1,4 +1,4 @@
-//! What is seen of a floor plan by those who may see some spaces.
+//! The part of a floor plan that a token restricted to some spaces can see.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
@@ -12,15 +12,15 @@ use crate::counting::Stretch;
 /// A stretch of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
-    /// The first instant in it; `None`: since ever.
+    /// Start of the span, inclusive. `None`: from the beginning.
     pub start: Option<Instant>,
-    /// The first instant after it; `None`: until ever.
+    /// End of the span, exclusive. `None`: no end.
     pub end: Option<Instant>,
 }
 
 impl FloorPlan {
-    /// The floor plan as if there were no spaces but these: without assignments to others, and without DPUs that
-    /// never counted for one of these.
+    /// Returns the floor plan reduced to these spaces: without assignments to other spaces, and without DPUs that
+    /// were never assigned to one of these.
     #[must_use]
     pub fn only(&self, spaces: &BTreeSet<i64>) -> Self {
         let seen = |assignment: &&assignment::Model| spaces.contains(&assignment.space_id);
@@ -42,8 +42,8 @@ impl FloorPlan {
 }
 
 impl Dpu {
-    /// When its events may be looked at: ever, or, where only some spaces are seen, while it counted for one of them.
-    /// The spans are in order, and no two of them meet.
+    /// Returns the time in which the DPU's events are visible: always, or, for a restricted token, while it was
+    /// assigned to a visible space. The spans are in order and do not touch.
     pub fn shown(&self) -> &[Span] {
         self.shown.as_deref().unwrap_or(&[Span::EVER])
     }
@@ -53,9 +53,9 @@ impl Span {
     /// All instants.
     pub const EVER: Self = Self { start: None, end: None };
 
-    /// What it has in common with `[start, end)`, if that is anything.
+    /// Returns the overlap with `[start, end)`, or `None` if it is empty.
     pub fn within(self, start: Option<Instant>, end: Option<Instant>) -> Option<Self> {
-        // `None` comes before every instant, as a start is to.
+        // `None` sorts before every instant, as a missing start must.
         let start = self.start.max(start);
         let end = match (self.end, end) {
             (Some(one), Some(other)) => Some(one.min(other)),
@@ -65,13 +65,13 @@ impl Span {
         (!is_empty).then_some(Self { start, end })
     }
 
-    /// The same for a DPU's odometer.
+    /// Returns the span as a stretch of a DPU's odometer.
     pub fn stretch(self, dpu: i64) -> Stretch {
         let last = |end: Instant| end.just_before();
         Stretch { dpu, after: self.start.map(last), until: self.end.map_or(Instant::MAX, last) }
     }
 
-    /// The instants at which at least one of these assignments holds.
+    /// Returns the instants at which at least one of these assignments holds.
     fn union(assignments: &[assignment::Model]) -> Vec<Self> {
         let mut spans: Vec<_> =
             assignments.iter().map(|row| Self { start: row.starts_at, end: row.ends_at }).collect();
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn spans_that_meet_are_one() {
+    fn adjacent_spans_are_merged() {
         assert_eq!(union(&[]), []);
         assert_eq!(union(&[(Some(5), None), (None, Some(5))]), [Span::EVER]);
         assert_eq!(union(&[(Some(1), Some(9)), (Some(2), Some(3))]), [span(Some(1), Some(9))]);
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn what_spans_have_in_common() {
+    fn the_overlap_of_spans() {
         let within = |one: Span, start: Option<i64>, end: Option<i64>| one.within(start.map(at), end.map(at));
         assert_eq!(within(Span::EVER, Some(1), None), Some(span(Some(1), None)));
         assert_eq!(within(span(Some(1), Some(9)), None, Some(4)), Some(span(Some(1), Some(4))));

@@ -1,4 +1,4 @@
-//! The memory of a process: one state, and how it moves to the next. No I/O; readers take no lock.
+//! The memory of a process: one state, and how it advances to the next. No I/O; readers take no lock.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -9,14 +9,14 @@ use crate::database::{Changes, CommitId, LoggedCommit, Position, Standby};
 use crate::floor_plan::FloorPlan;
 use crate::timelines::{Loaded, Patch, Since, Timelines, Version};
 
-/// A state, by name.
+/// A state, identified by its version.
 #[derive(Clone, Debug)]
 pub struct Head {
-    /// The version under which memory has it.
+    /// The version of the state in memory.
     pub version: Version,
-    /// The floor plan that belongs to it.
+    /// The floor plan of the state.
     pub plan: Arc<FloorPlan>,
-    /// The commits that are in it.
+    /// The commits in the state.
     pub position: Position,
 }
 
@@ -24,9 +24,9 @@ pub struct Head {
 #[derive(Debug)]
 pub(crate) struct Memory {
     timelines: Timelines,
-    /// `None` until the database was read for the first time.
+    /// `None` before the database was read for the first time.
     head: ArcSwapOption<Head>,
-    /// Held while memory moves on.
+    /// Held while memory advances.
     moving: Mutex<()>,
     /// The newest version.
     moved: watch::Sender<Version>,
@@ -34,7 +34,7 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    /// An empty memory of about `bytes` bytes. The standby, if there is one, is told of each change before readers see it.
+    /// Creates an empty memory of about `bytes` bytes. Each change is reported to the standby before readers see it.
     pub(crate) fn new(bytes: u64, standby: Option<Arc<Standby>>) -> Self {
         Self {
             timelines: Timelines::new(bytes),
@@ -49,27 +49,27 @@ impl Memory {
         &self.timelines
     }
 
-    /// The state that it is in, once it is in one.
+    /// Returns the current state. `None` before the first read.
     pub(crate) fn head(&self) -> Option<Arc<Head>> {
         self.head.load_full()
     }
 
-    /// The newest version, for those who wait for the next one.
+    /// Returns a channel with the newest version, to wait for the next one.
     pub(crate) fn versions(&self) -> watch::Receiver<Version> {
         self.moved.subscribe()
     }
 
-    /// Whether the commit is in the state.
+    /// Returns whether the commit is in the state.
     pub(crate) fn has(&self, id: CommitId) -> bool {
         self.head.load().as_ref().is_some_and(|head| head.position.has(id))
     }
 
-    /// The name under which this process writes.
+    /// Returns the writer number of this process.
     pub(crate) fn writer(&self) -> Option<i64> {
         self.head.load().as_ref().map(|head| head.position.own.writer)
     }
 
-    /// Begins with the floor plan and the position of a snapshot of the database.
+    /// Starts with the floor plan and the position of a snapshot of the database.
     pub(crate) fn begin(&self, plan: Arc<FloorPlan>, position: Position) {
         let _moving = self.moving();
         if self.head.load().is_none() {
@@ -77,7 +77,7 @@ impl Memory {
         }
     }
 
-    /// Moves on by a commit of this process.
+    /// Advances by a commit of this process.
     pub(crate) fn committed(&self, id: CommitId, patch: Patch) {
         let _moving = self.moving();
         let Some(head) = self.head.load_full() else { return };
@@ -88,8 +88,8 @@ impl Memory {
         self.publish(Head { version, position, plan: Arc::clone(&head.plan) });
     }
 
-    /// Goes on under another writer's name: nobody knows whether the last commit was made, or will be. If it is, it is another
-    /// writer's, of which the log tells.
+    /// Continues as another writer, because it is unknown whether the last commit succeeded or will. If it does, the
+    /// log reports it as another writer's.
     pub(crate) fn change_writer(&self) {
         let _moving = self.moving();
         let Some(head) = self.head.load_full() else { return };
@@ -100,13 +100,13 @@ impl Memory {
         self.publish(Head { version: head.version + 1, position, plan: Arc::clone(&head.plan) });
     }
 
-    /// Caches what was loaded, where nothing has changed it since.
+    /// Caches loaded data, unless it has changed since.
     pub(crate) fn keep(&self, since: Since, loaded: &Loaded) {
         let _moving = self.moving();
         self.timelines.keep(since, loaded);
     }
 
-    /// Forgets all timelines: somebody has changed tallies without a word in the log.
+    /// Forgets all timelines, because tallies were changed without an entry in the log.
     pub(crate) fn forget_all(&self) {
         let _moving = self.moving();
         let Some(head) = self.head.load_full() else { return };
@@ -116,7 +116,7 @@ impl Memory {
         self.publish(Head { version, ..Head::clone(&head) });
     }
 
-    /// Moves on by what others have committed. Commits of this process are left to [`committed`](Self::committed).
+    /// Advances by the commits of others. Commits of this process are left to [`committed`](Self::committed).
     pub(crate) fn advance(
         &self,
         changes: &Changes,
@@ -158,7 +158,7 @@ impl Memory {
         self.moved.send_replace(version);
     }
 
-    // Before memory changes: a reader looks at memory first, and then for what the standby lacks.
+    // Called before memory changes: a reader reads memory first, and then what the standby lacks.
 
     fn standby_lacks(&self, dpus: impl IntoIterator<Item = i64>) {
         if let Some(standby) = &self.standby {

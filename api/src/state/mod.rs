@@ -1,13 +1,13 @@
-//! The state that this process answers from, and how it moves on.
+//! The state that this process answers from, and how it advances.
 //!
-//! A state is a set of whole commits and the floor plan that belongs to it. Memory holds one: its parts are the floor plan
-//! and the [`Timelines`], its name is a version, and its place in the change log is a [`Position`]. It moves on by a commit of
-//! this process ([`State::committed`]), and by what others have committed, as one snapshot of the database shows it
-//! ([`State::refresh`]). Each move is published whole, as the next version, after everything that it changes is in place.
+//! A state is a set of whole commits, and the floor plan that belongs to it. Memory holds one state: the floor plan and
+//! the [`Timelines`], identified by a version, with a [`Position`] in the change log. It advances by a commit of this
+//! process ([`State::committed`]), and by the commits of others that one snapshot of the database shows
+//! ([`State::refresh`]). Each step is published as the next version, after everything that it changes is in place.
 //! So a reader that takes the [`Head`] once reads one state, without a lock.
 //!
-//! What a reader loads from the database may be of a later state. The same snapshot says by how much ([`Changes`]), and
-//! memory catches up with it before the reader answers ([`State::catch_up`]). So states never go back.
+//! Data that a reader loads from the database may be from a later state. The same snapshot tells the difference
+//! ([`Changes`]), and memory catches up before the reader answers ([`State::catch_up`]). So states never go back.
 
 mod change;
 mod memory;
@@ -26,19 +26,19 @@ use crate::floor_plan::{self, FloorPlan};
 use crate::telemetry::metrics;
 use crate::timelines::{Loaded, Patch, Since, Timelines, Version};
 
-/// The memory of this process, and how it moves from one state to the next.
+/// The memory of this process, and the database that it is read from.
 #[derive(Debug)]
 pub struct State {
     database: Database,
     memory: Memory,
-    /// Whether somebody refreshes the state soon after others have committed.
+    /// Whether the state is refreshed soon after other processes commit.
     is_followed: AtomicBool,
-    /// Held while the state is refreshed: since when memory is known to lack nothing.
+    /// Held during a refresh. The value is the instant at which memory was last known to be current.
     refreshing: tokio::sync::Mutex<Option<Tick>>,
 }
 
 impl State {
-    /// A memory of about `memory_bytes` bytes, with nothing read from the database yet.
+    /// Creates a memory of about `memory_bytes` bytes, with nothing read from the database yet.
     pub fn new(database: Database, memory_bytes: u64) -> Self {
         let memory = Memory::new(memory_bytes, database.standby().cloned());
         Self {
@@ -49,17 +49,17 @@ impl State {
         }
     }
 
-    /// The timelines.
+    /// Returns the cached timelines.
     pub fn timelines(&self) -> &Timelines {
         self.memory.timelines()
     }
 
-    /// The database.
+    /// Returns the database.
     pub fn database(&self) -> &Database {
         &self.database
     }
 
-    /// The newest version, for those who wait for the next one.
+    /// Returns a channel with the newest version, to wait for the next one.
     pub fn versions(&self) -> watch::Receiver<Version> {
         self.memory.versions()
     }
@@ -69,14 +69,14 @@ impl State {
         Ok(Arc::clone(&self.newest().await?.plan))
     }
 
-    /// The floor plan of the state in memory, once it is in one.
+    /// Returns the floor plan of the state in memory. `None` before the first read.
     pub fn plan(&self) -> Option<Arc<FloorPlan>> {
         self.memory.head().map(|head| Arc::clone(&head.plan))
     }
 
-    /// The newest state, read from the database first where nobody follows what others commit.
+    /// Returns the newest state. Reads the database first if commits of other processes are not followed.
     ///
-    /// It has all that this process acknowledged before the call. Takes no lock and does not wait while it is followed.
+    /// It has everything that this process acknowledged before. While followed, takes no lock and does not wait.
     pub async fn newest(&self) -> Result<Arc<Head>, DbErr> {
         if self.is_followed()
             && let Some(head) = self.memory.head()
@@ -87,17 +87,17 @@ impl State {
         self.memory.head().ok_or_else(|| DbErr::RecordNotFound("the floor plan".to_owned()))
     }
 
-    /// Whether what others commit is heard of.
+    /// Returns whether commits of other processes are followed.
     pub fn is_followed(&self) -> bool {
         self.is_followed.load(Ordering::SeqCst)
     }
 
-    /// Says whether somebody calls [`refresh`](Self::refresh) soon after others have committed.
+    /// Sets whether [`refresh`](Self::refresh) is called soon after other processes commit.
     pub fn set_followed(&self, is_followed: bool) {
         self.is_followed.store(is_followed, Ordering::SeqCst);
     }
 
-    /// Moves on to what the database holds at some moment after the call.
+    /// Advances to the state of the database at some instant after the call.
     pub async fn refresh(&self) -> Result<(), DbErr> {
         let asked = Tick::now();
         let mut lacks_nothing_since = self.database.in_turn(self.refreshing.lock()).await?;
@@ -105,14 +105,14 @@ impl State {
             return Ok(());
         }
         let begun = Tick::now();
-        // Rows of the log may be gone before they were read.
+        // Rows of the log may have been deleted before they were read.
         let has_gap = lacks_nothing_since.is_none_or(|since| begun - since > KEPT / 2);
         self.database.in_time(self.look(has_gap)).await?;
         *lacks_nothing_since = Some(begun);
         Ok(())
     }
 
-    /// Says that nobody else had written to the database since the last time, when somebody began to look at `since`.
+    /// Records that no other process had written to the database by `since`, when the check started.
     pub async fn nothing_came(&self, since: Tick) {
         let mut lacks_nothing_since = self.refreshing.lock().await;
         *lacks_nothing_since = lacks_nothing_since.map(|known| known.max(since));
@@ -139,35 +139,35 @@ impl State {
         Ok(())
     }
 
-    /// The commit that this process makes next.
+    /// Returns the identity of this process's next commit.
     pub fn next_commit(&self) -> CommitId {
         self.memory.head().map_or_else(CommitId::new_writer, |head| head.position.own).next()
     }
 
-    /// Moves on by a commit of this process.
+    /// Advances by a commit of this process.
     pub fn committed(&self, id: CommitId, patch: Patch) {
         self.memory.committed(id, patch);
     }
 
-    /// Goes on under another writer's name: nobody knows whether the last commit was made, or will be.
+    /// Continues as another writer, because it is unknown whether the last commit succeeded or will.
     pub fn change_writer(&self) {
         self.memory.change_writer();
     }
 
-    /// Forgets all timelines: somebody has changed tallies without a word in the log.
+    /// Forgets all timelines, because tallies were changed without an entry in the log.
     pub fn forget_all(&self) {
         self.memory.forget_all();
     }
 
-    /// Caches what was loaded, where nothing has changed it since.
+    /// Caches loaded data, unless it has changed since.
     pub(crate) fn keep(&self, since: Since, loaded: &Loaded) {
         self.memory.keep(since, loaded);
     }
 
-    /// Moves on to a snapshot of the database of which these are the changes, and waits until a commit of this process is in
-    /// memory that the snapshot has already. `plan` is the snapshot's floor plan, if it was read.
+    /// Advances to the snapshot of the database with these changes. Waits for commits of this process that are in the
+    /// snapshot but not in memory yet. `plan` is the snapshot's floor plan, if it was read.
     ///
-    /// Returns the version that has the changes, if it was this call that made all of them.
+    /// Returns the version that has the changes, if this call made all of them.
     pub async fn catch_up(
         &self,
         changes: &Changes,
@@ -183,7 +183,7 @@ impl State {
             self.memory.writer() != own || changes.commits.iter().all(|commit| self.memory.has(commit.id))
         };
         self.database.answered(moved.wait_for(applied)).await?.map(drop).ok();
-        // Where the writer was changed meanwhile, its commits are others'.
+        // If the writer was changed in the meantime, its commits count as another writer's.
         self.memory.advance(changes, None, false);
         Ok(None)
     }

@@ -1,9 +1,9 @@
-//! A map of bounded weight that is read without a lock. No I/O, no waiting.
+//! A map of limited total weight, read without a lock. No I/O; never blocks.
 //!
-//! Where there is no room, the entry that came first goes, unless somebody has read it since: then it stands last
-//! again, and the next one is looked at (a second chance). To read notes no more than that it was read, so
-//! what is often read costs no bookkeeping; all of that is for those who put something in, and they have just been to
-//! the database.
+//! When the map is full, the oldest entry is evicted, unless it was read since it was last examined: then it moves to
+//! the end of the queue, and the next one is examined (the second-chance algorithm). Reading only sets a flag, so
+//! frequent reads cost no bookkeeping. The bookkeeping is done by callers that insert an entry, which have just read
+//! from the database.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -14,10 +14,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use ahash::RandomState;
 use papaya::HashMap;
 
-/// Entries whose weights are together no more than so much.
+/// A map whose entries have a limited total weight.
 pub(super) struct Cache<K, V> {
     entries: HashMap<K, Held<V>, RandomState>,
-    /// The key of every entry, once: whoever puts one in where none was adds it, whoever takes it out takes the entry.
+    /// The key of every entry, once. Inserting a new key adds it; removing a key from the queue removes the entry.
     queue: Mutex<VecDeque<K>>,
     weight: AtomicI64,
     weight_max: i64,
@@ -26,7 +26,7 @@ pub(super) struct Cache<K, V> {
 struct Held<V> {
     value: V,
     weight: i64,
-    /// Whether it was read since it was last looked at.
+    /// Whether it was read since it was last examined.
     is_used: AtomicBool,
 }
 
@@ -40,18 +40,18 @@ impl<K: Copy + Hash + Eq, V> Cache<K, V> {
         }
     }
 
-    /// What `look` finds in the entry; `None` if there is no entry. Takes no lock.
+    /// Applies `look` to the entry; returns `None` if it is missing. Takes no lock.
     pub(super) fn get<R>(&self, key: &K, look: impl FnOnce(&V) -> R) -> Option<R> {
         let entries = self.entries.pin();
         let held = entries.get(key)?;
-        // Nearly always set already: to look first leaves the line of memory with all who read.
+        // Usually set already: checking first avoids writing to a cache line that all readers share.
         if !held.is_used.load(Ordering::Relaxed) {
             held.is_used.store(true, Ordering::Relaxed);
         }
         Some(look(&held.value))
     }
 
-    /// Puts an entry in, in the place of one with the same key, and lets go of what there is no room for.
+    /// Inserts or replaces an entry, and evicts others until the weight is within the limit.
     pub(super) fn put(&self, key: K, value: V, weight: usize) {
         let weight = i64::try_from(weight).unwrap_or(i64::MAX);
         let entries = self.entries.pin();
@@ -69,12 +69,12 @@ impl<K: Copy + Hash + Eq, V> Cache<K, V> {
         }
     }
 
-    /// The weight of all entries.
+    /// Returns the total weight.
     pub(super) fn weight(&self) -> u64 {
         u64::try_from(self.weight.load(Ordering::Relaxed)).unwrap_or_default()
     }
 
-    /// Lets everything go, as if there were no room for it.
+    /// Evicts everything.
     #[cfg(test)]
     pub(super) fn clear(&self) {
         self.make_room(&mut self.queue(), 0);
@@ -113,16 +113,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_read_gets_a_second_chance() {
+    fn read_entries_get_a_second_chance() {
         let cache = Cache::new(3);
         for key in 0..3 {
             cache.put(key, key, 1);
         }
         assert_eq!(cache.get(&0, |value| *value), Some(0));
         cache.put(3, 3, 1);
-        // 1 was the first that nobody had read.
+        // 1 was the first that had not been read.
         assert_eq!([0, 1, 2, 3].map(|key| cache.entries.pin().contains_key(&key)), [true, false, true, true]);
-        // Nobody has read 2 either, and 0 only once.
+        // 2 has not been read either, and 0 only once.
         cache.put(4, 4, 2);
         assert_eq!(
             [0, 2, 3, 4].map(|key| cache.entries.pin().contains_key(&key)),
@@ -133,9 +133,9 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-        /// Whatever is put in and read, the weight is that of what is there, within the bound, and each key is queued once.
+        /// After any inserts and reads, the weight is right and within the limit, and each key is queued once.
         #[test]
-        fn it_holds_what_it_says(puts in prop::collection::vec((0_u8..12, 0_usize..6, any::<bool>()), 1..80)) {
+        fn its_weight_is_bounded(puts in prop::collection::vec((0_u8..12, 0_usize..6, any::<bool>()), 1..80)) {
             let cache = Cache::new(20);
             for (key, weight, read) in puts {
                 cache.put(key, weight, weight);
@@ -157,9 +157,9 @@ mod tests {
         }
     }
 
-    /// Threads that put in the same few keys at once leave nothing behind that nobody can let go of.
+    /// After threads insert the same few keys at once, no entry is left that cannot be evicted.
     #[test]
-    fn threads_leave_nothing_behind() {
+    fn concurrent_inserts_leave_no_unevictable_entry() {
         let cache = Cache::new(50);
         thread::scope(|scope| {
             for thread in 0..3_usize {

@@ -1,4 +1,4 @@
-//! All that a DPU has seen, by UTC day.
+//! The daily totals of a DPU, by UTC day.
 
 use std::sync::Arc;
 
@@ -6,26 +6,26 @@ use entity::Instant;
 
 use crate::counting::Crossings;
 
-/// What a DPU's odometer showed at the end of each day on which somebody crossed.
+/// The odometer's reading at the end of each day with crossings.
 ///
-/// A DPU that reports changes its last day, so that one is kept apart: to raise it copies nothing else.
+/// A DPU that reports changes its last day, so that day is stored separately: changing it copies nothing else.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Days {
-    /// All but the last, in ascending order.
+    /// All days but the last, ascending.
     past: Arc<[DayEnd]>,
     last: Option<DayEnd>,
 }
 
-/// What an odometer showed at the end of a day.
+/// The odometer's reading at the end of a day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct DayEnd {
-    /// When the day began.
+    /// The start of the day.
     day: Instant,
     seen: Crossings,
 }
 
 impl Days {
-    /// What the odometer showed when the day began, and what was seen during the day.
+    /// Returns the reading at the start of the day, and the crossings during the day.
     pub(crate) fn around(&self, day: Instant) -> (Crossings, Crossings) {
         if let Some(last) = self.last
             && last.day <= day
@@ -45,13 +45,13 @@ impl Days {
         }
     }
 
-    /// The first day and the last on which somebody crossed.
+    /// Returns the first and last day with crossings.
     pub(crate) fn ends(&self) -> Option<(Instant, Instant)> {
         let last = self.last?;
         Some((self.past.first().map_or(last.day, |end| end.day), last.day))
     }
 
-    /// The newest day at or before `day` on which somebody crossed.
+    /// Returns the newest day with crossings at or before `day`.
     pub(crate) fn newest(&self, day: Instant) -> Option<Instant> {
         if let Some(last) = self.last.filter(|last| last.day <= day) {
             return Some(last.day);
@@ -60,26 +60,26 @@ impl Days {
         after.checked_sub(1).map(|index| self.past[index].day)
     }
 
-    /// The last day before which no more than `most` were seen, counted by `count`; `None`: there were more from the beginning.
+    /// Returns the last day before which `count` was at most `most`. `None`: it never was.
     pub(crate) fn last_before(&self, most: i64, count: impl Fn(Crossings) -> i64) -> Option<Instant> {
         let last = self.last.filter(|_| most >= 0)?;
         let after = self.past.partition_point(|end| count(end.seen) <= most);
         Some(self.past.get(after).map_or(last.day, |end| end.day))
     }
 
-    /// The first day by whose end at least `number` were seen, counted by `count`; `None`: it is not yet reached.
+    /// Returns the first day by whose end `count` was at least `number`. `None`: it is still less.
     pub(crate) fn first_until(&self, number: i64, count: impl Fn(Crossings) -> i64) -> Option<Instant> {
         let after = self.past.partition_point(|end| count(end.seen) < number);
         let last = self.last.as_ref().filter(|end| count(end.seen) >= number);
         self.past.get(after).or(last).map(|end| end.day)
     }
 
-    /// The number of days on which somebody crossed.
+    /// Returns the number of days with crossings.
     pub(crate) fn len(&self) -> usize {
         self.past.len() + usize::from(self.last.is_some())
     }
 
-    /// The same with more crossings on a day.
+    /// Returns the totals with `added` crossings on a day.
     #[must_use]
     pub(super) fn plus(self, day: Instant, added: Crossings) -> Self {
         if added == Crossings::default() {
@@ -104,14 +104,14 @@ impl Days {
         }
     }
 
-    /// How many bytes it takes beside itself.
+    /// Returns the size of its heap memory in bytes.
     pub(super) fn heap_bytes(&self) -> usize {
         size_of_val(&*self.past)
     }
 }
 
 impl FromIterator<(Instant, Crossings)> for Days {
-    /// From the totals of days, in ascending order.
+    /// Builds the readings from the totals of days, in ascending order.
     fn from_iter<I: IntoIterator<Item = (Instant, Crossings)>>(totals: I) -> Self {
         let ends = totals.into_iter().scan(Crossings::default(), |seen, (day, total)| {
             *seen += total;

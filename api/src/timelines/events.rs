@@ -1,4 +1,4 @@
-//! Events one by one, in pages, for those who want to look at them.
+//! Pages of single events.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -11,7 +11,7 @@ use sea_orm::{ActiveEnum, ConnectionTrait, DbErr, QueryResult, Statement};
 use super::days::Days;
 use crate::counting::Crossings;
 
-/// How many selects one compound statement may have; SQLite stops at 500.
+/// Maximum number of selects in one compound statement. SQLite's limit is 500.
 const COMPOUND_MAX: usize = 400;
 
 /// Events of one DPU in `[start, end)`.
@@ -19,15 +19,15 @@ const COMPOUND_MAX: usize = 400;
 pub struct EventRange {
     /// The DPU's id.
     pub dpu: i64,
-    /// The first instant in it; `None`: since ever.
+    /// Start of the range, inclusive. `None`: from the beginning.
     pub start: Option<Instant>,
-    /// The first instant after it; `None`: until ever.
+    /// End of the range, exclusive. `None`: no end.
     pub end: Option<Instant>,
-    /// Only those in this direction.
+    /// Only events in this direction.
     pub direction: Option<Direction>,
 }
 
-/// Where an event stands among its DPU's.
+/// The position of an event among its DPU's events.
 pub type EventKey = (Instant, Direction, i32);
 
 /// A page of a range's events.
@@ -35,17 +35,17 @@ pub type EventKey = (Instant, Direction, i32);
 pub struct EventPage {
     /// The range.
     pub range: EventRange,
-    /// Only those after this one, in the page's order.
+    /// Only events after this one, in the page's order.
     pub after: Option<EventKey>,
-    /// Only those before this one, in the page's order.
+    /// Only events before this one, in the page's order.
     pub before: Option<EventKey>,
-    /// Whether the newest come first; else the oldest do.
+    /// Whether the newest events come first, otherwise the oldest.
     pub newest_first: bool,
-    /// At most this many.
+    /// Maximum number of events.
     pub size: usize,
 }
 
-/// Reads pages of events, all of them together.
+/// Reads several pages of events.
 pub(crate) async fn pages(
     connection: &impl ConnectionTrait,
     pages: &[EventPage],
@@ -64,7 +64,7 @@ pub(crate) async fn pages(
     })
     .await?;
     for (page, events) in &mut found {
-        // A compound statement promises no order among its parts' rows.
+        // A compound statement does not guarantee the order of its parts' rows.
         events.sort_unstable_by_key(|event| (event.ts, event.direction, event.seq));
         if page.newest_first {
             events.reverse();
@@ -73,8 +73,8 @@ pub(crate) async fn pages(
     Ok(found)
 }
 
-/// Runs a select for each thing, many of them in a statement, and hands out each row with its thing. The
-/// first column of a select is the thing's place.
+/// Runs one select per thing, many in one statement, and returns each row with its thing. The first column of a select
+/// is the place of its thing.
 async fn compound<T: Copy + Eq + Hash>(
     connection: &impl ConnectionTrait,
     things: &[T],
@@ -94,7 +94,7 @@ async fn compound<T: Copy + Eq + Hash>(
     Ok(())
 }
 
-// Only integers are written into these statements.
+// Only integers are formatted into these statements.
 impl EventRange {
     fn condition(&self) -> String {
         let conditions = [
@@ -106,7 +106,7 @@ impl EventRange {
         conditions.into_iter().flatten().collect::<Vec<_>>().join(" AND ")
     }
 
-    /// How many of these crossings it is about.
+    /// Returns how many of these crossings are in the range's direction.
     fn count(&self, crossings: Crossings) -> i64 {
         match self.direction {
             Some(Direction::Toward) => crossings.toward,
@@ -117,7 +117,7 @@ impl EventRange {
 }
 
 impl EventPage {
-    /// The same page, of a range that has no more days than hold as many events as it needs; `None`: there are none.
+    /// Returns the page with its range shortened to the days that can contain its events. `None`: no events.
     pub(crate) fn narrowed(&self, days: &Days) -> Option<Self> {
         const DAY_MS: i64 = 86_400_000;
         let (first, last) = days.ends()?;

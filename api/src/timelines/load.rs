@@ -1,5 +1,5 @@
-//! Reads days and pages from the database, and what the change log says beside them: whatever their number, in one
-//! statement, and so as of one instant.
+//! Reads days and pages from the database, and the changes from the change log, in one statement no matter how many, so
+//! that everything is from the same snapshot.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use super::step::Step;
 use crate::counting::{Crossings, Reading};
 use crate::database::{Changes, Position, changes_sql};
 
-/// What is to be read: the days of these DPUs, and these pages.
+/// The data to read: the days of these DPUs, and these pages.
 #[derive(Debug, Default)]
 pub struct Lacking {
     /// The ids of the DPUs.
@@ -25,12 +25,12 @@ pub struct Lacking {
 }
 
 impl Lacking {
-    /// The DPUs that it is about.
+    /// Returns the DPUs of the data.
     pub fn dpus(&self) -> impl Iterator<Item = i64> {
         self.days.iter().copied().chain(self.pages.iter().map(|page| page.dpu))
     }
 
-    /// Puts it in order, each thing once.
+    /// Sorts and deduplicates it.
     pub(crate) fn sort(&mut self) {
         self.days.sort_unstable();
         self.days.dedup();
@@ -38,23 +38,23 @@ impl Lacking {
         self.pages.dedup();
     }
 
-    /// Whether nothing is lacking.
+    /// Returns whether nothing is lacking.
     pub fn is_empty(&self) -> bool {
         self.days.is_empty() && self.pages.is_empty()
     }
 }
 
-/// Days of one DPU, one after the other, of which pages are lacking.
+/// A range of consecutive days of one DPU whose pages are lacking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Range {
     dpu: i64,
     first: Instant,
-    /// The first instant after the last day.
+    /// The end of the last day, exclusive.
     end: Instant,
 }
 
 impl Range {
-    /// The ranges of pages that are in order. Days between two pages are read with them where there are few.
+    /// Returns the ranges of sorted pages. A short gap between two pages is read with them.
     fn of(pages: &[PageKey]) -> Vec<Self> {
         let mut ranges: Vec<Self> = Vec::new();
         for page in pages {
@@ -70,8 +70,8 @@ impl Range {
     }
 }
 
-/// Reads what is lacking, and the changes since `position`. Each DPU whose days are asked for has them in the answer, and
-/// each page that is asked for is in it.
+/// Reads what is lacking, and the changes since `position`. The result has an entry for each requested DPU and each
+/// requested page.
 pub(crate) async fn load(
     connection: &impl ConnectionTrait,
     lacking: &Lacking,
@@ -112,7 +112,7 @@ pub(crate) async fn load(
     Ok((Loaded { days: days.collect(), pages: pages.collect() }, changes))
 }
 
-/// Instants, with how many people crossed then or from then on.
+/// Returns instants, each with the crossings of the period that starts there.
 fn people(row: &QueryResult, backend: DatabaseBackend) -> Result<Vec<(Instant, Crossings)>, DbErr> {
     let listed: Vec<(i64, i64, i64)> = if backend == DatabaseBackend::Postgres {
         let instants: Vec<i64> = row.try_get_by_index(3)?;
@@ -125,7 +125,7 @@ fn people(row: &QueryResult, backend: DatabaseBackend) -> Result<Vec<(Instant, C
     Ok(listed.into_iter().map(crossings).collect())
 }
 
-/// Adds the events of a range to the pages that are asked for.
+/// Adds the events of a range to the requested pages.
 fn add_events(
     row: &QueryResult,
     backend: DatabaseBackend,
@@ -134,7 +134,7 @@ fn add_events(
     let (dpu, first): (i64, Instant) = (row.try_get_by_index(1)?, row.try_get_by_index(2)?);
     let events: Vec<i64> =
         if backend == DatabaseBackend::Postgres { row.try_get_by_index(3)? } else { from_json(row)? };
-    // Twice the millisecond of the range, as a step is twice that of its day. They come in the order of the key.
+    // Each is 2 × the millisecond of the range, as a step is 2 × that of its day. They are in the order of the key.
     for of_day in events.chunk_by(|one, next| one / (2 * DAY_MS) == next / (2 * DAY_MS)) {
         let before = of_day[0] - of_day[0] % (2 * DAY_MS);
         if let Some(page) = pages.get_mut(&PageKey { dpu, day: first.plus_ms(before / 2) }) {
@@ -150,8 +150,8 @@ fn from_json<T: DeserializeOwned>(row: &QueryResult) -> Result<T, DbErr> {
     serde_json::from_str(&text).map_err(|error| DbErr::Type(error.to_string()))
 }
 
-/// A row a change, a row for the totals of a DPU, and a row a range of events, as arrays: a row takes longer to hand over
-/// than what is in it. Where events are pruned, a row for the digests of a range.
+/// Returns the statement. Its result has one row per change, per totals of a DPU, and per range of events or digests.
+/// Values are in arrays, because transferring a row costs more than its content.
 fn statement(backend: DatabaseBackend, lacking: &Lacking, position: &Position) -> Statement {
     let mut values = position.values(backend);
     let ranges = Range::of(&lacking.pages);
@@ -185,7 +185,7 @@ fn statement(backend: DatabaseBackend, lacking: &Lacking, position: &Position) -
             "json_group_array(json_array(ts, toward, away)), NULL, NULL",
         )
     };
-    // Or SQLite would take the ranges out of their text again for each event.
+    // Without this, SQLite parses the ranges again for each event.
     let wanted = format!(", wanted (dpu_id, first, until) AS MATERIALIZED ({wanted})");
     let sql = format!(
         "{changes}
@@ -205,13 +205,13 @@ fn statement(backend: DatabaseBackend, lacking: &Lacking, position: &Position) -
     Statement::from_sql_and_values(backend, sql, values)
 }
 
-/// What a row is, in its first column; the change log has kinds of its own.
+/// The kind of a row, in its first column. Other kinds belong to the change log.
 const TOTALS: i32 = 2;
 const DIGESTS: i32 = 3;
 const EVENTS: i32 = 4;
 
 const DAY_MS: i64 = Resolution::Day.hours() as i64 * 3_600_000;
-/// How many days that are not asked for are read between two that are.
+/// Maximum gap between two requested days that is read with them.
 const GAP_MS_MAX: i64 = 2 * DAY_MS;
 
 #[cfg(test)]
@@ -219,7 +219,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pages_that_are_near_each_other_are_one_range() {
+    fn nearby_pages_are_one_range() {
         let page = |dpu, day: i64| PageKey { dpu, day: Instant::from_ms(day * DAY_MS) };
         let pages = [page(1, 0), page(1, 1), page(1, 4), page(1, 8), page(2, 9)];
         let ranges: Vec<_> = Range::of(&pages)

@@ -1,16 +1,16 @@
-//! The in-memory cache of odometers, as of any recent state. No I/O; readers take no lock.
+//! The in-memory cache of timelines, as of any recent state. No I/O; readers take no lock.
 //!
-//! For each DPU the cache holds its daily totals ([`Days`]), and for each day that was asked for a [`Page`] with the
-//! crossings of that day, and for each space summaries of its days. Two rules keep it correct:
+//! For each DPU the cache holds its daily totals ([`Days`]) and, for each day that was requested, a [`Page`] with the
+//! crossings of that day. For each space it holds summaries of its days. Two rules keep it correct:
 //!
-//! - **Days belong to versions.** Whatever changes the cache does so under the next version, which readers are told of only
-//!   once all of it is in place. A reader looks for the days that hold at its own version, and finds those that were
-//!   replaced a moment ago, too. So a commit is seen whole or not at all, however many DPUs it is about.
-//! - **Pages are identified by their lengths.** Events are only ever added, so a page is the right one if and only if it has as
-//!   many crossings as the days say, and is made of digests where the events of its day are pruned. Pages never need to be
-//!   invalidated, and a page that has grown still answers for its earlier lengths.
+//! - **Days belong to versions.** A change of the cache creates the next version, which is published to readers only
+//!   when the change is complete. A reader looks for the days of its own version, and also finds recently replaced
+//!   ones. So a commit is seen whole or not at all, no matter how many DPUs it affects.
+//! - **Pages are identified by their lengths.** Events are only ever added, so a page is current if and only if it
+//!   has as many crossings as the day's total says, and is made of digests where the events of its day are pruned.
+//!   Pages never need to be invalidated, and a page that has grown can still be read at its earlier lengths.
 //!
-//! Changes are made by one caller at a time: [`State`](crate::state::State) holds the lock.
+//! One caller at a time makes changes: [`State`](crate::state::State) holds the lock.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,24 +27,24 @@ use super::step::Step;
 use super::summary::{Summary, SummaryKey};
 use crate::counting::{Crossings, Reading};
 
-/// The number of a state of this process: each change makes it one more.
+/// The number of a state of this process. Each change increments it.
 pub type Version = u64;
 
-/// How many marks there are of when DPUs were changed; several DPUs share one, and then now and then read in vain.
+/// Number of marks of the last change of DPUs. Several DPUs share a mark, which sometimes causes an unnecessary read.
 const MARKS: usize = 1 << 14;
-/// How many replaced versions of a DPU's days are kept, for readers that began before the newest one.
+/// Number of replaced versions of a DPU's days that are kept for readers of earlier versions.
 const REPLACED_MAX: usize = 2;
-/// What an entry takes beside its days or its crossings: its key, its place in the map and in the queue by
-/// which it is let go. Measured by the test of the memory's bound.
+/// Size of an entry without its days or crossings: the key, the slot in the map and the one in the eviction queue.
+/// Measured by the test of the memory limit.
 const ENTRY_BYTES: usize = 200;
 
-/// The cached timelines of all DPUs, in a bounded number of bytes.
+/// The cached timelines of all DPUs, in a limited number of bytes.
 #[derive(Debug)]
 pub struct Timelines {
     cache: Cache<Key, Entry>,
-    /// By a DPU's id, the version of its last change.
+    /// The version of the last change, by DPU id.
     changed: Box<[AtomicU64]>,
-    /// Days of earlier versions than this are not trusted.
+    /// Days of earlier versions than this are invalid.
     forgotten: AtomicU64,
 }
 
@@ -55,16 +55,16 @@ enum Key {
     Summary(SummaryKey),
 }
 
-/// Which page: of this DPU, of the day that begins then.
+/// The identity of a page: the DPU and the day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PageKey {
     /// The DPU's id.
     pub dpu: i64,
-    /// When the day begins.
+    /// The start of the day.
     pub day: Instant,
 }
 
-/// Most entries are pages, so days stand apart and do not make them larger.
+/// Most entries are pages, so days are boxed, to keep the entries small.
 #[derive(Debug)]
 enum Entry {
     Days(Box<Known>),
@@ -72,46 +72,46 @@ enum Entry {
     Summary(Arc<Summary>),
 }
 
-/// The days of a DPU from a version on.
+/// The days of a DPU from some version on.
 #[derive(Clone, Debug)]
 struct Known {
     since: Version,
-    /// `None`: somebody else has changed them, and they were not read since.
+    /// `None`: another process has changed them, and they have not been read since.
     days: Option<Days>,
-    /// What it replaced, newest first.
+    /// The values that it replaced, newest first.
     replaced: Vec<(Version, Option<Days>)>,
 }
 
-/// What was read from the database, all of one state.
+/// Data read from the database, all of one state.
 #[derive(Debug, Default)]
 pub struct Loaded {
-    /// By the DPU's id.
+    /// The days, by DPU id.
     pub(crate) days: BTreeMap<i64, Days>,
     pub(crate) pages: BTreeMap<PageKey, Page>,
 }
 
-/// What a commit of this process adds to timelines: by the DPU's id and the day.
+/// The crossings that a commit of this process adds, by DPU id and day.
 #[derive(Debug, Default)]
 pub struct Patch(BTreeMap<i64, BTreeMap<Instant, Vec<Step>>>);
 
-/// From which version on what was loaded holds.
+/// The version from which on loaded data is valid.
 #[derive(Clone, Copy, Debug)]
 pub struct Since {
-    /// The version that the reader began with.
+    /// The version that the reader started with.
     pub begun: Version,
-    /// The next version, if it is the one by which memory has caught up with what the reader found in the database.
+    /// The next version, if memory caught up with the reader's snapshot in that version.
     pub caught_up: Option<Version>,
 }
 
 impl PageKey {
-    /// The page on which the reading is.
+    /// Returns the page that contains the reading's instant.
     pub fn of(reading: Reading) -> Self {
         Self { dpu: reading.dpu, day: Resolution::Day.bucket(reading.at) }
     }
 }
 
 impl Loaded {
-    /// Adds what was loaded later, of the same state.
+    /// Adds data that was loaded later, from the same state.
     pub(crate) fn append(&mut self, mut more: Self) {
         self.days.append(&mut more.days);
         self.pages.append(&mut more.pages);
@@ -119,7 +119,7 @@ impl Loaded {
 }
 
 impl Patch {
-    /// The patch of a commit that inserted these events: DPU, instant and direction of each.
+    /// Creates the patch of a commit with these events: DPU, instant and direction of each.
     pub fn new(inserted: impl IntoIterator<Item = (i64, Instant, Direction)>) -> Self {
         let mut patch = Self::default();
         for (dpu, ts, direction) in inserted {
@@ -130,14 +130,14 @@ impl Patch {
         patch
     }
 
-    /// The DPUs whose timelines it changes.
+    /// Returns the DPUs whose timelines change.
     pub fn dpus(&self) -> impl Iterator<Item = i64> + Clone {
         self.0.keys().copied()
     }
 }
 
 impl Known {
-    /// The days that hold at `version`, if they are known and not `forgotten`.
+    /// Returns the days at `version`, if they are known and not older than `forgotten`.
     fn at(&self, version: Version, forgotten: Version) -> Option<&Days> {
         let replaced = self.replaced.iter().map(|(since, days)| (*since, days));
         let (since, days) =
@@ -145,7 +145,7 @@ impl Known {
         days.as_ref().filter(|_| since >= forgotten)
     }
 
-    /// What replaces it from `version` on.
+    /// Returns the entry that replaces this one from `version` on.
     fn replace(&self, version: Version, days: Option<Days>) -> Self {
         let newest = [(self.since, self.days.clone())].into_iter();
         let replaced = newest.chain(self.replaced.iter().cloned()).take(REPLACED_MAX).collect();
@@ -170,14 +170,14 @@ impl Entry {
 }
 
 impl Timelines {
-    /// An empty cache that takes about as many bytes as these at most.
+    /// Creates an empty cache of at most about `bytes` bytes.
     pub fn new(bytes: u64) -> Self {
         let changed = (0..MARKS).map(|_| AtomicU64::default()).collect();
         Self { cache: Cache::new(bytes), changed, forgotten: AtomicU64::default() }
     }
 
-    /// What the odometer shows at `version`, if that is in memory. `is_pruned` says whether the events of the reading's day
-    /// are pruned then.
+    /// Returns the odometer's reading at `version`, if it is in memory. `is_pruned` is whether the events of the
+    /// reading's day are pruned.
     pub fn show(&self, version: Version, reading: Reading, is_pruned: bool) -> Option<Crossings> {
         let key = PageKey::of(reading);
         let (before, during) = self.look_at_days(key.dpu, version, |days| days.around(key.day))?;
@@ -188,12 +188,12 @@ impl Timelines {
         self.look_at_page(key, during.count(), is_pruned, until)
     }
 
-    /// The daily totals of a DPU at `version`, if they are in memory.
+    /// Returns the daily totals of a DPU at `version`, if they are in memory.
     pub(crate) fn days(&self, dpu: i64, version: Version) -> Option<Days> {
         self.look_at_days(dpu, version, Clone::clone)
     }
 
-    /// What `look` finds on a page with `len` crossings, if that is in memory.
+    /// Applies `look` to a page with `len` crossings, if it is in memory.
     pub(crate) fn look_at_page<R>(
         &self,
         key: PageKey,
@@ -208,7 +208,7 @@ impl Timelines {
         self.cache.get(&Key::Page(key), look).flatten()
     }
 
-    /// The page, if it is in memory and has been `len` crossings long.
+    /// Returns the page, if it is in memory and can be read at the length `len`.
     pub(crate) fn page(&self, key: PageKey, len: i64, is_pruned: bool) -> Option<Page> {
         let look = |entry: &Entry| match entry {
             Entry::Page(page) if page.is_pruned() == is_pruned => page.cut(len),
@@ -217,7 +217,7 @@ impl Timelines {
         self.cache.get(&Key::Page(key), look).flatten()
     }
 
-    /// The cached summary of a space's day, of whatever it was made.
+    /// Returns the cached summary of a space's day, whatever it was made from.
     pub(crate) fn summary(&self, key: SummaryKey) -> Option<Arc<Summary>> {
         let look = |entry: &Entry| match entry {
             Entry::Summary(summary) => Some(Arc::clone(summary)),
@@ -231,14 +231,14 @@ impl Timelines {
         self.put(Key::Summary(key), Entry::Summary(summary));
     }
 
-    /// The number of bytes that are cached.
+    /// Returns the number of cached bytes.
     pub fn bytes(&self) -> u64 {
         self.cache.weight()
     }
 
-    // What changes the cache. One caller at a time.
+    // Changes of the cache. One caller at a time.
 
-    /// Adds what a commit of this process has added, from `version` on.
+    /// Adds the crossings of a commit of this process, from `version` on.
     pub fn apply(&self, version: Version, patch: Patch) {
         for (dpu, steps) in patch.0 {
             self.mark(dpu, version);
@@ -255,7 +255,7 @@ impl Timelines {
         }
     }
 
-    /// Forgets the days of these DPUs from `version` on: another process has changed them.
+    /// Forgets the days of these DPUs from `version` on, because another process has changed them.
     pub fn forget(&self, version: Version, dpus: impl IntoIterator<Item = i64>) {
         for dpu in dpus {
             self.mark(dpu, version);
@@ -273,7 +273,7 @@ impl Timelines {
         self.forgotten.store(version, Ordering::SeqCst);
     }
 
-    /// Caches what was loaded, except of DPUs that were changed since the reader began.
+    /// Caches loaded data, except for DPUs that have changed since the reader started.
     pub(crate) fn keep(&self, since: Since, loaded: &Loaded) {
         let holds_since = |dpu: i64| {
             let changed = self.mark_of(dpu).load(Ordering::SeqCst);
@@ -291,13 +291,13 @@ impl Timelines {
         }
     }
 
-    /// Lets everything go, as if there were no room for it.
+    /// Evicts everything.
     #[cfg(test)]
     pub(crate) fn evict(&self) {
         self.cache.clear();
     }
 
-    /// What `look` finds in the days of a DPU that hold at `version`, if they are in memory.
+    /// Applies `look` to the days of a DPU at `version`, if they are in memory.
     fn look_at_days<R>(&self, dpu: i64, version: Version, look: impl FnOnce(&Days) -> R) -> Option<R> {
         let look = |entry: &Entry| match entry {
             Entry::Days(known) => known.at(version, self.forgotten.load(Ordering::SeqCst)).map(look),
@@ -306,7 +306,7 @@ impl Timelines {
         self.cache.get(&Key::Days(dpu), look).flatten()
     }
 
-    /// The newest that is known of a DPU's days.
+    /// Returns the newest known days of a DPU.
     fn known(&self, dpu: i64) -> Option<Known> {
         let forgotten = self.forgotten.load(Ordering::SeqCst);
         let look = |entry: &Entry| match entry {

@@ -1,8 +1,8 @@
 //! Timelines: what odometers show at any instant, cached in memory and read from the database.
 //!
-//! An odometer at any age is what it showed at the end of the day before, and the crossings of one part of a
-//! day. Both are kept in a cache of a bounded size (the module `memory` says what keeps it correct), so a count of
-//! five years ago costs what one of now does.
+//! An odometer's reading at any instant is its reading at the end of the previous day plus the crossings of a part of
+//! the day. Both are in a cache of bounded size (the module `memory` describes what keeps it correct), so a count
+//! from five years ago costs as much as one from now.
 
 mod cache;
 mod days;

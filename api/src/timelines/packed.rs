@@ -1,32 +1,32 @@
-//! A day's crossings in some two bytes each, with their place and their sum found by a few looks.
+//! A day's crossings in about two bytes each, with fast search by time and fast sums.
 //!
-//! This is the coding of P. Elias (1974) and R. M. Fano (1971) for rising numbers, with a bit for the direction. The day
-//! is divided into buckets of a power of two of milliseconds, about as many as there are crossings. Where a crossing is
-//! within its bucket is written as it is, in as many bits as that takes. Which bucket it is in is written in unary: a one
-//! for each crossing and a zero at the end of each bucket, in the order of the day. So n crossings of a day of D ms take
-//! between 3 + log₂(D/n) and 4 + log₂(D/n) bits each with their direction, and another bit goes for the marks, by which
-//! no search begins more than 63 buckets too early.
+//! This is the coding of P. Elias (1974) and R. M. Fano (1971) for ascending numbers, plus one bit for the direction.
+//! The day is divided into buckets whose length in milliseconds is a power of two, about as many as there are
+//! crossings. The position of a crossing within its bucket is stored in binary. Its bucket is stored in unary: a one
+//! for each crossing and a zero at the end of each bucket, in the order of the day. So n crossings of a day of D ms
+//! take between 3 + log₂(D/n) and 4 + log₂(D/n) bits each, including the direction. Another bit each goes for the
+//! marks, thanks to which a search starts at most 63 buckets too early.
 
 use std::sync::Arc;
 
 use super::step::Step;
 
-/// The milliseconds of a day.
+/// Milliseconds of a day.
 const DAY_MS: usize = 86_400_000;
-/// How many buckets there are to a mark, and bits to a word.
+/// Number of buckets per mark, and of bits per word.
 const WORD: usize = 64;
 
-/// Crossings of one day, in order.
+/// The crossings of one day, in order.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Packed {
-    /// A section after the other: marks, buckets, instants within buckets, directions.
+    /// The sections: marks, buckets, instants within buckets, directions.
     words: Arc<[u64]>,
     len: u32,
-    /// How many milliseconds a bucket has, as a power of two.
+    /// The length of a bucket is 2 to the power of this, in milliseconds.
     bucket_bits: u8,
 }
 
-/// Where the sections begin, in words; the marks begin at zero.
+/// The starts of the sections, in words. The marks start at zero.
 struct Sections {
     buckets: usize,
     instants: usize,
@@ -45,7 +45,7 @@ impl Sections {
 }
 
 impl Packed {
-    /// Packs crossings that are in order.
+    /// Packs crossings, which must be in order.
     pub(super) fn new(steps: &[Step]) -> Self {
         let len = steps.len();
         if len == 0 {
@@ -70,12 +70,12 @@ impl Packed {
         for (group, word) in words[..sections.buckets].iter_mut().enumerate().skip(marks) {
             *word = mark(len + group * WORD, toward);
         }
-        // A day has fewer crossings than this holds: their marks take 32 bits each.
+        // A day has fewer crossings than this: their marks take 32 bits each.
         let len = u32::try_from(len).unwrap_or(u32::MAX);
         Self { words: words.into(), len, bucket_bits: u8::try_from(bucket_bits).unwrap_or(u8::MAX) }
     }
 
-    /// How many there are.
+    /// Returns the number of crossings.
     pub(super) fn len(&self) -> usize {
         self.len as usize
     }
@@ -84,8 +84,8 @@ impl Packed {
         self.bucket_bits.into()
     }
 
-    /// How many there are before the millisecond `end` of the day, at most 86,400,000, and how many of these went toward
-    /// the DPU.
+    /// Returns the number of crossings before the millisecond `end` of the day, at most 86,400,000, and how many of
+    /// them went toward the DPU.
     pub(super) fn before(&self, end: usize) -> (usize, u64) {
         if self.len == 0 {
             return (0, 0);
@@ -94,7 +94,7 @@ impl Packed {
         let bucket = bucket_of(end, self.bucket_bits());
         let group = bucket / WORD;
         let (start, toward) = marked(self.words[group]);
-        // Each crossing and each end of a bucket has a place; that of a bucket less the ends before it counts crossings.
+        // Crossings and ends of buckets have one place each: a bucket's place minus its number counts crossings.
         let buckets = &self.words[sections.buckets..sections.instants];
         let place = after_zeros(buckets, start, bucket % WORD);
         let (first, mut from) = (start - group * WORD, place - bucket);
@@ -111,7 +111,7 @@ impl Packed {
         (from, toward + ones_between(&self.words[sections.directions..], first, from))
     }
 
-    /// All of them, in order.
+    /// Returns the crossings in order.
     pub(super) fn steps(&self) -> impl Iterator<Item = Step> {
         let sections = self.sections();
         let mut place = 0;
@@ -124,7 +124,7 @@ impl Packed {
         })
     }
 
-    /// How many bytes it takes beside itself.
+    /// Returns the size of its heap memory in bytes.
     pub(super) fn heap_bytes(&self) -> usize {
         size_of_val(&*self.words)
     }
@@ -133,18 +133,18 @@ impl Packed {
         Sections::new(self.len(), self.bucket_bits())
     }
 
-    /// At which millisecond of its bucket a crossing was.
+    /// Returns the millisecond of a crossing within its bucket.
     fn within(&self, sections: &Sections, index: usize) -> u64 {
         get(&self.words[sections.instants..], index * self.bucket_bits(), self.bucket_bits())
     }
 }
 
-/// The bucket that a millisecond of the day is in.
+/// Returns the bucket of a millisecond of the day.
 fn bucket_of(ms: usize, bucket_bits: usize) -> usize {
     ms >> bucket_bits
 }
 
-/// A mark: the place where its first bucket begins, and how many crossings before that went toward the DPU.
+/// Returns a mark: the place where its first bucket starts, and the number of crossings toward the DPU before it.
 fn mark(place: usize, toward: u64) -> u64 {
     place as u64 | toward << 32
 }
@@ -153,12 +153,12 @@ fn marked(mark: u64) -> (usize, u64) {
     (usize::try_from(mark & low(32)).unwrap_or(usize::MAX), mark >> 32)
 }
 
-/// So many ones, fewer than a word has.
+/// Returns `bits` ones, fewer than a word has.
 fn low(bits: usize) -> u64 {
     (1 << bits) - 1
 }
 
-/// The number in `bits` bits from the place on, fewer than a word has.
+/// Returns the number in `bits` bits at `place`, fewer than a word has.
 fn get(words: &[u64], place: usize, bits: usize) -> u64 {
     let (word, shift) = (place / WORD, place % WORD);
     let mut number = words[word] >> shift;
@@ -168,7 +168,7 @@ fn get(words: &[u64], place: usize, bits: usize) -> u64 {
     number & low(bits)
 }
 
-/// Writes a number where nothing but zeros was.
+/// Writes a number over zeros.
 fn set(words: &mut [u64], place: usize, number: u64) {
     let (word, shift) = (place / WORD, place % WORD);
     words[word] |= number << shift;
@@ -177,7 +177,7 @@ fn set(words: &mut [u64], place: usize, number: u64) {
     }
 }
 
-/// The place after the next so many zeros from a place on. They are there.
+/// Returns the place after the next `zeros` zeros, which must exist.
 fn after_zeros(words: &[u64], from: usize, zeros: usize) -> usize {
     if zeros == 0 {
         return from;
@@ -199,7 +199,7 @@ fn after_zeros(words: &[u64], from: usize, zeros: usize) -> usize {
     at * WORD + open.trailing_zeros() as usize + 1
 }
 
-/// How many ones there are from a place on to the next zero, which is there.
+/// Returns the number of ones before the next zero, which must exist.
 fn ones_from(words: &[u64], from: usize) -> usize {
     let mut place = from;
     loop {
@@ -211,7 +211,7 @@ fn ones_from(words: &[u64], from: usize) -> usize {
     }
 }
 
-/// The place of the next one from a place on. It is there.
+/// Returns the place of the next one, which must exist.
 fn next_one(words: &[u64], from: usize) -> usize {
     let mut at = from / WORD;
     let mut ones = words[at] & u64::MAX << (from % WORD);
@@ -222,7 +222,7 @@ fn next_one(words: &[u64], from: usize) -> usize {
     at * WORD + ones.trailing_zeros() as usize
 }
 
-/// How many ones there are from one place on and before another.
+/// Returns the number of ones between two places.
 fn ones_between(words: &[u64], from: usize, until: usize) -> u64 {
     let (first, last) = (from / WORD, until / WORD);
     let ones: u32 = words[first..last].iter().map(|word| word.count_ones()).sum();
@@ -240,7 +240,7 @@ mod tests {
 
     use super::*;
 
-    /// Instants as people cross: spread over the day, in a rush, or all at once.
+    /// Generates realistic instants: spread over the day, in a rush, or all at once.
     fn instants() -> impl Strategy<Value = Vec<u64>> {
         let day = DAY_MS as u64;
         let rush = (0..day - 5_000, 1..5_000_u64)
@@ -265,7 +265,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_finds_what_a_walk_finds(steps in steps(), ends in vec(0..=DAY_MS, 20)) {
+        fn it_agrees_with_a_linear_search(steps in steps(), ends in vec(0..=DAY_MS, 20)) {
             let packed = Packed::new(&steps);
             let near = steps.iter().flat_map(|step| [step.ms() as usize, step.ms() as usize + 1]);
             for end in near.step_by(7).chain(ends).chain([0, DAY_MS]) {
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn it_takes_some_two_bytes_a_crossing() {
+    fn a_crossing_takes_about_two_bytes() {
         for (number, bits_max) in [(100, 26), (1_000, 22), (11_111, 18), (100_000, 14)] {
             let steps: Vec<_> = (0..number)
                 .map(|index| Step::from_parts(DAY_MS as u64 * index / number, index % 2))

@@ -1,4 +1,4 @@
-//! One UTC day of one DPU: its crossings in order.
+//! Pages: the crossings of one DPU on one UTC day, in order.
 
 use std::sync::Arc;
 
@@ -8,21 +8,21 @@ use super::packed::Packed;
 use super::step::{Step, ms_of_day};
 use crate::counting::Crossings;
 
-/// How many crossings may stand beside those that are packed, before all are packed anew.
+/// Maximum number of crossings beside the packed ones before all are packed again.
 const LOOSE_MAX: usize = 64;
 
 /// A DPU's crossings during one UTC day.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Page {
     packed: Packed,
-    /// The crossings that were added after packing, in the order of their commits: a crossing is added without packing
-    /// the day again, and a reader of an earlier state leaves the last ones out.
+    /// Crossings that were added after packing, in the order of their commits. Adding one does not repack the day,
+    /// and a reader of an earlier state leaves the last ones out.
     loose: Arc<[Step]>,
-    /// Whether the events of the day are pruned, so that the page is made of their digests.
+    /// Whether the events of the day are pruned, so that the page is made from their digests.
     is_pruned: bool,
 }
 
-/// A page as it was when it had a given number of crossings.
+/// A page as it was when it had some number of crossings.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PageAt<'a> {
     packed: &'a Packed,
@@ -30,36 +30,36 @@ pub(crate) struct PageAt<'a> {
 }
 
 impl Page {
-    /// The number of crossings on it.
+    /// Returns the number of crossings.
     pub(crate) fn len(&self) -> i64 {
         count(self.packed.len() + self.loose.len())
     }
 
-    /// Whether it is made of digests.
+    /// Returns whether the page is made from digests.
     pub(super) fn is_pruned(&self) -> bool {
         self.is_pruned
     }
 
-    /// The same page, made of digests or of events.
+    /// Returns the page, marked as made from digests or from events.
     #[must_use]
     pub(super) fn pruned(self, is_pruned: bool) -> Self {
         Self { is_pruned, ..self }
     }
 
-    /// The page as it was when it had `len` crossings. `None` where it has fewer, or where later ones are packed with them.
+    /// Returns the page as of `len` crossings. `None`: it has fewer, or later ones are packed with the earlier ones.
     pub(crate) fn at(&self, len: i64) -> Option<PageAt<'_>> {
         let loose = usize::try_from(len).ok()?.checked_sub(self.packed.len())?;
         Some(PageAt { packed: &self.packed, loose: self.loose.get(..loose)? })
     }
 
-    /// The page that it was when it had `len` crossings, as [`at`](Self::at) finds it.
+    /// Returns a copy of the page as of `len` crossings, as [`at`](Self::at) finds it.
     pub(super) fn cut(&self, len: i64) -> Option<Self> {
         let loose = self.at(len)?.loose;
         let loose = if loose.len() == self.loose.len() { Arc::clone(&self.loose) } else { loose.into() };
         Some(Self { packed: self.packed.clone(), loose, is_pruned: self.is_pruned })
     }
 
-    /// The page with more crossings on it.
+    /// Returns the page with additional crossings.
     pub(super) fn with(&self, added: impl IntoIterator<Item = Step>) -> Self {
         let loose: Vec<_> = self.loose.iter().copied().chain(added).collect();
         if loose.len() <= LOOSE_MAX {
@@ -68,14 +68,14 @@ impl Page {
         self.packed.steps().chain(loose).collect::<Self>().pruned(self.is_pruned)
     }
 
-    /// How many bytes it takes beside itself.
+    /// Returns the size of its heap memory in bytes.
     pub(super) fn heap_bytes(&self) -> usize {
         self.packed.heap_bytes() + size_of_val(&*self.loose)
     }
 }
 
 impl<'a> PageAt<'a> {
-    /// What was seen from the beginning of the day, `day`, until `ts`, crossings at `ts` included.
+    /// Returns the crossings from the start of the day, `day`, up to and including `ts`.
     pub(crate) fn until(self, day: Instant, ts: Instant) -> Crossings {
         let end = ms_of_day(day, ts) as usize + 1;
         let (mut seen, mut toward) = self.packed.before(end);
@@ -88,23 +88,23 @@ impl<'a> PageAt<'a> {
         Crossings { toward, away: count(seen) - toward }
     }
 
-    /// Its crossings: those that are packed in order, and then the others in any.
+    /// Returns the crossings: first the packed ones in order, then the others in any order.
     pub(crate) fn steps(self) -> impl Iterator<Item = Step> + use<'a> {
         self.packed.steps().chain(self.loose.iter().copied())
     }
 }
 
 impl FromIterator<Step> for Page {
-    /// From crossings in any order.
+    /// Builds a page from crossings in any order.
     fn from_iter<I: IntoIterator<Item = Step>>(steps: I) -> Self {
         let mut steps: Vec<_> = steps.into_iter().collect();
-        // Nearly in order, as a rule, which the stable sort is quick with.
+        // They are usually nearly sorted, which is fast with the stable sort.
         steps.sort();
         Self { packed: Packed::new(&steps), loose: Arc::default(), is_pruned: false }
     }
 }
 
-/// A length as the database counts.
+/// Converts a length to the database's type.
 pub(super) fn count(steps: usize) -> i64 {
     i64::try_from(steps).unwrap_or(i64::MAX)
 }
@@ -121,7 +121,7 @@ mod tests {
     const DAY: Instant = Instant::from_ms(1_700_000_000_000 / 86_400_000 * 86_400_000);
 
     #[test]
-    fn an_earlier_length_is_found_until_it_is_packed_with_later_crossings() {
+    fn earlier_lengths_can_be_read_until_later_crossings_are_packed() {
         let steps = |from: u32, until: u32| (from..until).map(|ms| Step::from_number(ms << 1));
         let page: Page = steps(0, 100).collect();
         let later = page.with(steps(100, 110));
@@ -136,7 +136,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn crossings_that_are_added_bit_by_bit_are_all_there(
+        fn crossings_added_one_by_one_are_all_found(
             parts in vec(vec((0..3_000_i64, any::<bool>()), 0..70), 0..6),
             asked in vec(0..3_000_i64, 10),
         ) {

@@ -1,4 +1,4 @@
-//! The last event of stretches of time.
+//! The last events of stretches of time.
 
 use std::collections::HashMap;
 
@@ -8,7 +8,7 @@ use sea_orm::{ActiveEnum, ConnectionTrait, DatabaseBackend, DbErr, Statement, Va
 
 use crate::counting::Stretch;
 
-/// Reads the last event of each stretch that has one, all in one statement.
+/// Reads the last event of each stretch that has one, in one statement.
 pub(crate) async fn last_events(
     connection: &impl ConnectionTrait,
     stretches: &[Stretch],
@@ -16,7 +16,7 @@ pub(crate) async fn last_events(
     if stretches.is_empty() {
         return Ok(HashMap::new());
     }
-    // The newest instant is one step into the key; of those who crossed at it, the last in the key's order.
+    // The newest instant is one index lookup. Of the events at that instant, the last in the key's order counts.
     let select = "SELECT number, event.dpu_id, event.ts, direction, seq, created FROM stretch
         JOIN event ON event.dpu_id = stretch.dpu_id AND event.ts = (
             SELECT MAX(ts) FROM event AS newest
@@ -40,12 +40,12 @@ pub(crate) async fn last_events(
     Ok(found)
 }
 
-/// The stretch with this number, the first being 1.
+/// Returns the stretch with this number, counted from 1.
 fn place(stretches: &[Stretch], number: i64) -> Option<&Stretch> {
     stretches.get(usize::try_from(number).ok()?.checked_sub(1)?)
 }
 
-/// `select` over the stretches, which it finds in `stretch` by their numbers.
+/// Returns the statement `select` over the stretches, which are in the table `stretch` with their numbers.
 fn statement(backend: DatabaseBackend, stretches: &[Stretch], select: &str) -> Statement {
     let after = |stretch: &Stretch| stretch.after.map_or(i64::MIN, Instant::ms);
     let (source, values): (_, Vec<Value>) = if backend == DatabaseBackend::Postgres {

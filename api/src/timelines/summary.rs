@@ -4,12 +4,12 @@ use entity::Instant;
 
 use crate::counting::Cell;
 
-/// Which summary: of this space, of the UTC day that begins then, in cells of this length.
+/// The identity of a summary: the space, the UTC day and the length of the cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct SummaryKey {
     /// The space's id.
     pub(crate) space: i64,
-    /// When the day begins.
+    /// The start of the day.
     pub(crate) day: Instant,
     /// The length of a cell.
     pub(crate) grain: Grain,
@@ -20,13 +20,13 @@ pub(crate) struct SummaryKey {
 pub(crate) enum Grain {
     /// An hour.
     Hour,
-    /// A quarter of an hour, for time zones whose days do not begin on a whole hour of UTC.
+    /// A quarter of an hour, for time zones whose days do not start on a whole hour of UTC.
     Quarter,
 }
 
-/// What a space's count did during one UTC day, and what that was made of.
+/// What a space's count did during one UTC day, and what that was computed from.
 ///
-/// Most hours of most days are quiet: nobody crosses, and the count stays what it was. They take no memory.
+/// Most hours of most days are quiet: there are no crossings, and the count does not change. They take no memory.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Summary {
     pub(crate) source: SummarySource,
@@ -34,7 +34,7 @@ pub(crate) struct Summary {
     busy: Box<[BusyCell]>,
 }
 
-/// A cell and the number of cells before it. Most of a cache's summaries are these, so they are kept small.
+/// A cell and the number of cells before it. Most of the cache's summaries consist of these, so they are small.
 #[derive(Debug, PartialEq)]
 struct BusyCell {
     people_ms: i64,
@@ -46,19 +46,19 @@ struct BusyCell {
     place: u8,
 }
 
-/// What a summary is made of. Equal sources make equal summaries.
+/// What a summary was computed from. Equal sources give equal summaries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SummarySource {
     /// The revision of the floor plan.
     pub(crate) revision: i64,
     /// The signed count just before the day.
     pub(crate) before: i64,
-    /// The number of crossings of the day, for each assignment that holds during it.
+    /// The number of crossings of the day, for each assignment in effect on that day.
     pub(crate) lengths: Vec<i64>,
 }
 
 impl Grain {
-    /// Its length in milliseconds.
+    /// Returns the length in milliseconds.
     pub(crate) const fn ms(self) -> i64 {
         match self {
             Self::Hour => 3_600_000,
@@ -68,7 +68,7 @@ impl Grain {
 }
 
 impl Summary {
-    /// The summary of a day of these cells, one after the other. `None`: a count of the day needs more than 32 bits.
+    /// Creates the summary of a day from its consecutive cells. `None` if a count does not fit in 32 bits.
     pub(crate) fn new(source: SummarySource, cells: &[Cell]) -> Option<Self> {
         let mut before = source.before;
         let busy = (0..).zip(cells).filter(|(_, cell)| {
@@ -81,12 +81,12 @@ impl Summary {
         Some(Self { source, busy })
     }
 
-    /// The cells that are not quiet, in order, each with the number of cells before it.
+    /// Returns the cells that are not quiet, in order, each with the number of cells before it.
     pub(crate) fn busy(&self) -> impl Iterator<Item = (i64, Cell)> {
         self.busy.iter().map(|busy| (busy.place.into(), busy.cell()))
     }
 
-    /// The number of bytes it takes.
+    /// Returns the size in bytes.
     pub(super) fn bytes(&self) -> usize {
         size_of::<Self>() + size_of_val(&*self.busy) + size_of_val(&*self.source.lengths)
     }
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn busy_cells_come_back_with_their_places() {
+    fn busy_cells_keep_their_places() {
         let quiet = Cell { net: 5, min: 5, max: 5, people_ms: 1, entrances: 0, exits: 0 };
         let largest = i64::from(i32::MAX) - 1;
         let found: Vec<_> = summary(&[quiet, cell(-3), cell(largest)]).unwrap().busy().collect();

@@ -1,4 +1,4 @@
-//! Who may do what: every route and every root field, asked by everybody.
+//! Authorization: every route and every root field, requested by every kind of client.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -21,10 +21,10 @@ use tokio::net::TcpSocket;
 
 use crate::harness::{Answer, Empty, NOW, Service, Socket, at, on_both};
 
-/// When a DPU was moved.
+/// The instant at which DPUs were moved.
 const MOVED: &str = "2026-02-01";
 
-/// Everybody who may ask, by what they are called here: the header that they send.
+/// The clients by name, with the header that each sends.
 struct Callers(BTreeMap<&'static str, Option<String>>);
 
 /// Two spaces, of which some tokens show only the first. DPU `a` counts for the first, `b` for the second; `c` was
@@ -58,7 +58,7 @@ pub(crate) async fn token(service: &Service, name: &str, role: Role, expires: Op
     let (_, secret) = auth::create(&elsewhere, at(NOW), new).await.unwrap();
     let header = format!("Bearer {}", secret.reveal());
     let known = async |header: Option<&str>| asks(service, "{ __typename }", header).await.status;
-    // The first one is what ends that everybody may do everything.
+    // The first token ends the mode in which every client may do everything.
     until(async || known(None).await == 401 && known(Some(&header)).await == 200).await;
     header
 }
@@ -97,7 +97,7 @@ impl Callers {
     }
 }
 
-/// Who gets what needs this; everybody else who has a valid token is told that it is not for that.
+/// Returns the clients that are allowed. Other clients with a valid token are refused because of their role.
 fn allowed(need: Need) -> &'static [&'static str] {
     match need {
         Need::Nothing => &[
@@ -111,7 +111,7 @@ fn allowed(need: Need) -> &'static [&'static str] {
     }
 }
 
-/// What becomes of somebody who asks for what needs this.
+/// Returns the status with which the client is refused, if it is.
 fn expected(need: Need, caller: &str) -> Option<StatusCode> {
     if allowed(need).contains(&caller) {
         None
@@ -145,22 +145,22 @@ async fn posts_event(service: &Service, serial: &str, authorization: Option<&str
     service.send(request.body(event.into()).unwrap()).await
 }
 
-/// The code of a GraphQL answer's first error.
+/// Returns the code of a GraphQL answer's first error.
 fn code(answer: &Answer) -> Option<String> {
     answer.json()["errors"][0]["extensions"]["code"].as_str().map(str::to_owned)
 }
 
-/// Waits until it is so; a test that waits in vain fails.
+/// Waits until `so` returns true; the test fails after a while.
 async fn until(mut so: impl AsyncFnMut() -> bool) {
     let waiting = async {
         while !so().await {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("in vain");
+    tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("waited too long");
 }
 
-/// An operation for each root field there is, what it needs, and its path in the answer. None of them changes anything.
+/// Returns an operation for each root field, what it needs, and its path in the answer. None of them changes anything.
 fn operations() -> BTreeMap<String, (String, Need)> {
     let ask = |field: &str, rest: &str, need: Need| {
         let (kind, name) = field.split_once('.').unwrap();
@@ -212,7 +212,7 @@ fn operations() -> BTreeMap<String, (String, Need)> {
     .into()
 }
 
-/// The same operation with its root in a fragment.
+/// Returns the same operation with its root in a fragment.
 fn in_a_fragment(query: &str) -> String {
     let (kind, root) = query.split_once('{').unwrap();
     let object = match kind.trim() {
@@ -223,7 +223,7 @@ fn in_a_fragment(query: &str) -> String {
     format!("{kind} {{ ...root }} fragment root on {object} {{{root}")
 }
 
-/// The root fields of the schema.
+/// Returns the root fields of the schema.
 fn root_fields() -> Vec<(OperationType, String)> {
     let document = async_graphql::parser::parse_schema(api::http::graphql::sdl()).unwrap();
     let mut fields = Vec::new();
@@ -235,14 +235,14 @@ fn root_fields() -> Vec<(OperationType, String)> {
             "Subscription" => OperationType::Subscription,
             _ => continue,
         };
-        let TypeKind::Object(object) = definition.node.kind else { panic!("{operation:?} is no object") };
+        let TypeKind::Object(object) = definition.node.kind else { panic!("{operation:?} is not an object") };
         fields.extend(object.fields.into_iter().map(|field| (operation, field.node.name.node.to_string())));
     }
     fields
 }
 
-/// Every route, with a path that it answers and what it needs: those that the document describes, and the others. A
-/// route that a router has and [`Route`] has not would be one of the others; nothing gets to it.
+/// Returns every route, documented or not, with a path that it answers and what it needs. Requests cannot reach a route
+/// that is missing in [`Route`].
 async fn routes(service: &Service) -> Vec<(String, String, Need)> {
     let document = service.get("/openapi.json").await.json();
     let described = document["paths"].as_object().unwrap().iter().flat_map(|(path, item)| {
@@ -273,7 +273,7 @@ async fn opened(service: &Service, payload: Value) -> (Socket, Value) {
 }
 
 on_both! {
-    async fn every_route_is_for_those_who_may(service: &Service) {
+    async fn every_route_is_authorized(service: &Service) {
         let world = world(service).await;
         let routes = routes(service).await;
         let callers = Callers::of(service, &world).await;
@@ -296,13 +296,13 @@ on_both! {
         assert_eq!(gets(service, "/nowhere", None).await.body, "{\"detail\":\"Not found.\"}");
     }
 
-    async fn every_root_field_is_for_those_who_may(service: &Service) {
+    async fn every_root_field_is_authorized(service: &Service) {
         let operations = operations();
         let fields = root_fields();
         for (operation, field) in &fields {
             let name = format!("{operation:?}.{field}");
             let need = root_field(*operation, field);
-            assert_eq!(need, operations.get(&name).map(|asked| asked.1), "{name} is not classified, or otherwise");
+            assert_eq!(need, operations.get(&name).map(|asked| asked.1), "{name} is not classified, or differently");
         }
         assert_eq!(fields.len(), operations.len());
         assert_eq!(root_field(OperationType::Query, "secrets"), None);
@@ -332,9 +332,9 @@ on_both! {
                 }
             }
         }
-        // One that there is not is refused as such.
+        // An unknown field is reported as such.
         assert_eq!(code(&asks(service, "{ nothing }", callers.header("one")).await).as_deref(), Some("BAD_USER_INPUT"));
-        // One that may be asked does not take along one that may not.
+        // A permitted field does not let a forbidden one through.
         let mixed = "mutation { ingest(events: []) { accepted } spaceDelete(id: 2) { userErrors { code } } }";
         assert_eq!(asks(service, mixed, callers.header("ingest")).await.status, StatusCode::FORBIDDEN);
         let named = "query a { __typename } mutation b { spaceDelete(id: 2) { userErrors { code } } }";
@@ -343,7 +343,7 @@ on_both! {
         assert_eq!(service.send(request.body(body.into()).unwrap()).await.status, StatusCode::FORBIDDEN);
     }
 
-    async fn a_websocket_is_for_those_who_may(service: &Service) {
+    async fn websockets_are_authorized(service: &Service) {
         let world = world(service).await;
         let callers = Callers::of(service, &world).await;
         for (caller, authorization) in &callers.0 {
@@ -361,11 +361,11 @@ on_both! {
                 let forbidden = errors[0]["extensions"]["code"] == "FORBIDDEN";
                 assert_eq!(forbidden, expected(need, caller).is_some(), "{query} by {caller}: {answer}");
                 socket.send(json!({ "type": "complete", "id": field })).await;
-                // What comes of it still, until it has ended.
+                // Read the remaining messages, until the subscription has ended.
                 socket.send(json!({ "type": "ping" })).await;
                 while socket.next().await["type"] != "pong" {}
             }
-            // The same by header.
+            // The same with the token in a header.
             let header = authorization.as_deref().unwrap();
             let mut socket = service.raw_socket_with(&[("authorization", header)]).await.unwrap();
             socket.send(json!({ "type": "connection_init" })).await;
@@ -375,13 +375,13 @@ on_both! {
             let header = callers.header(caller).unwrap();
             assert_eq!(service.raw_socket_with(&[("authorization", header)]).await.err(), Some(StatusCode::UNAUTHORIZED));
         }
-        // Nothing before the handshake.
+        // Nothing is answered before the handshake.
         let mut early = service.raw_socket().await;
         early.subscribe("a", "{ __typename }", Value::Null).await;
         assert_eq!(early.next().await["close"], 4401);
     }
 
-    async fn what_is_foreign_looks_as_what_there_is_not(service: &Service) {
+    async fn foreign_objects_look_like_unknown_ones(service: &Service) {
         let world = world(service).await;
         let callers = Callers::of(service, &world).await;
         let (own, one) = (callers.header("own"), callers.header("one"));
@@ -421,7 +421,7 @@ on_both! {
             socket.subscribe("x", watch, json!({ "ids": [id] })).await;
             let mut answer = socket.next().await;
             while answer["type"] != "error" && answer["type"] != "next" { answer = socket.next().await; }
-            // Its name is free again once it is complete.
+            // Its id may be reused once it is complete.
             if answer["type"] == "next" { assert_eq!(socket.next().await["type"], "complete"); }
             answers.push(answer.to_string().replace(&format!(r#"no space \"{id}\""#), "no space ?"));
         }
@@ -465,10 +465,10 @@ on_both! {
             "dpus": { "totalCount": 3, "nodes": [dpu("a", 2, &[before, after]), dpu("c", 1, &[after]), dpu("d", 1, &[before])] },
             "unassigned": { "nodes": [{ "serial": "d" }] },
         } }));
-        // Numbers are as for everybody.
+        // Figures are the same as for other tokens.
         let path = format!("/space/{}/count", world.own);
         assert_eq!(gets(service, &path, own).await.body, gets(service, &path, callers.header("read")).await.body);
-        // What is watched without saying which is what is seen.
+        // A subscription without a list of spaces gets the visible ones.
         let (mut socket, _) = opened(service, json!({ "authorization": own })).await;
         socket.subscribe("a", "subscription { countChanged { space { name } count } }", Value::Null).await;
         assert_eq!(socket.data("a").await["countChanged"], json!({ "space": { "name": "Hall" }, "count": 4 }));
@@ -476,7 +476,7 @@ on_both! {
             assert_eq!(posts_event(service, serial, callers.header("ingest")).await.json()["accepted"], 1);
         }
         assert_eq!(socket.data("a").await["countChanged"], json!({ "space": { "name": "Hall" }, "count": 5 }));
-        // A floor plan that changes is seen changed.
+        // Changes of the floor plan are visible.
         let moved = "mutation { dpuMove(input: { dpu: 2, at: \"2026-02-02\", to: [{ space: 1, placement: INSIDE }] }) { userErrors { code } } }";
         assert!(asks(service, moved, callers.header("admin")).await.json().get("errors").is_none());
         let seen = asks(service, "{ dpu(serial: \"b\") { events { totalCount } } }", own).await;
@@ -486,12 +486,12 @@ on_both! {
     async fn revoking_and_expiring_take_effect_at_once(service: &Service) {
         world(service).await;
         let watch = "subscription { countChanged { count } }";
-        // While there is no token, everybody may.
+        // As long as no token exists, every client is admitted.
         let mut early = service.socket().await;
         early.subscribe("a", watch, Value::Null).await;
         early.data("a").await;
         let kiosk = token(service, "kiosk", Role::Read(None), None).await;
-        assert_eq!(closed(&mut early).await, 4403, "tokens are asked for since");
+        assert_eq!(closed(&mut early).await, 4403, "tokens are required now");
         assert_eq!(gets(service, "/space/1/count", None).await.status, StatusCode::UNAUTHORIZED);
         let guest = token(service, "guest", Role::Read(None), Some(at("2026-03-01T12:00:10Z"))).await;
         let mut sockets = Vec::new();
@@ -504,16 +504,16 @@ on_both! {
         revoke(service, "kiosk").await;
         assert_eq!(closed(&mut sockets[0]).await, 4403);
         assert_eq!(gets(service, "/space/1/count", Some(&kiosk)).await.status, StatusCode::UNAUTHORIZED);
-        // The other goes on until its time is over.
+        // The other token works until it expires.
         assert_eq!(gets(service, "/space/1/count", Some(&guest)).await.status, StatusCode::OK);
         service.set_now("2026-03-01T12:00:10Z");
         assert_eq!(gets(service, "/space/1/count", Some(&guest)).await.status, StatusCode::UNAUTHORIZED);
         assert_eq!(closed(&mut sockets[1]).await, 4403);
-        // With no token left, nobody may: that there were some is not forgotten.
+        // Once the last token is revoked, no client is admitted: the server remembers that tokens existed.
         assert_eq!(gets(service, "/space/1/count", None).await.status, StatusCode::UNAUTHORIZED);
     }
 
-    async fn a_body_that_goes_on_ends_with_its_token(service: &Service) {
+    async fn a_streamed_body_ends_when_its_token_is_revoked(service: &Service) {
         world(service).await;
         let header = token(service, "sender", Role::Ingest(None), None).await;
         let (mut lines, body) = futures::channel::mpsc::channel::<std::io::Result<String>>(1);
@@ -534,12 +534,12 @@ on_both! {
         assert_eq!(service.stored_events().await.len(), before + 1);
     }
 
-    async fn asking_costs_no_statement_and_is_noted_once_a_day(service: &Service) {
+    async fn authentication_needs_no_statement_and_is_recorded_once_a_day(service: &Service) {
         let world = world(service).await;
         let header = token(service, "kiosk", Role::Read(Some(BTreeSet::from([world.own]))), None).await;
         let used = async || token::Entity::find().one(service.app.database.reader()).await.unwrap().unwrap().last_used_day;
         until(async || used().await == Some(at("2026-03-01"))).await;
-        // Once what it needs is in memory.
+        // After everything that it needs is in memory.
         until(async || 0 == service.statements_of(async {
             assert_eq!(gets(service, "/space/1/count", Some(&header)).await.status, StatusCode::OK);
             assert_eq!(asks(service, "{ spaces { nodes { count } } }", Some(&header)).await.status, StatusCode::OK);
@@ -568,14 +568,14 @@ on_both! {
         for gone in ["kiosk", "1", "nobody", "99"] {
             assert!(auth::revoke(database, now, gone).await.unwrap_err().to_string().contains("there is no token"), "{gone}");
         }
-        // Its name is free again, and the row is still there.
+        // Its name may be used again, and its row is kept.
         let (again, _) = auth::create(database, now, new("kiosk", Role::Ingest(None))).await.unwrap();
         auth::revoke(database, now, &again.id.to_string()).await.unwrap();
         assert_eq!(auth::list(database).await.unwrap().len(), 2);
     }
 }
 
-/// The code with which the connection is closed, whatever is told before.
+/// Returns the code with which the connection is closed, ignoring other messages.
 async fn closed(socket: &mut Socket) -> i64 {
     loop {
         let message = socket.next().await;
@@ -590,7 +590,7 @@ async fn with(settings: Settings) -> Service {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_open_server_is_for_its_own_machine() {
+async fn an_open_server_admits_its_own_machine_only() {
     let service = with(Settings::default()).await;
     service.space("Hall").await;
     let by_name = async |service: &Service, host: &str| {
@@ -608,27 +608,27 @@ async fn an_open_server_is_for_its_own_machine() {
     assert_eq!(by_name(&service, "rebound.example:8000").await, StatusCode::FORBIDDEN);
     let header = [("host", "rebound.example:8000")];
     assert_eq!(service.raw_socket_with(&header).await.err(), Some(StatusCode::FORBIDDEN));
-    // With a token, names do not matter.
+    // With a token, host names do not matter.
     let token = token(&service, "kiosk", Role::Read(None), None).await;
     let request =
         Request::get("/space/1/count").header("host", "counts.example").header("authorization", token);
     assert_eq!(service.send(request.body(Body::empty()).unwrap()).await.status, StatusCode::OK);
     service.finish().await;
-    // Where it is meant, neither.
+    // Neither do they if the server was started as open on purpose.
     let service = with(Settings { this_machine_only: false, ..Settings::default() }).await;
     service.space("Hall").await;
     assert_eq!(by_name(&service, "counts.example").await, StatusCode::OK);
     service.finish().await;
 }
 
-/// The answer to a GET with these headers.
+/// Returns the answer to a GET with these headers.
 async fn gets_with(service: &Service, path: &str, headers: &[(&'static str, &str)]) -> Answer {
     let request =
         headers.iter().fold(Request::get(path), |request, (name, value)| request.header(*name, *value));
     service.send(request.body(Body::empty()).unwrap()).await
 }
 
-/// Paths that answer data, each by another route.
+/// Paths that return data, each on another route.
 const DATA: [&str; 4] = [
     "/space/1/count",
     "/space/1/counts?start=2026-01-01&end=2026-01-02",
@@ -637,7 +637,7 @@ const DATA: [&str; 4] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_open_server_answers_nothing_that_came_through_a_proxy() {
+async fn an_open_server_refuses_requests_through_a_proxy() {
     let service = with(Settings::default()).await;
     service.space("Hall").await;
     let proxied = [
@@ -662,7 +662,7 @@ async fn an_open_server_answers_nothing_that_came_through_a_proxy() {
         let event = request("POST", "/events", None).header("content-type", "application/json");
         let event = service.send(event.header(header.0, header.1).body("{}".into()).unwrap()).await;
         assert_eq!(event.status, StatusCode::FORBIDDEN, "{header:?}");
-        // Probes of the server's health are answered, and so are routes that show no data.
+        // Health checks are answered, and so are routes without data.
         for path in ["/healthz", "/readyz", "/openapi.json"] {
             assert_eq!(
                 gets_with(&service, path, &[header]).await.status,
@@ -671,7 +671,7 @@ async fn an_open_server_answers_nothing_that_came_through_a_proxy() {
             );
         }
     }
-    // A proxy that adds no header still passes on what a page says of itself.
+    // A proxy that adds no header still passes on the browser's headers.
     let page = [("sec-fetch-site", "same-origin"), ("origin", "https://counts.example")];
     for path in DATA {
         assert_eq!(gets_with(&service, path, &page).await.status, StatusCode::FORBIDDEN, "{path}");
@@ -682,7 +682,7 @@ async fn an_open_server_answers_nothing_that_came_through_a_proxy() {
         assert_eq!(gets_with(&service, path, &headers).await.status, StatusCode::OK, "{path}");
     }
     service.finish().await;
-    // Where it is meant, proxies are let through.
+    // Proxies are admitted if the server was started as open on purpose.
     let service = with(Settings { this_machine_only: false, ..Settings::default() }).await;
     service.space("Hall").await;
     for path in DATA {
@@ -707,7 +707,7 @@ async fn a_token_may_be_the_password_of_http_basic() {
         assert_eq!(posts_event(&service, "a", Some(&basic)).await.status, StatusCode::OK);
         assert_eq!(asks(&service, "{ __typename }", Some(&basic)).await.status, StatusCode::OK);
         assert!(service.raw_socket_with(&[("authorization", &basic)]).await.is_ok());
-        // A browser sends a password along for any page.
+        // A browser sends a stored password with the requests of any page.
         for site in [("sec-fetch-site", "cross-site"), ("origin", "https://evil.example")] {
             let headers = [("authorization", basic.as_str()), site];
             assert_eq!(gets_with(&service, "/space/1/count", &headers).await.status, StatusCode::FORBIDDEN);
@@ -719,7 +719,7 @@ async fn a_token_may_be_the_password_of_http_basic() {
         let challenges: Vec<_> = refused.headers.get_all("www-authenticate").iter().collect();
         assert_eq!(challenges, ["Bearer", "Basic realm=\"headcount\""]);
     }
-    // GraphQL is what pages ask, whose users a browser would ask for the password.
+    // GraphQL is requested by pages, and the challenge would make browsers ask their users for a password.
     let refused = asks(&service, "{ __typename }", None).await;
     let challenges: Vec<_> = refused.headers.get_all("www-authenticate").iter().collect();
     assert_eq!(challenges, ["Bearer"]);
@@ -727,7 +727,7 @@ async fn a_token_may_be_the_password_of_http_basic() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_browser_sends_nothing_without_asking_first() {
+async fn browsers_must_send_a_preflight_request() {
     let service = with(Settings::default()).await;
     service.space("Hall").await;
     let mutation = json!({ "query": "mutation { spaceDelete(id: 1) { userErrors { code } } }" }).to_string();
@@ -755,8 +755,8 @@ async fn a_browser_sends_nothing_without_asking_first() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_open_server_answers_no_page_of_another_site() {
-    // All origins are for pages that show a token.
+async fn an_open_server_refuses_pages_of_other_sites() {
+    // All origins are allowed, but only for pages that send a token.
     let origins = vec!["https://app.example".parse().unwrap(), Origin::Any];
     let service = with(Settings { origins, ..Settings::default() }).await;
     service.space("Hall").await;
@@ -768,7 +768,7 @@ async fn an_open_server_answers_no_page_of_another_site() {
             assert_eq!(status(path, &[(from, site)]).await, StatusCode::OK, "{path} {site}");
         }
         assert_eq!(status(path, &[("origin", "http://localhost")]).await, StatusCode::OK, "{path}");
-        // As an image, and as a script does.
+        // Requested as an image, and by a script.
         let (cross_site, evil) = ((from, "cross-site"), ("origin", "https://evil.example"));
         let neighbour = ("origin", "http://localhost:3000");
         for headers in
@@ -783,10 +783,10 @@ async fn an_open_server_answers_no_page_of_another_site() {
             assert_eq!(status(path, headers).await, StatusCode::OK, "{path} {headers:?}");
         }
     }
-    // A link leads to the dashboard from anywhere.
+    // The dashboard may be linked from any site.
     let same = status("/", &[]).await;
     assert_eq!(status("/", &[(from, "cross-site")]).await, same);
-    // A token is sent by nobody but those who have it.
+    // Only pages that have a token can send it.
     let token = token(&service, "kiosk", Role::Read(None), None).await;
     let headers = [(from, "cross-site"), ("authorization", &*token)];
     assert_eq!(status("/space/1/count", &headers).await, StatusCode::OK);
@@ -794,7 +794,7 @@ async fn an_open_server_answers_no_page_of_another_site() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn answers_are_stored_nowhere_and_are_what_they_say() {
+async fn answers_are_neither_cached_nor_sniffed() {
     let service = with(Settings::default()).await;
     service.space("Hall").await;
     for path in [
@@ -818,7 +818,7 @@ async fn answers_are_stored_nowhere_and_are_what_they_say() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pages_of_other_origins_are_let_in_where_they_are_named() {
+async fn configured_origins_are_admitted() {
     let preflight = |origin: &str| {
         let request = Request::builder().method(Method::OPTIONS).uri("/graphql").header("origin", origin);
         let request = request.header("access-control-request-method", "POST");
@@ -863,7 +863,7 @@ async fn pages_of_other_origins_are_let_in_where_they_are_named() {
         let request = Request::get("/space/1/count").header("origin", "https://app.example");
         request.header("authorization", authorization).body(Body::empty()).unwrap()
     };
-    // A refusal is to be read, too.
+    // Refusals must be readable by the page, too.
     for authorization in [token.as_str(), "Bearer none"] {
         let answer = service.send(ask(authorization)).await;
         assert_eq!(allowed(&answer), "https://app.example");
@@ -876,7 +876,7 @@ async fn pages_of_other_origins_are_let_in_where_they_are_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_turned_off_is_off() {
+async fn disabled_features_are_off() {
     let service =
         with(Settings { graphiql: Switch::Off, introspection: Switch::Off, ..Settings::default() }).await;
     service.space("Hall").await;
@@ -904,14 +904,14 @@ async fn what_is_turned_off_is_off() {
     let named = json!({ "__typename": "Query", "spaces": { "__typename": "SpaceConnection", "nodes": [{ "__typename": "Space", "name": "Hall" }] } });
     assert_eq!(answer.json(), json!({ "data": named }));
     drop(socket);
-    // Nor is what there is guessed at.
+    // Nor does it suggest existing names.
     let answer = asks(&service, "{ spacs { totalCount } }", None).await;
     assert!(!answer.body.contains("spaces"), "{}", answer.body);
     service.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_asks_too_much_waits() {
+async fn too_many_requests_are_refused() {
     let rate = auth::Rate { per_second: 1.try_into().unwrap(), burst: 5.try_into().unwrap() };
     let service = with(Settings { token_rate: Some(rate), ..Settings::default() }).await;
     service.space("Hall").await;
@@ -938,7 +938,7 @@ async fn who_asks_too_much_waits() {
     }
     assert_eq!((refused.status, refused.header("retry-after")), (StatusCode::TOO_MANY_REQUESTS, "1"));
     assert_eq!(code(&refused).as_deref(), Some("RATE_LIMITED"));
-    // Each token has its own rate, and what is asked over a WebSocket counts, too.
+    // Each token has its own rate, and requests over a WebSocket count, too.
     assert_eq!(gets(&service, "/space/1/count", other).await.status, StatusCode::OK);
     let (mut socket, _) = opened(&service, json!({ "authorization": headers[2] })).await;
     loop {
@@ -950,7 +950,7 @@ async fn who_asks_too_much_waits() {
         assert_eq!(socket.next().await["type"], "complete");
     }
     drop(socket);
-    // So do documents that are refused.
+    // Refused documents count, too.
     let (mut socket, _) = opened(&service, json!({ "authorization": headers[3] })).await;
     loop {
         socket.subscribe("a", "{ never ends", Value::Null).await;
@@ -965,12 +965,12 @@ async fn who_asks_too_much_waits() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn where_nobody_shows_a_token_each_address_has_a_rate_of_its_own() {
+async fn without_tokens_each_address_has_its_own_rate() {
     let rate = auth::Rate { per_second: 1.try_into().unwrap(), burst: 5.try_into().unwrap() };
     let service = with(Settings { address_rate: Some(rate), ..Settings::default() }).await;
     service.space("Hall").await;
     let (server, stop, serving, empty) = service.serve().await;
-    // A whole answer to a request from one of this machine's own addresses.
+    // Returns the whole answer to a request from one of this machine's own addresses.
     let asks = async |from: &str, path: &str| {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind(format!("{from}:0").parse().unwrap()).unwrap();
@@ -991,7 +991,7 @@ async fn where_nobody_shows_a_token_each_address_has_a_rate_of_its_own() {
     }
     assert!(refused.starts_with("HTTP/1.1 429 ") && refused.contains("retry-after: 1\r\n"), "{refused}");
     assert!(refused.ends_with("{\"detail\":\"Too many requests: try again in 1 s.\"}"), "{refused}");
-    // Whoever looks after the server is not held up, nor is anybody else.
+    // Health checks are not limited, and neither are other addresses.
     for (from, path) in [("127.0.0.1", "/healthz"), ("127.0.0.2", "/space/1/count")] {
         let answer = asks(from, path).await;
         assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");

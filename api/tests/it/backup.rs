@@ -15,10 +15,10 @@ use crate::harness::{Empty, Service, on_both, say_once};
 use crate::oracle::{Event, World};
 use crate::worlds;
 
-/// How many events a sender hands over at a time.
+/// Number of events in each of a sender's requests.
 const BATCH: usize = 3;
 
-/// The program, or nothing where it is not installed.
+/// Returns the program, or `None` if it is not installed.
 fn tool(name: &str) -> Option<Command> {
     Command::new(name).arg("--version").output().ok().map(|_| Command::new(name))
 }
@@ -28,10 +28,10 @@ async fn run(mut command: Command) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// A copy of what the service has stored, in a database of its own; nothing where PostgreSQL's tools are missing.
+/// Returns a copy of the service's data in a new database, or `None` if PostgreSQL's tools are missing.
 async fn restored_copy(service: &Service) -> Option<Empty> {
     if service.app.database.backend() == DatabaseBackend::Sqlite {
-        // As the shell does it: by a connection of its own.
+        // Over a connection of its own, as the shell does it.
         let (copy, source) = (Empty::on_sqlite(), Database::connect(&service.url).await.unwrap());
         let file = copy.url.trim_start_matches("sqlite://").trim_end_matches("?mode=rwc");
         source.writer().execute_unprepared(&format!("VACUUM INTO '{file}'")).await.unwrap();
@@ -51,7 +51,7 @@ async fn restored_copy(service: &Service) -> Option<Empty> {
     Some(copy)
 }
 
-/// The events that the service has stored, as the world has them.
+/// Returns the stored events in the form of the world.
 async fn held(service: &Service) -> Vec<Event> {
     let dpus = dpu::Entity::find().all(service.app.database.reader()).await.unwrap();
     let number = |id: i64| {
@@ -78,7 +78,7 @@ fn distinct(events: &[Event]) -> HashSet<Event> {
 }
 
 on_both! {
-    async fn a_backup_taken_while_events_come_is_right_and_can_be_gone_on_with(service: &Service) {
+    async fn a_backup_during_ingestion_is_correct_and_can_be_completed(service: &Service) {
         let mut world = worlds::world(&mut TestRunner::deterministic());
         for more in 1..6 {
             let events: Vec<_> = world.events.iter().take(150).copied().collect();
@@ -91,7 +91,7 @@ on_both! {
 
         let taken = AtomicBool::new(false);
         let recording = async {
-            // When all of these are stored they come again, so that somebody writes until the copy is there.
+            // Once all are stored they are sent again, so that writes go on until the copy is finished.
             for batch in during.chunks(BATCH).cycle() {
                 send(service, batch).await;
                 if taken.load(Ordering::SeqCst) {
@@ -111,8 +111,8 @@ on_both! {
         let restored = Service::start_with(copy, PublicIds::default(), PoolConfig::default()).await;
         let events = held(&restored).await;
         let stored = distinct(&events);
-        assert!(stored.is_superset(&distinct(first)), "what was acknowledged before is in it");
-        assert!(stored.is_subset(&distinct(&[first, during].concat())), "what came after is not");
+        assert!(stored.is_superset(&distinct(first)), "it has the events acknowledged before");
+        assert!(stored.is_subset(&distinct(&[first, during].concat())), "it lacks the events sent after");
         let then = World { events, ..world.clone() };
         worlds::assert_counts(&restored, &then, &spaces).await;
         let mut findings = Vec::new();
@@ -122,7 +122,7 @@ on_both! {
         });
         assert!(verdict.await.unwrap().is_right(), "{findings:?}");
 
-        // Devices that send everything again fill up what is missing.
+        // When devices send everything again, the missing events are added.
         let missing = distinct(&world.events).len() - stored.len();
         assert_eq!(send(&restored, &world.events).await, missing as u64);
         worlds::assert_counts(&restored, &world, &spaces).await;

@@ -1,4 +1,4 @@
-//! Events that come through NATS JetStream: each is recorded once, whatever happens on the way, or is a dead letter.
+//! Events through NATS JetStream: each is recorded exactly once, whatever happens on the way, or becomes a dead letter.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use crate::harness::{NOW, Service, at, on_both, until};
 use crate::nats::{Nats, sees};
 
-/// How many DPUs publish, where several do, and how many events each.
+/// Number of publishing DPUs, and of events of each.
 const DPUS: u32 = 10;
 const EVENTS: u32 = 300;
 
@@ -26,12 +26,12 @@ fn event(number: u32) -> Value {
     json!({ "timestamp": format!("2026-01-01T00:00:{:02}.{:03}Z", number / 1000, number % 1000), "direction": 1 })
 }
 
-/// The instants and sequence numbers of what is stored, by DPU.
+/// Returns the instants and sequence numbers of the stored events, by DPU.
 async fn stored(service: &Service) -> BTreeSet<(i64, String, i32)> {
     let events = service.stored_events().await;
     let all: BTreeSet<_> =
         events.iter().map(|event| (event.dpu_id, event.ts.to_string(), event.seq)).collect();
-    assert_eq!(all.len(), events.len(), "an event is stored once");
+    assert_eq!(all.len(), events.len(), "each event is stored once");
     all
 }
 
@@ -49,7 +49,7 @@ on_both! {
         let expected = [(door, 0, 0), (door, 1, 0), (door, 2, 1), (door, 3, 0), (gate, 4, 7), (gate, 5, 0)];
         let expected = expected.map(|(dpu, second, seq)| (dpu, format!("2026-01-01T00:00:0{second}Z"), seq));
         assert_eq!(stored(service).await, BTreeSet::from(expected));
-        assert_eq!(nats.stream().await.state.messages, 0, "what is recorded is not kept");
+        assert_eq!(nats.stream().await.state.messages, 0, "recorded messages are removed");
         assert!(nats.dead_letters().await.is_empty());
 
         let status = sees(&running.consuming.status, "all is recorded", |status| status.backlog() == 0 && status.last_recorded.is_some()).await;
@@ -66,7 +66,7 @@ on_both! {
         for number in 0..10 {
             nats.publish("283", event(number).to_string()).await;
         }
-        // A consumer that recorded some, and was gone before it could acknowledge them.
+        // As if a consumer recorded some and stopped before acknowledging them.
         let stream = nats.jetstream.get_stream(&nats.config.nats_stream).await.unwrap();
         let consumer: PullConsumer = stream.get_consumer(&nats.config.nats_consumer).await.unwrap();
         let mut messages = consumer.fetch().max_messages(6).messages().await.unwrap();
@@ -86,7 +86,7 @@ on_both! {
         nats.finish().await;
     }
 
-    async fn consumers_share_the_work_and_come_and_go(service: &Service) {
+    async fn consumers_share_the_work_and_may_come_and_go(service: &Service) {
         let Some(nats) = Nats::new().await else { return };
         let mut expected = BTreeSet::new();
         for dpu in 0..DPUS {
@@ -96,12 +96,12 @@ on_both! {
         let (first, mut second) = (nats.consume_ready(service).await, nats.consume_ready(service).await);
         for number in 0..EVENTS {
             for dpu in 0..DPUS {
-                // Without waiting for what the stream says, so that there is a backlog.
+                // Without waiting for acknowledgements, so that there is a backlog.
                 let subject = nats.config.nats_prefix.events_of(&dpu.to_string());
                 drop(nats.jetstream.publish(subject, event(number).to_string().into()).await.unwrap());
             }
             if number % 100 == 50 {
-                // One goes in the midst of its work, and another comes.
+                // One stops in the middle of its work, and another one starts.
                 second.stop().await;
                 second = nats.consume(service);
             }
@@ -115,7 +115,7 @@ on_both! {
         nats.finish().await;
     }
 
-    async fn what_can_never_be_recorded_is_a_dead_letter(service: &Service) {
+    async fn unrecordable_messages_become_dead_letters(service: &Service) {
         let Some(nats) = Nats::new().await else { return };
         service.dpu("283").await;
         let running = nats.consume_ready(service).await;
@@ -137,7 +137,7 @@ on_both! {
         }
         nats.publish("283", event(0).to_string()).await;
         nats.drained().await;
-        assert_eq!(stored(service).await.len(), 1, "the good one among them");
+        assert_eq!(stored(service).await.len(), 1, "the one valid event");
         let letters = nats.dead_letters().await;
         assert_eq!(letters.len(), cases.len());
         for (serial, payload, reason) in cases {
@@ -149,19 +149,19 @@ on_both! {
         let told = |status: &Status| status.dead_letters == cases.len() as u64 && status.backlog() == 0;
         sees(&running.consuming.status, "the dead letters are counted", told).await;
 
-        // What was wrong is put right: the DPU is known now, and the time has come.
+        // The causes are fixed: the DPU is known now, and the time has come.
         service.dpu("9").await;
         service.set_now("2026-03-03T00:00:00Z");
         let all = Replayed { replayed: cases.len() as u64, missing: 0 };
         assert_eq!(nats.open_dead_letters().await.replay_all().await.unwrap(), all);
         nats.drained().await;
         assert_eq!(stored(service).await.len(), 3);
-        assert_eq!(nats.dead_letters().await.len(), cases.len() - 2, "what is as wrong as before is back");
+        assert_eq!(nats.dead_letters().await.len(), cases.len() - 2, "letters that are still invalid are back");
         running.stop().await;
         nats.finish().await;
     }
 
-    async fn of_an_array_the_good_events_are_recorded(service: &Service) {
+    async fn the_valid_events_of_an_array_are_recorded(service: &Service) {
         let Some(nats) = Nats::new().await else { return };
         service.dpu("283").await;
         let running = nats.consume_ready(service).await;
@@ -179,7 +179,7 @@ on_both! {
         assert!(partly.reason.starts_with("3 of 6 events were rejected; event 1: BAD_DIRECTION: "), "{}", partly.reason);
         assert_eq!((cut_off.rejected.as_str(), cut_off.payload.as_ref()), ("1", cut.as_bytes()));
         assert!(cut_off.reason.ends_with("; after 2 events: the JSON breaks off before its end"), "{}", cut_off.reason);
-        // The good ones are not doubled by a replay.
+        // A replay does not record the valid ones again.
         let numbers = BTreeSet::from([partly.sequence, cut_off.sequence, 1000]);
         let replayed = nats.open_dead_letters().await.replay(&numbers).await.unwrap();
         assert_eq!(replayed, Replayed { replayed: 2, missing: 1 });
@@ -189,13 +189,13 @@ on_both! {
         nats.finish().await;
     }
 
-    async fn a_dead_letter_keeps_the_message_as_it_was(service: &Service) {
+    async fn a_dead_letter_keeps_the_message_unchanged(service: &Service) {
         let Some(nats) = Nats::new().await else { return };
         let running = nats.consume_ready(service).await;
         let mut headers = HeaderMap::new();
         headers.insert("Firmware", "1.2.3");
         headers.append("Firmware", "rc 1");
-        // These would have the dead letter refused, or the others removed.
+        // These headers would make the server refuse the dead letter or remove others.
         headers.insert("Nats-Expected-Stream", nats.config.nats_stream.as_str());
         headers.insert("Nats-Msg-Id", "1");
         let payload: Vec<u8> = (0..=255).collect();
@@ -217,11 +217,11 @@ on_both! {
         headers.insert("Firmware", "1.2.3");
         headers.append("Firmware", "rc 1");
         assert_eq!((message.payload.as_ref(), message.headers.as_ref()), (payload.as_slice(), Some(&headers)),
-            "without what told the server about the first, such as that it is none if it came twice");
+            "without headers for the server, such as the deduplication id");
         nats.finish().await;
     }
 
-    async fn a_message_that_is_as_long_as_can_be_becomes_a_dead_letter(service: &Service) {
+    async fn a_message_of_maximum_length_becomes_a_dead_letter(service: &Service) {
         let Some(nats) = Nats::new().await else { return };
         service.dpu("283").await;
         let running = nats.consume_ready(service).await;
@@ -242,7 +242,7 @@ on_both! {
         nats.finish().await;
     }
 
-    async fn a_forged_dead_letter_is_published_nowhere_else(service: &Service) {
+    async fn a_forged_dead_letter_is_published_to_no_other_subject(service: &Service) {
         let Some(nats) = Nats::new().await else { return };
         nats.consume_ready(service).await.stop().await;
         let mut headers = HeaderMap::new();
@@ -255,7 +255,7 @@ on_both! {
         nats.finish().await;
     }
 
-    async fn what_has_no_dead_letter_is_not_acknowledged(service: &Service) {
+    async fn a_message_is_not_acknowledged_before_its_dead_letter_is_stored(service: &Service) {
         let Some(nats) = Nats::new().await else { return };
         service.dpu("283").await;
         let full = stream::Config {
@@ -272,12 +272,12 @@ on_both! {
         }
         let told = |status: &Status| status.dead_letters == 1 && status.backlog() == 1;
         sees(&running.consuming.status, "one has a dead letter", told).await;
-        assert_eq!((stored(service).await.len(), nats.stream().await.state.messages), (1, 1), "it holds up nothing");
+        assert_eq!((stored(service).await.len(), nats.stream().await.state.messages), (1, 1), "it blocks nothing");
         running.stop().await;
         nats.finish().await;
     }
 
-    async fn what_is_there_is_left_as_it_is(service: &Service) {
+    async fn existing_streams_and_consumers_are_not_changed(service: &Service) {
         let Some(nats) = Nats::new().await else { return };
         service.dpu("283").await;
         let name = nats.config.nats_stream.clone();
@@ -303,7 +303,7 @@ on_both! {
         for number in 0..9 {
             nats.publish("283", event(number).to_string()).await;
         }
-        // It comes to this consumer, too, which is without a filter.
+        // This consumer gets it too, because it has no filter.
         nats.jetstream.publish(format!("{name}.other"), "x".into()).await.unwrap().await.unwrap();
         nats.drained().await;
         assert_eq!(stored(service).await.len(), 9);
@@ -315,13 +315,13 @@ on_both! {
     }
 }
 
-/// What is said where a consumer cannot start.
+/// Returns the error of a consumer that cannot start.
 async fn refusal(service: &Service, nats: &Nats) -> String {
     nats.consume(service).refusal().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_work_is_refused() {
+async fn unusable_configurations_are_refused() {
     let Some(nats) = Nats::new().await else { return };
     let service = Service::on_sqlite().await;
     let name = nats.config.nats_stream.clone();
@@ -395,7 +395,7 @@ async fn what_cannot_work_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_is_down_is_waited_for() {
+async fn consumers_wait_for_the_database() {
     let Some(nats) = Nats::new().await else { return };
     let Some(service) = Service::on_postgres().await else { return };
     service.dpu("283").await;
@@ -419,7 +419,7 @@ async fn a_database_that_is_down_is_waited_for() {
     run(format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true")).await;
     nats.drained().await;
     assert_eq!(stored(&service).await.len(), 100);
-    assert!(nats.dead_letters().await.is_empty(), "no message is to blame for the database");
+    assert!(nats.dead_letters().await.is_empty(), "a database failure makes no dead letters");
     sees(&running.consuming.status, "the problem is over", |status| status.problem.is_none()).await;
     running.stop().await;
     nats.finish().await;
@@ -451,7 +451,7 @@ async fn the_commands_consume_list_and_replay() {
         let line = log.find(|line| line.contains("http://127.0.0.1:")).unwrap();
         let address = line.split("http://").nth(1).unwrap().split(['/', ' ', '\u{1b}']).next().unwrap();
         let address = address.trim_end_matches(':').to_owned();
-        // Or it would stop where the pipe is full.
+        // Otherwise it would block when the pipe is full.
         std::thread::spawn(move || log.for_each(drop));
         until("the stream is made", async || {
             nats.jetstream.get_stream(&nats.config.nats_dead_letters).await.is_ok()

@@ -1,4 +1,4 @@
-//! Changes of the floor plan: what they do, and why each is refused.
+//! Changes of the floor plan: their effects, and the reasons why they are refused.
 
 use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::harness::{Service, on_both};
 
 impl Service {
-    /// The payload of a mutation: the object under `object`, and the codes and paths of its user errors.
+    /// Returns the payload of a mutation: the object under `object`, and the codes and paths of its user errors.
     async fn change(&self, mutation: &str, object: &str, variables: Value) -> (Value, Vec<String>) {
         let mut data = self.data(mutation, variables).await;
         let payload = data.as_object_mut().unwrap().values_mut().next().unwrap();
@@ -119,7 +119,7 @@ impl Service {
         self.change(mutation, "resetRule", json!({ "id": id })).await
     }
 
-    /// A space, a DPU, and its assignment since ever; their ids.
+    /// Creates a space, a DPU, and its assignment without a start; returns their ids.
     async fn hall(&self) -> (Value, Value, Value) {
         let space = self.space_create(json!({ "name": "Hall" })).await.0["id"].take();
         let dpu = self.dpu_create(json!({ "serial": "283" })).await.0["id"].take();
@@ -138,7 +138,7 @@ impl Service {
     }
 }
 
-/// What a refused change answers: no object, and this one error.
+/// Returns the result of a refused change: no object, and this one error.
 fn refused(error: &str) -> (Value, Vec<String>) {
     (Value::Null, vec![error.to_owned()])
 }
@@ -194,7 +194,7 @@ on_both! {
         ] {
             assert_eq!(service.space_update(&first["id"], input.clone()).await, refused(error), "{input}");
         }
-        // What looks the same is the same.
+        // Equal-looking names are equal.
         let (cafe, _) = service.space_create(json!({ "name": "Cafe\u{301}" })).await;
         assert_eq!(cafe["name"], "Caf\u{e9}");
         assert_eq!(service.space_create(json!({ "name": "Caf\u{e9}" })).await, refused("TAKEN input.name"));
@@ -204,7 +204,7 @@ on_both! {
         }
     }
 
-    async fn a_space_that_is_referred_to_is_deleted_only_with_all_of_it(service: &Service) {
+    async fn a_referenced_space_is_deleted_only_with_cascade(service: &Service) {
         let (space, _, _) = service.hall().await;
         service.reset_create(json!({ "space": space, "ts": "2026-01-01", "count": 1 })).await;
         service.rule_create(json!({ "space": space, "timeOfDay": "04:00", "firstDay": "2026-01-01" })).await;
@@ -243,7 +243,7 @@ on_both! {
         for (serial, ts) in [("Tu\u{308}r", "2026-01-02"), ("T\u{fc}r", "2026-01-03")] {
             assert_eq!(service.ingest(json!([{ "dpu": serial, "ts": ts, "direction": "AWAY" }])).await["accepted"], 1);
         }
-        // Events follow the DPU, whatever it is called now.
+        // Events follow the DPU after it was renamed.
         assert_eq!(service.ingest(json!([{ "dpu": "284", "ts": "2026-01-01", "direction": "AWAY" }])).await["accepted"], 1);
     }
 
@@ -272,7 +272,7 @@ on_both! {
             assert_eq!(service.assignment_create(input(more.clone())).await, refused(error), "{more}");
         }
         let (second, errors) = service.assignment_create(input(json!({}))).await;
-        assert!(errors.is_empty(), "what only touches is no overlap: {errors:?}");
+        assert!(errors.is_empty(), "adjacent periods do not overlap: {errors:?}");
         for (input, error) in [
             (json!({ "startsAt": "2025-12-31" }), "OVERLAP input.startsAt"),
             (json!({ "startsAt": "2026-01-32" }), "INVALID input.startsAt"),
@@ -329,7 +329,7 @@ on_both! {
             { "space": { "name": "Hall" }, "placement": "OUTSIDE", "doorway": null, "startsAt": "2026-01-01T00:00:00Z", "endsAt": null },
         ]));
         assert_eq!((service.now_in(&hall).await, service.now_in(&loft).await), (1, 1));
-        // Recorded afterwards, in the midst of what is known: it lasts until the next move.
+        // Recorded afterwards, between known moves: it lasts until the next one.
         let (made, _) = service.dpu_move(json!({ "dpu": dpu, "at": "2025-03-01", "to": [{ "space": attic, "placement": "INSIDE" }] })).await;
         assert_eq!(made[0]["endsAt"], "2026-01-01T00:00:00Z");
         assert_eq!((service.now_in(&hall).await, service.now_in(&loft).await, service.now_in(&attic).await), (0, 1, 1));
@@ -347,12 +347,12 @@ on_both! {
             let (made, errors) = service.dpu_move(input.clone()).await;
             assert_eq!((made, errors), (json!([]), vec![error.to_owned()]), "{input}");
         }
-        // A refused move has ended nothing.
+        // A refused move does not end the current assignment.
         let data = service.data("query ($id: ID!) { space(id: $id) { dpus { serial } } }", json!({ "id": loft })).await;
         assert_eq!(data["space"]["dpus"], json!([{ "serial": "283" }]));
     }
 
-    async fn moves_at_once_leave_one_dpu_in_one_place(service: &Service) {
+    async fn concurrent_moves_leave_a_dpu_in_one_place(service: &Service) {
         let (_, dpu, _) = service.hall().await;
         let mut spaces = Vec::new();
         for number in 0..8 {
@@ -376,7 +376,7 @@ on_both! {
         }
     }
 
-    async fn assignments_created_at_once_never_overlap(service: &Service) {
+    async fn concurrent_assignments_never_overlap(service: &Service) {
         let (space, dpu, assignment) = service.hall().await;
         service.assignment_delete(&assignment).await;
         let create = |day: u32| {
@@ -435,7 +435,7 @@ on_both! {
         assert_eq!(service.reset_delete(&reset["id"]).await, (json!({ "count": 20 }), vec![]));
     }
 
-    async fn a_reset_rule_holds_every_day_and_can_be_seen_before(service: &Service) {
+    async fn a_reset_rule_applies_every_day_and_can_be_previewed(service: &Service) {
         let (space, _, _) = service.hall().await;
         service.space_update(&space, json!({ "timeZone": "America/New_York" })).await;
         for ts in ["2026-02-25T12:00:00Z", "2026-02-26T12:00:00Z", "2026-02-27T12:00:00Z"] {
@@ -462,7 +462,7 @@ on_both! {
         ] {
             assert_eq!(service.count(id, ts).await, count, "{ts}");
         }
-        // A recorded reset for the very instant of an occurrence goes before it, in the preview too.
+        // A recorded reset at the instant of an occurrence takes precedence, in the preview too.
         service.reset_create(json!({ "space": space, "ts": "2026-02-27T09:00:00Z", "count": 5 })).await;
         assert_eq!(service.count(id, "2026-02-27T09:00:00Z").await, 5);
         let seen = service.data(preview, json!({ "id": space, "from": "2026-02-27" })).await;
@@ -510,7 +510,7 @@ on_both! {
         }
     }
 
-    async fn numbers_have_32_bits_and_instants_are_those_there_are(service: &Service) {
+    async fn numbers_have_32_bits_and_instants_are_limited(service: &Service) {
         let (space, dpu, _) = service.hall().await;
         service.reset_create(json!({ "space": space, "ts": "2026-01-01", "count": i32::MAX })).await;
         let query = "query ($id: ID!) { space(id: $id) { name count } }";
@@ -519,7 +519,7 @@ on_both! {
         let answer = service.ask(query, json!({ "id": space })).await;
         assert_eq!((&answer["errors"][0]["extensions"]["code"], &answer["errors"][0]["path"]), (&json!("OUT_OF_RANGE"), &json!(["space", "count"])), "{answer}");
         assert_eq!(answer["errors"][0]["message"], "2147483648 does not fit into an Int, which has 32 bits");
-        // There is no instant before the first.
+        // There are no instants before the first one.
         let (loft, _) = service.space_create(json!({ "name": "Loft" })).await;
         service.assignment_create(json!({ "dpu": dpu, "space": loft["id"], "placement": "INSIDE", "startsAt": "0001-01-01" })).await;
         let query = "query ($id: ID!) { space(id: $id) { countBreakdown { assignments { after net } } } }";

@@ -1,4 +1,4 @@
-//! Several processes over one database: each sees what the others write, and none what is not so.
+//! Several processes on one database: each sees the commits of the others, and nothing else.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use sea_orm::ConnectionTrait;
 
 use crate::harness::{Empty, NOW, Service, at, on_both, until};
 
-/// Another process over the same database, as far as the two can tell.
+/// Another process on the same database, as far as the two can tell.
 async fn other(service: &Service) -> Arc<App> {
     let database = Database::connect(&service.url).await.unwrap();
     let (other, _) = App::start(database, service.app.clock.clone(), CACHE_BYTES);
@@ -39,31 +39,31 @@ async fn hall(service: &Service) -> i64 {
 }
 
 on_both! {
-    async fn what_others_record_is_seen(service: &Service) {
+    async fn events_of_other_processes_are_seen(service: &Service) {
         let space = hall(service).await;
         let (here, there) = (Arc::clone(&service.app), other(service).await);
-        // Today's, and some that are late by years: both are in the memory of the other.
+        // Today's events, and some that are late by years: the other process has both in memory.
         let instants = ["2026-03-01T11:00:00Z", "2020-01-01T00:00:00Z", "2026-03-01T11:00:01Z", "2020-01-01T00:00:01Z"];
         for (before, ts) in (0..).zip(instants) {
             let (writer, reader) = if before % 2 == 0 { (&here, &there) } else { (&there, &here) };
             assert_eq!((count(writer, space, NOW).await, count(reader, space, NOW).await), (before, before));
             crosses(writer, "283", ts).await;
-            assert_eq!(count(writer, space, NOW).await, before + 1, "one's own commit is seen at once");
+            assert_eq!(count(writer, space, NOW).await, before + 1, "a process sees its own commit immediately");
             until("another's event", async || count(reader, space, NOW).await == before + 1).await;
         }
     }
 
-    async fn what_others_change_is_seen(service: &Service) {
+    async fn changes_by_other_processes_are_seen(service: &Service) {
         let there = other(service).await;
         assert!(there.state.floor_plan().await.unwrap().spaces().is_empty());
         let space = service.space("Hall").await;
         until("another's space", async || there.state.floor_plan().await.unwrap().space(space).is_some()).await;
-        // A DPU that this process has not heard of yet is not unknown to it.
+        // A DPU that this process does not know yet is looked up.
         service.dpu("283").await;
         crosses(&there, "283", "2026-01-01").await;
     }
 
-    async fn tallies_that_another_process_mends_are_seen(service: &Service) {
+    async fn repairs_of_tallies_by_other_processes_are_seen(service: &Service) {
         let space = hall(service).await;
         crosses(&service.app, "283", "2026-01-01").await;
         let broken = Database::connect(&service.url).await.unwrap();
@@ -78,7 +78,7 @@ on_both! {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_written_to_a_file_past_the_change_log_is_seen() {
+async fn writes_to_a_file_without_the_change_log_are_seen() {
     let service = Service::on_sqlite().await;
     let space = hall(&service).await;
     assert_eq!(count(&service.app, space, NOW).await, 0);
@@ -98,11 +98,11 @@ async fn what_is_written_to_a_file_past_the_change_log_is_seen() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_commit_without_a_notification_is_seen_by_itself_and_at_once_where_it_is_sent_again() {
+async fn a_commit_without_a_notification_is_seen_later_and_immediately_when_sent_again() {
     let Some(service) = Service::on_postgres().await else { return };
     let space = hall(&service).await;
     let there = other(&service).await;
-    // It is in memory, so what is seen of the event was told, and nothing is left to be told.
+    // It is in memory: the notification of the event has arrived, and no other is pending.
     assert_eq!(count(&there, space, NOW).await, 0);
     crosses(&service.app, "283", "2026-01-01T00:00:00Z").await;
     assert_eq!(count(&service.app, space, NOW).await, 1);
@@ -127,13 +127,13 @@ async fn a_commit_without_a_notification_is_seen_by_itself_and_at_once_where_it_
     transaction.commit().await.unwrap();
     let outcomes = there.recorder.record(vec![Ok(crossing)]).await.unwrap();
     assert_eq!(outcomes, [api::ingest::Outcome::Duplicate]);
-    assert_eq!(count(&there, space, NOW).await, 2, "where it was sent again it is seen at once");
+    assert_eq!(count(&there, space, NOW).await, 2, "it is seen immediately where it was sent again");
     until("the event", async || count(&service.app, space, NOW).await == 2).await;
     service.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn schemas_of_one_database_do_not_hear_of_each_other() {
+async fn schemas_of_one_database_do_not_notify_each_other() {
     let Some(empty) = Empty::on_postgres().await else { return };
     let schema = empty.in_schema("Beside").await;
     let (one, beside) =
@@ -148,19 +148,23 @@ async fn schemas_of_one_database_do_not_hear_of_each_other() {
         "INSERT INTO token (name, digest, role, created, modified) VALUES ('x', sha256('x'), 'READ', 0, 0)";
     one.app.database.writer().execute_unprepared(token).await.unwrap();
     assert_eq!(count(&one.app, one_space, NOW).await, 1);
-    // What is notified of later is heard of later.
+    // This notification is received after those of the other schema.
     let rename = "UPDATE space SET name = 'Foyer'";
     beside.app.database.writer().execute_unprepared(rename).await.unwrap();
     let is_seen =
         async || beside.app.state.floor_plan().await.unwrap().space(space).unwrap().row.name == "Foyer";
     until("the floor plan of its own schema", is_seen).await;
-    assert_eq!(beside.statements_of(beside.count(space, NOW)).await, 0, "it has heard of the other schema");
+    assert_eq!(
+        beside.statements_of(beside.count(space, NOW)).await,
+        0,
+        "it was notified by the other schema"
+    );
     assert_eq!(beside.count(space, NOW).await, 0);
     beside.finish().await;
     one.finish().await;
 }
 
-/// Ends the connections of everybody who listens, and says how many those were.
+/// Ends all listening connections, and returns how many there were.
 async fn deafen(admin: &Database) -> usize {
     let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
         WHERE datname = current_database() AND query LIKE 'LISTEN%' AND pid <> pg_backend_pid()";
@@ -169,12 +173,12 @@ async fn deafen(admin: &Database) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_cannot_hear_is_right_all_the_same() {
+async fn a_process_that_cannot_listen_is_still_correct() {
     let Some(service) = Service::on_postgres().await else { return };
     let space = hall(&service).await;
     let there = other(&service).await;
     for number in 1..=20 {
-        // Whatever the listener is at just now: gone, coming back, or there.
+        // Whatever state the listener is in: disconnected, reconnecting or connected.
         assert!(deafen(&there.database).await <= 2);
         until("the connection is lost or back", async || count(&service.app, space, NOW).await == number - 1)
             .await;

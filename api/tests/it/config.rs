@@ -1,4 +1,4 @@
-//! What the flags, the environment and a file decide together.
+//! The configuration from flags, the environment and a file.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -9,10 +9,10 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
-/// The sample that comes with the repository.
+/// The sample in the repository.
 const SAMPLE: &str = include_str!("../../../deploy/headcount.toml");
 
-/// The binary in a folder of its own, in which this file lies.
+/// Returns the binary, in a new folder with this configuration file.
 fn headcount(folder: &TempDir, file: &str, arguments: &[&str]) -> Command {
     fs::write(folder.path().join("it.toml"), file).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_headcount"));
@@ -20,7 +20,7 @@ fn headcount(folder: &TempDir, file: &str, arguments: &[&str]) -> Command {
     command
 }
 
-/// What it says where it fails, in one sentence.
+/// Returns the error message, which must be one sentence.
 fn refusal(mut command: Command) -> String {
     let output = command.output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
@@ -28,7 +28,7 @@ fn refusal(mut command: Command) -> String {
     said
 }
 
-/// Starts a server, and says on what it serves.
+/// Starts a server, and returns the address it serves on.
 fn serves(mut command: Command) -> String {
     let mut server = command.stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(server.stderr.take().unwrap()).lines().map(Result::unwrap);
@@ -43,7 +43,7 @@ fn serves(mut command: Command) -> String {
 }
 
 #[test]
-fn a_flag_goes_before_the_environment_before_the_file_before_the_default() {
+fn flags_override_the_environment_which_overrides_the_file_which_overrides_defaults() {
     let url = |name: &str| format!("sqlite://{name}.db?mode=rwc");
     let (flag, variable) = (url("flag"), url("variable"));
     let file = format!("database_url = {:?}", url("file"));
@@ -54,7 +54,7 @@ fn a_flag_goes_before_the_environment_before_the_file_before_the_default() {
         (&["migrate"], &[("HEADCOUNT_CONFIG", "it.toml")], "file.db"),
         (&migrate, &[("HEADCOUNT_CONFIG", "nowhere.toml")], "file.db"),
         (&migrate, &[("DATABASE_URL", &variable)], "variable.db"),
-        // As compose writes a variable that is not set.
+        // As Docker Compose writes an unset variable.
         (&migrate, &[("DATABASE_URL", "")], "file.db"),
         (&[&migrate[..], &["--database-url", &flag]].concat(), &[("DATABASE_URL", &variable)], "flag.db"),
     ] {
@@ -69,7 +69,7 @@ fn a_flag_goes_before_the_environment_before_the_file_before_the_default() {
 }
 
 #[test]
-fn every_command_takes_the_file_and_no_key_of_another_command_is_in_its_way() {
+fn every_command_reads_the_file_and_ignores_keys_of_other_commands() {
     let file = "database_url = \"sqlite://a.db?mode=rwc\"\nlisten = \"127.0.0.1:0\"\nnats_url = \"nats://127.0.0.1:1\"";
     let folder = tempfile::tempdir().unwrap();
     for arguments in
@@ -86,7 +86,7 @@ fn every_command_takes_the_file_and_no_key_of_another_command_is_in_its_way() {
 }
 
 #[test]
-fn what_is_switched_on_by_the_file_is_switched_off_by_the_environment() {
+fn the_environment_can_switch_off_what_the_file_switches_on() {
     let file = "listen = \"0.0.0.0:0\"\nopen = true";
     let folder = tempfile::tempdir().unwrap();
     let serve = || headcount(&folder, file, &["--config", "it.toml"]);
@@ -97,13 +97,13 @@ fn what_is_switched_on_by_the_file_is_switched_off_by_the_environment() {
 }
 
 #[test]
-fn what_is_wrong_stops_the_start_by_a_sentence_that_names_it() {
+fn invalid_settings_stop_the_start_with_an_error_that_names_them() {
     let folder = tempfile::tempdir().unwrap();
     for (file, said) in [
         ("lisen = \"127.0.0.1:0\"", "configuration file it.toml has the key \"lisen\""),
         ("listen = \"here\"", "configuration file it.toml has listen = \"here\", which is not accepted"),
         ("config = \"other.toml\"", "has the key \"config\""),
-        // What is one run's own is not for a file.
+        // Options of a single run do not belong in a file.
         ("repair = true", "has the key \"repair\""),
         ("listen", "configuration file it.toml, line 1, is not TOML"),
     ] {
@@ -130,7 +130,7 @@ fn what_is_wrong_stops_the_start_by_a_sentence_that_names_it() {
 }
 
 #[test]
-fn the_sample_file_starts_as_it_is_and_with_all_that_it_shows() {
+fn the_sample_file_works_as_it_is_and_with_all_options_enabled() {
     let folder = tempfile::tempdir().unwrap();
     let mut command = headcount(&folder, SAMPLE, &["--config", "it.toml", "--listen", "127.0.0.1:0"]);
     command.env("DATABASE_URL", "sqlite://sample.db?mode=rwc");
@@ -162,7 +162,7 @@ fn sockets_that_systemd_opened_are_served_on() {
     let socket = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = socket.local_addr().unwrap();
     let mut server = Command::new("sh");
-    // As systemd does: the first socket is number 3, and they are for one process.
+    // As systemd does: the first socket is number 3, and the variables are for one process.
     let handed_over = "exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" --listen systemd";
     server.args(["-c", handed_over, env!("CARGO_BIN_EXE_headcount")]).current_dir(folder.path()).env_clear();
     server.stdin(OwnedFd::from(socket));
@@ -171,7 +171,7 @@ fn sockets_that_systemd_opened_are_served_on() {
 }
 
 #[test]
-fn a_host_is_served_on_and_what_is_no_place_is_refused() {
+fn a_host_is_served_on_and_invalid_addresses_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let serving = serves(headcount(&folder, "", &["--listen", "localhost:0"]));
     assert!(serving.contains("on http://127.0.0.1:") || serving.contains("on http://[::1]:"), "{serving}");
@@ -205,7 +205,7 @@ fn sizes_may_have_units() {
 }
 
 #[test]
-fn no_secret_is_told_whatever_is_logged() {
+fn secrets_are_never_logged() {
     let folder = tempfile::tempdir().unwrap();
     let mut database = headcount(&folder, "", &[]);
     database.env("RUST_LOG", "trace");
@@ -228,7 +228,7 @@ fn no_secret_is_told_whatever_is_logged() {
     let mut consumer = away.stderr(Stdio::piped()).spawn().unwrap();
     let lines = BufReader::new(consumer.stderr.take().unwrap()).lines().map(Result::unwrap);
     let mut said = Vec::new();
-    // It has tried, and says so.
+    // It has tried to connect, and logged it.
     for line in lines {
         said.push(line);
         if said.last().unwrap().contains("NATS failed to answer") {

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::harness::{Service, on_both};
 
-/// A space with two people from 2018-05-01T08:46:00Z on.
+/// Creates a space with two people from 2018-05-01T08:46:00Z on.
 async fn space_with_two_people(service: &Service) -> i64 {
     let (space, dpu) = (service.space("Hall").await, service.dpu("283").await);
     service.assign(dpu, space, Placement::Inside, None, None).await;
@@ -62,7 +62,7 @@ on_both! {
         assert_eq!((answer.status, answer.body.as_str()), (StatusCode::NOT_FOUND, "{\"detail\":\"Not found.\"}"));
     }
 
-    async fn a_ts_that_is_no_timestamp_is_refused(service: &Service) {
+    async fn an_invalid_ts_is_refused(service: &Service) {
         let space = space_with_two_people(service).await;
         let long = "2".repeat(10_000);
         for ts in ["yesterday", "2018-13-01", "2018-02-30T00:00:00Z", "", &long, "0000-01-01", "99999-01-01T00:00:00Z", "%00", "%ff"] {

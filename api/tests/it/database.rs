@@ -1,4 +1,4 @@
-//! What a database URL may say, and for how long statements run.
+//! Database URLs, and time limits of statements.
 
 use std::time::{Duration, Instant};
 
@@ -13,11 +13,11 @@ use serde_json::json;
 use crate::harness::{Empty, Service, on_both};
 
 #[tokio::test]
-async fn a_url_that_is_not_usable_says_what_is() {
+async fn invalid_urls_are_refused_with_the_accepted_forms() {
     for (url, reason) in [
         ("mysql://root@localhost/x", "neither SQLite nor PostgreSQL"),
         ("", "neither SQLite nor PostgreSQL"),
-        ("sqlite::memory:", "cannot be shared"),
+        ("sqlite::memory:", "not supported"),
         ("sqlite:///nowhere/at/all.db?mode=rwc", "cannot open the database"),
         ("sqlite://x.db?mode=sideways", "mode"),
         ("postgres://me:secret@127.0.0.1:1/x", "cannot open the database postgres://me:…@127.0.0.1:1/x"),
@@ -28,58 +28,58 @@ async fn a_url_that_is_not_usable_says_what_is() {
     }
 }
 
-/// A statement that never ends, and returns no row meanwhile.
+/// A statement that never ends and returns no row.
 const ENDLESS: &str =
     "WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT 1 - n FROM number) SELECT COUNT(*) FROM number";
-/// One that ends after a second or a few.
+/// A statement that ends after a few seconds.
 const SLOW: &str = "WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < 6000000) SELECT COUNT(*) FROM number";
 
-/// What becomes of a statement, which has to end.
+/// Returns the result of a statement, which must end.
 async fn run(connection: &impl ConnectionTrait, sql: &str) -> Result<ExecResult, DbErr> {
     let running = connection.execute_unprepared(sql);
     tokio::time::timeout(Duration::from_secs(30), running).await.expect("the statement did not end")
 }
 
-/// A service that answers within 200 ms.
+/// Returns a service that must answer within 200 ms.
 async fn hasty(database: Empty) -> Service {
     let pool = PoolConfig { database_answer_ms: 200, ..PoolConfig::default() };
     Service::start_with(database, PublicIds::plain(), pool).await
 }
 
-async fn the_database_stops_a_statement_whose_client_has_been_told(service: &Service) {
-    // More of them than connections: each connection is of use again.
+async fn the_database_stops_a_statement_after_its_client_was_answered(service: &Service) {
+    // More statements than connections: each connection can be reused.
     for _ in 0..5 {
         let error = run(service.app.database.reader(), ENDLESS).await.unwrap_err();
         assert!(Failure::of(&error) == Failure::Late, "{error}");
     }
-    // A connection's time begins anew with each use: these take longer than the limit together.
+    // The time limit starts anew with each use: these take longer than the limit in total.
     let begun = Instant::now();
     while begun.elapsed() < Duration::from_secs(2) {
         run(service.app.database.reader(), "SELECT 1").await.unwrap();
         run(service.app.database.reader(), &SLOW.replace("6000000", "30000")).await.unwrap();
     }
-    // Those who verify take their time.
+    // Verifying has no time limit.
     let patient = Database::connect(&service.url).await.unwrap();
     run(patient.reader(), SLOW).await.unwrap();
 }
 
 #[tokio::test]
-async fn the_database_stops_a_statement_whose_client_has_been_told_on_sqlite() {
+async fn the_database_stops_a_statement_after_its_client_was_answered_on_sqlite() {
     let service = hasty(Empty::on_sqlite()).await;
-    the_database_stops_a_statement_whose_client_has_been_told(&service).await;
+    the_database_stops_a_statement_after_its_client_was_answered(&service).await;
     service.finish().await;
 }
 
 #[tokio::test]
-async fn the_database_stops_a_statement_whose_client_has_been_told_on_postgres() {
+async fn the_database_stops_a_statement_after_its_client_was_answered_on_postgres() {
     let Some(database) = Empty::on_postgres().await else { return };
     let service = hasty(database).await;
-    the_database_stops_a_statement_whose_client_has_been_told(&service).await;
+    the_database_stops_a_statement_after_its_client_was_answered(&service).await;
     service.finish().await;
 }
 
 #[tokio::test]
-async fn maintenance_takes_its_time_and_waits_for_no_lock_for_long() {
+async fn maintenance_has_no_time_limit_but_a_short_wait_for_locks() {
     let Some(database) = Empty::on_postgres().await else { return };
     let service = hasty(database).await;
     let database = &service.app.database;
@@ -88,7 +88,7 @@ async fn maintenance_takes_its_time_and_waits_for_no_lock_for_long() {
     let transaction = database.begin_maintenance().await.unwrap();
     run(&transaction, long).await.unwrap();
     transaction.commit().await.unwrap();
-    // What was said to one transaction does not hold for the next.
+    // Settings of one transaction do not apply to the next one.
     assert_eq!(Failure::of(&run(database.writer(), long).await.unwrap_err()), Failure::Late);
 
     let reading = database.begin().await.unwrap();
@@ -100,7 +100,7 @@ async fn maintenance_takes_its_time_and_waits_for_no_lock_for_long() {
     service.finish().await;
 }
 
-/// A user who may not limit temporary files is served all the same.
+/// A user without the privilege to limit temporary files can still be used.
 #[tokio::test]
 async fn a_user_without_privileges_can_be_served() {
     let Some(database) = Empty::on_postgres().await else { return };
@@ -120,7 +120,7 @@ async fn a_user_without_privileges_can_be_served() {
 }
 
 on_both! {
-    async fn a_fault_of_the_schema_is_told_as_one_and_not_as_a_database_that_is_away(service: &Service) {
+    async fn an_error_of_the_schema_is_not_reported_as_an_unreachable_database(service: &Service) {
         let (space, dpu) = (service.space("Hall").await, service.dpu("1").await);
         service.assign(dpu, space, Placement::Inside, None, None).await;
         let admin = service.app.database.writer();
@@ -149,13 +149,10 @@ on_both! {
 }
 
 #[tokio::test]
-async fn a_file_that_cannot_be_opened_says_once_why_and_what_to_do() {
+async fn the_error_of_opening_a_file_says_once_why_and_what_to_do() {
     let refused = Database::connect("sqlite:///nowhere/at/all.db?mode=rwc").await.unwrap_err();
     assert!(std::error::Error::source(&refused).is_none(), "it would be told once more");
     let said = refused.to_string();
     assert_eq!(said.matches("unable to open database file").count(), 1, "{said}");
-    assert!(
-        said.contains("The folder has to exist, and this user must be allowed to read and write"),
-        "{said}"
-    );
+    assert!(said.contains("The folder must exist, and this user must be able to read and write"), "{said}");
 }

@@ -1,4 +1,4 @@
-//! `POST /events`: the same events in every format, what is wrong with some, and bodies that are no events at all.
+//! `POST /events`: the same events in every format, invalid events, and invalid bodies.
 
 use std::io::Write;
 
@@ -23,14 +23,14 @@ async fn post(service: &Service, content_type: &str, body: impl Into<Body>) -> A
     service.send(request.body(body.into()).unwrap()).await
 }
 
-/// The receipt of a body that must be read to its end.
+/// Returns the receipt of a body that must be read to its end.
 async fn receipt(service: &Service, content_type: &str, body: impl Into<Body>) -> Value {
     let answer = post(service, content_type, body).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
     answer.json()
 }
 
-/// The detail of a body that must not be.
+/// Returns the detail of a body that must be refused.
 async fn detail(service: &Service, content_type: &str, body: impl Into<Body>) -> String {
     let answer = post(service, content_type, body).await;
     assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{}", answer.body);
@@ -62,14 +62,14 @@ fn zstd(text: &[u8]) -> Vec<u8> {
     zstd::encode_all(text, 3).unwrap()
 }
 
-/// As many different events, as the fields of the CSV.
+/// Returns different events, as the fields of CSV rows.
 fn rows(count: i64) -> impl Iterator<Item = (String, i64)> {
     let start = crate::harness::at("2026-01-30T21:00:00Z");
     (0..count)
         .map(move |number| (start.plus_ms(number * 7_001).to_string(), if number % 3 == 0 { -1 } else { 1 }))
 }
 
-/// The rows as an array, as NDJSON and as CSV.
+/// Returns the rows as an array, as NDJSON and as CSV.
 fn bodies(count: i64) -> [(&'static str, String); 3] {
     let event = |(ts, direction)| json!({ "timestamp": ts, "direction": direction, "dpu_id": "283" });
     let lines: Vec<_> = rows(count).map(|row| event(row).to_string()).collect();
@@ -98,7 +98,7 @@ on_both! {
             \"errors_truncated\":false}");
     }
 
-    async fn every_format_tells_the_same_events(service: &Service) {
+    async fn every_format_gives_the_same_events(service: &Service) {
         service.dpu("283").await;
         for (round, (content_type, body)) in bodies(10_000).into_iter().enumerate() {
             let expected = if round == 0 { (10_000, 0, 0) } else { (0, 10_000, 0) };
@@ -107,14 +107,14 @@ on_both! {
         assert_eq!(service.stored_events().await.len(), 10_000);
     }
 
-    async fn no_length_of_a_body_is_too_long(service: &Service) {
+    async fn bodies_may_have_any_length(service: &Service) {
         service.dpu("283").await;
         let blank = "\n".repeat(9 * 1024 * 1024);
         let body = format!("{blank}{{\"ts\":\"2026-01-01\",\"direction\":1,\"dpu\":\"283\"}}{blank}");
         assert_eq!(totals(&receipt(service, NDJSON, body).await), (1, 0, 0));
     }
 
-    async fn a_body_in_pieces_is_the_same_as_one_at_once(service: &Service) {
+    async fn a_body_may_arrive_in_pieces(service: &Service) {
         service.dpu("283").await;
         for (round, (content_type, body)) in bodies(300).into_iter().enumerate() {
             let pieces: Vec<_> = body.as_bytes().chunks(11).map(|piece| Ok::<_, std::io::Error>(Bytes::copy_from_slice(piece))).collect();
@@ -123,7 +123,7 @@ on_both! {
         }
     }
 
-    async fn events_that_arrive_are_recorded_before_the_body_ends(service: &Service) {
+    async fn events_are_recorded_before_the_body_ends(service: &Service) {
         service.dpu("283").await;
         let (sender, pieces) = futures::channel::mpsc::unbounded::<Result<Bytes, std::io::Error>>();
         let sent = post(service, NDJSON, Body::from_stream(pieces));
@@ -141,7 +141,7 @@ on_both! {
         assert_eq!(totals(&answer.json()), (3, 0, 0));
     }
 
-    async fn each_bad_event_is_told_by_itself(service: &Service) {
+    async fn each_invalid_event_is_reported(service: &Service) {
         service.dpu("283").await;
         let (good, ts) = (json!({ "ts": "2026-01-01", "direction": 1, "dpu": "283" }), "2026-01-02");
         let bad = [
@@ -192,14 +192,14 @@ on_both! {
         let expected = [(1, 4, "BAD_SEQ"), (2, 5, "BAD_SEQ"), (3, 6, "BAD_DIRECTION"), (4, 7, "MALFORMED"), (5, 8, "MALFORMED")];
         assert_eq!(codes(&answer), expected.map(|(index, line, code)| (index, Some(line), code.to_owned())));
 
-        // What is not UTF-8 or not JSON spoils its own event where the next one can be found.
+        // An event that is not UTF-8 or not JSON does not affect the next one, if that can be found.
         let mut body = b"[{\"ts\":\"\xff\"},{\"ts\":\"2026-01-01\",\"direction\":1,\"dpu\":\"283\"}]".to_vec();
         assert_eq!(totals(&receipt(service, JSON, body.clone()).await), (0, 1, 1));
         body.extend_from_slice(b"\n\0\n\xff\n{\"ts\":\"\0\"}\n");
         assert_eq!(totals(&receipt(service, NDJSON, body).await), (0, 0, 4));
     }
 
-    async fn the_list_of_errors_is_cut_and_the_total_is_not(service: &Service) {
+    async fn the_list_of_errors_is_limited_but_the_total_is_exact(service: &Service) {
         for (events, truncated) in [(1_000, false), (1_001, true)] {
             let answer = receipt(service, NDJSON, "{}\n".repeat(events)).await;
             assert_eq!(totals(&answer), (0, 0, events as u64));
@@ -208,7 +208,7 @@ on_both! {
         }
     }
 
-    async fn a_body_that_breaks_off_keeps_what_came_before(service: &Service) {
+    async fn events_before_the_end_of_an_incomplete_body_are_recorded(service: &Service) {
         service.dpu("283").await;
         let [(_, array), ..] = bodies(10_000);
         let cut = &array[..array.len() - 5];
@@ -218,13 +218,13 @@ on_both! {
         assert_eq!(service.stored_events().await.len(), 9_999);
         assert_eq!(totals(&receipt(service, JSON, array.clone()).await), (1, 9_999, 0));
 
-        // The sender goes away.
+        // The client disconnects.
         let pieces = [Ok(Bytes::from(array)), Err(std::io::Error::other("the connection was reset"))];
         let detail = self::detail(service, JSON, Body::from_stream(stream::iter(pieces))).await;
         assert!(detail.starts_with("the body cannot be read: ") && detail.contains("10000 were duplicates"), "{detail}");
     }
 
-    async fn a_body_that_is_no_events_is_refused(service: &Service) {
+    async fn bodies_without_events_are_refused(service: &Service) {
         service.dpu("283").await;
         let huge = format!("[{{\"ts\":\"{}\"}}]", "x".repeat(1 << 20));
         let deep = "[".repeat(10_000);
@@ -277,7 +277,7 @@ on_both! {
         }
     }
 
-    async fn every_row_of_a_csv_is_stored_or_told(service: &Service) {
+    async fn every_row_of_a_csv_is_stored_or_reported(service: &Service) {
         service.dpu("283").await;
         let header = "timestamp,direction,dpu_id\n";
         let row = |second: u32| format!("2026-01-02T00:00:{second:02}Z,1,283");
@@ -290,7 +290,7 @@ on_both! {
         assert_eq!((totals(&answer), codes(&answer)), ((1, 1, 1), vec![(0, Some(2), "MALFORMED".to_owned())]));
     }
 
-    async fn dialects_of_csv_are_read(service: &Service) {
+    async fn csv_dialects_are_read(service: &Service) {
         service.dpu("283").await;
         for (body, expected) in [
             ("Timestamp;Direction;DPU_ID;seq\r\n2026-01-02 00:00:01;1;283;\r\n", (1, 0, 0)),
@@ -308,7 +308,7 @@ on_both! {
         assert!(refused.contains("commas, semicolons or tabs"), "{refused}");
     }
 
-    async fn a_parameter_that_there_is_not_is_refused(service: &Service) {
+    async fn unknown_parameters_are_refused(service: &Service) {
         let (space, event) = (service.space("Hall").await, r#"{"ts":"2026-01-01","direction":1,"dpu":"283"}"#);
         let request = Request::post("/events?timezone=Europe/Berlin").header("content-type", JSON);
         let answer = service.send(request.body(event.into()).unwrap()).await;
@@ -330,11 +330,11 @@ on_both! {
             let found = answer.json();
             assert!(found["detail"].as_str().unwrap().starts_with(detail), "{path}: {found}");
         }
-        // Of what there is not, nothing is said.
+        // For an unknown space, parameters are not checked.
         assert_eq!(service.get("/space/999/count?timestamp=x").await.status, StatusCode::NOT_FOUND);
     }
 
-    async fn a_compressed_body_is_unpacked(service: &Service) {
+    async fn compressed_bodies_are_decompressed(service: &Service) {
         service.dpu("283").await;
         let packed = |coding: &'static str, body: &[u8]| {
             let request = Request::post("/events").header("content-type", NDJSON).header("content-encoding", coding);
@@ -371,7 +371,7 @@ on_both! {
             assert_eq!(answer.status, StatusCode::UNSUPPORTED_MEDIA_TYPE, "{coding}");
             assert!(answer.body.contains("gzip") && answer.body.contains("zstd"), "{}", answer.body);
         }
-        // A short body that would unpack to a long one.
+        // A short body that would decompress to a long one.
         let bomb = gzip(&vec![b' '; 64 << 20]);
         assert!(bomb.len() < 100_000);
         assert_eq!(ask("gzip", bomb).await.status, StatusCode::PAYLOAD_TOO_LARGE);
@@ -389,7 +389,7 @@ on_both! {
         assert!(service.ask(query, json!({ "events": half })).await["errors"].is_array());
     }
 
-    async fn blanks_around_a_serial_are_not_part_of_it(service: &Service) {
+    async fn blanks_around_a_serial_are_ignored(service: &Service) {
         service.dpu(" 283 ").await;
         for (content_type, body) in [
             (JSON, r#"{"ts":"2026-01-01","direction":1,"dpu":" 283\t"}"#),
@@ -415,7 +415,7 @@ on_both! {
         }
     }
 
-    async fn a_recorder_that_fails_says_so(service: &Service) {
+    async fn a_failure_of_the_recorder_is_reported(service: &Service) {
         service.dpu("283").await;
         let rename = async |from: &str, to: &str| {
             let transaction = service.app.database.begin().await.unwrap();
@@ -433,7 +433,7 @@ on_both! {
 }
 
 #[tokio::test]
-async fn no_body_is_a_fault_of_the_servers() {
+async fn no_body_causes_an_internal_error() {
     let service = Service::on_sqlite().await;
     service.dpu("283").await;
     let mut runner = TestRunner::deterministic();

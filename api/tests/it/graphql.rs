@@ -1,4 +1,4 @@
-//! GraphQL: what can be asked, how it is answered, and what it costs.
+//! GraphQL: queries, their answers, and their cost.
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
@@ -42,7 +42,7 @@ async fn post(
 }
 
 on_both! {
-    async fn a_query_over_many_spaces_costs_as_many_statements_as_over_one(service: &Service) {
+    async fn a_query_over_many_spaces_needs_as_many_statements_as_over_one(service: &Service) {
         many_spaces(service, 50).await;
         let aliases = (1..=50).fold(String::new(), |query, id| query + &format!("s{id}: space(id: {id}) {{ count dpus {{ serial }} }} "));
         let aliases = format!("{{ {aliases} }}");
@@ -52,14 +52,14 @@ on_both! {
         service.data(EVERYTHING, json!({ "first": 1 })).await;
         for (query, first) in [(EVERYTHING, 1), (EVERYTHING, 50), (&aliases, 50)] {
             service.app.state.forget_all();
-            assert_eq!(statements(query, first).await, 1, "all timelines at once");
+            assert_eq!(statements(query, first).await, 1, "all timelines with one statement");
             assert_eq!(statements(query, first).await, 0, "they are in memory");
         }
         service.space("One more").await;
         assert_eq!(statements(EVERYTHING, 51).await, 0, "the mutation has already read the new floor plan");
     }
 
-    async fn a_space_tells_what_it_is_and_who_counts_for_it(service: &Service) {
+    async fn a_space_has_its_properties_and_dpus(service: &Service) {
         let (space, other) = (service.space("Hall").await, service.space("Loft").await);
         let (front, back) = (service.dpu("1").await, service.dpu("2").await);
         let moved = at("2026-02-01");
@@ -93,7 +93,7 @@ on_both! {
         assert_eq!((&data["space"]["count"], &data["space"]["dpus"][0]["serial"]), (&json!(-1), &json!("1")));
     }
 
-    async fn a_clamped_space_answers_zero_and_keeps_the_signed_figure(service: &Service) {
+    async fn a_clamped_space_reports_zero_and_keeps_the_signed_count(service: &Service) {
         let (space, dpu) = (service.space("Hall").await, service.dpu("1").await);
         service.assign(dpu, space, Placement::Inside, None, None).await;
         let transaction = service.app.database.begin().await.unwrap();
@@ -107,7 +107,7 @@ on_both! {
         assert_eq!(service.count(space, "2026-01-02").await, 0);
     }
 
-    async fn what_there_is_not_is_null(service: &Service) {
+    async fn unknown_objects_are_null(service: &Service) {
         many_spaces(service, 1).await;
         for id in ["0", "-1", "abc", "999", "9223372036854775808", ""] {
             let data = service.data("query ($id: ID!) { space(id: $id) { count } }", json!({ "id": id })).await;
@@ -135,7 +135,7 @@ on_both! {
             after = connection["pageInfo"]["endCursor"].clone();
         }
         assert_eq!(names, (0..7).map(|number| format!("Space {number:02}")).collect::<Vec<_>>());
-        // A cursor of another list is no cursor here.
+        // A cursor of another list is invalid.
         for (query, message) in [
             ("query ($after: String) { dpus(after: $after) { totalCount } }", "not a cursor of this list"),
             ("{ spaces(after: \"?\") { totalCount } }", "not a cursor of this list"),
@@ -151,7 +151,7 @@ on_both! {
         assert_eq!(none["spaces"], json!({ "nodes": [], "pageInfo": { "hasNextPage": true } }));
     }
 
-    async fn fields_are_answered_in_the_order_in_which_they_are_asked(service: &Service) {
+    async fn fields_are_answered_in_the_order_of_the_query(service: &Service) {
         many_spaces(service, 2).await;
         let query = r#"{"query":"{ spaces(first: 1) { nodes { count name netCount dpus { serial } id } } }"}"#;
         let answer = post(service, None, "application/json", query).await;
@@ -174,7 +174,7 @@ on_both! {
 }
 
 #[tokio::test]
-async fn graphql_over_http_keeps_to_its_specification() {
+async fn graphql_over_http_follows_its_specification() {
     const JSON: &str = "application/json";
     const GRAPHQL: &str = "application/graphql-response+json";
     let service = Service::on_sqlite().await;
@@ -209,7 +209,7 @@ async fn graphql_over_http_keeps_to_its_specification() {
         assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{body}");
         assert_eq!(answer.json()["errors"][0]["extensions"]["code"], "BAD_USER_INPUT");
     }
-    // What cannot be executed has no data, and is a 400 in the newer media type only.
+    // What cannot be executed has no data, and gets status 400 only in the newer media type.
     for body in [
         r#"{"query":"{"}"#,
         r#"{"query":"{ nothing }"}"#,

@@ -1,4 +1,4 @@
-//! A service to test: an app over a fresh database, its routes, and a clock that stands still.
+//! A service for tests: an app on a fresh database, its routes, and a clock that does not advance.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -37,13 +37,13 @@ use tokio_tungstenite::tungstenite::{self, Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 use tower::ServiceExt;
 
-/// What the service's clock shows unless a test sets it.
+/// The time of the service's clock, unless a test sets it.
 pub(crate) const NOW: &str = "2026-03-01T12:00:00Z";
 
-/// Where GraphQL is served.
+/// The path of GraphQL.
 const GRAPHQL: &str = "/graphql";
 
-/// Runs a test body on both backends, and checks after it that the tallies equal the events.
+/// Runs a test on both backends, and afterwards checks that the tallies equal the events.
 macro_rules! on_both {
     ($(async fn $name:ident($service:ident: &Service) $body:block)*) => {$(
         mod $name {
@@ -83,7 +83,7 @@ pub(crate) struct Service {
     storage: Storage,
 }
 
-/// Where the database lives, and how it goes away.
+/// The location of the database, and how it is removed.
 enum Storage {
     Folder {
         _folder: TempDir,
@@ -92,7 +92,7 @@ enum Storage {
         admin_url: String,
         name: String,
     },
-    /// In a schema of another one's database, which goes with that.
+    /// A schema in another test's database, removed with that database.
     Schema,
 }
 
@@ -102,7 +102,7 @@ pub(crate) struct Answer {
     pub(crate) body: String,
 }
 
-/// A database that is there and empty, for tests that migrate by themselves.
+/// An existing empty database, for tests that run the migrations.
 pub(crate) struct Empty {
     pub(crate) url: String,
     storage: Storage,
@@ -115,10 +115,10 @@ impl Empty {
         Self { url, storage: Storage::Folder { _folder: folder } }
     }
 
-    /// `None`, said once in a visible line, where there is no server and none is required.
+    /// `None`, with a visible message, if there is no server and none is required.
     pub(crate) async fn on_postgres() -> Option<Self> {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
-        // Asked once for all tests: where nobody answers, each would wait in vain.
+        // Checked once for all tests, because each would wait for the timeout.
         static PROBLEM: OnceCell<Option<String>> = OnceCell::const_new();
         let admin_url = std::env::var("TEST_POSTGRES_URL")
             .unwrap_or_else(|_| "postgres://postgres@127.0.0.1:5432/postgres".to_owned());
@@ -146,7 +146,7 @@ impl Empty {
         Some(Self { url: format!("{server}/{name}"), storage: Storage::Server { admin_url, name } })
     }
 
-    /// Another one in a schema of its own in the same PostgreSQL database, in the place of the schema `public`.
+    /// Creates another one in a schema of its own in the same PostgreSQL database, instead of the schema `public`.
     pub(crate) async fn in_schema(&self, name: &str) -> Self {
         let database = Database::connect(&self.url).await.unwrap();
         database.writer().execute_unprepared(&format!("CREATE SCHEMA \"{name}\"")).await.unwrap();
@@ -161,7 +161,7 @@ impl Empty {
     }
 }
 
-/// Past the test runner, which keeps what passing tests print to itself.
+/// Bypasses the test runner, which hides the output of passing tests.
 pub(crate) fn say_once(line: &str) {
     static SAID: std::sync::Once = std::sync::Once::new();
     SAID.call_once(|| std::io::stderr().write_all(format!("\n*** {line} ***\n").as_bytes()).unwrap());
@@ -172,7 +172,7 @@ impl Service {
         Self::within(Limits::default()).await
     }
 
-    /// On SQLite, with other limits than those that hold unless somebody says otherwise.
+    /// Starts a service on SQLite with non-default limits.
     pub(crate) async fn within(limits: Limits) -> Self {
         Self::start(Empty::on_sqlite(), limits).await
     }
@@ -185,12 +185,12 @@ impl Service {
         Self::begin(empty, PoolConfig::default(), limits, Options::new(CACHE_BYTES)).await
     }
 
-    /// The same, with rows called by these ids, and a pool that waits for so long.
+    /// Like [`start`](Self::start), with this scheme of row ids and this timeout of the pool.
     pub(crate) async fn start_with(empty: Empty, ids: PublicIds, pool: PoolConfig) -> Self {
         Self::begin(empty, pool, Limits::default(), Options { ids, ..Options::new(CACHE_BYTES) }).await
     }
 
-    /// The same with these settings of who is let in.
+    /// Like [`start`](Self::start), with these settings of authorization.
     pub(crate) async fn guarded(empty: Empty, auth: Settings) -> Self {
         let options = Options { auth, ..Options::new(CACHE_BYTES) };
         Self::begin(empty, PoolConfig::default(), Limits::default(), options).await
@@ -208,7 +208,7 @@ impl Service {
         let (count, panics) = (Arc::clone(&statements), Arc::<AtomicBool>::default());
         let panicking = Arc::clone(&panics);
         database.on_statement(move |_| {
-            assert!(!panicking.load(Ordering::SeqCst), "a bug in what a statement is for");
+            assert!(!panicking.load(Ordering::SeqCst), "a bug in the use of a statement");
             count.fetch_add(1, Ordering::SeqCst);
         });
         let now_ms = Arc::new(AtomicI64::new(at(NOW).ms()));
@@ -216,7 +216,7 @@ impl Service {
         let (shown, reads, panicking) = (Arc::clone(&now_ms), Arc::clone(&clock_reads), Arc::clone(&panics));
         let clock = Clock::from_fn(move || {
             reads.fetch_add(1, Ordering::SeqCst);
-            assert!(!panicking.load(Ordering::SeqCst), "a bug in what the time is for");
+            assert!(!panicking.load(Ordering::SeqCst), "a bug in the use of the clock");
             Instant::from_ms(shown.load(Ordering::SeqCst))
         });
         let (app, recording) = App::start_with(database, clock, options);
@@ -230,7 +230,7 @@ impl Service {
         self.end().await.unwrap();
     }
 
-    /// The same where the recorder may have panicked, which is returned.
+    /// Like [`finish`](Self::finish), but the recorder may have panicked; returns its panic.
     pub(crate) async fn end(self) -> Result<(), JoinError> {
         self.assert_tallies_equal_events().await;
         let Self { app, site, recording, storage, url, .. } = self;
@@ -244,17 +244,17 @@ impl Service {
         self.now_ms.store(at(now).ms(), Ordering::SeqCst);
     }
 
-    /// From now on, whatever reads the clock or runs a statement panics, or does no longer.
+    /// Makes everything that reads the clock or runs a statement panic, or stops doing so.
     pub(crate) fn set_panics(&self, panics: bool) {
         self.panics.store(panics, Ordering::SeqCst);
     }
 
-    /// How often the clock was read.
+    /// Returns how often the clock was read.
     pub(crate) fn clock_reads(&self) -> usize {
         self.clock_reads.load(Ordering::SeqCst)
     }
 
-    /// How many SQL statements `work` issues.
+    /// Returns how many SQL statements `work` runs.
     pub(crate) async fn statements_of<T>(&self, work: impl Future<Output = T>) -> usize {
         let before = self.statements.load(Ordering::SeqCst);
         work.await;
@@ -270,21 +270,21 @@ impl Service {
         Answer { status: head.status, headers: head.headers, body: String::from_utf8(body).unwrap() }
     }
 
-    /// The same where the answer is no text.
+    /// Like [`send`](Self::send), for answers that are not text.
     pub(crate) async fn send_for_bytes(&self, mut request: Request<Body>) -> (Parts, Vec<u8>) {
-        // Clients of HTTP/1.1 send it by themselves.
+        // HTTP/1.1 clients send this header by themselves.
         request.headers_mut().entry("host").or_insert(HeaderValue::from_static("localhost"));
         let response = self.site.clone().oneshot(request).await.unwrap();
         let (head, body) = response.into_parts();
         (head, axum::body::to_bytes(body, usize::MAX).await.unwrap().into())
     }
 
-    /// Serves on a port of its own, and opens a WebSocket to it that is ready for subscriptions.
+    /// Serves on a port of its own, and opens a WebSocket that is ready for subscriptions.
     pub(crate) async fn socket(&self) -> Socket {
         self.socket_at(GRAPHQL).await
     }
 
-    /// The same at this path.
+    /// Like [`socket`](Self::socket), at this path.
     pub(crate) async fn socket_at(&self, path: &str) -> Socket {
         let mut socket = self.raw_socket_at(path, &[]).await.unwrap();
         socket.send(json!({ "type": "connection_init" })).await;
@@ -292,7 +292,7 @@ impl Service {
         socket
     }
 
-    /// Serves on a port of its own for as long as the handle is not aborted.
+    /// Serves on a port of its own until the handle is aborted.
     pub(crate) async fn listen(&self) -> (SocketAddr, JoinHandle<()>) {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -301,7 +301,7 @@ impl Service {
         (address, tokio::spawn(serving))
     }
 
-    /// Serves on a port of its own until the sender says to stop, as the binary does. Says then how it stopped.
+    /// Serves on a port of its own until the sender says to stop, as the binary does. Then reports how it stopped.
     pub(crate) async fn serve(self) -> (SocketAddr, oneshot::Sender<()>, JoinHandle<server::Stopped>, Empty) {
         let Self { app, url, limits, site, recording, storage, .. } = self;
         drop(site);
@@ -316,12 +316,12 @@ impl Service {
         (address, stop, tokio::spawn(serving), Empty { url, storage })
     }
 
-    /// The same before the handshake of its protocol.
+    /// Like [`socket`](Self::socket), before the handshake of its protocol.
     pub(crate) async fn raw_socket(&self) -> Socket {
         self.raw_socket_with(&[]).await.unwrap()
     }
 
-    /// The same with these headers; the status with which it is refused, if it is.
+    /// Like [`raw_socket`](Self::raw_socket), with these headers. Returns the status if the server refuses.
     pub(crate) async fn raw_socket_with(
         &self,
         headers: &[(&'static str, &str)],
@@ -352,14 +352,14 @@ impl Service {
         self.send(Request::get(path).body(Body::empty()).unwrap()).await
     }
 
-    /// The count by REST, which must answer.
+    /// Returns the count by REST; the request must succeed.
     pub(crate) async fn count(&self, space: i64, ts: &str) -> i64 {
         let answer = self.get(&format!("/space/{space}/count?ts={}", ts.replace('+', "%2B"))).await;
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
         answer.json()["count"].as_i64().unwrap()
     }
 
-    /// The answer to a GraphQL request.
+    /// Returns the answer to a GraphQL request.
     pub(crate) async fn ask(&self, query: &str, variables: Value) -> Value {
         let body = json!({ "query": query, "variables": variables }).to_string();
         let request = Request::post("/graphql").header("content-type", "application/json");
@@ -368,14 +368,14 @@ impl Service {
         answer.json()
     }
 
-    /// The data of a GraphQL answer that must have no errors.
+    /// Returns the data of a GraphQL answer that must have no errors.
     pub(crate) async fn data(&self, query: &str, variables: Value) -> Value {
         let mut answer = self.ask(query, variables).await;
         assert!(answer.get("errors").is_none(), "{answer:#}");
         answer["data"].take()
     }
 
-    /// The payload of an `ingest` of these events.
+    /// Returns the payload of an `ingest` mutation with these events.
     pub(crate) async fn ingest(&self, events: Value) -> Value {
         let query = "mutation ($events: [EventInput!]!) {
             ingest(events: $events) { accepted duplicates rejected { index code message } }
@@ -465,14 +465,14 @@ impl Service {
     }
 }
 
-/// A WebSocket to a server that ends with it.
+/// A WebSocket and its server, which stops with it.
 pub(crate) struct Socket {
     stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
     server: Option<JoinHandle<()>>,
 }
 
 impl Socket {
-    /// A WebSocket to a server that somebody else started.
+    /// Opens a WebSocket to a server that was started elsewhere.
     pub(crate) async fn to(address: SocketAddr) -> Result<Self, tungstenite::Error> {
         Self::to_with(address, GRAPHQL, &[]).await
     }
@@ -495,12 +495,12 @@ impl Socket {
         self.stream.send(Message::text(message.to_string())).await.unwrap();
     }
 
-    /// The next message; a test that waits in vain for one fails after a while.
+    /// Returns the next message; the test fails after a while without one.
     pub(crate) async fn next(&mut self) -> Value {
         self.next_or_end().await.expect("a message")
     }
 
-    /// The next message, or nothing where the server has ended the connection.
+    /// Returns the next message, or `None` if the server has closed the connection.
     pub(crate) async fn next_or_end(&mut self) -> Option<Value> {
         loop {
             let next = tokio::time::timeout(Duration::from_secs(20), self.stream.next());
@@ -517,13 +517,13 @@ impl Socket {
         }
     }
 
-    /// Begins a subscription.
+    /// Starts a subscription.
     pub(crate) async fn subscribe(&mut self, id: &str, query: &str, variables: Value) {
         let payload = json!({ "query": query, "variables": variables });
         self.send(json!({ "type": "subscribe", "id": id, "payload": payload })).await;
     }
 
-    /// The data of the next message of a subscription.
+    /// Returns the data of the next message of a subscription.
     pub(crate) async fn data(&mut self, id: &str) -> Value {
         let mut message = self.next().await;
         assert_eq!((&message["type"], &message["id"]), (&json!("next"), &json!(id)), "{message}");
@@ -550,12 +550,12 @@ impl Answer {
     }
 }
 
-/// The instant that the text says.
+/// Parses an instant.
 pub(crate) fn at(text: &str) -> Instant {
     text.parse().unwrap()
 }
 
-/// Waits until it is so; a test that waits in vain fails.
+/// Waits until `so` returns true; the test fails after a while.
 pub(crate) async fn until(what: &str, mut so: impl AsyncFnMut() -> bool) {
     let waiting = async {
         while !so().await {
@@ -567,7 +567,7 @@ pub(crate) async fn until(what: &str, mut so: impl AsyncFnMut() -> bool) {
         .unwrap_or_else(|_| panic!("in vain: {what}"));
 }
 
-/// Runs one statement, and returns what the database says if it refuses.
+/// Runs one statement, and returns the error if the database refuses it.
 pub(crate) async fn refusal(database: &Database, sql: &str) -> Option<String> {
     let statement = Statement::from_string(database.backend(), sql);
     let transaction = database.begin().await.unwrap();

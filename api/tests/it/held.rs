@@ -1,4 +1,4 @@
-//! What clients hold without using it: answers they do not read, places they take, bodies they do not finish.
+//! Resources that clients hold without using them: unread answers, places, unfinished bodies.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -14,17 +14,17 @@ use tokio_tungstenite::tungstenite::Error;
 use crate::auth::token;
 use crate::harness::{Service, Socket, until};
 
-/// More than the kernel buffers of a connection, in bytes: a server that takes all of it holds it.
+/// More bytes than the kernel buffers for a connection: a server that accepts all of them stores them itself.
 const FLOOD_BYTES: usize = 64 << 20;
 
-/// A connection that has little room for what the server sends.
+/// Returns a connection with a small receive buffer.
 async fn narrow(address: SocketAddr) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4 << 10).unwrap();
     socket.connect(address).await.unwrap()
 }
 
-/// A WebSocket of which nothing is read but the answer to the handshake.
+/// Returns a WebSocket of which only the handshake's answer is read.
 async fn unread_socket(address: SocketAddr) -> TcpStream {
     let mut stream = narrow(address).await;
     let upgrade = "GET /graphql HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
@@ -39,7 +39,7 @@ async fn unread_socket(address: SocketAddr) -> TcpStream {
     stream
 }
 
-/// A frame as clients send it, masked with nothing.
+/// Returns a frame as clients send it, masked with zeros.
 fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![0x80 | opcode];
     match u8::try_from(payload.len()) {
@@ -58,7 +58,7 @@ fn text(message: &Value) -> Vec<u8> {
     frame(1, message.to_string().as_bytes())
 }
 
-/// Sends the same until the server ends the connection; how many bytes that were.
+/// Sends the same data until the server closes the connection; returns the number of bytes.
 async fn flood(stream: &mut TcpStream, frame: &[u8]) -> usize {
     let chunk = frame.repeat((64 << 10) / frame.len() + 1);
     let mut sent = 0;
@@ -74,7 +74,7 @@ async fn flood(stream: &mut TcpStream, frame: &[u8]) -> usize {
 }
 
 #[tokio::test]
-async fn a_client_that_reads_none_of_what_it_asks_for_over_a_websocket_loses_it() {
+async fn a_websocket_is_closed_if_the_client_does_not_read() {
     let service = Service::within(Limits { write_timeout_s: 1, ..Limits::default() }).await;
     let (address, server) = service.listen().await;
     let ping = frame(9, &[b'x'; 125]);
@@ -85,14 +85,14 @@ async fn a_client_that_reads_none_of_what_it_asks_for_over_a_websocket_loses_it(
         text(&json!({ "type": "subscribe", "id": id.to_string(), "payload": payload }))
     };
     let answers = [init.clone(), (0..50).flat_map(subscribe).collect()].concat();
-    // Pongs need no token, and no `connection_init`.
+    // Pongs need neither a token nor `connection_init`.
     for (first, repeated) in
         [(&Vec::new(), &ping), (&Vec::new(), &message), (&init, &ping), (&init, &message), (&answers, &ping)]
     {
         let mut stream = unread_socket(address).await;
         stream.write_all(first).await.unwrap();
         let sent = flood(&mut stream, repeated).await;
-        assert!(sent < FLOOD_BYTES, "the server took {sent} bytes and answered into its memory");
+        assert!(sent < FLOOD_BYTES, "the server accepted {sent} bytes and buffered the answers");
     }
     server.abort();
     service.finish().await;
@@ -100,7 +100,7 @@ async fn a_client_that_reads_none_of_what_it_asks_for_over_a_websocket_loses_it(
 
 const WATCH: &str = "subscription { countChanged { count } }";
 
-/// Sends `connection_init` over a new WebSocket; the answer to it.
+/// Sends `connection_init` on a new WebSocket; returns the answer.
 async fn initialized(address: SocketAddr, authorization: &str) -> (Socket, Value) {
     let mut socket = Socket::to(address).await.unwrap();
     socket.send(json!({ "type": "connection_init", "payload": { "authorization": authorization } })).await;
@@ -115,13 +115,13 @@ async fn a_websocket_takes_a_place_once_its_connection_init_is_accepted() {
     let header = token(&service, "one", Role::Admin, None).await;
     let (address, server) = service.listen().await;
     let silent = Socket::to(address).await.unwrap();
-    // Those of clients without a token do not count for `--sockets`.
+    // WebSockets of clients without a token do not count for `--sockets`.
     let (refused, end) = initialized(address, "Bearer none").await;
     assert_eq!(end["close"], 4403, "{end}");
     drop(refused);
     let (first, answer) = initialized(address, &header).await;
     assert_eq!(answer["type"], "connection_ack", "{answer}");
-    // Two that say nothing are all that are opened.
+    // The limit of WebSockets without `connection_init` is two.
     let mut second = None;
     until("there is a place for one that says nothing", async || {
         second = Socket::to(address).await.ok();
@@ -137,7 +137,7 @@ async fn a_websocket_takes_a_place_once_its_connection_init_is_accepted() {
 }
 
 #[tokio::test]
-async fn a_token_has_so_many_websockets_and_subscriptions_and_no_more() {
+async fn websockets_and_subscriptions_of_a_token_are_limited() {
     let limits = Limits { sockets_per_token: 2, subscriptions_per_token: 3, ..Limits::default() };
     let service = Service::within(limits).await;
     service.space("Hall").await;
@@ -164,7 +164,7 @@ async fn a_token_has_so_many_websockets_and_subscriptions_and_no_more() {
         assert_eq!((&message["type"], &message["id"]), (&json!("error"), &json!("d")), "{message}");
         assert_eq!(message["payload"][0]["extensions"]["code"], "RATE_LIMITED", "{message}");
     }
-    // A socket that is closed gives back its place and those of its subscriptions.
+    // Closing a WebSocket releases its place and those of its subscriptions.
     drop(first);
     until("there is a place for a socket", async || {
         let (mut socket, answer) = initialized(address, &one).await;
@@ -181,7 +181,7 @@ async fn a_token_has_so_many_websockets_and_subscriptions_and_no_more() {
     service.finish().await;
 }
 
-/// Whether the server ends the connection without a word.
+/// Returns whether the server closes the connection without an answer.
 async fn ends(stream: &mut TcpStream) -> bool {
     let mut rest = [0; 100];
     let read = tokio::time::timeout(Duration::from_secs(20), stream.read(&mut rest));
@@ -189,7 +189,7 @@ async fn ends(stream: &mut TcpStream) -> bool {
 }
 
 #[tokio::test]
-async fn a_connection_without_a_first_request_ends_before_one_that_has_had_some() {
+async fn connections_without_a_request_are_closed_first() {
     let limits = Limits { header_timeout_s: 1, idle_timeout_s: 60, ..Limits::default() };
     let service = Service::within(limits).await;
     let (address, server) = service.listen().await;
@@ -207,7 +207,7 @@ async fn a_connection_without_a_first_request_ends_before_one_that_has_had_some(
 }
 
 #[tokio::test]
-async fn an_address_has_so_many_connections_and_no_more() {
+async fn connections_of_an_address_are_limited() {
     let limits = Limits { connections_per_address: Some(2), ..Limits::default() };
     let service = Service::within(limits).await;
     let (address, server) = service.listen().await;
@@ -233,14 +233,14 @@ async fn an_address_has_so_many_connections_and_no_more() {
     service.finish().await;
 }
 
-/// A request with this body, or with as much of it as is there.
+/// Returns a request with this body, possibly incomplete.
 fn post(path: &str, content_type: &str, length: usize, body: &str) -> String {
     format!(
         "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: {content_type}\r\ncontent-length: {length}\r\n\r\n{body}"
     )
 }
 
-/// The head of the answer to a request over a connection of its own, which is held open.
+/// Returns the head of the answer to a request on a connection of its own, which stays open.
 async fn head_of(address: SocketAddr, request: &str) -> (TcpStream, String) {
     let mut stream = narrow(address).await;
     stream.write_all(request.as_bytes()).await.unwrap();
@@ -257,7 +257,7 @@ fn is_exhausted(head: &str) -> bool {
 }
 
 #[tokio::test]
-async fn bodies_of_all_requests_have_a_sum() {
+async fn the_total_size_of_all_bodies_is_limited() {
     let service = Service::within(Limits { bodies_bytes: 1_000_000, ..Limits::default() }).await;
     service.dpu("1").await;
     let (address, server) = service.listen().await;
@@ -266,7 +266,7 @@ async fn bodies_of_all_requests_have_a_sum() {
     let (stream, head) = head_of(address, &whole).await;
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
     drop(stream);
-    // One that is never finished, of 700,000 bytes.
+    // A body of 700,000 bytes that is never finished.
     let mut unfinished = narrow(address).await;
     let part = post("/graphql", "application/json", 1_000_000, &" ".repeat(700_000));
     unfinished.write_all(part.as_bytes()).await.unwrap();
@@ -294,7 +294,7 @@ async fn bodies_of_all_requests_have_a_sum() {
 }
 
 #[tokio::test]
-async fn answers_that_are_not_read_have_a_sum() {
+async fn the_total_size_of_unread_answers_is_limited() {
     let limits = Limits {
         answers_bytes: 12 << 20,
         graphql_cost: 100_000_000,
@@ -305,7 +305,7 @@ async fn answers_that_are_not_read_have_a_sum() {
     };
     let service = Service::within(limits).await;
     let (address, server) = service.listen().await;
-    // More than the kernel takes from the server for a client that does not read.
+    // More than the kernel buffers for a client that does not read.
     let field =
         |n: usize| format!("a{n}: __schema {{ types {{ name description fields {{ name description }} }} }}");
     let query = format!("{{ {} }}", (0..300).map(field).collect::<Vec<_>>().join(" "));
@@ -319,7 +319,7 @@ async fn answers_that_are_not_read_have_a_sum() {
     assert!(
         head_of(address, "GET /openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n").await.1.contains(" 200 ")
     );
-    // Over WebSockets, too.
+    // The same over WebSockets.
     let mut socket = Socket::to(address).await.unwrap();
     socket.send(json!({ "type": "connection_init" })).await;
     assert_eq!(socket.next().await["type"], "connection_ack");

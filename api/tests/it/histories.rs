@@ -1,5 +1,5 @@
-//! Histories against the oracle: with caches that hold everything, little or nothing, while events come late and from
-//! another process, and while the floor plan is corrected.
+//! Compares histories with the oracle: with caches that hold everything, little or nothing, with late events from this
+//! and another process, and with corrections of the floor plan.
 
 use entity::Instant;
 use futures::future::{join, join_all};
@@ -11,8 +11,8 @@ use crate::oracle::{self, World};
 use crate::states::{CACHES, Process};
 use crate::worlds::{self, SPACES, input, world};
 
-/// Ranges that begin and end on whole days and on no edge of anything, in zones whose days begin on whole hours of UTC, on
-/// half hours and on quarters, by every length of a bucket that tells them apart.
+/// Ranges that begin and end on whole days and between them, in zones whose days begin on whole, half and quarter hours
+/// of UTC, with all bucket lengths that make a difference.
 const ASKED: [(&str, &str, &str, &str); 6] = [
     ("2026-01-29T00:00:00Z", "2026-02-04T00:00:00Z", "day", "UTC"),
     ("2026-01-29T00:00:00Z", "2026-02-04T00:00:00Z", "hour", "America/New_York"),
@@ -41,11 +41,11 @@ impl Process {
     }
 }
 
-/// What is wrong with a bucket of a space's history, by the oracle.
+/// Returns what is wrong with a bucket of a space's history according to the oracle.
 fn problem(world: &World, space: i64, bucket: &Value) -> Option<String> {
     let edge = |name: &str| at(bucket[name].as_str().unwrap()).ms();
     let (from, until) = (edge("start"), edge("end"));
-    // The count is constant between the instants at which anything happens.
+    // The count is constant between the instants of events.
     let happened = world.events.iter().map(|event| event.ts).chain(world.resets.iter().map(|reset| reset.ts));
     let mut steps: Vec<i64> = happened.filter(|ts| (from..until).contains(ts)).chain([from, until]).collect();
     steps.sort_unstable();
@@ -64,7 +64,7 @@ fn problem(world: &World, space: i64, bucket: &Value) -> Option<String> {
     });
     let names = right.as_object().unwrap().keys();
     let mut wrong: Vec<_> = names.filter(|name| bucket[*name] != right[*name]).map(String::as_str).collect();
-    // As the test reads a number it may lose its last digit.
+    // The test's parser may lose the last digit of a number.
     if (bucket["average"].as_f64().unwrap() - average).abs() > 1e-9 {
         wrong.push("average");
     }
@@ -72,7 +72,7 @@ fn problem(world: &World, space: i64, bucket: &Value) -> Option<String> {
         .then(|| format!("{wrong:?} of space {space} in {bucket}, right: {right} and {average}"))
 }
 
-/// The first thing that is wrong with histories.
+/// Returns the first error in the histories.
 fn first_problem(world: &World, histories: &[(i64, Vec<Value>)]) -> Option<String> {
     histories
         .iter()
@@ -81,7 +81,7 @@ fn first_problem(world: &World, histories: &[(i64, Vec<Value>)]) -> Option<Strin
 }
 
 on_both! {
-    async fn they_are_exact_whatever_is_in_memory_and_whoever_writes(service: &Service) {
+    async fn histories_are_exact_for_any_cache_and_writer(service: &Service) {
         let mut runner = TestRunner::deterministic();
         let full = world(&mut runner);
         let mut known = World { events: Vec::new(), ..full.clone() };
@@ -90,7 +90,7 @@ on_both! {
         for (number, events) in full.events.chunks(40).enumerate() {
             let mut after = known.clone();
             after.events.extend_from_slice(events);
-            // One after the other writes, this process and those with other caches; all read meanwhile.
+            // The processes write in turn, while all of them read.
             let writing = async {
                 let inputs: Vec<Value> = events.iter().map(input).collect();
                 let query = format!("mutation {{ ingest(events: [{}]) {{ accepted rejected {{ message }} }} }}", inputs.iter().map(|event| {
@@ -103,13 +103,13 @@ on_both! {
             for histories in read {
                 for history in histories.chunks(1) {
                     let (early, late) = (first_problem(&known, history), first_problem(&after, history));
-                    assert!(early.is_none() || late.is_none(), "of neither state: {early:?}, {late:?}");
+                    assert!(early.is_none() || late.is_none(), "matches neither state: {early:?}, {late:?}");
                 }
             }
             known = after;
             for process in &processes {
                 process.app.state.refresh().await.unwrap();
-                // From pages, and from the summaries that were made of them.
+                // From pages, and from the summaries of them.
                 for _ in 0..2 {
                     assert_eq!(first_problem(&known, &process.histories(&spaces).await), None);
                 }
@@ -124,7 +124,7 @@ on_both! {
     }
 }
 
-/// Corrects the floor plan: ends an assignment earlier, states a count, or answers counts below zero as zero and back.
+/// Corrects the floor plan: ends an assignment earlier, adds a reset, or toggles the clamping of negative counts.
 async fn correct(service: &Service, number: usize, known: &mut World, spaces: &[i64]) {
     if number.is_multiple_of(2) && !known.assignments.is_empty() {
         let place = number % known.assignments.len();

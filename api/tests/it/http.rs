@@ -1,4 +1,4 @@
-//! HTTP as clients, browsers and proxies meet it, whatever the route.
+//! HTTP behavior for clients, browsers and proxies that does not depend on the route.
 
 use api::limits::Limits;
 use axum::body::Body;
@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 
 use crate::harness::{Answer, Service};
 
-/// The answer to a GET with these headers.
+/// Returns the answer to a GET with these headers.
 async fn get(service: &Service, path: &str, headers: &[(&'static str, &str)]) -> Answer {
     let request =
         headers.iter().fold(Request::get(path), |request, (name, value)| request.header(*name, *value));
@@ -21,7 +21,7 @@ async fn post(service: &Service, path: &str, body: &Value) -> Answer {
     service.send(request.body(body.to_string().into()).unwrap()).await
 }
 
-/// What a new connection answers to these bytes, until it ends.
+/// Returns everything that a new connection answers to these bytes, until it is closed.
 async fn says(service: &Service, bytes: &str) -> String {
     let (address, server) = service.listen().await;
     let mut stream = TcpStream::connect(address).await.unwrap();
@@ -44,7 +44,7 @@ async fn a_path_may_end_with_a_slash() {
     socket.subscribe("a", "{ __typename }", Value::Null).await;
     assert_eq!(socket.data("a").await, json!({ "__typename": "Query" }));
     drop(socket);
-    // A page has one address; the way there holds below a path of a proxy's, too.
+    // A page has one address; the redirect also works behind a proxy that adds a path.
     for (path, location) in [
         ("/graphiql/", "../graphiql"),
         ("/floor-plan/", "../floor-plan"),
@@ -57,7 +57,7 @@ async fn a_path_may_end_with_a_slash() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_comes_to_graphql_in_another_way_is_told_where_to_go() {
+async fn other_requests_to_graphql_get_an_error_that_explains_the_right_ones() {
     let service = Service::on_sqlite().await;
     let message = |answer: &Answer| answer.json()["errors"][0]["message"].as_str().unwrap().to_owned();
     let explore = "in a browser, open /graphiql";
@@ -73,7 +73,7 @@ async fn who_comes_to_graphql_in_another_way_is_told_where_to_go() {
     let answer = post(&service, "/graphql", &json!({ "variables": {} })).await;
     assert_eq!(answer.status, StatusCode::BAD_REQUEST);
     assert!(message(&answer).ends_with(": the member query is missing"), "{}", answer.body);
-    // A WebSocket through a proxy that passes on no Upgrade.
+    // A WebSocket through a proxy that does not pass on Upgrade.
     let socket = [
         ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
         ("sec-websocket-version", "13"),
@@ -86,7 +86,7 @@ async fn who_comes_to_graphql_in_another_way_is_told_where_to_go() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_with_persisted_queries_learns_that_it_has_to_send_documents() {
+async fn persisted_queries_are_refused_with_the_standard_code() {
     let service = Service::on_sqlite().await;
     let extensions = json!({ "persistedQuery": { "version": 1, "sha256Hash": "0".repeat(64) } });
     let not_supported = json!([
@@ -104,7 +104,7 @@ async fn a_client_with_persisted_queries_learns_that_it_has_to_send_documents() 
     socket.send(json!({ "type": "subscribe", "id": "a", "payload": by_hash })).await;
     let message = socket.next().await;
     assert_eq!((&message["type"], &message["payload"]), (&json!("error"), &not_supported), "{message}");
-    // With its document, the request is as any other.
+    // A request that includes the document is answered normally.
     let whole = json!({ "extensions": extensions, "query": "{ __typename }" });
     assert_eq!(post(&service, "/graphql", &whole).await.json(), json!({ "data": { "__typename": "Query" } }));
     drop(socket);
@@ -112,7 +112,7 @@ async fn a_client_with_persisted_queries_learns_that_it_has_to_send_documents() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_names_its_host_once() {
+async fn a_request_must_have_exactly_one_host() {
     let service = Service::within(Limits { idle_timeout_s: 1, ..Limits::default() }).await;
     let ask = async |version: &str, target: &str, hosts: &[&str]| {
         let hosts: Vec<_> = hosts.iter().map(|host| format!("Host: {host}\r\n")).collect();
@@ -142,7 +142,7 @@ async fn a_request_names_its_host_once() {
     service.finish().await;
 }
 
-/// The last four bytes of a gzip file say how long it was.
+/// Returns the uncompressed length, from the last four bytes of a gzip file.
 fn plain_length(gzip: &[u8]) -> usize {
     assert!(gzip.starts_with(&[0x1f, 0x8b]), "{:?}", &gzip[..2]);
     u32::from_le_bytes(gzip[gzip.len() - 4..].try_into().unwrap()) as usize
@@ -194,13 +194,13 @@ async fn long_answers_are_compressed_where_the_client_accepts_it() {
             }
         }
     }
-    // HEAD says what GET does.
+    // HEAD returns the same headers as GET.
     let mut head = requests(counts, Method::HEAD);
     head.headers_mut().insert(header::ACCEPT_ENCODING, "gzip".parse().unwrap());
     let (head, body) = service.send_for_bytes(head).await;
     assert_eq!((&head.headers["content-encoding"], body.len()), (&"gzip".parse().unwrap(), 0));
     assert!(!head.headers.contains_key("content-length"));
-    // What is short stays as it is, and a count is what it always was.
+    // Short answers are not compressed, and a count never changes its form.
     let short = get(&service, "/graphql?query=%7B__typename%7D", &[("accept-encoding", "gzip")]).await;
     assert_eq!((short.header("content-encoding"), short.header("vary")), ("", "accept-encoding"));
     let count = get(&service, "/space/1/count", &[("accept-encoding", "gzip")]).await;

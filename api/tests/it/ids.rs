@@ -1,4 +1,4 @@
-//! Public ids: with a key no row's own id is ever shown, by whatever interface.
+//! Public ids: with an id key, no interface ever shows a row's own id.
 
 use api::database::PoolConfig;
 use api::ids::{IdsConfig, PublicIds};
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Empty, Service};
 
-/// No row of a test's database has an id as great as this, and hardly any public id is as small.
+/// No row in a test's database has such a large id, and hardly any public id is so small.
 const OWN_IDS_MAX: i64 = 100_000;
 
 fn keyed() -> PublicIds {
@@ -15,21 +15,21 @@ fn keyed() -> PublicIds {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn own_ids_are_never_shown_on_sqlite() {
+async fn row_ids_are_never_shown_on_sqlite() {
     let service = Service::start_with(Empty::on_sqlite(), keyed(), PoolConfig::default()).await;
     own_ids_are_never_shown(&service).await;
     service.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn own_ids_are_never_shown_on_postgres() {
+async fn row_ids_are_never_shown_on_postgres() {
     let Some(empty) = Empty::on_postgres().await else { return };
     let service = Service::start_with(empty, keyed(), PoolConfig::default()).await;
     own_ids_are_never_shown(&service).await;
     service.finish().await;
 }
 
-/// Everything that an interface can do with ids.
+/// Uses every interface that handles ids.
 async fn own_ids_are_never_shown(service: &Service) {
     let session = Session(service);
     let (hall, room) = (session.space("Hall").await, session.space("Room").await);
@@ -41,7 +41,7 @@ async fn own_ids_are_never_shown(service: &Service) {
     let input = format!("space: \"{room}\", timeOfDay: \"03:00\", firstDay: \"2025-01-01\"");
     let rule = session.make(&format!("resetRuleCreate(input: {{{input}}})"), "resetRule").await;
 
-    // Ids of other rows lead to those rows, and what was given is found again.
+    // Ids of other rows lead to those rows, and given ids are found again.
     let of_hall = session
         .data(&format!(
             "{{ space(id: \"{hall}\") {{ id assignments {{ id dpu {{ id }} space {{ id }} }} }} }}"
@@ -58,7 +58,7 @@ async fn own_ids_are_never_shown(service: &Service) {
     let expected = json!({ "resets": { "nodes": [{ "id": reset, "space": { "id": room } }] }, "resetRules": [{ "id": rule }] });
     assert_eq!(of_room["space"], expected);
 
-    // Changes by these ids.
+    // Changes with these ids.
     let moved = session
         .data(&format!(
             "mutation {{ dpuMove(input: {{dpu: \"{dpu}\", at: \"2025-02-01\", to: [{{space: \"{room}\", placement: INSIDE}}]}}) {{
@@ -87,7 +87,7 @@ async fn own_ids_are_never_shown(service: &Service) {
         assert_eq!(changed[mutation]["userErrors"], json!([]));
     }
 
-    // Lists go on from their cursors.
+    // Lists continue from their cursors.
     session.space("Attic").await;
     for (order, names) in [("ID", ["Hall", "Room", "Attic"]), ("NAME", ["Attic", "Hall", "Room"])] {
         let mut after = Value::Null;
@@ -122,7 +122,7 @@ async fn own_ids_are_never_shown(service: &Service) {
     socket.subscribe("1", watch, json!({ "ids": [room] })).await;
     assert_eq!(socket.data("1").await["countChanged"]["space"], json!({ "id": room, "name": "Room" }));
 
-    // The rows' own ids name nothing, and what is told of them is what was given.
+    // The rows' own ids are unknown, and messages only repeat what was given.
     for own in ["1", "2", "9007199254740993", "-1", "x"] {
         assert_eq!(
             session.data(&format!("{{ space(id: \"{own}\") {{ name }} }}")).await["space"],
@@ -139,13 +139,13 @@ async fn own_ids_are_never_shown(service: &Service) {
         assert_eq!(refused["spaceDelete"]["userErrors"], expected);
     }
 
-    // Another process with the same key calls every row the same.
+    // Another process with the same key shows the same ids.
     let ids = keyed();
     assert_eq!(ids.public(api::ids::Kind::Space, 1).to_string(), hall);
     assert_ne!(ids.public(api::ids::Kind::Dpu, 1).to_string(), hall);
 }
 
-/// Looks at every answer.
+/// A client that checks every answer.
 struct Session<'a>(&'a Service);
 
 impl Session<'_> {
@@ -161,7 +161,7 @@ impl Session<'_> {
         answer["data"].take()
     }
 
-    /// The id of what a mutation made.
+    /// Returns the id of the object that a mutation created.
     async fn make(&self, mutation: &str, made: &str) -> String {
         let data = self
             .data(&format!("mutation {{ made: {mutation} {{ {made} {{ id }} userErrors {{ message }} }} }}"))
@@ -174,7 +174,7 @@ impl Session<'_> {
     }
 }
 
-/// No id, no cursor and no number in a message is a row's own id.
+/// Checks that no id, cursor or number in a message is a row's own id.
 fn assert_shows_no_own_id(answer: &Value) {
     match answer {
         Value::Array(items) => items.iter().for_each(assert_shows_no_own_id),

@@ -1,4 +1,4 @@
-//! Events through the public interface: what becomes of each, in any order, from many senders at once.
+//! Events through the public interface: their outcomes, in any order, from many senders at once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ fn event(dpu: &str, ts: &str, direction: &str) -> Value {
 }
 
 on_both! {
-    async fn each_event_is_told_its_outcome(service: &Service) {
+    async fn each_event_has_an_outcome(service: &Service) {
         service.dpu("283").await;
         let payload = service.ingest(json!([
             event("283", "2026-01-01T00:00:00Z", "TOWARD"),
@@ -54,13 +54,13 @@ on_both! {
         assert_eq!(service.ingest(json!([])).await["accepted"], 0);
     }
 
-    async fn a_dpu_that_another_process_added_is_known_at_once(service: &Service) {
+    async fn a_dpu_added_by_another_process_is_known_immediately(service: &Service) {
         assert_eq!(service.ingest(json!([event("283", "2026-01-01", "TOWARD")])).await["rejected"][0]["code"], "UNKNOWN_DPU");
         service.dpu("283").await;
         assert_eq!(service.ingest(json!([event("283", "2026-01-01", "TOWARD")])).await["accepted"], 1);
     }
 
-    async fn any_order_and_any_mixture_of_batches_give_the_oracles_counts(service: &Service) {
+    async fn counts_equal_the_oracle_for_any_order_of_batches(service: &Service) {
         let mut runner = TestRunner::deterministic();
         let world = world(&mut runner);
         let spaces = worlds::build(service, &world).await;
@@ -74,7 +74,7 @@ on_both! {
         worlds::assert_counts(service, &world, &spaces).await;
     }
 
-    async fn one_batch_gives_the_oracles_counts(service: &Service) {
+    async fn counts_equal_the_oracle_for_one_batch(service: &Service) {
         let mut runner = TestRunner::deterministic();
         world(&mut runner);
         let world = world(&mut runner);
@@ -89,7 +89,7 @@ on_both! {
         let world = world(&mut runner);
         let spaces = worlds::build(service, &world).await;
         let clients = (0..CLIENTS).map(|client| {
-            // Each sends three quarters of all events, beginning somewhere else.
+            // Each sends three quarters of all events, starting at a different one.
             let mut events = world.events.clone();
             let length = events.len();
             events.rotate_left(client * length / CLIENTS);
@@ -118,7 +118,7 @@ on_both! {
         worlds::assert_counts(service, &world, &spaces).await;
     }
 
-    async fn senders_that_wait_share_a_commit(service: &Service) {
+    async fn waiting_senders_share_a_commit(service: &Service) {
         service.dpu("283").await;
         let alone = service.statements_of(service.ingest(json!([event("283", "2026-01-01", "TOWARD")]))).await;
         let batches = (0..50).map(|second| service.ingest(json!([event("283", &format!("2026-01-01T00:00:{second:02}Z"), "AWAY")])));
@@ -129,7 +129,7 @@ on_both! {
     async fn nothing_is_acknowledged_before_it_is_committed(service: &Service) {
         service.dpu("283").await;
         let other = api::database::Database::connect(&service.url).await.unwrap();
-        // Another process holds what the commit needs.
+        // Another process holds the lock that the commit needs.
         let blocking = other.begin().await.unwrap();
         let block = if service.is_sqlite() { "SELECT 1" } else { "LOCK TABLE tally IN ACCESS EXCLUSIVE MODE" };
         blocking.execute_unprepared(block).await.unwrap();
@@ -143,7 +143,7 @@ on_both! {
         assert_eq!(service.stored_events().await.len(), 1);
     }
 
-    async fn a_failed_commit_stores_nothing_and_says_so(service: &Service) {
+    async fn a_failed_commit_stores_nothing_and_is_reported(service: &Service) {
         let (space, dpu) = (service.space("Hall").await, service.dpu("283").await);
         service.assign(dpu, space, Placement::Inside, None, None).await;
         let transaction = service.app.database.begin().await.unwrap();
@@ -155,7 +155,7 @@ on_both! {
         ).await;
         assert_eq!(answer["errors"][0]["extensions"]["code"], "INTERNAL", "{answer}");
         assert_eq!(answer["data"], Value::Null);
-        assert!(!answer.to_string().contains("tally"), "internals are not told: {answer}");
+        assert!(!answer.to_string().contains("tally"), "internals are not shown: {answer}");
         let transaction = service.app.database.begin().await.unwrap();
         transaction.execute_unprepared("ALTER TABLE elsewhere RENAME TO tally").await.unwrap();
         transaction.commit().await.unwrap();
@@ -169,7 +169,7 @@ async fn two_processes_that_write_events_of_one_dpu_do_not_deadlock() {
     let Some(service) = Service::on_postgres().await else { return };
     service.dpu("283").await;
     let service = Arc::new(service);
-    // A second node over the same database.
+    // A second process on the same database.
     let database = api::database::Database::connect(&service.url).await.unwrap();
     let (other, recording) =
         api::app::App::start(database, service.app.clock.clone(), api::timelines::CACHE_BYTES);

@@ -1,4 +1,4 @@
-//! What may be asked for: each limit as it is set is kept to, and what is over it is refused before anything runs.
+//! Limits of requests: each configured limit is allowed, and anything over it is refused before anything runs.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 
 use crate::harness::{Answer, Service, Socket};
 
-/// No refusal is longer, in bytes.
+/// Maximum length of an error, in bytes.
 const REFUSAL_BYTES_MAX: usize = 4 << 10;
 
 async fn post(service: &Service, body: impl Into<Body>) -> Answer {
@@ -29,11 +29,11 @@ fn request(query: &str, variables: &Value) -> String {
     json!({ "query": query, "variables": variables }).to_string()
 }
 
-/// The answer to a body, which must be a refusal: short, and before anything runs.
+/// Returns the answer to a body, which must be a short error without any statement.
 async fn refusal(service: &Service, body: String) -> Value {
-    // Who asks is known beforehand.
+    // The token is already cached.
     post(service, request("{ __typename }", &Value::Null)).await;
-    // Whatever resolver runs first would have to read it again.
+    // Any resolver that runs would have to read this again.
     service.app.state.refresh().await.unwrap();
     let mut answer = None;
     let statements = service.statements_of(async { answer = Some(post(service, body).await) }).await;
@@ -51,12 +51,12 @@ async fn assert_too_complex(service: &Service, query: &str, variables: Value, me
     assert_eq!(error["extensions"]["code"], "TOO_COMPLEX", "{error}");
 }
 
-/// So many fields, each within the one before it; the types do not matter.
+/// Returns nested fields. Their types do not matter.
 fn nested(levels: usize) -> String {
     format!("{}{}", "{ a ".repeat(levels), "}".repeat(levels))
 }
 
-/// Fragments of which each spreads the next one twice.
+/// Returns fragments each of which spreads the next one twice.
 fn exponential(levels: usize) -> String {
     let fragments = (0..levels).map(|level| {
         let next = level + 1;
@@ -73,9 +73,9 @@ fn events(number: usize) -> Value {
 const INGEST: &str = "mutation ($events: [EventInput!]!) { ingest(events: $events) { accepted } }";
 const PAGE: &str = "query ($first: Int) { spaces(first: $first) { nodes { name } } }";
 
-/// A query that keeps to each limit, then one that is over it by one.
+/// Runs a query that reaches each limit, and one that exceeds it by one.
 #[tokio::test]
-async fn each_limit_is_kept_to_and_one_more_is_refused() {
+async fn each_limit_is_allowed_and_one_more_is_refused() {
     let limits = Limits {
         graphql_bytes: 1_000,
         graphql_tokens: 100,
@@ -107,13 +107,13 @@ async fn each_limit_is_kept_to_and_one_more_is_refused() {
         deep(6),
         aliases(4),
         directives(3),
-        // Ten spreads and what they spread.
+        // Ten spreads and their fields.
         spread(10),
         "{ spaces(first: 500) { nodes { id name count netCount timeZone } } }".to_owned(),
     ] {
         service.data(&query, Value::Null).await;
     }
-    // Well-formed or not: it is counted before it is parsed.
+    // Tokens are counted before the document is parsed, so it may be malformed.
     let error = refusal(&service, request(&tokens(100), &Value::Null)).await;
     assert_eq!(error["extensions"]["code"], "BAD_USER_INPUT", "{error}");
     service.data(PAGE, json!({ "first": 500 })).await;
@@ -154,23 +154,23 @@ async fn what_an_operation_costs_depends_on_its_variables() {
         fragment H on Space { history(start: $start, end: $end, interval: $interval) { count min max } }";
     let day = json!({ "id": space, "start": "2026-01-01" });
     assert_eq!(service.data(history, day.clone()).await["space"]["history"].as_array().unwrap().len(), 24);
-    // The same document, known by now.
+    // The same document, now cached.
     let minutes = json!({ "id": space, "start": "2026-01-01", "interval": "MINUTE" });
     assert_too_complex(&service, history, minutes, "the operation costs 4327").await;
     let years = json!({ "id": space, "start": "2020-01-01", "interval": "DAY" });
     assert_too_complex(&service, history, years, "the operation costs 10970").await;
     service.data(history, day).await;
-    // Of several operations the one that is asked for counts.
+    // Only the operation that is executed counts.
     let document = "query Cheap { __typename } query Dear { spaces(first: 500) { nodes { id name count dpus { id } } } }";
     let ask = |name| json!({ "query": document, "operationName": name }).to_string();
     assert!(post(&service, ask("Cheap")).await.json().get("errors").is_none());
     assert_eq!(refusal(&service, ask("Dear")).await["extensions"]["code"], "TOO_COMPLEX");
-    // What a list nests is multiplied, however deep.
+    // The length of a list multiplies everything nested in it, at any depth.
     let nested =
         "query ($first: Int) { spaces(first: $first) { nodes { resets(first: $first) { nodes { id } } } } }";
     service.data(nested, json!({ "first": 20 })).await;
     assert_too_complex(&service, nested, json!({ "first": 50 }), "the operation costs 5101").await;
-    // An introspection is fine, and going round in it is not.
+    // Introspection is allowed, but not cycles in it.
     let round = |times: usize| {
         let (open, close) = ("fields { type { ".repeat(times), "} }".repeat(times));
         format!("{{ __schema {{ types {{ {open} name {close} }} }} }}")
@@ -181,7 +181,7 @@ async fn what_an_operation_costs_depends_on_its_variables() {
 }
 
 #[tokio::test]
-async fn lists_of_the_floor_plan_are_priced_as_long_as_they_are() {
+async fn lists_of_the_floor_plan_cost_their_actual_length() {
     let service = Service::within(Limits { graphql_cost: 3_000, ..Limits::default() }).await;
     let (hall, shop) = (service.space("Hall").await, service.space("Shop").await);
     for door in 0..12 {
@@ -189,10 +189,10 @@ async fn lists_of_the_floor_plan_are_priced_as_long_as_they_are() {
         service.assign(dpu, hall, Placement::Inside, None, None).await;
         service.assign(dpu, shop, Placement::Outside, None, None).await;
     }
-    // All lists together are no longer than all assignments, however many spaces are asked for.
+    // All lists together are at most as long as the list of all assignments, however many spaces are requested.
     let of_all = "{ spaces(first: 500) { nodes { assignments { dpu { serial name } } } } }";
     service.data(of_all, Value::Null).await;
-    // From an assignment's space it goes on as from any space: 12 times 12 times 12.
+    // The space of an assignment is like any other space: 12 times 12 times 12.
     let round = |times: usize| {
         let (open, close) = ("assignments { space { ".repeat(times), "} }".repeat(times));
         format!("query ($id: ID!) {{ space(id: $id) {{ {open} id {close} }} }}")
@@ -204,7 +204,7 @@ async fn lists_of_the_floor_plan_are_priced_as_long_as_they_are() {
     service.finish().await;
 }
 
-/// Documents that would keep a server busy, by what is in their way.
+/// Documents that would keep a server busy, with the limit that stops each.
 fn hostile() -> Vec<(String, Value, &'static str)> {
     let many = |number: usize, part: fn(usize) -> String| (0..number).map(part).collect::<String>();
     let cycle = "{ ...A } fragment A on Query { ...B ...B } fragment B on Query { ...A ...A }".to_owned();
@@ -240,10 +240,10 @@ async fn hostile_documents_are_refused_before_anything_runs() {
         let code = if is_mistake { "BAD_USER_INPUT" } else { "TOO_COMPLEX" };
         assert_eq!(error["extensions"]["code"], code, "{error}");
     }
-    // By GET, where the query string is not too long.
+    // By GET, unless the query string is too long.
     let answer = service.get("/graphql?query=%7Bspaces(first:2147483647)%7BtotalCount%7D%7D").await;
     assert_eq!(answer.json()["errors"][0]["extensions"]["code"], "TOO_COMPLEX");
-    // What is within the limits and wrong all the same is told briefly.
+    // Documents within the limits that are invalid get a short error.
     let wrong = format!("{{ {} }}", (0..1_500).map(|n| format!("nothing{n} ")).collect::<Vec<_>>().concat());
     let error = refusal(&service, request(&wrong, &Value::Null)).await;
     assert_eq!(error["extensions"]["code"], "BAD_USER_INPUT", "{error}");
@@ -328,7 +328,7 @@ async fn the_same_limits_hold_over_a_websocket() {
 const WATCH: &str = "subscription { countChanged { count } }";
 
 #[tokio::test]
-async fn a_websocket_is_closed_where_its_protocol_is_broken() {
+async fn a_websocket_is_closed_on_a_protocol_error() {
     let limits = Limits { socket_init_timeout_s: 1, socket_bytes: 10_000, ..Limits::default() };
     let service = Service::within(limits).await;
     let init = json!({ "type": "connection_init" });
@@ -376,7 +376,7 @@ async fn subscriptions_of_a_websocket_and_websockets_are_limited() {
     let message = socket.next().await;
     assert_eq!((&message["type"], &message["id"]), (&json!("error"), &json!("c")), "{message}");
     assert_eq!(message["payload"][0]["extensions"]["code"], "TOO_COMPLEX", "{message}");
-    // One that ended makes room, under the same id too.
+    // A finished subscription makes room for another one, even with the same id.
     socket.send(json!({ "type": "complete", "id": "a" })).await;
     socket.subscribe("a", WATCH, Value::Null).await;
     socket.data("a").await;
@@ -392,17 +392,17 @@ async fn subscriptions_of_a_websocket_and_websockets_are_limited() {
     service.finish().await;
 }
 
-/// What comes until the server ends the connection; a test that waits in vain for that fails after a while.
+/// Returns everything until the server closes the connection; the test fails after a while.
 async fn rest_of(stream: &mut TcpStream) -> String {
     let mut rest = Vec::new();
-    // A connection that is dropped while something was on its way is reset.
+    // A connection that is closed while data was in transit is reset.
     let read = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut rest));
     read.await.expect("the connection did not end").ok();
     String::from_utf8(rest).unwrap()
 }
 
 #[tokio::test]
-async fn who_is_too_slow_loses_the_connection() {
+async fn slow_clients_are_disconnected() {
     let limits = Limits { header_timeout_s: 1, idle_timeout_s: 1, body_timeout_s: 1, ..Limits::default() };
     let service = Service::within(limits).await;
     let (address, server) = service.listen().await;
@@ -413,7 +413,7 @@ async fn who_is_too_slow_loses_the_connection() {
     };
     assert_eq!(ended("").await, "");
     assert_eq!(ended("GET /healthz HTTP/1.1\r\nhost: localhost\r\n").await, "");
-    // A connection may be used again before it is idle for too long.
+    // A connection may be reused before it has been idle for too long.
     assert!(ended("GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await.starts_with("HTTP/1.1 200"));
     let slow = "POST /graphql HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{";
     let answer = ended(slow).await;
@@ -426,7 +426,7 @@ async fn who_is_too_slow_loses_the_connection() {
 }
 
 #[tokio::test]
-async fn connections_over_the_limit_wait_for_a_place() {
+async fn connections_over_the_limit_wait() {
     let service = Service::within(Limits { connections: 1, ..Limits::default() }).await;
     let (address, server) = service.listen().await;
     let request = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n";
@@ -436,7 +436,7 @@ async fn connections_over_the_limit_wait_for_a_place() {
     assert!(first.read(&mut answer).await.unwrap() > 0);
     let mut second = TcpStream::connect(address).await.unwrap();
     second.write_all(request).await.unwrap();
-    // The first is served as long as it is there, and the second is not.
+    // The first is served while it is open, and the second is not.
     for _ in 0..20 {
         first.write_all(request).await.unwrap();
         assert!(first.read(&mut answer).await.unwrap() > 0);
@@ -451,7 +451,7 @@ async fn connections_over_the_limit_wait_for_a_place() {
 }
 
 #[tokio::test]
-async fn an_answer_to_a_large_body_comes_while_it_is_still_sent() {
+async fn a_large_body_is_answered_while_it_is_still_being_sent() {
     let service = Service::on_sqlite().await;
     let (address, server) = service.listen().await;
     let mut stream = TcpStream::connect(address).await.unwrap();
@@ -470,7 +470,7 @@ async fn an_answer_to_a_large_body_comes_while_it_is_still_sent() {
 
 const EVENT: &str = "{\"timestamp\":\"2026-01-01T00:00:00Z\",\"direction\":1,\"dpu_id\":\"1\"}\n";
 
-/// A request that records events as they come, and has recorded one of two.
+/// Returns a request that records events one by one, after the first of two is recorded.
 async fn recording(address: SocketAddr, url: &str) -> TcpStream {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let head = format!(
@@ -487,7 +487,7 @@ async fn recording(address: SocketAddr, url: &str) -> TcpStream {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn stopping_finishes_what_was_accepted() {
+async fn stopping_finishes_accepted_requests() {
     let service = Service::on_sqlite().await;
     service.dpu("1").await;
     service.space("Hall").await;
@@ -501,7 +501,7 @@ async fn stopping_finishes_what_was_accepted() {
     let mut sending = recording(address, &database.url).await;
     stop.send(()).unwrap();
     assert_eq!(socket.next().await["close"], 1001);
-    // Who has asked for nothing is let go, and nobody else is let in.
+    // Idle connections are closed, and no new ones are accepted.
     assert_eq!(rest_of(&mut idle).await, "");
     assert!(TcpStream::connect(address).await.is_err());
     sending.write_all(EVENT.as_bytes()).await.unwrap();
@@ -516,7 +516,7 @@ async fn stopping_finishes_what_was_accepted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn stopping_drops_what_does_not_end() {
+async fn stopping_drops_requests_that_do_not_end() {
     let service = Service::within(Limits { stop_timeout_s: 1, ..Limits::default() }).await;
     service.dpu("1").await;
     let (address, stop, stopped, database) = service.serve().await;

@@ -1,4 +1,4 @@
-//! Live counts: what is told to those who watch, and what watching costs.
+//! Live counts: the messages of subscriptions, and their cost.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::harness::{NOW, Service, at, on_both};
 const WATCH: &str =
     "subscription ($ids: [ID!]) { countChanged(spaceIds: $ids) { count netCount space { id name } ts } }";
 
-/// A space with one door, and its id.
+/// Creates a space with one doorway; returns its id.
 async fn hall(service: &Service) -> i64 {
     let (space, dpu) = (service.space("Hall").await, service.dpu("283").await);
     service.assign(dpu, space, Placement::Inside, None, None).await;
@@ -27,7 +27,7 @@ fn count(data: &Value) -> i64 {
     data["countChanged"]["count"].as_i64().unwrap()
 }
 
-/// The next count that a subscription would tell.
+/// Returns the next count of a subscription.
 async fn told(service: &Service, watch: &mut Watch) -> i64 {
     loop {
         let space = watch.next().await.unwrap();
@@ -38,7 +38,7 @@ async fn told(service: &Service, watch: &mut Watch) -> i64 {
     }
 }
 
-/// Waits until nobody watches, which a connection's end brings about in a moment.
+/// Waits until there are no watchers, shortly after a connection was closed.
 async fn nobody_watches(service: &Service) {
     let mut looks = tokio::time::interval(Duration::from_millis(5));
     while service.app.feed.watchers() > 0 {
@@ -47,7 +47,7 @@ async fn nobody_watches(service: &Service) {
 }
 
 on_both! {
-    async fn first_the_current_count_and_then_each_change(service: &Service) {
+    async fn the_current_count_comes_first_and_then_each_change(service: &Service) {
         let space = hall(service).await;
         cross(service, "2026-01-01", "TOWARD").await;
         let mut socket = service.socket().await;
@@ -55,7 +55,7 @@ on_both! {
         assert_eq!(socket.data("a").await, json!({ "countChanged": {
             "count": 1, "netCount": 1, "space": { "id": space.to_string(), "name": "Hall" }, "ts": NOW,
         } }));
-        // Now, late, by a reset, by a correction of the past.
+        // An event now, a late event, a reset, and a correction of the past.
         cross(service, "2026-02-01", "TOWARD").await;
         assert_eq!(count(&socket.data("a").await), 2);
         cross(service, "2025-01-01", "AWAY").await;
@@ -65,13 +65,13 @@ on_both! {
         assert_eq!(count(&socket.data("a").await), 41);
         service.data("mutation { assignmentEnd(id: 1, at: \"2026-01-20\") { userErrors { code } } }", Value::Null).await;
         assert_eq!(count(&socket.data("a").await), 40);
-        // What changes no count is not told: the next message is about the next change.
+        // A change that does not affect the count is not sent: the next message is about the next change.
         cross(service, "2026-02-02", "TOWARD").await;
         service.data("mutation { assignmentUpdate(id: 1, input: { endsAt: null }) { userErrors { code } } }", Value::Null).await;
         assert_eq!(count(&socket.data("a").await), 42);
     }
 
-    async fn what_a_message_nests_is_as_fresh_as_the_message(service: &Service) {
+    async fn nested_fields_are_of_the_same_state_as_their_message(service: &Service) {
         hall(service).await;
         let mut socket = service.socket().await;
         let query = "subscription { countChanged { space { netCount history(start: \"2026-01-01\", end: \"2026-01-02\", interval: DAY) { count }
@@ -88,14 +88,14 @@ on_both! {
         } }).to_string());
     }
 
-    async fn all_spaces_are_watched_unless_some_are_named(service: &Service) {
+    async fn all_spaces_are_watched_by_default(service: &Service) {
         hall(service).await;
         let loft = service.space("Loft").await;
         let mut socket = service.socket().await;
         socket.subscribe("all", WATCH, Value::Null).await;
         let name = |data: Value| data["countChanged"]["space"]["name"].as_str().unwrap().to_owned();
         assert_eq!([name(socket.data("all").await), name(socket.data("all").await)], ["Hall", "Loft"]);
-        // One that is created later, by another process, which the feed is not told of.
+        // A space created later by another process, without a notification of the feed.
         service.space("Attic").await;
         assert_eq!(name(socket.data("all").await), "Attic");
         socket.send(json!({ "type": "complete", "id": "all" })).await;
@@ -116,7 +116,7 @@ on_both! {
         };
         other.recorder.record(vec![crossing("2026-01-01")]).await.unwrap();
         assert_eq!(count(&socket.data("a").await), 1);
-        // By a clock that runs two minutes ahead: it counts when its time has come.
+        // An event from a clock two minutes ahead: it counts when its time has come.
         other.recorder.record(vec![crossing("2026-03-01T12:02:00Z")]).await.unwrap();
         other.recorder.record(vec![crossing("2026-02-01")]).await.unwrap();
         assert_eq!(count(&socket.data("a").await), 2);
@@ -124,7 +124,7 @@ on_both! {
         assert_eq!(count(&socket.data("a").await), 3);
     }
 
-    async fn who_does_not_read_gets_the_newest_count_and_not_all(service: &Service) {
+    async fn slow_readers_get_only_the_newest_count(service: &Service) {
         let space = hall(service).await;
         let mut watch = service.app.feed.watch(Some(vec![space]));
         assert_eq!(told(service, &mut watch).await, 0);
@@ -135,11 +135,11 @@ on_both! {
         while seen.last() != Some(&300) {
             seen.push(told(service, &mut watch).await);
         }
-        // What had come until it read is one message, and what was under way then is one more.
+        // All changes before it read are one message, and those during the read another.
         assert!(seen.len() <= 2, "{seen:?}");
     }
 
-    async fn watching_costs_the_same_for_one_and_for_many_and_nothing_for_none(service: &Service) {
+    async fn watching_costs_the_same_for_one_and_many_and_nothing_without_watchers(service: &Service) {
         hall(service).await;
         let watches = |number: usize| (0..number).map(|_| service.app.feed.watch(None)).collect::<Vec<_>>();
         let mut one = watches(1);
@@ -154,15 +154,15 @@ on_both! {
             cross(service, "2026-01-02", "TOWARD").await;
             futures::future::join_all(many.iter_mut().map(|watch| told(service, watch))).await;
         }).await;
-        // The hub may look once more by itself meanwhile: two statements.
+        // The hub may read once more in the meantime: two statements.
         assert!(after <= before + 4, "{after} statements for 51, {before} for one");
         drop((one, many));
         nobody_watches(service).await;
         let quiet = service.statements_of(tokio::time::sleep(Duration::from_millis(1500))).await;
-        assert!(quiet <= 2, "{quiet} statements while nobody watches");
+        assert!(quiet <= 2, "{quiet} statements without watchers");
     }
 
-    async fn spaces_that_there_are_not_are_refused(service: &Service) {
+    async fn unknown_spaces_are_refused(service: &Service) {
         hall(service).await;
         let mut socket = service.socket().await;
         for id in ["99", "abc", ""] {
@@ -183,18 +183,18 @@ async fn the_protocol_is_graphql_transport_ws() {
     let mut socket = service.socket().await;
     socket.send(json!({ "type": "ping" })).await;
     assert_eq!(socket.next().await["type"], "pong");
-    // Queries and mutations run over it too.
+    // Queries and mutations are possible, too.
     socket.subscribe("q", "{ space(id: 1) { count name } }", Value::Null).await;
     assert_eq!(socket.data("q").await.to_string(), "{\"space\":{\"count\":0,\"name\":\"Hall\"}}");
     assert_eq!(socket.next().await["type"], "complete");
-    // Nothing before the handshake.
+    // Nothing is answered before the handshake.
     let mut early = service.raw_socket().await;
     early.subscribe("a", WATCH, Value::Null).await;
     assert_eq!(early.next().await["close"], 4401);
-    // Not by a plain request.
+    // Subscriptions do not work with a plain request.
     let answer = service.ask(WATCH, Value::Null).await;
     assert!(answer["errors"][0]["extensions"]["code"].is_string(), "{answer}");
-    // When the server stops, the connection is closed politely.
+    // When the server stops, it closes the connection properly.
     socket.subscribe("w", WATCH, Value::Null).await;
     assert_eq!(count(&socket.data("w").await), 0);
     service.app.feed.stop();

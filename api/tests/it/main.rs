@@ -1,5 +1,5 @@
-//! The service through its public interfaces, each test on a database of its own, on SQLite and on
-//! PostgreSQL by the same test body.
+//! Tests of the service through its public interfaces. Each has a database of its own, and runs on SQLite and on
+//! PostgreSQL.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 

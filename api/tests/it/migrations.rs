@@ -1,4 +1,4 @@
-//! The schema: up, down and up again, and the rules that the database itself holds.
+//! The schema: migrations up, down and up again, and the constraints.
 
 use api::database::Database;
 use migration::{Migrator, MigratorTrait};
@@ -76,7 +76,7 @@ async fn processes_that_start_together_take_turns_on_postgres() {
 }
 
 on_both! {
-    async fn the_database_holds_the_rules(service: &Service) {
+    async fn the_database_enforces_the_rules(service: &Service) {
         let database = &service.app.database;
         let (space, dpu) = (service.space("Hall").await, service.dpu("1").await);
         let assignment = |placement: i32, starts_at: &str, ends_at: &str| format!(
@@ -112,7 +112,7 @@ on_both! {
             let refused = refusal(database, &sql).await.unwrap_or_else(|| panic!("allowed: {sql}"));
             assert!(refused.to_lowercase().contains(rule), "{sql}: {refused}");
         }
-        // What only touches is no overlap.
+        // Adjacent periods do not overlap.
         assert_eq!(refusal(database, &assignment(1, "NULL", "100")).await, None);
         assert_eq!(refusal(database, "UPDATE assignment SET ends_at = 199 WHERE ends_at = 200").await, None);
 

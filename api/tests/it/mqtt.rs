@@ -1,5 +1,5 @@
-//! NATS servers of a test's own: one with the sample configuration, to which devices publish over MQTT, and one that
-//! goes away and comes back.
+//! Tests with NATS servers of their own: one with the sample configuration, to which devices publish over MQTT, and one
+//! that stops and comes back.
 
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::harness::{Service, say_once, until};
 use crate::nats::{Nats, sees};
 
-/// A server that ends with it.
+/// A server process that ends with the value.
 struct Server {
     process: Child,
     _folder: TempDir,
@@ -23,7 +23,7 @@ impl Drop for Server {
     }
 }
 
-/// Whether a program is there; said once in a visible line where it is not, and none is required.
+/// Returns whether a program is installed. If not, prints it visibly, or fails where programs are required.
 fn there_is(program: &str) -> bool {
     let found =
         Command::new(program).arg("--help").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
@@ -44,7 +44,7 @@ fn nats_server() -> Command {
     command
 }
 
-/// Publishes over MQTT as the device `user`, and says whether the server took it, as far as the device can know.
+/// Publishes over MQTT as the device `user`; returns whether the server accepted it, as far as the device can tell.
 fn publish(port: u16, user: &str, password: &str, topic: &str, payload: &str) -> bool {
     let port = port.to_string();
     let arguments = [
@@ -71,7 +71,7 @@ fn publish(port: u16, user: &str, password: &str, topic: &str, payload: &str) ->
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    // A device that is refused is disconnected, and would go on trying.
+    // A refused device is disconnected, and would try again forever.
     for _ in 0..100 {
         if let Some(status) = publishing.try_wait().unwrap() {
             return status.success();
@@ -84,7 +84,7 @@ fn publish(port: u16, user: &str, password: &str, topic: &str, payload: &str) ->
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_device_publishes_under_its_own_serial_and_no_other() {
+async fn a_device_can_publish_only_under_its_own_serial() {
     if !there_is("nats-server") || !there_is("mosquitto_pub") {
         return;
     }
@@ -92,7 +92,7 @@ async fn a_device_publishes_under_its_own_serial_and_no_other() {
     for serial in ["1001", "1002"] {
         service.dpu(serial).await;
     }
-    // The sample as it is, but for the ports and the folder.
+    // The unchanged sample, except for ports and the folder.
     let (port, mqtt, folder) = (free_port(), free_port(), tempfile::tempdir().unwrap());
     let mut sample = include_str!("../../../deploy/nats/nats.conf").to_owned();
     for (there, here) in [
@@ -123,7 +123,7 @@ async fn a_device_publishes_under_its_own_serial_and_no_other() {
     until("the server answers", async || options().connect(&address).await.is_ok()).await;
     let jetstream = async_nats::jetstream::new(options().connect(&address).await.unwrap());
 
-    // The names of the sample: its permissions are for them.
+    // The names in the sample, since its permissions are for them.
     let nats = Nats {
         config: api::broker::BrokerConfig {
             nats_url: vec![url.parse().unwrap()],
@@ -139,11 +139,11 @@ async fn a_device_publishes_under_its_own_serial_and_no_other() {
     assert!(publish(mqtt, "1001", "one", "dpu/1001/events", &event(0)));
     assert!(publish(mqtt, "1002", "two", "dpu/1002/events", "2026-01-01T00:00:01Z,-1,1002"));
     assert!(!publish(mqtt, "1001", "two", "dpu/1001/events", &event(2)), "a wrong password");
-    // Whatever a device hears of it, what it publishes under another's serial, or as a dead letter, goes nowhere.
+    // Whatever the device is told, messages under another serial, or as a dead letter, are not stored.
     publish(mqtt, "1001", "one", "dpu/1002/events", &event(3));
     publish(mqtt, "1001", "one", "deadletter/dpu", &event(4));
     assert!(publish(mqtt, "1001", "one", "dpu/1001/events", &event(5)));
-    // One event that can never be recorded goes the way of a dead letter and back, by the sample's permissions.
+    // An unrecordable event becomes a dead letter and is replayed, with the sample's permissions.
     assert!(publish(mqtt, "1001", "one", "dpu/1001/events", "2026-03-02T00:00:00Z,1,1001"));
     until("four messages came", async || nats.stream().await.state.last_sequence == 4).await;
     nats.drained().await;
@@ -164,7 +164,7 @@ async fn a_device_publishes_under_its_own_serial_and_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broker_that_comes_back_is_found_again() {
+async fn the_consumer_reconnects_when_the_broker_comes_back() {
     if !there_is("nats-server") {
         return;
     }
@@ -177,7 +177,7 @@ async fn a_broker_that_comes_back_is_found_again() {
         nats_server().args(["-a", "127.0.0.1", "-p", &port, "-js", "-sd"]).arg(&store).spawn().unwrap()
     };
     let url = format!("nats://127.0.0.1:{port}");
-    // The consumer comes first: it waits for a server.
+    // The consumer starts first: it waits for a server.
     let mut config = Nats::config("outage");
     config.nats_url = vec![url.parse().unwrap()];
     let stop = tokio_util::sync::CancellationToken::new();

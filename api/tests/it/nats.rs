@@ -1,4 +1,4 @@
-//! A NATS server to test with, and what a test has of it to itself.
+//! A NATS server for tests, with streams and subjects of each test's own.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -12,20 +12,20 @@ use tokio_util::sync::CancellationToken;
 
 use crate::harness::{Service, say_once, until};
 
-/// Streams, a consumer and subjects of a test's own.
+/// The streams, consumer and subjects of a test.
 pub(crate) struct Nats {
     pub(crate) config: BrokerConfig,
     pub(crate) jetstream: Context,
 }
 
-/// A consumer that runs.
+/// A running consumer.
 pub(crate) struct Running {
     pub(crate) consuming: Consuming,
     stop: CancellationToken,
 }
 
 impl Nats {
-    /// `None`, said once in a visible line, where there is no server and none is required.
+    /// `None`, with a visible message, if there is no server and none is required.
     pub(crate) async fn new() -> Option<Self> {
         static PROBLEM: OnceCell<Option<String>> = OnceCell::const_new();
         let url = std::env::var("TEST_NATS_URL").unwrap_or_else(|_| "nats://127.0.0.1:4222".to_owned());
@@ -43,7 +43,7 @@ impl Nats {
         Some(Self::at(&url).await)
     }
 
-    /// The same at a server of the test's own.
+    /// Connects to a server of the test's own.
     pub(crate) async fn at(url: &str) -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let name = format!("test_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
@@ -53,7 +53,7 @@ impl Nats {
         Self { config, jetstream }
     }
 
-    /// A configuration in which everything has a name of its own.
+    /// Returns a configuration with unique names.
     pub(crate) fn config(name: &str) -> BrokerConfig {
         BrokerConfig {
             nats_url: vec![],
@@ -68,7 +68,7 @@ impl Nats {
         }
     }
 
-    /// Removes what the test has made.
+    /// Removes everything that the test has created.
     pub(crate) async fn finish(self) {
         for name in [&self.config.nats_stream, &self.config.nats_dead_letters] {
             self.jetstream.delete_stream(name).await.ok();
@@ -82,14 +82,14 @@ impl Nats {
         Running { consuming, stop }
     }
 
-    /// Starts a consumer, and waits until it has made what it needs.
+    /// Starts a consumer, and waits until it has created what it needs.
     pub(crate) async fn consume_ready(&self, service: &Service) -> Running {
         let running = self.consume(service);
         sees(&running.consuming.status, "it runs", |status| status.observed.is_some()).await;
         running
     }
 
-    /// Publishes under the serial's subject; the stream has it afterwards.
+    /// Publishes under the serial's subject, and waits until the stream has it.
     pub(crate) async fn publish(&self, serial: &str, payload: impl Into<Vec<u8>>) {
         self.publish_with(serial, payload, HeaderMap::new()).await;
     }
@@ -123,7 +123,7 @@ impl Nats {
     }
 }
 
-/// Waits until the status is so, and returns it; a test that waits in vain fails.
+/// Waits until the status satisfies `so`, and returns it; the test fails after a while.
 pub(crate) async fn sees(
     status: &watch::Receiver<Status>,
     what: &str,
@@ -132,17 +132,17 @@ pub(crate) async fn sees(
     let mut status = status.clone();
     let seen = tokio::time::timeout(Duration::from_secs(20), status.wait_for(so)).await;
     let seen = seen.map(|seen| seen.unwrap().clone());
-    seen.unwrap_or_else(|_| panic!("in vain: {what}, but {:?}", *status.borrow()))
+    seen.unwrap_or_else(|_| panic!("waited too long for {what}: {:?}", *status.borrow()))
 }
 
 impl Running {
-    /// Stops it, and waits until it has finished what it had taken.
+    /// Stops it, and waits until it has processed the messages that it had fetched.
     pub(crate) async fn stop(self) {
         self.stop.cancel();
         self.consuming.done.await.unwrap().unwrap();
     }
 
-    /// Why it has ended by itself.
+    /// Returns the error with which it ended by itself.
     pub(crate) async fn refusal(self) -> String {
         let ended = tokio::time::timeout(Duration::from_secs(20), self.consuming.done).await;
         ended.expect("it is not refused").unwrap().unwrap_err().to_string()

@@ -1,4 +1,4 @@
-//! `GET /openapi.json`: it describes every REST route, and what it says is so.
+//! `GET /openapi.json`: it describes every REST route, and the descriptions are true.
 
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
@@ -12,17 +12,17 @@ async fn document(service: &Service) -> Value {
     answer.json()
 }
 
-/// The schema, or the one it refers to.
+/// Returns the schema, or the one it refers to.
 fn resolved<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
     let reference = schema["$ref"].as_str().and_then(|reference| reference.strip_prefix('#'));
     reference.map_or(schema, |pointer| document.pointer(pointer).unwrap_or_else(|| panic!("no {pointer}")))
 }
 
-/// Whether the value is what the schema says, as far as this document's schemas say anything.
+/// Checks that the value conforms to the schema. Supports only the keywords that this document uses.
 fn assert_matches(document: &Value, schema: &Value, value: &Value) {
     let schema = resolved(document, schema);
     if let Some(kinds) = schema["enum"].as_array() {
-        assert!(kinds.contains(value), "{value} is none of {kinds:?}");
+        assert!(kinds.contains(value), "{value} is not one of {kinds:?}");
     }
     match value {
         Value::Object(fields) if schema["properties"].is_object() => {
@@ -39,13 +39,16 @@ fn assert_matches(document: &Value, schema: &Value, value: &Value) {
         Value::String(_) => assert_eq!(schema["type"], "string", "{value}"),
         Value::Number(number) => {
             let kind = schema["type"].as_array().map_or(&schema["type"], |kinds| &kinds[0]);
-            assert!(kind == "number" || kind == "integer" && number.is_i64(), "{value} is no {kind}");
+            assert!(
+                kind == "number" || kind == "integer" && number.is_i64(),
+                "{value} is not of type {kind}"
+            );
         }
         _ => {}
     }
 }
 
-/// Whether the answer is one that the document has for the operation.
+/// Checks that the answer is one of those that the document describes for the operation.
 fn assert_described(document: &Value, operation: &Value, answer: &Answer) {
     let described = &operation["responses"][answer.status.as_str()];
     assert!(!described.is_null(), "{} is not described: {}", answer.status, answer.body);
@@ -75,7 +78,7 @@ on_both! {
         for route in &described {
             let (method, path) = route.split_once(' ').unwrap();
             for path in [path.replace("{id}", &space), format!("{}/", path.replace("{id}", &space))] {
-                // A method that nobody knows tells which ones the route answers.
+                // The answer to an unknown method lists the methods of the route.
                 let ask = |method: &str| Request::builder().method(method).uri(&path).body(Body::empty()).unwrap();
                 let answer = service.send(ask("BREW")).await;
                 assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{path}");
@@ -87,7 +90,7 @@ on_both! {
         }
     }
 
-    async fn everything_is_described_in_words(service: &Service) {
+    async fn everything_has_a_description(service: &Service) {
         let document = document(service).await;
         for (path, item) in document["paths"].as_object().unwrap() {
             for operation in item.as_object().unwrap().values() {
@@ -109,7 +112,7 @@ on_both! {
         }
     }
 
-    async fn answers_are_as_described(service: &Service) {
+    async fn answers_match_their_descriptions(service: &Service) {
         let document = document(service).await;
         let operation = |method: &str, path: &str| &document["paths"][path][method];
         let space = service.space("Hall").await;
@@ -157,7 +160,7 @@ on_both! {
         assert_eq!(service.send(Request::builder().method(Method::PUT).uri("/openapi.json").body(Body::empty()).unwrap()).await.status, 405);
     }
 
-    async fn examples_are_as_described(service: &Service) {
+    async fn examples_match_their_schemas(service: &Service) {
         let document = document(service).await;
         let schemas = document["components"]["schemas"].as_object().unwrap();
         for name in ["Count", "Receipt", "Health", "Problem"] {

@@ -1,4 +1,4 @@
-//! The pages, where the build made them: under their policies, and with all that they load.
+//! The pages, if the build made them: their policies, and all files that they load.
 
 use axum::body::Body;
 use axum::http::response::Parts;
@@ -7,12 +7,12 @@ use axum::http::{Request, StatusCode, header};
 use crate::harness::Service;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pages_come_with_what_they_load() {
+async fn pages_and_the_files_they_load_are_served() {
     let service = Service::on_sqlite().await;
     for path in ["/", "/floor-plan", "/spaces/1", "/graphiql"] {
         let page = service.get(path).await;
         if page.status == StatusCode::NOT_FOUND {
-            // There was no Node.js: it is said how to get them.
+            // Without Node.js at build time, the page says how to get them.
             assert!(page.body.contains("Node.js"), "{}", page.body);
             continue;
         }
@@ -37,7 +37,7 @@ async fn pages_come_with_what_they_load() {
     service.finish().await;
 }
 
-/// A file in one of these encodings, unless the client has what this tag is of.
+/// Returns the answer for a file, with these accepted encodings and this `If-None-Match`.
 async fn fetch(service: &Service, path: &str, encodings: &str, known: &str) -> (Parts, Vec<u8>) {
     let request = Request::get(path)
         .header(header::ACCEPT_ENCODING, encodings)
@@ -46,14 +46,14 @@ async fn fetch(service: &Service, path: &str, encodings: &str, known: &str) -> (
     service.send_for_bytes(request.unwrap()).await
 }
 
-/// What the last four bytes of a gzip file say that its length was.
+/// Returns the length in the last four bytes of a gzip file.
 fn plain_length(gzip: &[u8]) -> usize {
     assert!(gzip.starts_with(&[0x1f, 0x8b]), "{:?}", &gzip[..2]);
     u32::from_le_bytes(gzip[gzip.len() - 4..].try_into().unwrap()) as usize
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn files_come_compressed_as_the_build_made_them() {
+async fn files_are_served_with_the_compression_of_the_build() {
     let service = Service::on_sqlite().await;
     let page = service.get("/graphiql").await;
     if page.status == StatusCode::NOT_FOUND {
@@ -73,7 +73,7 @@ async fn files_come_compressed_as_the_build_made_them() {
                 (head.status, &head.headers["content-encoding"]),
                 (StatusCode::OK, &encoding.parse().unwrap())
             );
-            // Whatever is compressed meanwhile has no length beforehand.
+            // An answer that is compressed on the fly has no length.
             assert_eq!(head.headers["content-length"], encoded.len().to_string(), "{path}");
             assert!(encoded.len() < content.len(), "{path}");
             assert!(encoding != "gzip" || plain_length(&encoded) == content.len(), "{path}");
@@ -87,7 +87,7 @@ async fn files_come_compressed_as_the_build_made_them() {
             for name in ["etag", "cache-control", "vary"] {
                 assert_eq!(known.headers[name], head.headers[name], "{path}");
             }
-            // It is not what another encoding has.
+            // The tag of another encoding does not match.
             let (plain, _) = fetch(&service, path, "identity", tag).await;
             assert_eq!(plain.status, StatusCode::OK, "{path}");
             tags.push(head.headers["etag"].clone());
@@ -96,7 +96,7 @@ async fn files_come_compressed_as_the_build_made_them() {
         tags.dedup();
         assert_eq!(tags.len(), 3, "{tags:?}");
     }
-    // A compressed copy is no file of its own.
+    // Compressed copies have no path of their own.
     for suffix in [".gz", ".br"] {
         assert_eq!(service.get(&format!("{asset}{suffix}")).await.status, StatusCode::NOT_FOUND);
     }

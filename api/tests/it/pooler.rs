@@ -1,4 +1,4 @@
-//! A server behind PgBouncer: it works where each client has a connection of its own, and does not start otherwise.
+//! A server behind PgBouncer: it works with a connection per client, and otherwise refuses to start.
 
 use std::fs;
 use std::net::TcpListener;
@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 
 use crate::harness::{Empty, Service, say_once, until};
 
-/// A pooler that ends with it.
+/// A pooler process that ends with the value.
 struct PgBouncer {
     process: Child,
     port: u16,
@@ -21,7 +21,7 @@ struct PgBouncer {
 }
 
 impl PgBouncer {
-    /// One before this server, with this `pool_mode`; `None`, said in a visible line, where it is not installed.
+    /// Starts a pooler with this `pool_mode`. `None`, with a visible message, if it is not installed.
     async fn before(server: &str, mode: &str) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -37,7 +37,7 @@ impl PgBouncer {
         );
         fs::write(&settings, text).unwrap();
         let mut command = Command::new("pgbouncer");
-        // It refuses to be root's.
+        // PgBouncer refuses to run as root.
         if rustix::process::geteuid().is_root() {
             command.args(["-u", "postgres"]);
         }
@@ -58,7 +58,7 @@ impl Drop for PgBouncer {
     }
 }
 
-/// An empty database behind a pooler. Its own URL is the second.
+/// Returns an empty database behind a pooler, and its direct URL.
 async fn behind(mode: &str) -> Option<(PgBouncer, Empty, String)> {
     let mut empty = Empty::on_postgres().await?;
     let (user, rest) = empty.url.rsplit_once('@').unwrap();
@@ -87,7 +87,7 @@ async fn a_pooler_that_shares_connections_is_refused_at_the_start() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pooler_with_a_connection_for_each_client_is_of_use() {
+async fn a_pooler_with_a_connection_for_each_client_works() {
     let Some((_pooler, empty, _)) = behind("session").await else { return };
     let service = Service::start_with(empty, PublicIds::plain(), PoolConfig::default()).await;
     let space = service.space("Hall").await;

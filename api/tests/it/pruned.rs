@@ -1,4 +1,4 @@
-//! Changes of the floor plan after a prune: what is accepted leaves every count exact, and what is refused changes nothing.
+//! Changes of the floor plan after a prune: accepted ones leave every count exact, refused ones change nothing.
 
 use entity::Instant;
 use proptest::option;
@@ -14,13 +14,13 @@ use crate::retention::pruned;
 const HOUR_MS: i64 = 3_600_000;
 const SPACES: usize = 3;
 const DPUS: usize = 4;
-/// People cross from here on, for two days and a bit.
+/// Crossings start here, and go on for a little more than two days.
 const START: &str = "2026-03-27T20:00:00Z";
 const HOURS: i64 = 54;
-/// Clocks are put forward in Europe on the last day, and on the day before in Nuuk, to the next date.
+/// Clocks are turned forward in Europe on the last day, and in Nuuk on the day before, across midnight.
 const ZONES: [&str; 3] = ["UTC", "Europe/Berlin", "America/Nuuk"];
 
-/// A change of the floor plan. An index names one of what there is.
+/// A change of the floor plan. Indexes select existing rows.
 #[derive(Clone, Debug)]
 enum Change {
     Assign { dpu: Index, space: Index, inside: bool, starts_at: Option<i64>, ends_at: Option<i64> },
@@ -37,7 +37,7 @@ enum Change {
     Zone { space: Index, zone: usize },
 }
 
-/// What is corrected of an assignment.
+/// The corrected field of an assignment.
 #[derive(Clone, Debug)]
 enum Correction {
     Dpu(Index),
@@ -47,7 +47,7 @@ enum Correction {
     Placement(bool),
 }
 
-/// A service, and the ids that it has given.
+/// A service, and the ids that it has assigned.
 struct Known<'a> {
     service: &'a Service,
     spaces: Vec<String>,
@@ -112,13 +112,13 @@ fn time(half_hour: usize) -> String {
     format!("\"{:02}:{:02}\"", half_hour / 2, half_hour % 2 * 30)
 }
 
-/// One of these, if there are any.
+/// Returns one of these, if there are any.
 fn one(ids: &[String], index: Index) -> Option<&String> {
     (!ids.is_empty()).then(|| index.get(ids))
 }
 
 impl<'a> Known<'a> {
-    /// The same world on every service.
+    /// Creates the same world on a service.
     async fn build(service: &'a Service) -> Known<'a> {
         let (mut spaces, mut dpus) = (Vec::new(), Vec::new());
         for space in 0..SPACES {
@@ -131,7 +131,7 @@ impl<'a> Known<'a> {
         Known { service, spaces, dpus, assignments: none(), resets: none(), rules: none() }
     }
 
-    /// The mutation that makes the change, and where to take down the id of what it makes; `None`: there is nothing to change.
+    /// Returns the mutation for a change, and where to add the new id. `None`: there is nothing to change.
     fn mutation(&self, change: &Change) -> Option<(String, &'static str)> {
         let side = |inside: bool| if inside { "INSIDE" } else { "OUTSIDE" };
         Some(match change {
@@ -222,7 +222,7 @@ impl<'a> Known<'a> {
         })
     }
 
-    /// Makes the change; the code of the refusal, if it is refused.
+    /// Makes a change; returns the code if it is refused.
     async fn make(&mut self, change: &Change) -> Option<String> {
         let (mutation, made) = self.mutation(change)?;
         let query =
@@ -247,7 +247,7 @@ impl<'a> Known<'a> {
         None
     }
 
-    /// Every space's counts at these instants.
+    /// Returns every space's counts at these instants.
     async fn counts(&self, instants: &[Instant]) -> Vec<(usize, Instant, Value)> {
         let mut counts = Vec::new();
         for some in instants.chunks(30) {
@@ -265,7 +265,7 @@ impl<'a> Known<'a> {
     }
 }
 
-/// Hundreds of crossings; one DPU sees few people, so that there are hours in which nobody crosses.
+/// Hundreds of crossings. One DPU sees few people, so that there are hours without crossings.
 fn events(runner: &mut TestRunner) -> Value {
     let event = (0..12_usize, instant(), any::<bool>()).prop_map(|(dpu, ts, toward)| {
         let direction = if toward { "TOWARD" } else { "AWAY" };
@@ -276,9 +276,9 @@ fn events(runner: &mut TestRunner) -> Value {
 }
 
 on_both! {
-    async fn what_is_accepted_after_a_prune_leaves_every_count_exact(service: &Service) {
+    async fn changes_accepted_after_a_prune_leave_every_count_exact(service: &Service) {
         let mut runner = TestRunner::deterministic();
-        // The same world where all events are kept.
+        // The same world without pruning.
         let twin = Service::on_sqlite().await;
         let (mut pruning, mut keeping) = (Known::build(service).await, Known::build(&twin).await);
         for known in [&pruning, &keeping] {

@@ -1,4 +1,4 @@
-//! What `/readyz` says: it is true, within the second for which it is cached.
+//! `/readyz`: its checks are true, apart from one second of caching.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -15,7 +15,7 @@ use serde_json::json;
 
 use crate::harness::{Empty, Service, on_both, until};
 
-/// What the check says.
+/// Returns the result of the check.
 async fn said(service: &Service, check: &str) -> String {
     let answer = service.get("/readyz").await;
     let checks = &answer.json()["checks"];
@@ -34,14 +34,14 @@ async fn until_a_task_panics(service: &Service) {
     tokio::time::timeout(Duration::from_secs(20), panicked).await.expect("a task panics");
 }
 
-/// Sends one event; the status of the answer.
+/// Sends one event; returns the status of the answer.
 async fn send(service: &Service, ts: &str) -> StatusCode {
     let body = json!({ "timestamp": ts, "direction": 1, "dpu_id": "283" }).to_string();
     let request = Request::post("/events").header("content-type", "application/json");
     service.send(request.body(Body::from(body)).unwrap()).await.status
 }
 
-/// Lets the database take no writes, or take them again.
+/// Makes the database read-only, or writable again.
 async fn set_read_only(service: &Service, is_read_only: bool) {
     let switch = if is_read_only { "on" } else { "off" };
     if service.is_sqlite() {
@@ -60,32 +60,32 @@ async fn set_read_only(service: &Service, is_read_only: bool) {
 }
 
 on_both! {
-    async fn a_database_that_takes_no_writes_makes_the_service_unready(service: &Service) {
+    async fn a_read_only_database_makes_the_service_unready(service: &Service) {
         let (space, _) = (service.space("Hall").await, service.dpu("283").await);
         until_it_says(service, "writes", "ok").await;
         set_read_only(service, true).await;
         if service.is_sqlite() {
-            // Of a file, that it takes none shows only when something is written.
+            // A read-only file is noticed only by writing.
             assert_eq!(send(service, "2026-03-01T11:00:00Z").await, StatusCode::SERVICE_UNAVAILABLE);
         }
         until_it_says(service, "writes", "the database is read-only").await;
         assert_eq!(send(service, "2026-03-01T11:00:00Z").await, StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(service.count(space, "2026-03-01").await, 0, "it can be read all the same");
-        // Nor does it become ready by itself: this is the result of a later trial, not the cached one.
+        assert_eq!(service.count(space, "2026-03-01").await, 0, "it can still be read");
+        // It stays unready: this is the result of a later trial, not the cached one.
         tokio::time::sleep(Duration::from_millis(1_100)).await;
         assert!(said(service, "writes").await.contains("read-only"));
         set_read_only(service, false).await;
-        // Without an event, since none is sent to a service that is not ready.
+        // Without an event, because no events are sent to a service that is not ready.
         until_it_says(service, "writes", "ok").await;
         until("events are recorded", async || send(service, "2026-03-01T11:00:00Z").await == StatusCode::OK).await;
         assert_eq!(service.stored_events().await.len(), 1);
         let tables = service.app.database.reader().execute_unprepared("SELECT * FROM headcount_write_trial").await;
-        assert!(tables.is_err(), "nothing is left of the trials");
+        assert!(tables.is_err(), "the trials leave nothing behind");
     }
 
     async fn a_task_that_panics_makes_the_service_unready(service: &Service) {
         assert_eq!(said(service, "tasks").await, "ok");
-        // Somebody else changes the floor plan, and the listener reads it.
+        // Another process changes the floor plan, and the listener reads it.
         let other = Database::connect(&service.url).await.unwrap();
         service.set_panics(true);
         other.writer().execute_unprepared("UPDATE floor_plan SET revision = revision + 1").await.unwrap();
@@ -93,7 +93,7 @@ on_both! {
         service.set_panics(false);
         until_it_says(service, "tasks", "the background task \"listener\" panicked").await;
         let panicked = service.app.tasks.check().unwrap_err().to_string();
-        assert!(panicked.contains("a bug in what a statement is for") && panicked.contains("Start it again"), "{panicked}");
+        assert!(panicked.contains("the use of a statement") && panicked.contains("Start it again"), "{panicked}");
     }
 
     async fn a_feed_that_panics_is_named(service: &Service) {
@@ -124,7 +124,7 @@ on_both! {
         run("UPDATE seaql_migrations SET version = 'm0001_counting' WHERE version = 'later'").await;
     }
 
-    async fn a_check_of_somebody_else_is_asked_too(service: &Service) {
+    async fn added_checks_are_run_too(service: &Service) {
         let well = Arc::new(AtomicU8::new(0));
         let seen = Arc::clone(&well);
         service.app.readiness.add("broker", move || {
@@ -137,7 +137,7 @@ on_both! {
     }
 }
 
-/// What is left when the recorder has panicked: senders are told to send again, and the service is not ready.
+/// When the recorder has panicked, senders are told to send again, and the service is not ready.
 async fn the_recorder_panics(empty: Empty) {
     let service = Service::start(empty, Limits::default()).await;
     service.set_panics(true);
@@ -170,6 +170,6 @@ async fn a_schedule_that_panics_is_named() {
     service.set_panics(false);
     drop(schedule);
     let panicked = service.app.tasks.check().unwrap_err();
-    assert_eq!((panicked.task, panicked.message.as_str()), ("schedule", "a bug in what the time is for"));
+    assert_eq!((panicked.task, panicked.message.as_str()), ("schedule", "a bug in the use of the clock"));
     service.finish().await;
 }

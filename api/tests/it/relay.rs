@@ -1,4 +1,4 @@
-//! What Relay and other clients with a cache of objects rely on: global ids, and pages from both ends.
+//! Features for Relay and other clients with a cache of objects: global ids, and pages from both ends.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::auth::token;
 use crate::harness::{Empty, Service, at, on_both};
 
-/// Two spaces, a DPU that counts for the first, a reset and a rule of it, and an event.
+/// Creates two spaces, a DPU assigned to the first, a reset and a rule of the first, and an event.
 async fn world(service: &Service) {
     let (hall, dpu) = (service.space("Hall").await, service.dpu("283").await);
     service.space("Loft").await;
@@ -28,7 +28,7 @@ async fn world(service: &Service) {
     service.ingest(json!([{ "dpu": "283", "ts": "2026-01-02", "direction": "TOWARD" }])).await;
 }
 
-/// The global ids of everything in it, by the names of their types.
+/// Returns the global ids of everything, by type name.
 async fn node_ids(service: &Service) -> Vec<(String, Value, Value)> {
     let query = "{ spaces { nodes { __typename id nodeId resets { nodes { __typename id nodeId } } resetRules { __typename id nodeId }
             assignments { __typename id nodeId } dpus { __typename id nodeId } } } }";
@@ -59,7 +59,7 @@ on_both! {
         let all = node_ids(service).await;
         let names: BTreeSet<_> = all.iter().map(|(name, ..)| name.as_str()).collect();
         assert_eq!(names, BTreeSet::from(["Assignment", "Dpu", "Reset", "ResetRule", "Space"]));
-        // Ids of a type are the same integers as ever, which several types share; global ones are each there once.
+        // Plain ids are integers that several types share; each global id is unique.
         assert!(all.iter().filter(|(_, id, _)| id == "1").count() > 3);
         assert_eq!(all.iter().map(|(.., node)| node.to_string()).collect::<BTreeSet<_>>().len(), all.len());
         let query = "query ($id: ID!) { node(id: $id) { __typename nodeId
@@ -75,7 +75,7 @@ on_both! {
 
     async fn the_fields_of_a_node_come_in_the_order_of_the_query(service: &Service) {
         world(service).await;
-        // The count waits for the database; what is asked after it does not.
+        // The count waits for the database, but the fields after it do not.
         let query = "{ a: node(id: \"U3BhY2U6MQ\") { ...F nodeId ... on Dpu { serial } ... on Space { name } }
             b: node(id: \"RHB1OjE\") { ... on Space { id } ... on Dpu { lastEvent { ts } serial } }
             } fragment F on Node { ... on Space { count(ts: \"2026-01-02\") } }";
@@ -122,7 +122,7 @@ on_both! {
         }
     }
 
-    async fn a_dpu_is_deleted_unless_something_is_known_of_it(service: &Service) {
+    async fn a_dpu_is_deleted_unless_it_is_referenced(service: &Service) {
         let hall = service.space("Hall").await;
         for serial in ["new", "assigned", "seen", "trusted"] {
             let dpu = service.dpu(serial).await;
@@ -142,15 +142,15 @@ on_both! {
             assert_eq!(*payload, json!({ "dpu": null, "userErrors": message }), "{id}");
         };
         refused(1, "NOT_FOUND", "there is no DPU 1", &delete(1, true).await);
-        refused(2, "IN_USE", "the DPU has 1 assignments: delete them first, or ask for cascade", &delete(2, false).await);
+        refused(2, "IN_USE", "the DPU has 1 assignments: delete them first, or set cascade", &delete(2, false).await);
         assert_eq!(delete(2, true).await["dpu"], json!({ "serial": "assigned" }));
         let events = "the DPU has events, which are never deleted: end its assignments instead";
         refused(3, "IN_USE", events, &delete(3, true).await);
         let left = service.data("{ dpus { nodes { serial } } space(id: 1) { assignments { id } } }", Value::Null).await;
         assert_eq!(left, json!({ "dpus": { "nodes": [{ "serial": "seen" }, { "serial": "trusted" }] }, "space": { "assignments": [] } }));
-        // Deleted serials may be used again, and are other DPUs then.
+        // Serials of deleted DPUs may be reused, for other DPUs.
         assert_eq!(service.dpu("new").await, 5);
-        // A token that is limited to a DPU must not become one for all.
+        // A token that is limited to a DPU must not become unlimited.
         let admin = token(service, "admin", Role::Admin, None).await;
         token(service, "device", Role::Ingest(Some(4)), None).await;
         let request = Request::post("/graphql").header("content-type", "application/json").header("authorization", admin);
@@ -160,7 +160,7 @@ on_both! {
     }
 }
 
-/// Walks a list of `length` entries from both ends, page by page, and compares each page with the whole list.
+/// Walks through a list of `length` entries from both ends, and compares each page with the whole list.
 async fn assert_pages(service: &Service, query: &str, length: usize) {
     let page = async |variables: Value| {
         let mut data = service.data(query, variables).await;
@@ -191,7 +191,7 @@ async fn assert_pages(service: &Service, query: &str, length: usize) {
                 let found = page(given.clone()).await;
                 assert_eq!(found["nodes"], json!(nodes[from..to]), "{given}");
                 let info = &found["pageInfo"];
-                // Where the cursors leave nothing, there is nothing to say.
+                // If the cursors leave no entries, the page is empty.
                 if before.is_none_or(|before| before >= start) {
                     assert_eq!(
                         (&info["hasPreviousPage"], &info["hasNextPage"]),
@@ -210,7 +210,7 @@ async fn assert_pages(service: &Service, query: &str, length: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_global_id_tells_no_more_than_other_ids_and_finds_no_more() {
+async fn global_ids_are_authorized_like_other_ids() {
     let ids = PublicIds::new(&IdsConfig { id_key: Some("0123456789abcdef".repeat(4).into()) }).unwrap();
     let service = Service::start_with(Empty::on_sqlite(), ids, PoolConfig::default()).await;
     world(&service).await;
@@ -221,7 +221,7 @@ async fn a_global_id_tells_no_more_than_other_ids_and_finds_no_more() {
         let data = service.data("query ($id: ID!) { node(id: $id) { nodeId } }", json!({ "id": node })).await;
         assert_eq!(data["node"]["nodeId"], *node);
     }
-    // A token that is limited to the space of which nothing else is known.
+    // A token limited to the other space.
     let limited = token(&service, "loft", Role::Read(Some(BTreeSet::from([2]))), None).await;
     let mut seen = Vec::new();
     for (name, _, node) in &all {

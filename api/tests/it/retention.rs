@@ -1,4 +1,4 @@
-//! Pruning: counts after the horizon stay what they were, those before it are exact to the hour.
+//! Pruning: counts after the horizon do not change, and those before it are exact at the ends of hours.
 
 use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
@@ -20,13 +20,13 @@ use crate::worlds;
 
 const HOUR_MS: i64 = 3_600_000;
 
-/// What another process does, which this one hears of when it hears of it.
+/// Another process, whose changes this one notices.
 async fn pruned_elsewhere(service: &Service, until: &str) -> Pruned {
     let database = Database::connect(&service.url).await.unwrap();
     prune(&database, at(until)).await.unwrap().unwrap()
 }
 
-/// Prunes, and waits until the service knows.
+/// Prunes, and waits until the service has noticed.
 pub(crate) async fn pruned(service: &Service, until: &str) -> Pruned {
     let done = pruned_elsewhere(service, until).await;
     service.app.state.refresh().await.unwrap();
@@ -59,12 +59,12 @@ async fn user_error(service: &Service, mutation: &str) -> Value {
 }
 
 on_both! {
-    async fn counts_are_exact_after_the_horizon_and_by_the_hour_before_it(service: &Service) {
+    async fn counts_are_exact_after_the_horizon_and_at_hours_before_it(service: &Service) {
         let mut runner = TestRunner::deterministic();
         let world = worlds::world(&mut runner);
         let spaces = worlds::build(service, &world).await;
         service.ingest(world.events.iter().map(worlds::input).collect()).await;
-        // In memory as it was before, too.
+        // Also with the unpruned pages in memory.
         worlds::assert_counts(service, &world, &spaces).await;
         let distinct: BTreeSet<_> = world.events.iter().map(|e| (e.dpu, e.ts, e.direction, e.seq)).collect();
         let mut gone = 0;
@@ -87,16 +87,16 @@ on_both! {
             }
             assert_right(service).await;
         }
-        // Again there is nothing to do, and the horizon does not go back.
+        // A second time there is nothing to do, and the horizon does not move back.
         let done = pruned(service, "2026-01-01").await;
         assert_eq!(done, Pruned { horizon: at("2026-02-01"), events: 0 });
     }
 
-    async fn what_comes_too_late_is_rejected_even_by_a_process_that_has_not_heard(service: &Service) {
+    async fn events_before_the_horizon_are_rejected_even_by_a_process_that_was_not_notified(service: &Service) {
         let space = hall(service).await;
         service.ingest(json!([event("2026-02-01T10:20:00Z"), event("2026-02-03T10:20:00Z")])).await;
         pruned_elsewhere(service, "2026-02-02").await;
-        // One that is counted in a digest already, a new one, and one from after the horizon.
+        // An event that is in a digest, a new one, and one after the horizon.
         let payload = service.ingest(json!([
             event("2026-02-01T10:20:00Z"), event("2026-02-01T23:59:59.999Z"), event("2026-02-02T00:00:00Z"),
         ])).await;
@@ -111,7 +111,7 @@ on_both! {
         assert_right(service).await;
     }
 
-    async fn an_answer_says_how_finely_it_is_known(service: &Service) {
+    async fn answers_state_their_time_resolution(service: &Service) {
         let space = hall(service).await;
         service.ingest(json!([event("2026-02-01T10:20:00Z"), event("2026-02-03T10:20:00Z")])).await;
         let query = r#"query ($id: ID!) { space(id: $id) {
@@ -130,18 +130,18 @@ on_both! {
         } });
         assert_eq!(service.data(query, json!({ "id": space.to_string() })).await, all("MILLISECOND", 1));
         pruned(service, "2026-02-02").await;
-        // What happened within the hour is counted at its end, by whatever is asked.
+        // Crossings within the hour count at its end, in every interface.
         assert_eq!(service.data(query, json!({ "id": space.to_string() })).await, all("HOUR", 0));
         for (ts, count) in [("10:59:59.998Z", 0), ("10:59:59.999Z", 1)] {
             assert_eq!(service.count(space, &format!("2026-02-01T{ts}")).await, count);
         }
     }
 
-    async fn before_the_horizon_no_count_comes_to_need_what_is_not_known(service: &Service) {
+    async fn changes_that_need_pruned_events_are_refused(service: &Service) {
         let space = hall(service).await;
         service.ingest(json!([event("2026-02-01T10:20:00Z"), event("2026-02-01T10:40:00Z")])).await;
-        // A room that has a reset and an occurrence of a rule in the hour in which people crossed, and another DPU that counts
-        // for a while within it.
+        // A room with a reset and an occurrence of a rule in an hour with crossings, and another DPU that is assigned
+        // during a part of that hour.
         let (room, other) = (service.space("Room").await, service.dpu("284").await);
         service.reset(room, at("2026-02-01T10:30:00Z"), 7).await;
         service.reset(space, at("2026-02-03T10:30:00Z"), 7).await;
@@ -159,7 +159,7 @@ on_both! {
             (format!(r#"resetCreate(input: {{space: {space}, ts: "2026-02-01T10:00:00Z", count: 3}})"#), "ts"),
             (r#"resetUpdate(id: 2, input: {ts: "2026-02-01T10:00:00Z"})"#.to_owned(), "ts"),
             (format!(r#"resetRuleCreate(input: {{space: {space}, timeOfDay: "10:00", count: 0, firstDay: "2026-02-01"}})"#), "firstDay"),
-            // Counts of the room go on from what its DPUs showed at 10:30.
+            // Counts of the room continue from its DPUs' readings at 10:30.
             (format!(r"assignmentCreate(input: {{dpu: 1, space: {room}, placement: INSIDE}})"), "startsAt"),
             (format!(r#"assignmentCreate(input: {{dpu: 1, space: {room}, placement: INSIDE, startsAt: "2026-02-01T10:00:00Z"}})"#), "startsAt"),
             (format!(r"assignmentUpdate(id: 1, input: {{space: {room}}})"), "space"),
@@ -174,13 +174,13 @@ on_both! {
             assert!(error["message"].as_str().unwrap().ends_with("from 2026-02-02T00:00:00Z on"), "{error}");
         }
         let accepted = [
-            // What is there is repeated.
+            // Existing values are given again.
             r#"assignmentUpdate(id: 2, input: {startsAt: "2026-02-01T10:30:00Z", endsAt: "2026-02-01T10:45:00Z", dpu: 2})"#,
             r#"resetUpdate(id: 1, input: {ts: "2026-02-01T10:30:00Z", count: 8})"#,
-            // Nobody crossed in these hours, or under this DPU.
+            // There are no crossings in these hours, or under this DPU.
             r#"assignmentUpdate(id: 2, input: {startsAt: "2026-02-01T10:35:00Z"})"#,
             r#"resetRuleUpdate(id: 1, input: {lastDay: "2026-02-01"})"#,
-            // Until the end of an hour all is known.
+            // The reading at the end of an hour is known.
             r#"assignmentEnd(id: 1, at: "2026-02-01T11:00:00Z")"#,
             "resetRuleDelete(id: 1)",
         ];
@@ -190,15 +190,15 @@ on_both! {
         assert_eq!(service.count(space, "2026-02-02").await, 2);
     }
 
-    async fn before_the_horizon_a_rule_does_not_come_to_hold_by_other_clocks(service: &Service) {
-        // Apia skipped 30 December 2011: the rule's first day is the day after it, which begins at 10:00 UTC on the 30th.
+    async fn changes_of_time_zones_that_need_pruned_events_are_refused(service: &Service) {
+        // Apia skipped 30 December 2011: the rule's first day is the day after it, from 10:00 UTC on the 30th.
         let space = hall(service).await;
         service.ingest(json!([event("2011-12-30T10:40:00Z"), event("2012-02-01T00:00:00Z")])).await;
         assert_eq!(user_error(service, &format!(r#"spaceUpdate(id: {space}, input: {{timeZone: "Pacific/Apia"}})"#)).await, Value::Null);
         pruned(service, "2012-01-15").await;
         let create = format!(r#"resetRuleCreate(input: {{space: {space}, timeOfDay: "00:30", count: 0, firstDay: "2011-12-30", lastDay: "2012-01-03"}})"#);
         assert_eq!(user_error(service, &create).await["field"], json!(["input", "firstDay"]));
-        // By UTC nobody crossed in that hour, so the rule can be made, and then the zone stays.
+        // There are no crossings in that hour of UTC, so the rule can be created, and then the zone cannot be changed.
         assert_eq!(user_error(service, &format!(r#"spaceUpdate(id: {space}, input: {{timeZone: "UTC"}})"#)).await, Value::Null);
         assert_eq!(user_error(service, &create).await, Value::Null);
         let back = format!(r#"spaceUpdate(id: {space}, input: {{timeZone: "Pacific/Apia"}})"#);
@@ -217,7 +217,7 @@ on_both! {
             is_done.store(true, Ordering::SeqCst);
             done
         };
-        // It begins between the two people of an hour.
+        // The history begins between the two crossings of an hour.
         let query = r"query ($id: ID!, $before: DateTime!, $start: DateTime!, $last: DateTime!, $end: DateTime!) { space(id: $id) {
             before: count(ts: $before) last: count(ts: $last)
             history(start: $start, end: $end, interval: HOUR) { entrances resolution } } }";
@@ -232,7 +232,7 @@ on_both! {
                 let buckets = space["history"].as_array().unwrap();
                 let entered: i64 = buckets.iter().map(|bucket| bucket["entrances"].as_i64().unwrap()).sum();
                 assert_eq!(before + entered, last, "{day}: {space}");
-                // What is known by the hour says so.
+                // Counts that are known only per hour say so.
                 assert!(entered == 1 || buckets[0]["resolution"] == "HOUR", "{day}: {space}");
                 finely += usize::from(entered == 1);
                 if is_done.load(Ordering::SeqCst) {
@@ -243,10 +243,10 @@ on_both! {
         };
         let (done, finely) = tokio::join!(pruning, asking);
         assert_eq!(done.events, 100);
-        assert!(finely > 0, "every day was pruned before anybody asked");
+        assert!(finely > 0, "every day was pruned before it was read");
     }
 
-    async fn it_can_be_done_while_events_come_in(service: &Service) {
+    async fn pruning_is_possible_during_ingestion(service: &Service) {
         let space = hall(service).await;
         let old: Vec<_> = (0..400).map(|hour| event(&at("2026-01-10").plus_ms(hour * HOUR_MS + 1).to_string())).collect();
         service.ingest(json!(old)).await;
@@ -254,7 +254,7 @@ on_both! {
             for minute in 0..40 {
                 let ts = at("2026-02-20").plus_ms(minute * 60_000).to_string();
                 assert_eq!(service.ingest(json!([event(&ts)])).await["accepted"], 1);
-                // What a count after the horizon is does not depend on how far pruning has come.
+                // Counts after the horizon do not depend on the progress of pruning.
                 assert_eq!(service.count(space, &ts).await, 401 + minute);
             }
         };
@@ -267,7 +267,7 @@ on_both! {
     }
 }
 
-/// The partitions of the events, by name.
+/// Returns the partitions of the events, by name.
 async fn partitions(service: &Service) -> Vec<String> {
     let database = &service.app.database;
     let sql =
@@ -278,7 +278,7 @@ async fn partitions(service: &Service) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_has_places_for_the_events_of_this_month_and_the_next() {
+async fn a_server_creates_partitions_for_this_month_and_the_next() {
     let Some(service) = Service::on_postgres().await else { return };
     service.set_now("2026-12-31T23:59:59Z");
     hall(&service).await;
@@ -287,9 +287,9 @@ async fn a_server_has_places_for_the_events_of_this_month_and_the_next() {
     let house = Schedule::start(&service.app.state, &service.app.clock, &service.app.tasks, None);
     let expected: Vec<String> =
         before.into_iter().chain(["event_2026_12".to_owned(), "event_2027_01".to_owned()]).collect();
-    until("the partitions are made", async || partitions(&service).await == expected).await;
+    until("the partitions are created", async || partitions(&service).await == expected).await;
     drop(house);
-    // The first event of a month then finds its place.
+    // The first event of a month then has a partition.
     service.ingest(json!([event("2026-12-31T23:59:59Z")])).await;
     service.set_now("2027-01-01T00:00:01Z");
     service.ingest(json!([event("2027-01-01T00:00:00Z")])).await;
@@ -297,7 +297,7 @@ async fn a_server_has_places_for_the_events_of_this_month_and_the_next() {
     service.finish().await;
 }
 
-/// Keeps every prune of this database waiting until it is dropped.
+/// Blocks every prune of this database until it is dropped.
 async fn lock(database: &Database) -> DatabaseTransaction {
     let lock = database.begin().await.unwrap();
     if database.backend() == DatabaseBackend::Postgres {

@@ -1,4 +1,4 @@
-//! The schema as clients see it.
+//! The GraphQL schema as clients see it.
 
 use async_graphql::parser::parse_schema;
 use async_graphql::parser::types::{TypeKind, TypeSystemDefinition};
@@ -14,7 +14,7 @@ fn the_exported_schema_is_the_one_that_is_served() {
 }
 
 #[test]
-fn everything_in_it_is_described() {
+fn everything_has_a_description() {
     let document = parse_schema(api::http::graphql::sdl()).unwrap();
     let (mut missing, mut seen) = (Vec::new(), 0);
     let mut check = |name: String, described: bool| {
@@ -50,6 +50,6 @@ fn everything_in_it_is_described() {
             TypeKind::Scalar | TypeKind::Interface(_) | TypeKind::Union(_) => {}
         }
     }
-    assert!(seen > 50, "only {seen} things were looked at");
+    assert!(seen > 50, "only {seen} descriptions were checked");
     assert!(missing.is_empty(), "without a description: {missing:#?}");
 }

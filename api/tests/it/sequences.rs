@@ -1,5 +1,5 @@
-//! Any sequence of edits and events through the public API, in any order, with detours: in the end there
-//! are the oracle's counts, histories and breakdowns.
+//! Random sequences of edits and events through the public API, in any order, with mistakes: at the end, counts,
+//! histories and breakdowns equal the oracle's.
 
 use entity::Instant;
 use proptest::collection::vec;
@@ -13,26 +13,26 @@ use crate::oracle::{Assignment, Event, Reset, World};
 use crate::past::assert_past;
 use crate::worlds::{self, SPACES, input, serial, world};
 
-/// What somebody does.
+/// An action of the operator or a device.
 #[derive(Clone, Debug)]
 enum Step {
-    /// Sends events, some of them for the second time.
+    /// Sends events, some of them a second time.
     Ingest(Vec<Event>),
-    /// Creates an assignment as it is, or wrong at first and then corrected.
+    /// Creates an assignment, either correctly or corrected afterwards.
     Assign(Assignment, Detour),
-    /// Creates a reset, or a wrong one at first.
+    /// Creates a reset, either correctly or corrected afterwards.
     Reset(Reset, Detour),
-    /// Creates what should not be, and deletes it again.
+    /// Creates something wrong, and deletes it again.
     Mistake(Reset),
 }
 
-/// How somebody comes to the right thing.
+/// The way to the correct result.
 #[derive(Clone, Copy, Debug)]
 enum Detour {
     Straight,
     /// By correcting a wrong one.
     Corrected,
-    /// An assignment is left open and ended later; a reset is deleted and made anew.
+    /// An assignment is created without an end and ended later; a reset is deleted and created again.
     Finished,
 }
 
@@ -53,7 +53,7 @@ fn steps(world: &World, runner: &mut TestRunner) -> Vec<Step> {
     Just(steps).prop_shuffle().new_tree(runner).unwrap().current()
 }
 
-/// The ids that the service gave.
+/// The ids that the service assigned.
 struct Ids {
     spaces: Vec<i64>,
     dpus: Vec<i64>,
@@ -69,7 +69,7 @@ impl Ids {
     }
 }
 
-/// Runs a mutation that must succeed, and returns the id of what it made.
+/// Runs a mutation that must succeed, and returns the id of the object it created.
 async fn mutate(service: &Service, name: &str, object: &str, arguments: &str, variables: Value) -> Value {
     let (declared, passed) = arguments.split_once(" -> ").unwrap();
     let query = format!(
@@ -154,7 +154,7 @@ async fn perform(service: &Service, ids: &Ids, step: Step) {
 }
 
 on_both! {
-    async fn any_sequence_ends_in_the_oracles_counts(service: &Service) {
+    async fn any_sequence_ends_with_the_counts_of_the_oracle(service: &Service) {
         let mut runner = TestRunner::deterministic();
         for round in 0..4 {
             let world = world(&mut runner);
@@ -163,7 +163,7 @@ on_both! {
                 ids.spaces.push(service.space(&format!("Space {round}.{number}")).await);
             }
             for number in 0..4 {
-                // The serials of the last round's DPUs are taken over.
+                // The serials of the last round's DPUs are reused.
                 if let Some(old) = service.app.state.floor_plan().await.unwrap().dpu_id(&serial(number)) {
                     let rename = "$id: ID!, $input: DpuUpdateInput! -> id: $id, input: $input";
                     let retired = json!({ "id": old, "input": { "serial": format!("retired {round}.{number}") } });

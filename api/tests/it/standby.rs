@@ -1,5 +1,5 @@
-//! A database to read from beside the one that is written to. That one which lags is read from rightly is shown where
-//! servers are started and stopped, under bench/faults.
+//! Configuration of a standby to read from. Correct answers while it lags are tested in bench/faults, which starts and
+//! stops servers.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::harness::{NOW, Service, at};
 
 #[tokio::test]
-async fn only_a_server_of_postgresql_has_a_standby() {
+async fn only_postgresql_has_a_standby() {
     let service = Service::on_sqlite().await;
     let refused = |url: &'static str| {
         let database = service.app.database.clone();
@@ -41,12 +41,12 @@ async fn only_a_server_of_postgresql_has_a_standby() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_standby_is_not_read_from() {
+async fn a_server_that_is_not_a_standby_is_not_read_from() {
     let Some(service) = Service::on_postgres().await else { return };
     let (space, dpu) = (service.space("Hall").await, service.dpu("283").await);
     service.assign(dpu, space, Placement::Inside, None, None).await;
     service.ingest(json!([{ "dpu": "283", "ts": "2026-01-01", "direction": "TOWARD" }])).await;
-    // The primary itself, and nobody at all.
+    // The primary itself, and a port without a server.
     let (server, _) = service.url.rsplit_once('@').unwrap();
     for url in [service.url.clone(), format!("{server}@127.0.0.1:1/nowhere")] {
         let database = Database::connect(&service.url).await.unwrap();

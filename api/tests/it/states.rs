@@ -1,8 +1,8 @@
-//! Every answer is true of one state, while events are recorded: by this process and by another one, with caches that hold
-//! everything, little or nothing.
+//! Every answer is correct for one state while events are being recorded, by this process and by another one, with
+//! caches that hold everything, little or nothing.
 //!
-//! Each test has one writer and several readers. The readers go on until the writer has made its commits, which are more
-//! where `STATES_COMMITS` says so.
+//! Each test has one writer and several readers, which run until the writer has made its commits. `STATES_COMMITS`
+//! sets a larger number of commits.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,10 +25,10 @@ use tower::ServiceExt;
 
 use crate::harness::{NOW, Service, at, on_both, until};
 
-/// Caches of no room, of little and of plenty.
+/// Sizes of caches: nothing, little and plenty.
 pub(crate) const CACHES: [u64; 3] = [0, 3_000, CACHE_BYTES];
 
-/// One of several processes over a database, as far as any of them can tell.
+/// One of several processes on a database, as far as any of them can tell.
 pub(crate) struct Process {
     pub(crate) app: Arc<App>,
     site: Site,
@@ -71,12 +71,12 @@ fn crossing(serial: &str, ts: Instant, direction: Direction) -> Crossing {
     Crossing { serial: serial.to_owned(), ts: ts.into(), direction, seq: 0 }
 }
 
-/// The number of commits that a writer makes.
+/// Returns the number of commits that a writer makes.
 fn commits() -> i64 {
     std::env::var("STATES_COMMITS").map_or(40, |number| number.parse().unwrap())
 }
 
-/// Lets the writer make its commits, and reads all the while.
+/// Runs the readers until the writer has made its commits.
 async fn while_writing(write: impl AsyncFn(i64), read: impl AsyncFn()) {
     let is_done = AtomicBool::new(false);
     let writing = async {
@@ -94,7 +94,7 @@ async fn while_writing(write: impl AsyncFn(i64), read: impl AsyncFn()) {
     join(writing, reading).await;
 }
 
-/// Runs the body with a reading process of each cache, beside a writer that is the same process or another one.
+/// Runs the test with a reader of each cache size, and a writer in the same process or in another one.
 async fn with_each(service: &Service, body: impl AsyncFn(&Process, &Process, i64)) {
     let mut round = 0;
     for cache_bytes in CACHES {
@@ -113,7 +113,7 @@ async fn hall(service: &Service, serial: &str) -> i64 {
     space
 }
 
-/// The instant of an event that no other has, all over the two years before the reset.
+/// Returns a unique instant of an event, anywhere in the two years before the reset.
 fn late(round: i64, number: i64) -> Instant {
     let start = at("2024-01-01").ms();
     Instant::from_ms(start + (round * 1_000_003 + number * 7_919_777) % (2 * 365 * 86_400_000))
@@ -122,12 +122,12 @@ fn late(round: i64, number: i64) -> Instant {
 const TODAY: &str = "2026-03-01T00:00:00Z";
 
 on_both! {
-    // One door, a reset, and seven people since: events before the reset change no count after it.
+    // One doorway, a reset, and seven people since: events before the reset change no count after it.
     async fn late_events_before_a_reset_change_no_count_after_it(service: &Service) {
         let space = hall(service, "1").await;
         let create = "mutation ($id: ID!) { resetCreate(input: { space: $id, ts: \"2026-02-27\", count: 0 }) { userErrors { code } } }";
         service.data(create, json!({ "id": space })).await;
-        // On three days, so that the odometer is read on several pages.
+        // On three days, so that the odometer is read from several pages.
         service.app.recorder.record((1..=7).map(|number| {
             Ok(crossing("1", at("2026-02-27").plus_ms(number * 8 * 3_600_000), Direction::Toward))
         }).collect()).await.unwrap();
@@ -160,8 +160,8 @@ on_both! {
         .await;
     }
 
-    // Two rooms with one door between them hold as many people together as ever, in one request.
-    async fn who_goes_from_room_to_room_is_in_one_of_them(service: &Service) {
+    // Two rooms joined by one doorway always have the same total, within one request.
+    async fn a_person_between_two_rooms_is_counted_exactly_once(service: &Service) {
         let (one, two) = (service.space("One").await, service.space("Two").await);
         let (front, inner) = (service.dpu("front").await, service.dpu("inner").await);
         service.assign(front, one, Placement::Inside, None, None).await;
@@ -193,8 +193,8 @@ on_both! {
         .await;
     }
 
-    // A commit is seen whole or not at all, however many DPUs it is about.
-    async fn a_commit_over_two_doors_is_seen_whole_or_not_at_all(service: &Service) {
+    // A commit is seen whole or not at all, even if it affects several DPUs.
+    async fn a_commit_of_two_doorways_is_seen_whole_or_not_at_all(service: &Service) {
         let (one, two) = (service.space("One").await, service.space("Two").await);
         for (serial, space) in [("1", one), ("2", two)] {
             let dpu = service.dpu(serial).await;
@@ -222,7 +222,7 @@ on_both! {
         .await;
     }
 
-    // Where people only enter, no later answer of a process has fewer: to no client, in no interface, in no subscription.
+    // If people only enter, no later answer of a process has a smaller count: for any client and interface.
     async fn states_never_go_back(service: &Service) {
         let space = hall(service, "1").await;
         let events = "{ dpu(serial: \"1\") { events { totalCount } } }";
@@ -257,8 +257,8 @@ on_both! {
         .await;
     }
 
-    // What a subscription is told is right for one state: the count of its message beside what the message nests.
-    async fn a_message_is_true_of_one_state(service: &Service) {
+    // A subscription's message is correct for one state: its count, and the fields nested in it.
+    async fn a_message_is_of_one_state(service: &Service) {
         let (one, two) = (service.space("One").await, service.space("Two").await);
         let (front, inner) = (service.dpu("front").await, service.dpu("inner").await);
         service.assign(front, one, Placement::Inside, None, None).await;
@@ -284,7 +284,7 @@ on_both! {
                 let change = &data["countChanged"];
                 assert_eq!(change["count"], change["space"]["count"], "{change}");
                 assert_eq!(change["count"], change["space"]["history"][0]["count"], "{change}");
-                // Nobody is counted in both rooms, and nobody in none.
+                // Each person is counted in exactly one room.
                 let sums = change["space"]["dpus"].as_array().unwrap().iter().map(|dpu| {
                     let rooms = dpu["assignments"]["nodes"].as_array().unwrap().iter();
                     rooms.map(|room| room["space"]["count"].as_i64().unwrap()).sum::<i64>()
@@ -297,8 +297,8 @@ on_both! {
         join(writing, reading).await;
     }
 
-    // A serial that another process has handed over is never resolved by an old floor plan.
-    async fn an_event_is_recorded_of_the_dpu_that_has_its_serial(service: &Service) {
+    // After another process changes a serial, an old floor plan never resolves it.
+    async fn events_are_recorded_for_the_current_dpu_of_their_serial(service: &Service) {
         let (one, two) = (service.dpu("x").await, service.dpu("y").await);
         let there = Process::start(service, CACHE_BYTES).await;
         for round in 0..commits() {

@@ -1,6 +1,6 @@
-//! What operators see: request ids, metrics, the log, and traces.
+//! Observability: request ids, metrics, the log, and traces.
 //!
-//! What a process writes and sends is tested on a process of its own: the binary.
+//! The log and traces are tested on a process of its own: the binary.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -40,7 +40,7 @@ on_both! {
         assert_ne!(first.header("x-request-id"), second.header("x-request-id"));
     }
 
-    async fn what_fails_inside_names_the_request(service: &Service) {
+    async fn internal_errors_name_the_request(service: &Service) {
         service.dpu("1").await;
         let rename = async |from: &str, to: &str| {
             let transaction = service.app.database.begin().await.unwrap();
@@ -77,7 +77,7 @@ on_both! {
         socket.data("1").await;
         let after = Metrics::of(service).await;
 
-        // Other tests of this process count too: so much at least is ours.
+        // Other tests in this process count, too, so this is a minimum.
         let grown = |series: &str, by: f64| {
             let (before, after) = (before.get(series), after.get(series));
             assert!(after - before >= by, "{series}: {before} and then {after}");
@@ -107,7 +107,7 @@ on_both! {
     }
 }
 
-/// The series of `/metrics`, by their names and labels.
+/// The series of `/metrics`, by name and labels.
 struct Metrics(BTreeMap<String, f64>);
 
 impl Metrics {
@@ -117,7 +117,7 @@ impl Metrics {
         Self::read(&answer.body)
     }
 
-    /// Whatever is neither a comment nor a series makes the test fail, and so does a series that comes twice or has no
+    /// The test fails on a line that is neither a comment nor a series, on a repeated series, and on a series without a
     /// type.
     fn read(text: &str) -> Self {
         let mut series = BTreeMap::new();
@@ -129,7 +129,7 @@ impl Metrics {
                 );
                 continue;
             }
-            let (name, value) = line.rsplit_once(' ').unwrap_or_else(|| panic!("{line:?} is no series"));
+            let (name, value) = line.rsplit_once(' ').unwrap_or_else(|| panic!("{line:?} is not a series"));
             let family = name.split('{').next().unwrap();
             let family = ["_bucket", "_sum", "_count"]
                 .iter()
@@ -142,7 +142,7 @@ impl Metrics {
         Self(series)
     }
 
-    /// What has not been counted yet may be left out.
+    /// Series without a value yet may be missing.
     fn get(&self, series: &str) -> f64 {
         self.0.get(series).copied().unwrap_or_default()
     }
@@ -186,7 +186,7 @@ impl Process {
         serving
     }
 
-    /// The next line of the log that is the one. None holds what a client has sent.
+    /// Returns the next matching line of the log. No line may contain anything that a client has sent.
     fn line(&self, is_it: impl Fn(&Value) -> bool) -> Value {
         loop {
             let line = self.lines.recv_timeout(Duration::from_secs(30)).expect("a line of the log");
@@ -198,7 +198,7 @@ impl Process {
         }
     }
 
-    /// The answer to a request, its head and its body.
+    /// Returns the answer to a request, its head and its body.
     fn ask(&self, head: &str, body: &str) -> String {
         let mut stream = TcpStream::connect(self.address).unwrap();
         let length = body.len();
@@ -217,7 +217,7 @@ impl Process {
         self.ask(&head, &request.to_string())
     }
 
-    /// Asks it to stop, and waits until it has; returns what it logged until then.
+    /// Asks it to stop, and waits until it has; returns the log until then.
     fn stop(mut self) -> Vec<String> {
         Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
         assert!(self.child.wait().unwrap().success());
@@ -232,7 +232,7 @@ impl Drop for Process {
 }
 
 #[test]
-fn every_request_has_one_line_that_tells_nothing_it_was_sent() {
+fn every_request_has_one_line_without_its_data() {
     let process = Process::start(&[], &[]);
     let request = |line: &Value| line["target"] == "request";
     process.ask(
@@ -276,7 +276,7 @@ fn lines_of_requests_can_be_left_out() {
 }
 
 #[test]
-fn a_wrong_option_stops_the_start_with_a_sentence() {
+fn an_invalid_option_stops_the_start_with_an_error() {
     let key = "not-a-key-but-secret";
     let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://collector");
     for (variable, said) in [
@@ -298,7 +298,7 @@ fn a_wrong_option_stops_the_start_with_a_sentence() {
     }
 }
 
-/// A collector: whatever is posted to it comes out of the channel.
+/// Returns a trace collector. Everything posted to it is sent to the channel.
 async fn collector() -> (SocketAddr, UnboundedReceiver<ExportTraceServiceRequest>) {
     let (send, received) = unbounded_channel();
     let take = post(async move |body: Bytes| {
@@ -311,7 +311,7 @@ async fn collector() -> (SocketAddr, UnboundedReceiver<ExportTraceServiceRequest
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_trace_goes_through_the_request_the_operation_and_its_statements() {
+async fn one_trace_has_the_request_the_operation_and_its_statements() {
     const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
     let (collector, mut received) = collector().await;
     let endpoint = format!("http://{collector}");
@@ -361,7 +361,7 @@ async fn one_trace_goes_through_the_request_the_operation_and_its_statements() {
     assert_eq!(commits, ["POST /graphql > mutation > commit"]);
     let kinds = spans.iter().filter_map(|span| self::attributes(span).remove("db.operation"));
     assert!(kinds.into_iter().any(|kind| kind == "SELECT"));
-    // Neither what was sent nor the text of a statement leaves.
+    // Neither the client's data nor the text of a statement is exported.
     let everything = format!("{spans:?}");
     assert!(!everything.contains("secret") && !everything.contains("db.statement"), "{everything}");
 }

@@ -1,11 +1,11 @@
-//! `headcount token`, and when the server starts without any.
+//! `headcount token`, and starting a server without tokens.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Output, Stdio};
 
 use tempfile::TempDir;
 
-/// A folder with a database, and the binary over it.
+/// A folder with a database, and the binary for it.
 struct Desk(TempDir);
 
 impl Desk {
@@ -24,21 +24,21 @@ impl Desk {
         self.command(arguments).output().unwrap()
     }
 
-    /// What it prints, where it succeeds.
+    /// Returns the output of a command that must succeed.
     fn printed(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments);
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// What it says where it fails.
+    /// Returns the error of a command that must fail.
     fn refusal(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments);
         assert!(!output.status.success() && output.stdout.is_empty(), "{arguments:?}");
         String::from_utf8(output.stderr).unwrap()
     }
 
-    /// Starts a server, and returns what it says until it serves.
+    /// Starts a server, and returns its output until it serves.
     fn serves(&self, arguments: &[&str]) -> String {
         let mut command = self.command(arguments);
         let mut server = Running(command.stderr(Stdio::piped()).spawn().unwrap());
@@ -54,7 +54,7 @@ impl Desk {
     }
 }
 
-/// A process that ends with the test.
+/// A process that ends with the value.
 struct Running(Child);
 
 impl Drop for Running {
@@ -92,7 +92,7 @@ fn a_token_is_printed_once_and_alone() {
 }
 
 #[test]
-fn what_is_no_token_is_said() {
+fn invalid_arguments_are_reported() {
     let desk = Desk::new();
     for (arguments, said) in [
         (&["--role", "read", "--space", "Hall"][..], "there is no space \"Hall\""),
@@ -117,7 +117,7 @@ fn what_is_no_token_is_said() {
 }
 
 #[test]
-fn without_tokens_it_serves_its_own_machine_only() {
+fn without_tokens_only_local_requests_are_served() {
     let desk = Desk::new();
     let open = ["serve", "--listen", "127.0.0.1:0"];
     let (reachable, meant) =
@@ -134,7 +134,7 @@ fn without_tokens_it_serves_its_own_machine_only() {
         let said = desk.serves(arguments);
         assert!(said.contains("tokens are asked for") && !said.contains("open:"), "{said}");
     }
-    // That there was one does not make a server that is reachable of use to nobody.
+    // A reachable server without a valid token would admit no client, so it does not start.
     desk.printed(&["token", "revoke", "admin"]);
     assert!(desk.refusal(&reachable).contains("there is no valid token"));
 }

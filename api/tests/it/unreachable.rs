@@ -1,4 +1,4 @@
-//! A database that goes away: requests are told so in a bounded time, and all is well again by itself once it is back.
+//! An unreachable database: requests fail within a time limit, and everything works again once it is back.
 
 use std::time::Duration;
 
@@ -15,20 +15,20 @@ use tokio::sync::watch;
 
 use crate::harness::{Answer, Empty, Service};
 
-/// After this a test has waited in vain.
+/// Maximum time to wait for an expected answer.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What the way to the database does.
+/// The state of the connection to the database.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Way {
     Open,
-    /// Nobody is there: connections end, and new ones too.
+    /// Connections end, and new ones are refused.
     Closed,
-    /// Nothing comes through, and nobody says so.
+    /// Data is lost without an error.
     Silent,
 }
 
-/// A way to a PostgreSQL server that can be cut.
+/// A proxy for a PostgreSQL server that can interrupt the connection.
 struct Proxy {
     way: watch::Sender<Way>,
     port: u16,
@@ -54,7 +54,7 @@ impl Proxy {
     }
 }
 
-/// Carries bytes both ways for as long as the way is open.
+/// Forwards bytes both ways as long as the proxy is open.
 async fn carry(mut near: TcpStream, server: String, mut way: watch::Receiver<Way>) {
     if *way.borrow() == Way::Closed {
         return;
@@ -80,7 +80,7 @@ async fn carry(mut near: TcpStream, server: String, mut way: watch::Receiver<Way
     }
 }
 
-/// A service with one space, behind a proxy. `None` where there is no server.
+/// Returns a service with one space, behind a proxy. `None` where there is no server.
 async fn behind_a_proxy() -> Option<(Service, Proxy, i64)> {
     let mut empty = Empty::on_postgres().await?;
     let (scheme_and_user, rest) = empty.url.rsplit_once('@').expect("a URL with a user");
@@ -97,7 +97,7 @@ async fn behind_a_proxy() -> Option<(Service, Proxy, i64)> {
     Some((service, proxy, space))
 }
 
-/// Asks again and again until the answer has this status. Each answer must come in a bounded time.
+/// Repeats the request until the answer has this status. Each answer must come within a time limit.
 async fn until(service: &Service, path: &str, status: StatusCode) -> Answer {
     let asking = async {
         loop {
@@ -105,7 +105,7 @@ async fn until(service: &Service, path: &str, status: StatusCode) -> Answer {
             if answer.status == status {
                 return answer;
             }
-            // So as not to keep the machine busy with asking.
+            // A pause, so as not to overload the machine.
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
@@ -120,7 +120,7 @@ async fn post(service: &Service, path: &str, body: Value) -> Answer {
     tokio::time::timeout(PATIENCE, sending).await.expect("an answer")
 }
 
-async fn is_away_and_comes_back(way: Way) {
+async fn is_unreachable_and_comes_back(way: Way) {
     let Some((service, proxy, space)) = behind_a_proxy().await else { return };
     let count = format!("/space/{space}/count");
     let event =
@@ -134,7 +134,7 @@ async fn is_away_and_comes_back(way: Way) {
         ("1", r#"{"detail":"The service cannot answer now, try again."}"#)
     );
     assert!(!away.header("x-request-id").is_empty());
-    // Whether whoever asks may do so is not known either, once nothing is heard any more: then the status says it, too.
+    // Once nothing is received any more, tokens cannot be checked either: then the status is 503, too.
     let ask = json!({ "query": r#"{ dpu(serial: "1") { lastEvent { ts } } }"# });
     let refused = post(&service, "/graphql", ask).await;
     assert_eq!(refused.json()["errors"][0]["extensions"]["code"], "UNAVAILABLE", "{}", refused.body);
@@ -147,7 +147,7 @@ async fn is_away_and_comes_back(way: Way) {
     );
     let ready = until(&service, "/readyz", StatusCode::SERVICE_UNAVAILABLE).await;
     assert_eq!(ready.json()["status"], "not ready");
-    // That nothing is heard any more it notices only after a while.
+    // The server notices only after a while that nothing is received.
     crate::harness::until("both checks fail", async || {
         let ready = service.get("/readyz").await.json();
         ["database", "coherence"].iter().all(|check| ready["checks"][check] != "ok")
@@ -158,7 +158,7 @@ async fn is_away_and_comes_back(way: Way) {
     proxy.turn(Way::Open);
     until(&service, "/readyz", StatusCode::OK).await;
     assert_eq!(until(&service, &count, StatusCode::OK).await.json()["count"], 1);
-    // It may be sent again, whatever became of it.
+    // It may be sent again, whether or not it was recorded.
     let sent = post(&service, "/events", json!([event(1), event(2)])).await;
     assert_eq!(sent.status, StatusCode::OK, "{}", sent.body);
     assert_eq!(service.get(&count).await.json()["count"], 3);
@@ -166,17 +166,17 @@ async fn is_away_and_comes_back(way: Way) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_is_gone_gives_503_until_it_is_back() {
-    is_away_and_comes_back(Way::Closed).await;
+async fn a_stopped_database_gives_503_until_it_is_back() {
+    is_unreachable_and_comes_back(Way::Closed).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_falls_silent_gives_503_until_it_speaks() {
-    is_away_and_comes_back(Way::Silent).await;
+async fn a_silent_database_gives_503_until_it_answers() {
+    is_unreachable_and_comes_back(Way::Silent).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_that_were_ended_are_made_again() {
+async fn closed_connections_are_reopened() {
     let Some(service) = Service::on_postgres().await else { return };
     let space = service.space("Hall").await;
     let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \

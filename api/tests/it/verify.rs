@@ -1,4 +1,4 @@
-//! `headcount verify`: a database that somebody has broken, seen, mended, and seen to be right.
+//! `headcount verify`: a damaged database is detected, repaired, and then found correct.
 
 use std::process::Command;
 use std::time::Duration;
@@ -18,7 +18,7 @@ async fn run(service: &Service, sql: &str) {
     transaction.commit().await.unwrap();
 }
 
-/// What verifying tells, and its verdict.
+/// Returns the findings and the verdict.
 async fn told(service: &Service, mend: bool) -> (Vec<String>, Verdict) {
     let mut lines = Vec::new();
     let verdict = verify(&service.app.database, mend, |finding| {
@@ -29,7 +29,7 @@ async fn told(service: &Service, mend: bool) -> (Vec<String>, Verdict) {
     (lines, verdict)
 }
 
-/// Two DPUs, one of them with crossings in two hours of two days.
+/// Creates two DPUs, one of them with crossings in two hours on two days.
 async fn two_days(service: &Service) -> i64 {
     let dpu = service.dpu("283").await;
     service.dpu("423").await;
@@ -46,7 +46,7 @@ async fn two_days(service: &Service) -> i64 {
 const RIGHT: Verdict = Verdict { dpus: 2, tallies: 0, mended: 0, rules: 0 };
 
 on_both! {
-    async fn a_database_that_is_right_is_said_to_be(service: &Service) {
+    async fn a_correct_database_has_no_findings(service: &Service) {
         assert_eq!(told(service, false).await, (vec![], Verdict::default()));
         let mut runner = TestRunner::deterministic();
         let world = worlds::world(&mut runner);
@@ -59,7 +59,7 @@ on_both! {
         }
     }
 
-    async fn broken_tallies_are_seen_and_mended(service: &Service) {
+    async fn wrong_tallies_are_found_and_repaired(service: &Service) {
         let dpu = two_days(service).await;
         let (hour, day, other) = (at("2026-01-01T10:00:00Z").ms(), at("2026-01-02").ms(), at("1969-12-31T23:00:00Z").ms());
         run(service, &format!(
@@ -85,30 +85,30 @@ on_both! {
         assert_eq!(told(service, false).await, (vec![], RIGHT));
     }
 
-    async fn mending_keeps_writers_out(service: &Service) {
+    async fn repairing_blocks_writers(service: &Service) {
         two_days(service).await;
         run(service, "DELETE FROM tally").await;
-        // Another process mends.
+        // Another process repairs.
         let other = api::database::Database::connect(&service.url).await.unwrap();
         let mut sent = Box::pin(service.ingest(json!([{ "dpu": "423", "ts": "2026-01-05", "direction": "AWAY" }])));
         let verdict = verify(&other, true, |_| {
             let early = tokio::task::block_in_place(|| {
                 tokio::runtime::Handle::current().block_on(tokio::time::timeout(Duration::from_millis(200), &mut sent))
             });
-            assert!(early.is_err(), "recorded while tallies were being mended: {early:?}");
+            assert!(early.is_err(), "recorded while tallies were being repaired: {early:?}");
             Ok(())
         });
         assert_eq!(verdict.await.unwrap().mended, 4);
-        assert_eq!(sent.await["accepted"], 1, "the recorder waited for its turn");
+        assert_eq!(sent.await["accepted"], 1, "the recorder waited for the repair");
         assert_eq!(told(service, false).await, (vec![], RIGHT));
     }
 
-    async fn broken_rules_are_seen_and_left(service: &Service) {
+    async fn broken_rules_are_found_and_left(service: &Service) {
         let dpu = two_days(service).await;
         let space = service.space("Hall").await;
         service.assign(dpu, space, Placement::Inside, None, None).await;
         service.reset(space, at("2026-01-01"), 1).await;
-        // The schema's own guards go first.
+        // First the schema's own guards are removed.
         let unguarded = if service.is_sqlite() {
             ["assignment", "reset", "event"].map(|table| format!(
                 "CREATE TABLE bare AS SELECT * FROM {table}; DROP TABLE {table}; ALTER TABLE bare RENAME TO {table};"
@@ -144,12 +144,12 @@ on_both! {
             assert_eq!(verdict.rules, seen.len() as u64);
             assert!(!verdict.is_right());
             let of_nobody = lines.iter().filter(|line| line.contains("DPU (id 77, which is none)")).count();
-            assert_eq!(of_nobody, 2, "no tally is made for a DPU that there is not: {lines:?}");
+            assert_eq!(of_nobody, 2, "no tally is created for an unknown DPU: {lines:?}");
         }
         run(service, "DELETE FROM event WHERE ts < 10; DELETE FROM tally WHERE bucket < 10").await;
     }
 
-    async fn the_command_says_it_in_lines_and_by_its_exit_code(service: &Service) {
+    async fn the_command_prints_findings_and_sets_its_exit_code(service: &Service) {
         two_days(service).await;
         let headcount = |arguments: &[&str]| {
             let output = Command::new(env!("CARGO_BIN_EXE_headcount"))

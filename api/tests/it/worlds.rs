@@ -1,4 +1,4 @@
-//! Made-up worlds: spaces, DPUs, moves, resets and events, for the service and the oracle alike.
+//! Generated worlds for the service and the oracle: spaces, DPUs, moves, resets and events.
 
 use entity::Instant;
 use entity::assignment::Placement;
@@ -14,13 +14,13 @@ use crate::oracle::{self, World};
 
 pub(crate) const SPACES: i64 = 3;
 const DPUS: i64 = 4;
-/// Worlds last two days and a bit from here, across hours, days and a month's end.
+/// Worlds start here, and last a little more than two days, across hours, days and the end of a month.
 const START: &str = "2026-01-30T21:00:00Z";
 const HOURS: i64 = 52;
 
 fn instant() -> impl Strategy<Value = i64> {
     let start = at(START).ms();
-    // Anywhere, or on an edge of an hour, where tallies begin and end.
+    // Anywhere, or at the start or end of an hour, where tallies change.
     prop_oneof![
         0..HOURS * 3_600_000,
         (0..HOURS).prop_map(|hour| hour * 3_600_000),
@@ -29,7 +29,7 @@ fn instant() -> impl Strategy<Value = i64> {
     .prop_map(move |ms| start + ms)
 }
 
-/// A world of some hundred events, many of them sent again, in any order.
+/// Generates a world of some hundred events, many of them repeated, in any order.
 pub(crate) fn world(runner: &mut TestRunner) -> World {
     let sign = || prop_oneof![Just(1_i64), Just(-1)];
     let event = (0..DPUS, instant(), sign(), 0..2_i32).prop_map(|(dpu, ts, direction, seq)| oracle::Event {
@@ -42,7 +42,7 @@ pub(crate) fn world(runner: &mut TestRunner) -> World {
         events.extend_from_within(..40);
         events
     });
-    // A move: a DPU counts here until an instant, and there from it on, with a gap or without.
+    // A move: a DPU is assigned here until some instant, and there after it, with or without a gap.
     let moves =
         vec((0..DPUS, 0..SPACES, 0..SPACES, sign(), sign(), instant(), option::of(1..7_200_000_i64)), 2..5);
     let moves = moves.prop_map(|moves| {
@@ -83,7 +83,7 @@ pub(crate) fn world(runner: &mut TestRunner) -> World {
     world.new_tree(runner).unwrap().current()
 }
 
-/// Instants worth asking about: every edge of the world, and the milliseconds around it.
+/// Returns the interesting instants: every edge of the world, and the milliseconds around it.
 pub(crate) fn instants(world: &World) -> Vec<i64> {
     let edges = world.events.iter().map(|event| event.ts).step_by(20);
     let edges = edges.chain(world.assignments.iter().flat_map(|a| [a.starts_at, a.ends_at]).flatten());
@@ -98,14 +98,14 @@ pub(crate) fn serial(dpu: i64) -> String {
     format!("D{dpu}")
 }
 
-/// The event as `ingest` takes it.
+/// Returns the event as input for `ingest`.
 pub(crate) fn input(event: &oracle::Event) -> Value {
     let direction = if event.direction == 1 { "TOWARD" } else { "AWAY" };
     let ts = Instant::from_ms(event.ts).to_string();
     json!({ "dpu": serial(event.dpu), "ts": ts, "direction": direction, "seq": event.seq })
 }
 
-/// Builds the world's floor plan; returns the ids of its spaces.
+/// Creates the world's floor plan; returns the ids of its spaces.
 pub(crate) async fn build(service: &Service, world: &World) -> Vec<i64> {
     let (mut spaces, mut dpus) = (Vec::new(), Vec::new());
     for space in 0..SPACES {
@@ -129,7 +129,7 @@ pub(crate) async fn build(service: &Service, world: &World) -> Vec<i64> {
     spaces
 }
 
-/// Compares every space's count at every instant worth asking about with the oracle's.
+/// Compares every space's count at every interesting instant with the oracle's.
 pub(crate) async fn assert_counts(service: &Service, world: &World, spaces: &[i64]) {
     for ts in instants(world) {
         let text = Instant::from_ms(ts).to_string();

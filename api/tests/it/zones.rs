@@ -1,4 +1,4 @@
-//! Timestamps that name no time zone, by every way in.
+//! Timestamps without a time zone, on every way in.
 
 use axum::http::{Request, StatusCode};
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::harness::{Answer, Service, on_both};
 use crate::nats::Nats;
 
-/// A DPU whose clock shows the time of New York.
+/// Creates a DPU whose clock is in New York's time zone.
 async fn in_new_york(service: &Service, serial: &str) -> Value {
     let create = "mutation ($input: DpuCreateInput!) { dpuCreate(input: $input) { dpu { id timeZone } userErrors { field message } } }";
     let input = json!({ "serial": serial, "timeZone": "America/New_York" });
@@ -20,7 +20,7 @@ async fn post(service: &Service, query: &str, content_type: &str, body: &str) ->
     service.send(request.body(body.to_owned().into()).unwrap()).await
 }
 
-/// The instants of what is stored, earliest first.
+/// Returns the instants of the stored events, earliest first.
 async fn stored(service: &Service) -> Vec<String> {
     let mut stored: Vec<_> = service.stored_events().await.iter().map(|event| event.ts).collect();
     stored.sort_unstable();
@@ -28,7 +28,7 @@ async fn stored(service: &Service) -> Vec<String> {
 }
 
 on_both! {
-    async fn the_nearest_zone_is_taken(service: &Service) {
+    async fn the_most_specific_zone_is_used(service: &Service) {
         in_new_york(service, "1").await;
         service.dpu("2").await;
         let event = |ts: &str, dpu: &str| json!({ "ts": ts, "direction": 1, "dpu": dpu }).to_string();
@@ -40,7 +40,7 @@ on_both! {
             ("?time_zone=Europe%2FBerlin", "2026-01-01T00:00:03", "2", "2025-12-31T23:00:03Z"),
             ("?time_zone=Europe/Berlin", "2026-01-01T00:00:04+00:00", "2", "2026-01-01T00:00:04Z"),
             ("?time_zone=Europe/Berlin", "1767225605", "2", "2026-01-01T00:00:05Z"),
-            // A time that came twice is the earlier one.
+            // A time that occurs twice means the earlier one.
             ("?time_zone=Europe/Berlin", "2025-10-26T02:30:00", "2", "2025-10-26T00:30:00Z"),
         ] {
             let before = stored(service).await;
@@ -49,7 +49,7 @@ on_both! {
             let added: Vec<_> = stored(service).await.into_iter().filter(|ts| !before.contains(ts)).collect();
             assert_eq!(added, [expected], "{query} {ts}");
         }
-        // A time that the clocks skipped.
+        // A time that the clocks skip.
         for (query, ts, dpu) in [("?time_zone=Europe/Berlin", "2025-03-30T02:30:00", "2"), ("", "2025-03-09T02:30:00", "1")] {
             let answer = post(service, query, "application/json", &event(ts, dpu)).await.json();
             assert_eq!(answer["errors"][0]["code"], "BAD_TIMESTAMP", "{answer}");
@@ -60,7 +60,7 @@ on_both! {
         assert_eq!((answer.status, answer.body.as_str()), (StatusCode::BAD_REQUEST, expected));
     }
 
-    async fn every_way_in_knows_the_dpus_zone(service: &Service) {
+    async fn the_zone_of_a_dpu_applies_on_every_way_in(service: &Service) {
         in_new_york(service, "1").await;
         let line = r#"{"ts":"2026-01-01T00:00:01","direction":1,"dpu":"1"}"#;
         assert_eq!(post(service, "", "application/x-ndjson", line).await.json()["accepted"], 1);
@@ -80,7 +80,7 @@ on_both! {
         assert_eq!(stored(service).await, expected);
     }
 
-    async fn a_dpus_zone_is_changed_for_what_comes_after(service: &Service) {
+    async fn a_new_zone_of_a_dpu_applies_to_later_events(service: &Service) {
         let id = in_new_york(service, "1").await;
         let update = "mutation ($id: ID!, $input: DpuUpdateInput!) {
             dpuUpdate(id: $id, input: $input) { dpu { timeZone } userErrors { field code } }

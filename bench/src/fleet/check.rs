@@ -1,6 +1,6 @@
-//! `fleet check`: whether every space's count is the true one, asked over the public API.
+//! `fleet check`: compares every space's count from the public API with the true count.
 //!
-//! The truth is added up here from the reports themselves, event by event, and shares nothing with the server.
+//! The true counts are summed up here from the reports, event by event, without any code of the server.
 
 use std::collections::{HashMap, HashSet};
 use std::io::{Write, stdout};
@@ -16,32 +16,32 @@ use crate::journal::Journal;
 use crate::plan::MARKER_SPACE;
 use crate::world::{FloorPlan, Random, Saying, Settings};
 
-/// How many questions are asked at the same time.
+/// Number of concurrent questions.
 const ASKED_AT_ONCE: usize = 16;
-/// How many differences are told.
+/// Maximum number of differences that are printed.
 const TOLD_MAX: usize = 10;
-/// The time before what was wrong is asked again.
+/// Pause before a wrong count is requested again.
 const PAUSE: Duration = Duration::from_millis(200);
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Whom to compare with what.
+/// The journals and servers to compare.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// What `fleet send` wrote; several, where several fleets of one floor plan sent at different times
+    /// Journal written by `fleet send`. Repeat it for several fleets with one floor plan that sent at different times
     #[arg(long, value_name = "FILE", required = true)]
     journal: Vec<PathBuf>,
-    /// Who is asked: `http://HOST:PORT`; each, where several are given
+    /// Server to ask, as `http://HOST:PORT`. Repeat it to ask several
     #[arg(long, value_name = "URL", required = true)]
     server: Vec<String>,
-    /// At how many random instants every space is asked for, beside the end and now
+    /// Number of random instants at which to ask for every space, in addition to the end and now
     #[arg(long, value_name = "NUMBER", default_value_t = 3)]
     instants: usize,
-    /// How long counts may lag behind, in seconds: what is wrong is asked again until then
+    /// Ask again for wrong counts during this many seconds, because counts may lag behind
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     within: u64,
 }
 
-/// A question, and the answer that is right.
+/// A question and its correct answer.
 struct Question<'a> {
     server: &'a Http,
     name: String,
@@ -50,7 +50,7 @@ struct Question<'a> {
     expected: i64,
 }
 
-/// The ids of all spaces by their names. Like counts, they are asked for again for so long where a server cannot answer.
+/// Returns the ids of all spaces by name. Like counts, they are requested again for a while if a server cannot answer.
 async fn spaces(server: &Http, within: Duration) -> anyhow::Result<HashMap<String, String>> {
     let begun = Stopwatch::now();
     loop {
@@ -61,13 +61,13 @@ async fn spaces(server: &Http, within: Duration) -> anyhow::Result<HashMap<Strin
     }
 }
 
-/// Asks everything. `false`: something is wrong, and was told.
+/// Asks all questions. Returns `false` and prints the differences if any answer is wrong.
 pub(crate) async fn check(arguments: Arguments) -> anyhow::Result<bool> {
     let journals = arguments.journal.iter().map(|path| Journal::open(path));
     let journals = journals.collect::<anyhow::Result<Vec<_>>>()?;
     let truth = Truth::of(&journals, arguments.instants)?;
     if journals.iter().any(|journal| !journal.markers_seen) {
-        bail!("the last marker was not seen: send again, to finish");
+        bail!("the last marker was not seen: run `fleet send` again to finish");
     }
     let markers: usize = journals.iter().map(|journal| journal.markers.len()).sum();
     let servers: Vec<_> = arguments.server.iter().map(|server| Http::new(server, TIMEOUT)).collect();
@@ -115,13 +115,13 @@ pub(crate) async fn check(arguments: Arguments) -> anyhow::Result<bool> {
     Ok(wrong.is_empty())
 }
 
-/// The questions that were answered otherwise, and how.
+/// Returns the questions with wrong answers, and those answers.
 async fn wrong(questions: Vec<Question<'_>>) -> Vec<(Question<'_>, String)> {
     let answers: Vec<_> = iter(questions).map(ask).buffer_unordered(ASKED_AT_ONCE).collect().await;
     answers.into_iter().flatten().collect()
 }
 
-/// Asks it; `None`: the answer is right.
+/// Asks a question. `None`: the answer is correct.
 async fn ask(question: Question<'_>) -> Option<(Question<'_>, String)> {
     match question.server.count(question.space, question.ts.as_deref()).await {
         Ok(count) if count == question.expected => None,
@@ -130,16 +130,16 @@ async fn ask(question: Question<'_>) -> Option<(Question<'_>, String)> {
     }
 }
 
-/// What is true of a world.
+/// The truth about a world.
 struct Truth {
-    /// How many different events there are.
+    /// Number of different events.
     events: usize,
-    /// Each instant (`None`: now), and the count of each space then.
+    /// Each instant (`None`: now), and the count of each space at that instant.
     counts: Vec<(Option<Instant>, Vec<i64>)>,
 }
 
 impl Truth {
-    /// The truth once all batches are acknowledged, at random instants of each journal, at its end, and now.
+    /// Returns the truth after all batches are acknowledged, at random instants of each journal, at its end, and now.
     fn of(journals: &[Journal], instants: usize) -> anyhow::Result<Self> {
         let spaces = journals.iter().map(|journal| journal.settings.spaces).max().unwrap_or_default();
         let at = |ts| (ts, vec![0; spaces as usize]);
@@ -164,7 +164,7 @@ impl Truth {
         for report in settings.reports()? {
             let batch = reports / u64::from(settings.batch);
             if !acknowledged.contains(&batch) {
-                bail!("batch {batch} was not acknowledged: send again, to finish");
+                bail!("batch {batch} was not acknowledged: run `fleet send` again to finish");
             }
             reports += 1;
             let Saying::Crossings(dpu, crossings) = report.saying else { continue };
@@ -184,7 +184,7 @@ impl Truth {
     }
 }
 
-/// Which crossings were there before.
+/// The crossings that were already counted.
 #[derive(Default)]
 struct Again(HashSet<(u32, i64, i8, u8)>);
 

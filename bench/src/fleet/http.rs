@@ -1,4 +1,4 @@
-//! HTTP: reports as `POST /events` in NDJSON, and questions to the public API.
+//! HTTP: reports as NDJSON to `POST /events`, and questions to the public API.
 
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use serde_json::{Value, json};
 
 use crate::world::Report;
 
-/// The longest answer that is read, in bytes.
+/// Maximum length of an answer, in bytes.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 
-/// A server, with connections that are kept.
+/// A server, with keep-alive connections.
 #[derive(Clone)]
 pub(crate) struct Http {
     client: Client<HttpConnector, Body>,
@@ -25,7 +25,7 @@ pub(crate) struct Http {
     timeout: Duration,
 }
 
-/// What became of the events of a request.
+/// The outcome of a request's events.
 #[derive(Deserialize)]
 struct Receipt {
     accepted: usize,
@@ -34,13 +34,13 @@ struct Receipt {
 }
 
 impl Http {
-    /// `server` is `http://HOST:PORT`; each request may take so long.
+    /// `server` is `http://HOST:PORT`. Each request may take `timeout`.
     pub(crate) fn new(server: &str, timeout: Duration) -> Self {
         let client = Client::builder(TokioExecutor::new()).build_http();
         Self { client, server: server.trim_end_matches('/').to_owned(), timeout }
     }
 
-    /// Sends reports; they are acknowledged all together, or not at all.
+    /// Sends reports. They are acknowledged all together, or not at all.
     pub(crate) async fn deliver(&self, reports: &[&Report]) -> anyhow::Result<()> {
         let body: String =
             reports.iter().flat_map(|report| report.json()).map(|event| event + "\n").collect();
@@ -62,7 +62,7 @@ impl Http {
         Ok(())
     }
 
-    /// The count of a space, at an instant or now.
+    /// Returns the count of a space, at an instant or now.
     pub(crate) async fn count(&self, space: &str, ts: Option<&str>) -> anyhow::Result<i64> {
         let query = ts.map_or(String::new(), |ts| format!("?ts={ts}"));
         let (status, answer) = self.ask(&format!("/space/{space}/count{query}"), None).await?;
@@ -73,7 +73,7 @@ impl Http {
         answer["count"].as_i64().with_context(|| format!("{answer} has no count"))
     }
 
-    /// The names and ids of all spaces.
+    /// Returns the names and ids of all spaces.
     pub(crate) async fn spaces(&self) -> anyhow::Result<Vec<(String, String)>> {
         let query = "query ($after: String) { spaces(first: 100, after: $after) \
                      { nodes { id name } pageInfo { hasNextPage endCursor } } }";

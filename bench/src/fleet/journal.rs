@@ -1,5 +1,5 @@
-//! What was sent and acknowledged, in a file, so that sending can go on after an interruption and a check knows what
-//! must be there. It holds no events: those follow from the settings in its first line.
+//! A file that records what was sent and acknowledged. After an interruption sending can continue, and a check knows
+//! what must be stored. It contains no events: they follow from the settings in its first line.
 
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
@@ -11,7 +11,7 @@ use entity::Instant;
 
 use crate::world::Settings;
 
-/// The file, and what it says.
+/// The file and its contents.
 pub(crate) struct Journal {
     file: File,
     /// The world whose reports are sent.
@@ -20,12 +20,12 @@ pub(crate) struct Journal {
     pub(crate) acknowledged: HashSet<u64>,
     /// The markers that were sent, in their order.
     pub(crate) markers: Vec<Instant>,
-    /// Whether every marker was seen.
+    /// Whether all markers were seen.
     pub(crate) markers_seen: bool,
 }
 
 impl Journal {
-    /// Reads what is there.
+    /// Reads an existing journal.
     pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
         let cannot = || format!("cannot read the journal {}", path.display());
         let file = OpenOptions::new().read(true).append(true).open(path).with_context(cannot)?;
@@ -44,18 +44,22 @@ impl Journal {
                     markers_seen = false;
                 }
                 Some(("seen", _)) => markers_seen = true,
-                _ => bail!("{}: the line {line:?} is none of a journal's", cannot()),
+                _ => bail!("{}: invalid line {line:?}", cannot()),
             }
         }
         Ok(Self { file, settings, acknowledged, markers, markers_seen })
     }
 
-    /// The journal of these settings, which is made unless it is there.
+    /// Opens the journal of these settings, or creates it if it is missing.
     pub(crate) fn create(path: &Path, settings: Settings) -> anyhow::Result<Self> {
         if path.exists() {
             let journal = Self::open(path)?;
             if journal.settings != settings {
-                bail!("the journal {} is one of other settings: {:?}", path.display(), journal.settings);
+                bail!(
+                    "the journal {} was written with other settings: {:?}",
+                    path.display(),
+                    journal.settings
+                );
             }
             return Ok(journal);
         }
@@ -65,20 +69,20 @@ impl Journal {
         Ok(Self { file, settings, acknowledged: HashSet::new(), markers: Vec::new(), markers_seen: true })
     }
 
-    /// A batch was acknowledged, all of it.
+    /// Records that a batch was acknowledged.
     pub(crate) fn acknowledged(&mut self, number: u64) -> anyhow::Result<()> {
         self.acknowledged.insert(number);
         writeln!(self.file, "acknowledged {number}").context("cannot write the journal")
     }
 
-    /// A marker is about to be sent.
+    /// Records that a marker is about to be sent.
     pub(crate) fn marker(&mut self, ts: Instant) -> anyhow::Result<()> {
         self.markers.push(ts);
         self.markers_seen = false;
         writeln!(self.file, "marker {ts}").context("cannot write the journal")
     }
 
-    /// The last marker was seen.
+    /// Records that the last marker was seen.
     pub(crate) fn seen(&mut self) -> anyhow::Result<()> {
         self.markers_seen = true;
         writeln!(self.file, "seen {}", self.markers.len()).context("cannot write the journal")

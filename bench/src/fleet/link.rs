@@ -1,4 +1,4 @@
-//! Where a sender sends to, whichever protocol that is.
+//! A sender's connection, with any of the protocols.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use crate::mqtt::Mqtt;
 use crate::nats::Nats;
 use crate::world::Report;
 
-/// A connection that takes reports and acknowledges them.
+/// A connection that accepts reports and acknowledges them.
 pub(crate) enum Link {
     Http(Http),
     Nats(Nats),
@@ -17,19 +17,17 @@ pub(crate) enum Link {
 }
 
 impl Link {
-    /// `to` says the protocol: `http://`, `nats://` or `mqtt://`. `client` is what the sender calls itself; no two do alike.
+    /// The scheme of `to` is the protocol: `http://`, `nats://` or `mqtt://`. `client` is the sender's unique name.
     pub(crate) async fn connect(to: &str, client: &str, timeout: Duration) -> anyhow::Result<Self> {
         match to.split("://").next() {
             Some("http") => Ok(Self::Http(Http::new(to, timeout))),
             Some("nats") => Ok(Self::Nats(Nats::connect(to, timeout).await?)),
             Some("mqtt") => Ok(Self::Mqtt(Mqtt::connect(to, client, timeout).await?)),
-            _ => bail!(
-                "{to:?} is not usable: accepted are http://HOST:PORT, nats://HOST:PORT and mqtt://HOST:PORT"
-            ),
+            _ => bail!("invalid address {to:?}: use http://HOST:PORT, nats://HOST:PORT or mqtt://HOST:PORT"),
         }
     }
 
-    /// Sends reports once and calls `acknowledged` with the place of each that was, and how long that took.
+    /// Sends reports once. Calls `acknowledged` with the place of each acknowledged one, and the time it took.
     pub(crate) async fn deliver(
         &mut self,
         reports: &[&Report],

@@ -1,5 +1,5 @@
-//! Simulates a fleet of DPUs, day and night, with bursts, outages and their backlogs, re-sends, late reports and
-//! wrong clocks, and compares every count with the true one afterwards.
+//! Simulates a fleet of DPUs with bursts, outages and their backlogs, repeated and late reports and wrong clocks, and
+//! compares every count with the true one afterwards.
 //!
 //! ```console
 //! $ fleet plan --dpus 1000 --spaces 50 --file plan.toml && seed --plan plan.toml
@@ -7,8 +7,8 @@
 //! $ fleet check --journal run.journal --server http://127.0.0.1:8000
 //! ```
 //!
-//! `send` sends each report until it is acknowledged, so `check` may expect all of them, and each once, whatever
-//! befell servers and connections meanwhile. Both follow from the settings alone: the same seed, the same events.
+//! `send` repeats each report until it is acknowledged, so `check` expects all of them exactly once, whatever happens
+//! to servers and connections. Both derive everything from the settings: the same seed gives the same events.
 
 mod check;
 mod http;
@@ -27,7 +27,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-/// A fleet of DPUs that reports over HTTP, NATS or MQTT, and knows the true counts.
+/// Simulate a fleet of DPUs that reports over HTTP, NATS or MQTT, and check the counts
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Cli {
@@ -39,9 +39,9 @@ struct Cli {
 enum Command {
     /// Write the floor plan, for the seed binary to load
     Plan(Plan),
-    /// Send every report until it is acknowledged, and tell how fast that was
+    /// Send every report until it is acknowledged, and measure the speed
     Send(send::Arguments),
-    /// Compare every count with the true one; the exit code is 1 if one is wrong
+    /// Compare every count with the true one; exit with 1 if any is wrong
     Check(check::Arguments),
 }
 
@@ -49,7 +49,7 @@ enum Command {
 struct Plan {
     #[command(flatten)]
     settings: world::Settings,
-    /// Where the floor plan goes
+    /// File to write the floor plan to
     #[arg(long, value_name = "FILE")]
     file: PathBuf,
 }

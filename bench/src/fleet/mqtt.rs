@@ -1,6 +1,6 @@
 //! MQTT 3.1.1: each report is a message under its DPU's topic with `QoS` 1, acknowledged by the broker.
 //!
-//! No more of the protocol than a sender needs, and no TLS: a load tool beside the broker.
+//! Implements only what a sender needs, without TLS: a load generator on the same machine as the broker.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use crate::world::Report;
 
 const CONNECT: u8 = 0x10;
 const CONNACK: u8 = 0x20;
-/// With `QoS` 1, neither retained nor sent again.
+/// `QoS` 1, neither retained nor repeated.
 const PUBLISH: u8 = 0x32;
 const PUBACK: u8 = 0x40;
 
@@ -25,13 +25,13 @@ pub(crate) struct Mqtt {
 impl Mqtt {
     /// `broker` is `mqtt://HOST:PORT` or `mqtt://USER:PASSWORD@HOST:PORT`.
     pub(crate) async fn connect(broker: &str, client: &str, timeout: Duration) -> anyhow::Result<Self> {
-        let address = broker.strip_prefix("mqtt://").context("a broker is mqtt://HOST:PORT")?;
+        let address = broker.strip_prefix("mqtt://").context("invalid broker: use mqtt://HOST:PORT")?;
         let (user, address) = match address.rsplit_once('@') {
             Some((user, address)) => (Some(user.split_once(':').unwrap_or((user, ""))), address),
             None => (None, address),
         };
         let mut socket = tokio::time::timeout(timeout, TcpStream::connect(address)).await??;
-        // A clean session; the broker does not expect us to say anything within any time.
+        // A clean session without keep-alive.
         let flags = if user.is_some() { 0b1100_0010 } else { 0b0000_0010 };
         let mut body = string("MQTT")?;
         body.extend([4, flags, 0, 0]);
@@ -48,7 +48,7 @@ impl Mqtt {
         Ok(Self { socket, timeout })
     }
 
-    /// Publishes reports and calls `acknowledged` with the place of each that the broker has, and how long that took.
+    /// Publishes reports. Calls `acknowledged` with the place of each that the broker has, and the time it took.
     pub(crate) async fn deliver(
         &mut self,
         reports: &[&Report],
@@ -57,7 +57,7 @@ impl Mqtt {
         let mut packets = Vec::new();
         for (place, report) in reports.iter().enumerate() {
             let mut body = string(&format!("dpu/{}/events", report.serial))?;
-            // Packet identifiers are 16 bits, and none is 0.
+            // Packet identifiers have 16 bits and must not be 0.
             body.extend(u16::try_from(place + 1).context("too many reports at a time")?.to_be_bytes());
             body.extend(report.payload().as_bytes());
             packets.extend(packet(PUBLISH, &body));
@@ -87,7 +87,7 @@ fn string(text: &str) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// A packet: its kind, its length in groups of seven bits, the lowest first, and what it says.
+/// Returns a packet: its kind, its length in groups of seven bits, lowest first, and its body.
 fn packet(kind: u8, body: &[u8]) -> Vec<u8> {
     let (mut packet, mut rest) = (vec![kind], body.len());
     loop {
@@ -112,7 +112,7 @@ async fn read(socket: &mut (impl AsyncReadExt + Unpin)) -> anyhow::Result<(u8, V
             break;
         }
         if shift > 21 {
-            bail!("the broker sends a packet of no possible length");
+            bail!("the broker sent a packet with an invalid length");
         }
     }
     let mut body = vec![0; length];

@@ -9,13 +9,13 @@ use futures::future::join_all;
 
 use crate::world::Report;
 
-/// A connection to a NATS server or cluster, restored by its client whenever it breaks.
+/// A connection to a NATS server or cluster, which the client restores after failures.
 pub(crate) struct Nats {
     stream: Context,
 }
 
 impl Nats {
-    /// `servers` are `nats://HOST:PORT`, parted by commas; an acknowledgement may take so long.
+    /// `servers` are `nats://HOST:PORT`, separated by commas. An acknowledgement may take `timeout`.
     pub(crate) async fn connect(servers: &str, timeout: Duration) -> anyhow::Result<Self> {
         let client = async_nats::ConnectOptions::new()
             .connection_timeout(timeout)
@@ -25,7 +25,7 @@ impl Nats {
         Ok(Self { stream: ContextBuilder::new().timeout(timeout).ack_timeout(timeout).build(client) })
     }
 
-    /// Publishes reports and calls `acknowledged` with the place of each that the stream has, and how long that took.
+    /// Publishes reports. Calls `acknowledged` with the place of each that the stream has, and the time it took.
     pub(crate) async fn deliver(
         &self,
         reports: &[&Report],
@@ -37,7 +37,7 @@ impl Nats {
             let subject = format!("dpu.{}.events", report.serial);
             underway.push((sent, self.stream.publish(subject, report.payload().into()).await?));
         }
-        // Together: the time that an acknowledgement may take begins when it is awaited.
+        // All together, because the timeout of an acknowledgement begins when it is awaited.
         let acknowledgements =
             underway.into_iter().map(async |(sent, acknowledgement)| (acknowledgement.await, sent.elapsed()));
         let mut failed = None;

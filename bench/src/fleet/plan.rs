@@ -1,4 +1,4 @@
-//! The floor plan as a TOML file, in the form that the seed binary loads.
+//! The floor plan as a TOML file for the seed binary.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -8,13 +8,13 @@ use anyhow::Context;
 
 use crate::world::{Door, FloorPlan};
 
-/// The space that markers count for, and the DPU that sends them.
+/// The space of the markers, and the DPU that sends them.
 pub(crate) const MARKER_SPACE: &str = "Fleet markers";
 pub(crate) const MARKER_SERIAL: &str = "F-marker";
-/// A DPU whose events count for no space, so that anybody may send some.
+/// A DPU without an assignment, whose events may be sent at any time.
 const SPARE_SERIAL: &str = "F-spare";
 
-/// Writes it.
+/// Writes the floor plan.
 pub(crate) fn write(plan: &FloorPlan, path: &Path) -> anyhow::Result<()> {
     let cannot = || format!("cannot write {}", path.display());
     let mut out = BufWriter::new(File::create(path).with_context(cannot)?);

@@ -1,5 +1,5 @@
-//! How long it takes from publishing an event until a count shows it: markers, one at a time, each looked for
-//! through the public API until it is there.
+//! Measures the time from publishing an event until a count includes it, with one marker at a time, whose count is
+//! polled through the public API.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,12 +17,12 @@ use crate::plan::{MARKER_SERIAL, MARKER_SPACE};
 use crate::sender::{LATENCY_US_MAX, Sender, Sending};
 use crate::world::{Crossing, Report, Saying};
 
-/// The time between two looks.
+/// The time between two polls.
 const LOOK: Duration = Duration::from_millis(2);
 /// The time between two markers.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Sends markers until `stop`, and returns how long they took to be seen, in microseconds.
+/// Sends markers until `stop`, and returns the times until they were counted, in microseconds.
 pub(crate) async fn probe(
     server: Http,
     sending: &Sending,
@@ -69,7 +69,7 @@ pub(crate) async fn probe(
     Ok(seen_us)
 }
 
-/// The last marker, where an interruption came before it was seen.
+/// Returns the last marker, if an interruption came before it was seen.
 fn unseen(journal: &Journal) -> Option<Instant> {
     journal.markers.last().copied().filter(|_| !journal.markers_seen)
 }

@@ -1,4 +1,4 @@
-//! `fleet send`: the generator, the senders that take turns at what it makes, and what came of it.
+//! `fleet send`: the generator, the senders that process its batches, and the results.
 
 use std::io::{Write, stderr, stdout};
 use std::path::PathBuf;
@@ -16,45 +16,45 @@ use crate::probe::probe;
 use crate::sender::{LATENCY_US_MAX, Sender, Sending};
 use crate::world::{Report, Settings};
 
-/// How many batches are made before somebody takes them.
+/// Maximum number of batches that wait for a sender.
 const BATCHES_AHEAD: usize = 64;
-/// How often progress is told.
+/// The time between two lines of progress.
 const TELL: Duration = Duration::from_secs(5);
 
-/// What to send, how, and how fast.
+/// The reports to send, where, and how fast.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     settings: Settings,
     #[command(flatten)]
     sending: Sending,
-    /// Remembers what was acknowledged; where it is there already, what is missing is sent
+    /// File that records what was acknowledged; if it exists, only the rest is sent
     #[arg(long, value_name = "FILE")]
     journal: PathBuf,
-    /// Events a second; 0: as many as are acknowledged
+    /// Events per second; 0: as fast as they are acknowledged
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     rate: u32,
-    /// How many senders at the same time
+    /// Number of concurrent senders
     #[arg(long, value_name = "NUMBER", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     senders: u16,
-    /// Measures how long events take to be counted, by this server: `http://HOST:PORT`
+    /// Measure how long events take to be counted by this server, as `http://HOST:PORT`
     #[arg(long, value_name = "URL")]
     probe: Option<String>,
 }
 
-/// Reports that one sender takes at a time, and their place among all.
+/// Reports that one sender sends together, and the number of the batch.
 struct Batch {
     number: u64,
     reports: Vec<Report>,
 }
 
-/// What the senders tell.
+/// A sender's message that a batch was acknowledged.
 struct Acknowledged {
     number: u64,
     events: usize,
 }
 
-/// Sends it all.
+/// Sends everything.
 pub(crate) async fn send(arguments: Arguments) -> anyhow::Result<()> {
     let journal = Journal::create(&arguments.journal, arguments.settings.clone())?;
     let known = journal.acknowledged.clone();
@@ -112,7 +112,7 @@ pub(crate) async fn send(arguments: Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Makes batches and hands them over, each when it is due.
+/// Generates batches and passes them to the senders, each when it is due.
 fn make(
     settings: &Settings,
     rate: u32,
@@ -135,14 +135,14 @@ fn make(
         }
         events += reports.iter().map(Report::events).sum::<usize>();
         if batches.blocking_send(Batch { number, reports }).is_err() {
-            // The senders have given up, and say why.
+            // The senders have failed, and will report why.
             break;
         }
     }
     Ok(())
 }
 
-/// Takes the next batch until there is none.
+/// Returns the next batch. `None`: there are no more.
 async fn take_turns(
     mut sender: Sender,
     made: Arc<Mutex<mpsc::Receiver<Batch>>>,
@@ -152,7 +152,7 @@ async fn take_turns(
         let Some(Batch { number, reports }) = made.lock().await.recv().await else { return Ok(sender) };
         sender.send(&reports).await?;
         let events = reports.iter().map(Report::events).sum();
-        tell.send(Acknowledged { number, events }).await.context("nobody listens")?;
+        tell.send(Acknowledged { number, events }).await.context("the receiver is gone")?;
     }
 }
 

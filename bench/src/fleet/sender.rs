@@ -1,4 +1,4 @@
-//! A sender: hands reports over until they are acknowledged, however often that takes.
+//! A sender: sends reports until they are acknowledged, with any number of attempts.
 
 use std::time::{Duration, Instant};
 
@@ -9,39 +9,39 @@ use crate::link::Link;
 use crate::world::Report;
 
 const PAUSE: Duration = Duration::from_millis(50);
-/// The longest that is told apart, in microseconds: an hour.
+/// Longest measured latency, in microseconds: one hour.
 pub(crate) const LATENCY_US_MAX: u64 = 3_600_000_000;
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// How to send.
+/// Settings of sending.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Sending {
-    /// Where to: `http://`, `nats://` or `mqtt://` HOST:PORT; given several times, senders change to the next after a failure
+    /// Address to send to: `http://`, `nats://` or `mqtt://` HOST:PORT. Repeat it to switch to the next on failure
     #[arg(long, value_name = "URL", required = true)]
     pub(crate) to: Vec<String>,
-    /// How long an acknowledgement may take before the report is sent again, in seconds
+    /// Send a report again if it is not acknowledged within this many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 5)]
     pub(crate) timeout_s: u64,
-    /// How long to go on trying one batch, in seconds
+    /// Give up a batch after this many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 120)]
     pub(crate) give_up_s: u64,
 }
 
-/// One of many that send at the same time.
+/// One of several concurrent senders.
 pub(crate) struct Sender {
     sending: Sending,
     client: String,
-    /// Which of the addresses is used.
+    /// The index of the current address.
     place: usize,
     link: Option<Link>,
-    /// How long reports took to be acknowledged, in microseconds, from the attempt that was.
+    /// The latencies of acknowledgements in microseconds, from the successful attempt.
     pub(crate) latencies_us: Histogram<u64>,
-    /// How many attempts failed.
+    /// Number of failed attempts.
     pub(crate) failures: u64,
 }
 
 impl Sender {
-    /// The sender of this number.
+    /// Creates the sender with this number.
     pub(crate) fn new(sending: &Sending, number: usize) -> anyhow::Result<Self> {
         Ok(Self {
             sending: sending.clone(),
@@ -70,7 +70,7 @@ impl Sender {
         Ok(())
     }
 
-    /// Tries once, and leaves those that were not acknowledged.
+    /// Tries once. Keeps the reports that were not acknowledged.
     async fn attempt(&mut self, waiting: &mut Vec<&Report>) -> anyhow::Result<()> {
         let timeout = Duration::from_secs(self.sending.timeout_s);
         let link = match &mut self.link {

@@ -1,7 +1,7 @@
-//! The world that is simulated: which DPU reports what, and in which order the reports come in.
+//! The simulated world: the reports of each DPU, and the order in which they arrive.
 //!
-//! Everything follows from the [`Settings`]: the same settings give the same reports, so nothing of them needs to be
-//! kept to know afterwards what the true counts are. Nothing here sends anything or reads a clock.
+//! Everything follows from the [`Settings`]: the same settings give the same reports, so nothing needs to be stored
+//! to know the true counts afterwards. This module sends nothing and reads no clock.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -14,158 +14,158 @@ use serde::{Deserialize, Serialize};
 const SECOND_MS: i64 = 1000;
 const MINUTE_MS: i64 = 60 * SECOND_MS;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
-/// The time that is made up at once; within it no DPU reports two crossings of one millisecond by accident.
+/// The length of a generated slice. Within it, no DPU accidentally has two crossings in one millisecond.
 const SLICE_MS: i64 = 10 * MINUTE_MS;
 
-/// How busy each hour of a day is, midnight first; only the ratios matter.
+/// The relative traffic of each hour of a day, from midnight.
 const BUSY: [u64; 24] =
     [2, 1, 1, 1, 2, 6, 20, 60, 90, 70, 50, 60, 80, 70, 50, 50, 60, 90, 80, 40, 20, 12, 8, 4];
-/// How many of 100 people enter in each hour, the others leaving.
+/// The percentage of entrances in each hour; the rest are exits.
 const ENTERING: [u64; 24] =
     [30, 30, 30, 40, 60, 80, 85, 85, 80, 70, 55, 40, 45, 60, 50, 45, 35, 20, 15, 20, 20, 20, 20, 20];
 
-/// The most that one DPU reports in an hour, over the whole time: there are only so many milliseconds.
+/// Maximum number of events of a DPU per hour, on average: an hour has only so many milliseconds.
 const EVENTS_HOUR_MAX: u64 = 100_000;
-/// One report in so many is of a crowd, of which each person is an event.
+/// One in this many reports is of a crowd, with an event for each person.
 const CROWD_ONE_IN: u64 = 25;
 const CROWD_MAX: u64 = 9;
-/// One event in so many has a second person beside it, in the same millisecond and direction.
+/// One in this many events has another person in the same millisecond and direction.
 const PAIR_ONE_IN: u64 = 100;
-/// One report in so many is late by up to two hours.
+/// One in this many reports is late, by up to two hours.
 const LATE_ONE_IN: u64 = 50;
 const LATE_MS: i64 = 2 * HOUR_MS;
-/// One DPU in so many is cut off for a while and delivers its backlog afterwards.
+/// One in this many DPUs is disconnected for a while, and delivers its backlog afterwards.
 const OUTAGE_ONE_IN: u64 = 20;
-/// The most events of a backlog that one report carries.
+/// Maximum number of events of a backlog in one report.
 const BACKLOG_EVENTS_MAX: usize = 100;
-/// One DPU in so many has a clock that is wrong, by up to so much.
+/// One in this many DPUs has a wrong clock, and the maximum error.
 const WRONG_CLOCK_ONE_IN: u64 = 50;
 const WRONG_CLOCK_MS: i64 = 6 * HOUR_MS;
-/// One DPU in so many is moved to the next space at some time.
+/// One in this many DPUs is moved to the next space.
 const MOVED_ONE_IN: u32 = 50;
-/// One door in so many leads from one space to another.
+/// One in this many doorways leads from one space to another.
 const INNER_ONE_IN: u32 = 3;
 
-/// What decides the whole world. The journal keeps it, so that a check knows what was sent.
+/// The settings of the world. They are stored in the journal, so that a check knows what was sent.
 #[derive(Clone, Debug, PartialEq, clap::Args, Serialize, Deserialize)]
 pub(crate) struct Settings {
-    /// How many DPUs
+    /// Number of DPUs
     #[arg(long, value_name = "NUMBER", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub(crate) dpus: u32,
-    /// How many spaces
+    /// Number of spaces
     #[arg(long, value_name = "NUMBER", default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub(crate) spaces: u32,
-    /// How many different events
+    /// Number of different events
     #[arg(long, value_name = "NUMBER", default_value_t = 1_000_000)]
     pub(crate) events: u64,
-    /// How many hours of simulated time they are spread over
+    /// Length of the simulated time, in hours
     #[arg(long, value_name = "NUMBER", default_value_t = 24, value_parser = clap::value_parser!(i64).range(1..=87_600))]
     pub(crate) hours: i64,
-    /// When the simulated time begins
+    /// Start of the simulated time
     #[arg(long, value_name = "TIMESTAMP", default_value = "2025-03-03T00:00:00Z")]
     pub(crate) start: String,
-    /// When the DPUs that are moved are moved
+    /// Time at which some DPUs are moved
     #[arg(long, value_name = "TIMESTAMP", default_value = "2025-03-03T12:00:00Z")]
     pub(crate) moved: String,
-    /// The share of reports that are sent again later, as by a device that got no answer
+    /// Share of reports that are sent again later, like by a device without an answer
     #[arg(long, value_name = "SHARE", default_value_t = 0.02)]
     pub(crate) resend: f64,
-    /// How many further events, as a share, cannot be true or cannot be read, and must not count
+    /// Share of additional events that are implausible or invalid, and must not count
     #[arg(long, value_name = "SHARE", default_value_t = 0.001)]
     pub(crate) bad: f64,
-    /// How many reports are handed to a sender at a time
+    /// Number of reports in a batch
     #[arg(long, value_name = "NUMBER", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) batch: u32,
-    /// Chooses among all worlds of these settings
+    /// Seed of the random generator
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     pub(crate) seed: u64,
 }
 
-/// What a DPU says in one message.
+/// A message of a DPU.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Report {
     /// The serial of the DPU.
     pub(crate) serial: String,
-    /// What it says.
+    /// The content.
     pub(crate) saying: Saying,
 }
 
-/// The crossings that a report tells, or what is no crossing.
+/// The crossings of a report, or an invalid event.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Saying {
     /// Crossings of this DPU.
     Crossings(u32, Vec<Crossing>),
-    /// One event that must be refused: its timestamp and direction, as they are written.
+    /// An event that must be refused: its timestamp and direction as text.
     Nonsense(&'static str, i8),
 }
 
 /// One person who walked through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Crossing {
-    /// When, by the DPU's clock.
+    /// The time on the DPU's clock.
     pub(crate) ts_ms: i64,
     /// `1` is towards the DPU, `-1` away from it.
     pub(crate) direction: i8,
-    /// Tells apart people of one millisecond.
+    /// Distinguishes people within one millisecond.
     pub(crate) seq: u8,
 }
 
-/// Who counts for which space.
+/// The assignments of DPUs to spaces.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FloorPlan {
-    /// How many DPUs.
+    /// Number of DPUs.
     pub(crate) dpus: u32,
-    /// How many spaces.
+    /// Number of spaces.
     pub(crate) spaces: u32,
-    /// When some DPUs are moved.
+    /// The time at which some DPUs are moved.
     pub(crate) moved_at: Instant,
 }
 
-/// The spaces that a DPU stands between.
+/// The spaces on both sides of a DPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Door {
-    /// The space that is entered by walking towards the DPU.
+    /// The space that a person enters by walking towards the DPU.
     pub(crate) inside: u32,
-    /// The space that is left thereby; `None`: outside.
+    /// The space that this person leaves. `None`: outside.
     pub(crate) outside: Option<u32>,
-    /// The space that is entered instead from when the DPU was moved on.
+    /// The space that is entered instead after the DPU was moved.
     pub(crate) moved_inside: Option<u32>,
 }
 
 impl Settings {
-    /// When the simulated time begins.
+    /// Returns the start of the simulated time.
     pub(crate) fn start(&self) -> anyhow::Result<Instant> {
         Ok(self.start.parse()?)
     }
 
-    /// The first instant by which all that the DPUs' clocks said lies in the past.
+    /// Returns an instant after all timestamps of the DPUs' clocks.
     pub(crate) fn end(&self) -> anyhow::Result<Instant> {
         Ok(self.start()?.plus_ms(self.hours * HOUR_MS + WRONG_CLOCK_MS))
     }
 
-    /// Who counts for which space.
+    /// Returns the assignments of DPUs to spaces.
     pub(crate) fn floor_plan(&self) -> anyhow::Result<FloorPlan> {
         Ok(FloorPlan { dpus: self.dpus, spaces: self.spaces, moved_at: self.moved.parse()? })
     }
 
-    /// All reports in the order in which they come in.
+    /// Returns all reports in the order in which they arrive.
     pub(crate) fn reports(&self) -> anyhow::Result<Reports> {
         Reports::new(self)
     }
 }
 
 impl FloorPlan {
-    /// What the hardware calls itself.
+    /// Returns the serial of a DPU.
     pub(crate) fn serial(dpu: u32) -> String {
         format!("F{dpu:06}")
     }
 
-    /// What a space is called.
+    /// Returns the name of a space.
     pub(crate) fn space_name(space: u32) -> String {
         format!("Fleet space {space:06}")
     }
 
-    /// Where a DPU hangs.
+    /// Returns the spaces on both sides of a DPU.
     pub(crate) fn door(&self, dpu: u32) -> Door {
         let next = (dpu + 1) % self.spaces;
         let several = self.spaces > 1;
@@ -177,7 +177,7 @@ impl FloorPlan {
         }
     }
 
-    /// Calls `change` with each space whose count a crossing changes, and by how much.
+    /// Calls `change` with each space whose count a crossing changes, and the difference.
     pub(crate) fn effects(&self, dpu: u32, crossing: &Crossing, mut change: impl FnMut(u32, i64)) {
         let Door { inside, outside, moved_inside } = self.door(dpu);
         let step = i64::from(crossing.direction);
@@ -189,21 +189,21 @@ impl FloorPlan {
     }
 }
 
-/// The reports, made up slice by slice; memory grows with what is late or held back by an outage.
+/// The reports, generated slice by slice. Memory grows with late and held-back reports.
 pub(crate) struct Reports {
     random: Random,
     settings: Settings,
     slice_ms: i64,
     end_ms: i64,
-    /// How busy the slices up to now were, and all of them together.
+    /// The relative traffic of the slices so far, and of all slices.
     busy: (u64, u64),
     made: u64,
-    /// When the DPUs that are cut off are so.
+    /// The outages of disconnected DPUs.
     outages: HashMap<u32, (i64, i64)>,
     backlogs: HashMap<u32, Vec<Crossing>>,
-    /// How wrong some DPUs' clocks are.
+    /// The errors of wrong clocks.
     clocks: HashMap<u32, i64>,
-    /// By when they come in, and a number that keeps the order of equals.
+    /// Sorted by arrival, and then by a number that keeps the order of equal ones.
     underway: BTreeMap<(i64, u64), Report>,
     number: u64,
 }
@@ -243,14 +243,14 @@ impl Reports {
         })
     }
 
-    /// Makes up the next slice; `false`: there is none.
+    /// Generates the next slice. Returns `false` after the last one.
     fn slice(&mut self) -> bool {
         if self.slice_ms >= self.end_ms {
             return false;
         }
         let hour = hour_of_day(self.slice_ms);
         self.busy.0 += BUSY[hour];
-        // Rounding the running sum, not each slice, gives exactly as many events as asked for.
+        // Rounding the running total instead of each slice gives exactly the requested number of events.
         let due = u128::from(self.settings.events) * u128::from(self.busy.0) / u128::from(self.busy.1.max(1));
         let due = u64::try_from(due).unwrap_or(u64::MAX);
         let mut taken = HashSet::new();
@@ -264,13 +264,13 @@ impl Reports {
         true
     }
 
-    /// At least one person, and no more than `events`, at a door at once.
+    /// Generates one or more people, at most `events`, at one doorway.
     fn crowd(&mut self, hour: usize, events: u64, taken: &mut HashSet<(u32, i64)>) {
         let dpu = u32::try_from(self.random.below(self.settings.dpus.into())).unwrap_or_default();
         let people = if self.random.one_in(CROWD_ONE_IN) { 2 + self.random.below(CROWD_MAX - 1) } else { 1 };
         let (mut offset_ms, mut crossings) = (self.random.within(SLICE_MS), Vec::new());
         for _ in 0..people.min(events) {
-            // A door that everybody goes through at once is full one millisecond after the other.
+            // If a millisecond of the doorway is taken, use the next free one.
             while !taken.insert((dpu, offset_ms)) {
                 offset_ms = (offset_ms + 1) % SLICE_MS;
             }
@@ -301,7 +301,7 @@ impl Reports {
         }
     }
 
-    /// Puts a report on its way, and perhaps once more.
+    /// Schedules the arrival of a report, and sometimes a second one.
     fn send(&mut self, arrives_ms: i64, dpu: u32, crossings: Vec<Crossing>) {
         let report = Report { serial: FloorPlan::serial(dpu), saying: Saying::Crossings(dpu, crossings) };
         if self.random.chance(self.settings.resend) {
@@ -311,7 +311,7 @@ impl Reports {
         self.put(arrives_ms, report);
     }
 
-    /// An event that no server may count: from a clock that was never set or runs years ahead, or garbled.
+    /// Generates an event that must not count: implausible, or malformed.
     fn nonsense(&mut self, dpu: u32, arrives_ms: i64) {
         let serial = FloorPlan::serial(dpu);
         let (serial, ts, direction) = match self.random.below(5) {
@@ -329,7 +329,7 @@ impl Reports {
         self.number += 1;
     }
 
-    /// The DPUs are connected again, and report what they had to keep, the newest first where a device likes that.
+    /// Delivers the backlogs of reconnected DPUs, sometimes newest first.
     fn deliver_backlogs(&mut self, mut dpus: Vec<u32>) {
         dpus.sort_unstable();
         for dpu in dpus {
@@ -351,7 +351,7 @@ impl Iterator for Reports {
 
     fn next(&mut self) -> Option<Report> {
         loop {
-            // What arrives before the slice that comes next is made up; nothing of later can come before it.
+            // Reports that arrive before the next slice are complete: nothing later can precede them.
             if let Some(first) = self.underway.first_entry()
                 && (first.key().0 < self.slice_ms || self.slice_ms >= self.end_ms && self.backlogs.is_empty())
             {
@@ -369,7 +369,7 @@ impl Iterator for Reports {
 }
 
 impl Report {
-    /// How many events it has.
+    /// Returns the number of events.
     pub(crate) fn events(&self) -> usize {
         match &self.saying {
             Saying::Crossings(_, crossings) => crossings.len(),
@@ -377,12 +377,12 @@ impl Report {
         }
     }
 
-    /// Whether its events count.
+    /// Returns whether its events count.
     pub(crate) fn is_true(&self) -> bool {
         matches!(self.saying, Saying::Crossings(..))
     }
 
-    /// Its events as `POST /events` takes them.
+    /// Returns its events as `POST /events` takes them.
     pub(crate) fn json(&self) -> Vec<String> {
         let Self { serial, saying } = self;
         match saying {
@@ -403,7 +403,7 @@ impl Report {
         }
     }
 
-    /// The payload of one message: an event, or an array of them.
+    /// Returns the payload of a message: an event, or an array of events.
     pub(crate) fn payload(&self) -> String {
         let mut events = self.json();
         if events.len() == 1 { events.remove(0) } else { format!("[{}]", events.join(",")) }
@@ -414,24 +414,24 @@ fn hour_of_day(ms: i64) -> usize {
     usize::try_from(ms.div_euclid(HOUR_MS).rem_euclid(24)).unwrap_or_default()
 }
 
-/// Chance, the same on every machine and in every version.
+/// A random generator with the same results on every machine and in every version.
 pub(crate) struct Random(ChaCha8Rng);
 
 impl Random {
-    /// Chance that has nothing to do with that of the world itself.
+    /// Creates a generator that is independent of the world's.
     pub(crate) fn apart(seed: u64) -> Self {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         random.set_stream(1);
         Self(random)
     }
 
-    /// A number from 0 up to but not including `end`.
+    /// Returns a number from 0 up to, but not including, `end`.
     fn below(&mut self, end: u64) -> u64 {
-        // The upper half of the product: as even as 64 bits allow, and without a division.
+        // The upper half of the product is as uniform as 64 bits allow, without a division.
         u64::try_from((u128::from(self.0.next_u64()) * u128::from(end)) >> 64).unwrap_or_default()
     }
 
-    /// A duration from 0 up to but not including `end_ms`.
+    /// Returns a duration from 0 up to, but not including, `end_ms`.
     pub(crate) fn within(&mut self, end_ms: i64) -> i64 {
         i64::try_from(self.below(end_ms.unsigned_abs())).unwrap_or_default()
     }

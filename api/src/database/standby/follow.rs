@@ -1,4 +1,4 @@
-//! Asks the primary and the standby how far they are.
+//! Asks the primary and the standby for their positions.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -10,28 +10,28 @@ use tokio::time::{Instant as Tick, sleep, timeout};
 
 use super::State;
 
-/// How often they are asked while nothing changes.
+/// Time between two questions while nothing changes.
 const EVERY: Duration = Duration::from_secs(1);
-/// How long to wait between two questions.
+/// Minimum time between two questions.
 const PAUSE: Duration = Duration::from_millis(20);
-/// How long one may take to answer.
+/// Maximum time to wait for an answer.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
 
-/// Which database it is, on whichever server: a standby has its primary's.
+/// The identity of a database. A standby has the same one as its primary.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Identity {
     system: String,
     name: String,
 }
 
-/// Why the standby is not to be read from.
+/// The reasons why the standby cannot be read from.
 #[derive(Debug, thiserror::Error)]
 enum Problem {
-    #[error("the primary does not say where its log ends: {0}")]
+    #[error("cannot read the primary's WAL position: {0}")]
     Primary(sqlx::Error),
-    #[error("the standby does not say how far it has come: {0}")]
+    #[error("cannot read the standby's WAL position: {0}")]
     Standby(sqlx::Error),
-    #[error("the standby has become a primary of its own")]
+    #[error("the standby was promoted to a primary")]
     Promoted,
 }
 
@@ -43,8 +43,8 @@ impl Identity {
     }
 }
 
-/// Whether what a new connection leads to is the standby, and has come as far as was seen before: after a crash it may
-/// answer a while before it has.
+/// Checks that a new connection leads to the standby, and that the standby is not behind its last known position: after
+/// a crash it may accept connections earlier.
 pub(super) async fn check(
     connection: &mut PgConnection,
     identity: &Identity,
@@ -52,32 +52,32 @@ pub(super) async fn check(
 ) -> Result<(), sqlx::Error> {
     let refused = |reason: &str| sqlx::Error::Configuration(reason.into());
     if Identity::of(&mut *connection).await? != *identity {
-        return Err(refused("it is not a standby of DATABASE_URL's server, or another database there"));
+        return Err(refused("it is not a standby of the database of DATABASE_URL"));
     }
     match replayed(connection).await? {
-        None => Err(refused("it is no standby")),
+        None => Err(refused("it is a primary, not a standby")),
         Some(position) if position < state.position.load(Ordering::SeqCst) => {
-            Err(refused("it has not yet come to where it was before"))
+            Err(refused("it has not yet caught up with its own earlier position"))
         }
         Some(_) => Ok(()),
     }
 }
 
-/// Keeps what is known of the standby true, for as long as it runs.
+/// Keeps the known progress of the standby current, as long as it runs.
 pub(super) async fn follow(state: Arc<State>, primary: PgPool, standby: PgPool) -> Infallible {
     let mut is_well = true;
     loop {
         match catch_up(&state, &primary, &standby).await {
             Ok(()) => {
                 if !is_well {
-                    tracing::info!("the standby is read from again");
+                    tracing::info!("reading from the standby again");
                 }
                 is_well = true;
             }
             Err(problem) => {
                 state.lost();
                 if is_well {
-                    tracing::warn!("everything is read from the primary: {problem}");
+                    tracing::warn!("reading everything from the primary: {problem}");
                 }
                 is_well = false;
                 sleep(EVERY).await;
@@ -88,11 +88,11 @@ pub(super) async fn follow(state: Arc<State>, primary: PgPool, standby: PgPool) 
     }
 }
 
-/// Waits until the standby has all that is known now.
+/// Waits until the standby has everything that is known now.
 async fn catch_up(state: &State, primary: &PgPool, standby: &PgPool) -> Result<(), Problem> {
     let change = state.progress().newest();
     let asked = Tick::now();
-    // Where its log ends, flushed or not: every commit that was heard of lies before that.
+    // The end of the log, flushed or not: every known commit is before it.
     let end = sqlx::query_scalar("SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint").fetch_one(primary);
     let end: i64 = in_time(end).await.map_err(Problem::Primary)?;
     loop {
@@ -108,7 +108,7 @@ async fn catch_up(state: &State, primary: &PgPool, standby: &PgPool) -> Result<(
     }
 }
 
-/// How far in its primary's log a standby has come; `None` if it is none.
+/// Returns a standby's position in its primary's log, or `None` if it is a primary.
 async fn replayed(executor: impl PgExecutor<'_>) -> Result<Option<u64>, sqlx::Error> {
     let sql = "SELECT (pg_last_wal_replay_lsn() - '0/0')::bigint WHERE pg_is_in_recovery()";
     let position: Option<i64> = sqlx::query_scalar(sql).fetch_optional(executor).await?.flatten();

@@ -1,13 +1,13 @@
-//! A standby of the PostgreSQL database, from which timelines and events are read while it has all that this process
-//! knows of them.
+//! A standby of the PostgreSQL database. Timelines and events are read from it while it has everything that this
+//! process knows about them.
 //!
-//! A standby is behind, by milliseconds or by days, and what is read from one that lacks a commit would be kept in
-//! memory for good. So this process numbers the changes that it makes or hears of, asks the primary where its log ends,
-//! and waits until the standby has come there: then the standby has every change up to that number, and
-//! what is about DPUs without a later one is read from it. All else is read from the primary. So an answer is the same
-//! with a standby and without, however far behind it is.
+//! A standby lags behind, by milliseconds or by days. Data from a standby that lacks a commit would stay in memory for
+//! good. So this process numbers the changes that it makes or notices, asks the primary for the end of its log, and
+//! waits until the standby has reached it: then the standby has all changes up to that number. DPUs without a later
+//! change are read from the standby, everything else from the primary. So answers are the same with and without a
+//! standby, no matter how far it lags behind.
 //!
-//! The module `progress` keeps the numbers, `follow` asks the servers.
+//! The module `progress` keeps the numbers; `follow` asks the servers.
 
 mod follow;
 mod progress;
@@ -32,31 +32,31 @@ use crate::database::pooler::shares_connections;
 use crate::database::secret::without_password;
 use crate::tasks::Tasks;
 
-/// How long a start waits for a standby, to see whether a pooler stands before it.
+/// Maximum time to check, at the start, whether there is a pooler in front of the standby.
 const STANDBY_WAIT: Duration = Duration::from_secs(1);
-/// How long the standby may take to answer before the primary is asked instead.
+/// Maximum time to wait for the standby before the primary is asked instead.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 
-/// A standby that is followed for as long as this lives.
+/// A standby, followed as long as this lives.
 pub(crate) struct Standby {
     connection: DatabaseConnection,
     state: Arc<State>,
     following: AbortHandle,
 }
 
-/// What is known of it.
+/// What is known about the standby.
 #[derive(Debug, Default)]
 struct State {
     progress: Mutex<Progress>,
-    /// How far in the primary's log it has come.
+    /// Its position in the primary's log.
     position: AtomicU64,
-    /// How far behind it is, in microseconds; `u64::MAX`: nobody knows.
+    /// Its lag in microseconds. `u64::MAX`: unknown.
     lag_us: AtomicU64,
     changed: Notify,
 }
 
 impl Database {
-    /// The same with a standby to read timelines and events from: another server of the same database.
+    /// Adds a standby to read timelines and events from: another server with the same database.
     pub async fn with_standby(
         mut self,
         url: &str,
@@ -67,7 +67,7 @@ impl Database {
             let given = without_password(url);
             return Err(ConnectError::Standby { given, reason: "a SQLite file has no standby".to_owned() });
         };
-        // A standby that cannot be reached yet is of use later.
+        // A standby that is not reachable yet may be useful later.
         if let Ok(options) = postgres_options(url)
             && let Ok(true) = shares_connections(&options, STANDBY_WAIT).await
         {
@@ -79,7 +79,7 @@ impl Database {
 }
 
 impl Standby {
-    /// Follows the standby at `url`. It need not be there yet; the primary has to be.
+    /// Follows the standby at `url`. The standby may be unreachable for now; the primary must be reachable.
     pub(crate) async fn follow(
         primary: &PgPool,
         url: &str,
@@ -88,7 +88,7 @@ impl Standby {
     ) -> Result<Self, ConnectError> {
         let bad_url = |reason: String| ConnectError::Standby { given: without_password(url), reason };
         if !url.starts_with("postgres:") && !url.starts_with("postgresql:") {
-            return Err(bad_url("a standby is a PostgreSQL server's".to_owned()));
+            return Err(bad_url("a standby must be a PostgreSQL server".to_owned()));
         }
         let options = postgres_options(url).map_err(bad_url)?;
         let options = options.application_name("headcount").disable_statement_logging();
@@ -107,29 +107,29 @@ impl Standby {
         Ok(Self { connection, state, following: following.abort_handle() })
     }
 
-    /// The timelines of these DPUs have changed. To be called before anybody may take the change for known.
+    /// Records that the timelines of these DPUs have changed. Must be called before the change becomes visible.
     pub(crate) fn changed(&self, dpus: impl IntoIterator<Item = i64>) {
         self.state.progress().changed(dpus);
         self.state.changed.notify_one();
     }
 
-    /// Who knows what has changed.
+    /// Records that any timeline may have changed.
     pub(crate) fn changed_all(&self) {
         self.state.progress().changed_all();
         self.state.changed.notify_one();
     }
 
-    /// The connections, if the standby has all that is known of these DPUs. For whoever keeps what was read: what he
-    /// knew must have been looked at before.
+    /// Returns the connections, if the standby has all known changes of these DPUs. A caller that caches the data must
+    /// read its own revision *before* calling this.
     pub(crate) fn if_it_has(&self, dpus: impl IntoIterator<Item = i64>) -> Option<&DatabaseConnection> {
         self.state.progress().has(dpus).then_some(&self.connection)
     }
 
-    /// What work with it comes to; `None` where it fails or takes too long. Until it is asked again nothing is known of it then.
+    /// Runs `work` on the standby. `None` if it fails or takes too long: the standby's progress is then unknown.
     pub(crate) async fn in_time<T>(&self, work: impl Future<Output = Result<T, DbErr>>) -> Option<T> {
         match timeout(ANSWER_MAX, work).await {
             Ok(Ok(read)) => return Some(read),
-            Ok(Err(error)) => tracing::warn!(%error, "the standby could not be read from"),
+            Ok(Err(error)) => tracing::warn!(%error, "cannot read from the standby"),
             Err(_) => tracing::warn!("the standby does not answer"),
         }
         self.failed();
@@ -141,7 +141,7 @@ impl Standby {
         self.state.changed.notify_one();
     }
 
-    /// How far behind the primary it is; `None`: nobody knows.
+    /// Returns its lag behind the primary. `None`: unknown.
     pub(crate) fn lag(&self) -> Option<Duration> {
         let lag_us = self.state.lag_us.load(Ordering::Relaxed);
         (lag_us != u64::MAX).then(|| Duration::from_micros(lag_us))

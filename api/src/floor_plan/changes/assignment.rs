@@ -9,42 +9,42 @@ use super::{dpu, space, values};
 use crate::floor_plan::{ChangeError, Refusal, RefusalCode};
 use crate::ids::Kind;
 
-/// An assignment to be.
+/// Input for creating an assignment.
 #[derive(Clone, Debug)]
 pub struct NewAssignment {
     /// The DPU's id.
     pub dpu_id: i64,
     /// The space's id.
     pub space_id: i64,
-    /// Which side of the doorway the DPU hangs on.
+    /// The side of the doorway on which the DPU hangs.
     pub placement: Placement,
-    /// What people call the doorway.
+    /// The name of the doorway.
     pub doorway: Option<String>,
-    /// The first instant that counts; `None`: since ever.
+    /// Start of the assignment, inclusive. `None`: from the beginning.
     pub starts_at: Option<Instant>,
-    /// The first instant that no longer counts; `None`: until further notice.
+    /// End of the assignment, exclusive. `None`: no end.
     pub ends_at: Option<Instant>,
 }
 
-/// What to correct of an assignment, for all the time that it holds; `None` leaves it as it is.
+/// Input for correcting an assignment, for its whole time. `None` keeps a value.
 #[derive(Clone, Debug, Default)]
 pub struct AssignmentUpdate {
-    /// Another DPU.
+    /// The new DPU.
     pub dpu_id: Option<i64>,
-    /// Another space.
+    /// The new space.
     pub space_id: Option<i64>,
-    /// Another placement.
+    /// The new placement.
     pub placement: Option<Placement>,
-    /// Another doorway, or none.
+    /// The new doorway. `Some(None)`: no name.
     pub doorway: Option<Option<String>>,
-    /// Another start, or since ever.
+    /// The new start. `Some(None)`: from the beginning.
     pub starts_at: Option<Option<Instant>>,
-    /// Another end, or until further notice.
+    /// The new end. `Some(None)`: no end.
     pub ends_at: Option<Option<Instant>>,
 }
 
 impl NewAssignment {
-    /// Whether the row says the same already, apart from what is not given here.
+    /// Returns whether the row already has all values that are given here.
     pub fn agrees_with(&self, row: &assignment::Model) -> bool {
         (self.dpu_id, self.space_id, self.placement, self.starts_at)
             == (row.dpu_id, row.space_id, row.placement, row.starts_at)
@@ -53,13 +53,13 @@ impl NewAssignment {
     }
 }
 
-/// The assignment's row, or a refusal that names `id`.
+/// Returns the assignment's row, or a refusal that names `id`.
 pub async fn find(transaction: &impl ConnectionTrait, id: i64) -> Result<assignment::Model, ChangeError> {
     let row = assignment::Entity::find_by_id(id).one(transaction).await?;
     Ok(row.ok_or_else(|| Refusal::not_found("id", Kind::Assignment, id))?)
 }
 
-/// The assignment of this DPU to this space that starts at this instant.
+/// Returns the assignment of this DPU to this space that starts at this instant.
 pub async fn starting(
     transaction: &impl ConnectionTrait,
     dpu_id: i64,
@@ -76,7 +76,7 @@ pub async fn starting(
     Ok(starting.one(transaction).await?)
 }
 
-/// Lets a DPU count for a space.
+/// Assigns a DPU to a space.
 pub async fn create(
     transaction: &impl ConnectionTrait,
     new: NewAssignment,
@@ -99,7 +99,7 @@ pub async fn create(
     Ok(row.insert(transaction).await?)
 }
 
-/// Corrects what an assignment says. Every count that it had a part in is right at once.
+/// Corrects an assignment. Every count that depends on it is right immediately.
 pub async fn update(
     transaction: &impl ConnectionTrait,
     id: i64,
@@ -131,18 +131,19 @@ pub async fn update(
     Ok(row.update(transaction).await?)
 }
 
-/// Refuses an assignment that would not end after it starts. The databases check it too, but not in the same order.
+/// Refuses an assignment that does not end after it starts. The databases check it too, but in different orders.
 fn in_order(starts_at: Option<Instant>, ends_at: Option<Instant>) -> Result<(), Refusal> {
     match starts_at.zip(ends_at) {
         Some((starts_at, ends_at)) if ends_at <= starts_at => {
-            let message = format!("{ends_at} is not after {starts_at}: an assignment ends after it starts");
+            let message =
+                format!("{ends_at} is not after {starts_at}: an assignment must end after it starts");
             Err(Refusal::new(RefusalCode::EndsBeforeStart, "endsAt", message))
         }
         _ => Ok(()),
     }
 }
 
-/// Ends an assignment at `at`, whether it was open or ended at another time.
+/// Ends an assignment at `at`, whether or not it already had an end.
 pub async fn end(
     transaction: &impl ConnectionTrait,
     id: i64,
@@ -152,7 +153,7 @@ pub async fn end(
     update(transaction, id, AssignmentUpdate { ends_at: Some(Some(at)), ..Default::default() }, now).await
 }
 
-/// Removes an assignment, as if the DPU had never counted for the space in that time.
+/// Deletes an assignment, as if the DPU had never counted for the space during that time.
 pub async fn delete(transaction: &impl ConnectionTrait, id: i64) -> Result<(), ChangeError> {
     find(transaction, id).await?;
     assignment::Entity::delete_by_id(id).exec(transaction).await?;

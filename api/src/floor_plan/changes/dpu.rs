@@ -13,40 +13,40 @@ use super::{space, values};
 use crate::floor_plan::{ChangeError, Refusal, RefusalCode};
 use crate::ids::Kind;
 
-/// A DPU to be.
+/// Input for creating a DPU.
 #[derive(Clone, Debug, Default)]
 pub struct NewDpu {
     /// The hardware id, unique; at most 200 characters.
     pub serial: String,
-    /// What people call it.
+    /// A name for people.
     pub name: Option<String>,
-    /// The IANA time zone of its clock; `None`: UTC.
+    /// The IANA time zone of its clock. `None`: UTC.
     pub time_zone: Option<String>,
 }
 
-/// What to change of a DPU; `None` leaves it as it is.
+/// Input for updating a DPU. `None` keeps a value.
 #[derive(Clone, Debug, Default)]
 pub struct DpuUpdate {
-    /// A new serial, as where the hardware was replaced.
+    /// The new serial, for example after the hardware was replaced.
     pub serial: Option<String>,
-    /// A new name, or none.
+    /// The new name. `Some(None)`: no name.
     pub name: Option<Option<String>>,
-    /// A new time zone, or none, for the events that come from now on.
+    /// The new time zone, for events received from now on. `Some(None)`: no time zone.
     pub time_zone: Option<Option<String>>,
 }
 
-/// Where a DPU goes.
+/// A destination of a moved DPU.
 #[derive(Clone, Debug)]
 pub struct Destination {
     /// The space's id.
     pub space_id: i64,
-    /// Which side of the doorway the DPU hangs on.
+    /// The side of the doorway on which the DPU hangs.
     pub placement: Placement,
-    /// What people call the doorway.
+    /// The name of the doorway.
     pub doorway: Option<String>,
 }
 
-/// The DPU's row, or a refusal that names `field`.
+/// Returns the DPU's row, or a refusal that names `field`.
 pub async fn find(
     transaction: &impl ConnectionTrait,
     field: &str,
@@ -56,7 +56,7 @@ pub async fn find(
     Ok(row.ok_or_else(|| Refusal::not_found(field, Kind::Dpu, id))?)
 }
 
-/// Adds a DPU.
+/// Creates a DPU.
 pub async fn create(
     transaction: &impl ConnectionTrait,
     new: NewDpu,
@@ -73,7 +73,7 @@ pub async fn create(
     Ok(row.insert(transaction).await?)
 }
 
-/// Changes a DPU.
+/// Updates a DPU.
 pub async fn update(
     transaction: &impl ConnectionTrait,
     id: i64,
@@ -94,16 +94,16 @@ pub async fn update(
     Ok(row.update(transaction).await?)
 }
 
-/// Removes a DPU; with `cascade`, its assignments as well, and without, only if it has none.
+/// Deletes a DPU. With `cascade`, also deletes its assignments; without, fails if it has any.
 ///
-/// A DPU that events were recorded of stays, since they are facts and counts are made of them; so does one that a token is
-/// limited to.
+/// A DPU with recorded events cannot be deleted, because events are facts that counts are computed from. Neither can a
+/// DPU that a token is limited to.
 pub async fn delete(transaction: &impl ConnectionTrait, id: i64, cascade: bool) -> Result<(), ChangeError> {
     find(transaction, "id", id).await?;
     let in_use = |message: String| ChangeError::from(Refusal::new(RefusalCode::InUse, "id", message));
     let has_events =
         || in_use("the DPU has events, which are never deleted: end its assignments instead".to_owned());
-    // Every event is in a tally, also once it is pruned.
+    // Every event is in a tally, even after it was pruned.
     if tally::Entity::find().filter(tally::Column::DpuId.eq(id)).one(transaction).await?.is_some() {
         return Err(has_events());
     }
@@ -119,14 +119,13 @@ pub async fn delete(transaction: &impl ConnectionTrait, id: i64, cascade: bool) 
     } else {
         let assignments = assignment::Entity::find().filter(assignments).count(transaction).await?;
         if assignments > 0 {
-            let message =
-                format!("the DPU has {assignments} assignments: delete them first, or ask for cascade");
+            let message = format!("the DPU has {assignments} assignments: delete them first, or set cascade");
             return Err(in_use(message));
         }
     }
     match dpu::Entity::delete_by_id(id).exec(transaction).await {
         Ok(_) => Ok(()),
-        // An event came meanwhile.
+        // An event arrived in the meantime.
         Err(error) if matches!(error.sql_err(), Some(SqlErr::ForeignKeyConstraintViolation(_))) => {
             Err(has_events())
         }
@@ -134,10 +133,10 @@ pub async fn delete(transaction: &impl ConnectionTrait, id: i64, cascade: bool) 
     }
 }
 
-/// Moves a DPU: at `at` it ends what it counts for, and begins to count for one space or two.
+/// Moves a DPU: ends its current assignments at `at`, and assigns it to one or two spaces.
 ///
-/// The new assignments last as long as the old ones would have, or until the DPU's next assignment, so
-/// that a move may be recorded in the midst of a known past. Returns the ids of the new assignments.
+/// The new assignments last as long as the old ones would have, or until the DPU's next assignment. So a move in the
+/// past can be recorded, too. Returns the ids of the new assignments.
 pub async fn relocate(
     transaction: &impl ConnectionTrait,
     id: i64,
@@ -147,7 +146,7 @@ pub async fn relocate(
 ) -> Result<Vec<i64>, ChangeError> {
     find(transaction, "dpu", id).await?;
     if destinations.is_empty() || destinations.len() > 2 {
-        let message = format!("a doorway joins one space or two, not {}", destinations.len());
+        let message = format!("{} destinations: a doorway joins one or two spaces", destinations.len());
         return Err(Refusal::new(RefusalCode::OutOfRange, "to", message).into());
     }
     let of_dpu = assignment::Entity::find().filter(assignment::Column::DpuId.eq(id));
@@ -162,7 +161,7 @@ pub async fn relocate(
         }
         if row.starts_at == Some(at) {
             let message =
-                "an assignment of this DPU starts at this very instant: correct or delete assignment";
+                "an assignment of this DPU already starts at this instant: correct or delete assignment";
             let refusal = Refusal::new(RefusalCode::Overlap, "at", message);
             return Err(refusal.about(Kind::Assignment, row.id).into());
         }
@@ -182,7 +181,7 @@ pub async fn relocate(
     Ok(made)
 }
 
-/// The refusal of a destination, with its place in the list.
+/// Adds the destination's place in the list to the field of a refusal.
 fn within(error: ChangeError, index: usize) -> ChangeError {
     match error {
         ChangeError::Refused(refusal) => {

@@ -1,8 +1,8 @@
-//! Changes of the floor plan, each inside a transaction of the caller's, a file a noun.
+//! Changes of the floor plan, each inside a transaction of the caller. One file per noun.
 //!
-//! What concerns one value is checked here, and so is whether what is named exists; what concerns
-//! several rows the database's constraints check, so that no two processes can break a rule together. What a whole change
-//! may not do where events are pruned is checked when its [`Turn`] ends.
+//! Single values and the existence of referenced rows are checked here. Rules that concern several rows are constraints
+//! of the database, so that no two processes can break one together. Where events are pruned, the whole change is
+//! checked when its [`Turn`] ends.
 
 pub mod assignment;
 pub mod dpu;
@@ -21,7 +21,7 @@ pub use self::values::composed;
 use super::load;
 use super::{ChangeError, FloorPlan};
 
-/// The floor plan as the transaction sees it, its own changes included.
+/// Returns the floor plan as the transaction sees it, including its own changes.
 pub async fn current(transaction: &impl ConnectionTrait) -> Result<FloorPlan, ChangeError> {
     Ok(load(transaction).await?)
 }

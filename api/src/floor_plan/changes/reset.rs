@@ -8,37 +8,37 @@ use super::{space, values};
 use crate::floor_plan::{ChangeError, Refusal};
 use crate::ids::Kind;
 
-/// A reset to be.
+/// Input for creating a reset.
 #[derive(Clone, Debug)]
 pub struct NewReset {
     /// The space's id.
     pub space_id: i64,
-    /// When the count was true; one a space and instant.
+    /// The instant at which the count was true. Unique within the space.
     pub ts: Instant,
-    /// How many people were in the space, 0 or more.
+    /// The number of people in the space, 0 or more.
     pub count: i32,
-    /// Why, or who counted; at most 2000 characters.
+    /// A note, such as the reason or who counted; at most 2000 characters.
     pub note: Option<String>,
 }
 
-/// What to correct of a reset; `None` leaves it as it is.
+/// Input for correcting a reset. `None` keeps a value.
 #[derive(Clone, Debug, Default)]
 pub struct ResetUpdate {
-    /// Another instant.
+    /// The new instant.
     pub ts: Option<Instant>,
-    /// Another count.
+    /// The new count.
     pub count: Option<i32>,
-    /// Another note, or none.
+    /// The new note. `Some(None)`: no note.
     pub note: Option<Option<String>>,
 }
 
-/// The reset's row, or a refusal that names `id`.
+/// Returns the reset's row, or a refusal that names `id`.
 pub async fn find(transaction: &impl ConnectionTrait, id: i64) -> Result<reset::Model, ChangeError> {
     let row = reset::Entity::find_by_id(id).one(transaction).await?;
     Ok(row.ok_or_else(|| Refusal::not_found("id", Kind::Reset, id))?)
 }
 
-/// States how many people were in a space.
+/// Records how many people were in a space.
 pub async fn create(
     transaction: &impl ConnectionTrait,
     new: NewReset,
@@ -78,7 +78,7 @@ pub async fn update(
     Ok(row.update(transaction).await?)
 }
 
-/// Removes a reset, as if nobody had stated the count.
+/// Deletes a reset, as if the count had never been stated.
 pub async fn delete(transaction: &impl ConnectionTrait, id: i64) -> Result<(), ChangeError> {
     find(transaction, id).await?;
     reset::Entity::delete_by_id(id).exec(transaction).await?;

@@ -9,41 +9,41 @@ use super::{space, values};
 use crate::floor_plan::{ChangeError, Refusal};
 use crate::ids::Kind;
 
-/// A rule to be.
+/// Input for creating a reset rule.
 #[derive(Clone, Debug)]
 pub struct NewResetRule {
     /// The space's id.
     pub space_id: i64,
-    /// When it holds, by the clocks of the space's time zone.
+    /// The time of day at which it applies, in the space's time zone.
     pub time_of_day: NaiveTime,
-    /// How many people are in the space then, 0 or more.
+    /// The number of people in the space at that time, 0 or more.
     pub count: i32,
-    /// The first day on which it holds: it changes nothing before.
+    /// The first day on which it applies.
     pub first_day: NaiveDate,
-    /// The last day on which it holds; `None`: until further notice.
+    /// The last day on which it applies. `None`: until further notice.
     pub last_day: Option<NaiveDate>,
 }
 
-/// What to change of a rule; `None` leaves it as it is.
+/// Input for updating a reset rule. `None` keeps a value.
 #[derive(Clone, Debug, Default)]
 pub struct ResetRuleUpdate {
-    /// Another time of day.
+    /// The new time of day.
     pub time_of_day: Option<NaiveTime>,
-    /// Another count.
+    /// The new count.
     pub count: Option<i32>,
-    /// Another first day.
+    /// The new first day.
     pub first_day: Option<NaiveDate>,
-    /// Another last day, or until further notice.
+    /// The new last day. `Some(None)`: until further notice.
     pub last_day: Option<Option<NaiveDate>>,
 }
 
-/// The rule's row, or a refusal that names `id`.
+/// Returns the rule's row, or a refusal that names `id`.
 pub async fn find(transaction: &impl ConnectionTrait, id: i64) -> Result<reset_rule::Model, ChangeError> {
     let row = reset_rule::Entity::find_by_id(id).one(transaction).await?;
     Ok(row.ok_or_else(|| Refusal::not_found("id", Kind::ResetRule, id))?)
 }
 
-/// Lets a space's count be known at the same time of every day.
+/// Creates a rule: the space has this count at the same time of every day.
 pub async fn create(
     transaction: &impl ConnectionTrait,
     new: NewResetRule,
@@ -63,7 +63,7 @@ pub async fn create(
     Ok(row.insert(transaction).await?)
 }
 
-/// Changes a rule, for all the days on which it holds. To change it from a day on, end it and create another.
+/// Updates a rule for all days on which it applies. To change it from some day on, end it and create another one.
 pub async fn update(
     transaction: &impl ConnectionTrait,
     id: i64,
@@ -87,7 +87,7 @@ pub async fn update(
     Ok(row.update(transaction).await?)
 }
 
-/// Removes a rule, as if it had never held.
+/// Deletes a rule, as if it had never applied.
 pub async fn delete(transaction: &impl ConnectionTrait, id: i64) -> Result<(), ChangeError> {
     find(transaction, id).await?;
     reset_rule::Entity::delete_by_id(id).exec(transaction).await?;

@@ -11,33 +11,33 @@ use super::values;
 use crate::floor_plan::{ChangeError, Refusal, RefusalCode};
 use crate::ids::Kind;
 
-/// A space to be.
+/// Input for creating a space.
 #[derive(Clone, Debug, Default)]
 pub struct NewSpace {
     /// Unique; at most 200 characters.
     pub name: String,
-    /// How many people it is meant to hold, 1 or more.
+    /// The number of people it is meant to hold, 1 or more.
     pub capacity: Option<i32>,
-    /// An IANA time zone; `None`: UTC.
+    /// The IANA time zone. `None`: UTC.
     pub time_zone: Option<String>,
-    /// What to answer when the count is below zero.
+    /// How negative counts are reported.
     pub negative_counts: NegativeCounts,
 }
 
-/// What to change of a space; `None` leaves it as it is.
+/// Input for updating a space. `None` keeps a value.
 #[derive(Clone, Debug, Default)]
 pub struct SpaceUpdate {
-    /// A new name.
+    /// The new name.
     pub name: Option<String>,
-    /// A new capacity, or none.
+    /// The new capacity. `Some(None)`: no capacity.
     pub capacity: Option<Option<i32>>,
-    /// A new time zone. Occurrences of reset rules move with it, past ones too.
+    /// The new time zone. It also moves past occurrences of reset rules.
     pub time_zone: Option<String>,
-    /// What to answer when the count is below zero.
+    /// How negative counts are reported.
     pub negative_counts: Option<NegativeCounts>,
 }
 
-/// The space's row, or a refusal that names `field`.
+/// Returns the space's row, or a refusal that names `field`.
 pub async fn find(
     transaction: &impl ConnectionTrait,
     field: &str,
@@ -47,7 +47,7 @@ pub async fn find(
     Ok(row.ok_or_else(|| Refusal::not_found(field, Kind::Space, id))?)
 }
 
-/// Adds a space.
+/// Creates a space.
 pub async fn create(
     transaction: &impl ConnectionTrait,
     new: NewSpace,
@@ -65,7 +65,7 @@ pub async fn create(
     Ok(row.insert(transaction).await?)
 }
 
-/// Changes a space.
+/// Updates a space.
 pub async fn update(
     transaction: &impl ConnectionTrait,
     id: i64,
@@ -89,7 +89,7 @@ pub async fn update(
     Ok(row.update(transaction).await?)
 }
 
-/// Removes a space; with `cascade`, what refers to it as well, and without, only if nothing does.
+/// Deletes a space. With `cascade`, also deletes everything that refers to it; without, fails if anything does.
 /// Events stay: they are facts about DPUs.
 pub async fn delete(transaction: &impl ConnectionTrait, id: i64, cascade: bool) -> Result<(), ChangeError> {
     find(transaction, "id", id).await?;
@@ -106,7 +106,8 @@ pub async fn delete(transaction: &impl ConnectionTrait, id: i64, cascade: bool) 
         let rules = reset_rule::Entity::find().filter(rules).count(transaction).await?;
         if assignments + resets + rules > 0 {
             let message = format!(
-                "the space has {assignments} assignments, {resets} resets and {rules} reset rules: delete them first, or ask for cascade"
+                "the space has {assignments} assignments, {resets} resets and {rules} reset rules: \
+                 delete them first, or set cascade"
             );
             return Err(Refusal::new(RefusalCode::InUse, "id", message).into());
         }

@@ -1,8 +1,8 @@
-//! Turns to change the floor plan, and what a change may not do where events are pruned.
+//! Serializes changes of the floor plan, and checks them where events are pruned.
 //!
-//! Before the horizon odometers are known at the end of each hour, and at the marks (`floor_plan/marks.rs`) that the floor plan had
-//! when their events were pruned. A change may make no other mark there, unless nobody crossed between it and the end of its
-//! hour. So every mark is known, before each change and after it.
+//! Before the horizon, odometers are known only at the end of each hour and at the marks (`floor_plan/marks.rs`) that
+//! the floor plan had when the events were pruned. A change may add another mark there only if nobody crossed between
+//! the mark and the end of its hour. So every mark is known, before each change and after it.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -16,15 +16,15 @@ use crate::floor_plan::load::edition;
 use crate::floor_plan::marks::{HOUR_MS, listed};
 use crate::floor_plan::{Cause, ChangeError, FloorPlan, Mark, Refusal, RefusalCode, Space};
 
-/// A turn to change the floor plan: one change is under way at a time.
+/// The right to change the floor plan. One change is made at a time.
 #[must_use = "a change ends its turn before it is committed"]
 pub struct Turn {
-    /// The floor plan before the change, where events are pruned, and the horizon.
+    /// The floor plan before the change, and the horizon. `None`: no events are pruned.
     before: Option<(FloorPlan, Instant)>,
 }
 
 impl Turn {
-    /// Takes a turn, which lasts until the transaction ends.
+    /// Waits for the turn, which lasts until the transaction ends.
     pub async fn take(transaction: &impl ConnectionTrait) -> Result<Self, ChangeError> {
         lock(transaction).await?;
         let before = match edition(transaction).await?.horizon {
@@ -34,8 +34,8 @@ impl Turn {
         Ok(Self { before })
     }
 
-    /// Checks the change: refuses it with `OUT_OF_RANGE` if a count would need an odometer at an instant at which it is not known
-    /// any more.
+    /// Checks the change. Refuses it with `OUT_OF_RANGE` if a count would need an odometer at an instant at which its
+    /// reading is no longer known.
     pub async fn end(self, transaction: &impl ConnectionTrait) -> Result<(), ChangeError> {
         let Some((before, horizon)) = self.before else { return Ok(()) };
         let Some(first) = first_crossing(transaction).await?.filter(|first| *first < horizon) else {
@@ -50,9 +50,9 @@ impl Turn {
     }
 }
 
-/// Lets one change of the floor plan be under way at a time, until the transaction ends.
+/// Ensures that only one change of the floor plan is made at a time, until the transaction ends.
 ///
-/// On SQLite a transaction that writes is alone anyway.
+/// On SQLite there is only one writing transaction at a time anyway.
 pub(crate) async fn lock(transaction: &impl ConnectionTrait) -> Result<(), DbErr> {
     if transaction.get_database_backend() == DatabaseBackend::Postgres {
         transaction.execute_unprepared("SELECT revision FROM floor_plan FOR UPDATE").await?;
@@ -60,7 +60,7 @@ pub(crate) async fn lock(transaction: &impl ConnectionTrait) -> Result<(), DbErr
     Ok(())
 }
 
-/// The marks in `[from, end)` that there are after the change and not before it.
+/// Returns the marks in `[from, end)` that the change adds.
 fn made<'a>(
     before: &FloorPlan,
     after: &'a FloorPlan,
@@ -76,7 +76,7 @@ fn made<'a>(
     let changed = after.spaces().values().map(|space| &**space).filter(is_changed);
     let mut made: BTreeMap<_, _> =
         changed.flat_map(|space| space.marks(from, end)).map(|mark| (mark.reading, mark)).collect();
-    // What a DPU shows is known whichever space asked for it.
+    // An odometer's reading is known no matter which space needed it.
     let dpus: HashSet<_> = made.keys().map(|reading| reading.dpu).collect();
     let reads = |space: &&Space| space.assignments.iter().any(|row| dpus.contains(&row.dpu_id));
     for space in before.spaces().values().map(|space| &**space).filter(reads) {
@@ -87,9 +87,9 @@ fn made<'a>(
     made
 }
 
-/// When the first crossing was, as far as that is known.
+/// Returns the instant of the first known crossing.
 async fn first_crossing(connection: &impl ConnectionTrait) -> Result<Option<Instant>, DbErr> {
-    // One step into each key for each DPU.
+    // One index lookup in each table for each DPU.
     let first = |table| {
         format!("SELECT (SELECT ts FROM {table} WHERE dpu_id = dpu.id ORDER BY ts LIMIT 1) AS first FROM dpu")
     };
@@ -99,8 +99,8 @@ async fn first_crossing(connection: &impl ConnectionTrait) -> Result<Option<Inst
     row.map_or(Ok(None), |row| row.try_get_by_index(0))
 }
 
-/// The first of these readings after which the DPU has crossings in the same hour: at it, what it showed may be unknown. Events
-/// that are about to be pruned are among them.
+/// Returns the first of these readings with later crossings of the DPU in the same hour: this reading may be unknown.
+/// Events that are about to be pruned are included.
 async fn first_unknown(
     connection: &impl ConnectionTrait,
     readings: impl Iterator<Item = &Reading>,
@@ -122,7 +122,7 @@ async fn first_unknown(
     row.map(|row| Ok(Reading { dpu: row.try_get_by_index(0)?, at: row.try_get_by_index(1)? })).transpose()
 }
 
-/// Says what a change that makes this mark would need to know.
+/// Describes the reading that a change with this mark would need.
 fn refusal(before: &FloorPlan, after: &FloorPlan, mark: &Mark<'_>, horizon: Instant) -> Refusal {
     let Mark { reading: Reading { dpu, at }, assignment, cause } = *mark;
     let serial = after.dpu(dpu).map_or("", |dpu| &dpu.row.serial);
@@ -130,24 +130,25 @@ fn refusal(before: &FloorPlan, after: &FloorPlan, mark: &Mark<'_>, horizon: Inst
     let edge = |verb| {
         let edge = at.plus_ms(1);
         let would = format!("the assignment of DPU {serial:?} to {space:?} would {verb} at {edge}");
-        (would, "give a whole hour of UTC, or an instant")
+        (would, "use a whole hour of UTC, or an instant")
     };
     let (would, accepted) = match cause {
         Cause::Starts => edge("start"),
         Cause::Ends => edge("end"),
         Cause::GoesOn(_) => {
-            let would = format!("counts of {space:?} would go on from what DPU {serial:?} showed at {at}");
-            (would, "change only what holds")
+            let would =
+                format!("counts of {space:?} would continue from the reading of DPU {serial:?} at {at}");
+            (would, "change only what applies")
         }
     };
     let message = format!(
-        "{would}; events before {horizon} are pruned, and crossings within that hour are not known one by one: \
+        "{would}, but events before {horizon} are pruned, and only the total of that hour is known: \
          {accepted} from {horizon} on"
     );
     Refusal::new(RefusalCode::OutOfRange, field(before, after, mark), message)
 }
 
-/// The field that a change which makes this mark has given.
+/// Returns the field of the change that causes this mark.
 fn field(before: &FloorPlan, after: &FloorPlan, mark: &Mark<'_>) -> &'static str {
     let row = mark.assignment;
     let mut known = before.spaces().values().flat_map(|space| &space.assignments);
@@ -166,7 +167,7 @@ fn field(before: &FloorPlan, after: &FloorPlan, mark: &Mark<'_>) -> &'static str
     }
 }
 
-/// The field that a change which makes this start has given, of a space before and after it.
+/// Returns the field of the change that causes this start. The spaces are the one before and the one after the change.
 fn field_of_start([before, after]: [Option<&Arc<Space>>; 2], source: Source<'_>) -> &'static str {
     let Source::Rule(rule) = source else { return "ts" };
     if before.map(|space| space.zone) != after.map(|space| space.zone) {

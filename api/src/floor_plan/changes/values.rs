@@ -1,4 +1,4 @@
-//! What a single value may be.
+//! Validation of single values.
 
 use chrono_tz::Tz;
 use entity::shown;
@@ -6,18 +6,18 @@ use unicode_normalization::UnicodeNormalization;
 
 use crate::floor_plan::{Refusal, RefusalCode};
 
-/// The most characters that a name, serial or doorway may have.
+/// Maximum length of a name, serial or doorway, in characters.
 pub(super) const NAME_CHARACTERS_MAX: usize = 200;
-/// The most characters that a note may have.
+/// Maximum length of a note, in characters.
 pub(super) const NOTE_CHARACTERS_MAX: usize = 2000;
 
-/// The text without blanks around it, its characters composed (Unicode's NFC), so that what looks the same is the same.
+/// Returns the text trimmed and with composed characters (Unicode NFC), so that equal-looking texts are equal.
 pub fn composed(given: &str) -> String {
     let kept = given.trim();
     if kept.is_ascii() { kept.to_owned() } else { kept.nfc().collect() }
 }
 
-/// The composed text, or what is wrong with it.
+/// Returns the composed text, or a refusal.
 pub(super) fn text(field: &str, given: &str, characters_max: usize) -> Result<String, Refusal> {
     let kept = composed(given);
     let refused = |code, message| Err(Refusal::new(code, field, message));
@@ -30,19 +30,19 @@ pub(super) fn text(field: &str, given: &str, characters_max: usize) -> Result<St
     if kept.chars().any(|character| character.is_control() || turns_writing(character)) {
         return refused(
             RefusalCode::BadCharacter,
-            format!("{field} holds a control character: leave it out"),
+            format!("{field} contains a control or text-direction character: remove it"),
         );
     }
     if kept.chars().nth(characters_max).is_some() {
         return refused(
             RefusalCode::TooLong,
-            format!("{field} is too long: at most {characters_max} characters are kept"),
+            format!("{field} is too long: use at most {characters_max} characters"),
         );
     }
     Ok(kept)
 }
 
-/// Whether nothing is shown for the character by itself: the property `Default_Ignorable_Code_Point` of Unicode 16.
+/// Returns whether the character is invisible: Unicode 16's property `Default_Ignorable_Code_Point`.
 fn is_invisible(character: char) -> bool {
     matches!(character, '\u{AD}' | '\u{34F}' | '\u{61C}' | '\u{115F}'..='\u{1160}' | '\u{17B4}'..='\u{17B5}'
         | '\u{180B}'..='\u{180F}' | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{206F}'
@@ -50,49 +50,49 @@ fn is_invisible(character: char) -> bool {
         | '\u{1BCA0}'..='\u{1BCA3}' | '\u{1D173}'..='\u{1D17A}' | '\u{E0000}'..='\u{E0FFF}')
 }
 
-/// Whether the character makes text beside it run the other way, so that a name looks like another one.
+/// Returns whether the character changes the direction of text, which can make a name look like another one.
 fn turns_writing(character: char) -> bool {
     matches!(character, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }
 
-/// A name, serial or doorway.
+/// Checks a name, serial or doorway.
 pub(super) fn name(field: &str, given: &str) -> Result<String, Refusal> {
     text(field, given, NAME_CHARACTERS_MAX)
 }
 
-/// A name, serial or doorway, or none.
+/// Checks an optional name, serial or doorway.
 pub(super) fn optional_name(field: &str, given: Option<&str>) -> Result<Option<String>, Refusal> {
     given.map(|given| name(field, given)).transpose()
 }
 
-/// The name of a time zone, as the tz database spells it.
+/// Checks the name of a time zone. Returns it as the tz database spells it.
 pub(super) fn time_zone(given: &str) -> Result<String, Refusal> {
     let zone: Result<Tz, _> = given.trim().parse();
     zone.map(|zone| zone.name().to_owned()).map_err(|_| {
         let given = shown(given);
         let message =
-            format!("{given} is no time zone: name one as the tz database does, such as Europe/Berlin");
+            format!("unknown time zone {given}: use a name of the tz database, such as Europe/Berlin");
         Refusal::new(RefusalCode::Invalid, "timeZone", message)
     })
 }
 
-/// How many people a space is meant to hold: 1 or more.
+/// Checks a capacity: 1 or more.
 pub(super) fn capacity(people: Option<i32>) -> Result<Option<i32>, Refusal> {
     match people {
         Some(people) if people < 1 => {
-            let message = format!("a capacity is 1 or more, not {people}");
+            let message = format!("invalid capacity {people}: use 1 or more");
             Err(Refusal::new(RefusalCode::OutOfRange, "capacity", message))
         }
         within => Ok(within),
     }
 }
 
-/// How many people were in a space: 0 or more.
+/// Checks the number of people in a reset or reset rule: 0 or more.
 pub(super) fn people(count: i32) -> Result<i32, Refusal> {
     if count >= 0 {
         return Ok(count);
     }
-    let message = format!("a space holds 0 people or more, not {count}");
+    let message = format!("invalid count {count}: use 0 or more");
     Err(Refusal::new(RefusalCode::OutOfRange, "count", message))
 }
 
@@ -101,9 +101,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_composed_and_shows_something() {
+    fn names_are_composed_and_have_visible_characters() {
         assert_eq!(name("name", " Cafe\u{301} ").as_deref(), Ok("Caf\u{e9}"));
-        // A joiner within a name has its place.
+        // A joiner within a name is valid.
         assert_eq!(
             name("name", "\u{915}\u{94d}\u{200d}\u{937}").as_deref(),
             Ok("\u{915}\u{94d}\u{200d}\u{937}")
