@@ -1,4 +1,4 @@
-//! What the command line, the environment and a file decide.
+//! Options of the command line, the environment and the configuration file.
 
 mod command_line;
 mod file;
@@ -20,13 +20,13 @@ pub use file::FileError;
 pub use listen::{Listen, ListenError, Place};
 pub(crate) use size::size;
 
-/// How many bytes of timelines are kept in memory unless somebody says otherwise: 256 MiB.
+/// Default size of the cache of timelines, in bytes: 256 MiB.
 pub const CACHE_BYTES: u64 = 256 << 20;
 
-/// Where the data is.
+/// The database.
 #[derive(Clone, Debug, clap::Args)]
 pub struct DatabaseConfig {
-    /// The database: `sqlite://FILE?mode=rwc` or `postgres://USER@HOST/NAME`
+    /// Use this database: `sqlite://FILE?mode=rwc` or `postgres://USER@HOST/NAME`
     #[arg(
         long,
         env = "DATABASE_URL",
@@ -37,7 +37,7 @@ pub struct DatabaseConfig {
     pub database_url: String,
 }
 
-/// Which events are taken in.
+/// Accepted events.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct EventsConfig {
     /// Reject events before this instant: they come from clocks that were never set
@@ -45,46 +45,46 @@ pub struct EventsConfig {
     pub earliest_event: Instant,
 }
 
-/// How to serve.
+/// Options of `headcount serve`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ServeConfig {
-    /// Where the data is.
+    /// The database.
     #[command(flatten)]
     pub database: DatabaseConfig,
-    /// A standby of the PostgreSQL database to read timelines and events from, while it has all that this process knows
-    /// of them; else, and for all else, the database itself is read
+    /// Read timelines and events from this standby of the PostgreSQL database, while it has all that this process knows
+    /// of them; everything else is read from the database itself
     #[arg(long, env = "DATABASE_READ_URL", value_name = "URL", hide_env_values = true)]
     pub database_read_url: Option<String>,
-    /// The address or the host to listen on, with the port: `127.0.0.1:8000`, `[::1]:8000`, `localhost:8000`; or `systemd`
-    /// for the sockets of a socket unit
+    /// Listen on this address or host and port: `127.0.0.1:8000`, `[::1]:8000`, `localhost:8000`; or `systemd` for the
+    /// sockets of a socket unit
     #[arg(long, env = "LISTEN", value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8000")]
     pub listen: Listen,
-    /// How many bytes of timelines to keep in memory, such as 268435456, 256MB or 1GiB: a DPU's day takes 2 to 3 bytes a
-    /// crossing and some 400 more
+    /// Keep at most this many bytes of timelines in memory, such as 268435456, 256MB or 1GiB; a DPU's day takes 2 to 3
+    /// bytes per crossing, and about 400 more
     #[arg(long, env = "CACHE_BYTES", value_name = "BYTES", default_value_t = CACHE_BYTES, value_parser = size(0..=u64::MAX))]
     pub cache_bytes: u64,
-    /// Prune events that are older, each hour: an age in whole days or weeks, such as 400d or 8w
+    /// Prune events that are older than this, each hour; an age in whole days or weeks, such as 400d or 8w
     #[arg(long, env = "PRUNE_OLDER_THAN", value_name = "AGE")]
     pub prune_older_than: Option<Age>,
-    /// Which events are taken in.
+    /// Accepted events.
     #[command(flatten)]
     pub events: EventsConfig,
-    /// How long to wait for the database.
+    /// Connections to the database, and time limits.
     #[command(flatten)]
     pub pool: PoolConfig,
-    /// What rows are called outside.
+    /// Public ids.
     #[command(flatten)]
     pub ids: IdsConfig,
-    /// How operators are told.
+    /// Logs and traces.
     #[command(flatten)]
     pub telemetry: TelemetryConfig,
-    /// Whether to consume as well.
+    /// Consuming from the broker.
     #[command(flatten)]
     pub broker: ServeBrokerConfig,
-    /// What clients may ask for.
+    /// Limits on clients.
     #[command(flatten)]
     pub limits: Limits,
-    /// Who may do what.
+    /// Authentication.
     #[command(flatten)]
     pub auth: AuthConfig,
 }
@@ -96,7 +96,7 @@ mod tests {
     use super::{ServeConfig, command_line};
     use crate::broker::ConsumeConfig;
 
-    /// The cells of the row of the operators' page that begins with this one.
+    /// Returns the cells of the row of the operators' page that begins with this one.
     fn row(first: &str) -> Vec<String> {
         let page = include_str!("../../../docs/operations.md");
         let rows: Vec<Vec<_>> = page
