@@ -1,4 +1,4 @@
-//! What every handler shares.
+//! The service that all handlers share.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -30,51 +30,51 @@ use crate::telemetry::metrics;
 pub struct App {
     /// The database.
     pub database: Database,
-    /// What is in memory of the database.
+    /// What is cached of the database.
     pub state: Arc<State>,
     /// Answers questions about counts.
     pub counts: Counts,
-    /// Who watches the counts.
+    /// Live counts for subscribers.
     pub feed: Arc<Feed>,
     /// The tokens.
     pub tokens: Arc<Tokens>,
     /// The only writer of events.
     pub recorder: Recorder,
-    /// What other processes commit.
+    /// Commits of other processes.
     pub coherence: Coherence,
-    /// What time it is.
+    /// The clock.
     pub clock: Clock,
-    /// Who is let in.
+    /// Authentication of requests.
     pub door: Door,
-    /// What rows are called outside.
+    /// Public ids.
     pub ids: PublicIds,
-    /// What must hold for the service to be ready.
+    /// Readiness checks.
     pub readiness: Readiness,
     /// Starts the background tasks.
     pub tasks: Tasks,
-    /// How consuming goes, once this process consumes.
+    /// Status of the consumer, once this process consumes.
     pub broker: OnceLock<watch::Receiver<broker::Status>>,
 }
 
-/// What a service is started with.
+/// Options of a service.
 #[derive(Debug)]
 pub struct Options {
-    /// How many bytes of timelines are kept in memory.
+    /// Maximum size of the cache of timelines, in bytes.
     pub memory_bytes: u64,
-    /// The time of one core that the answer to a request may take.
+    /// Maximum time of one core for the answer to a request.
     pub work_max: Duration,
-    /// The first instant of events; older ones are rejected.
+    /// Earliest accepted instant; older events are rejected.
     pub earliest_event: Instant,
-    /// What rows are called outside.
+    /// Public ids.
     pub ids: PublicIds,
-    /// Who is let in.
+    /// Settings of authentication.
     pub auth: Settings,
     /// Starts the background tasks.
     pub tasks: Tasks,
 }
 
 impl Options {
-    /// So many bytes, rows called by their own ids, and everybody let in until there is a token.
+    /// Returns options with a cache of this many bytes, rows' own ids, and access for everyone until there is a token.
     pub fn new(memory_bytes: u64) -> Self {
         Self {
             memory_bytes,
@@ -88,15 +88,15 @@ impl Options {
 }
 
 impl App {
-    /// Starts the service over a database whose schema is up to date, with so many bytes of timelines in memory and
-    /// rows called by their own ids.
+    /// Starts the service on a database whose schema is up to date, with this many bytes of timelines in memory, and
+    /// rows' own ids.
     ///
-    /// The handle ends once the last clone of the app is gone and everything handed over is recorded.
+    /// The handle ends once the last clone of the app has been dropped and all received events are recorded.
     pub fn start(database: Database, clock: Clock, memory_bytes: u64) -> (Arc<Self>, JoinHandle<()>) {
         Self::start_with(database, clock, Options::new(memory_bytes))
     }
 
-    /// The same, as the options say.
+    /// Starts the service with options.
     pub fn start_with(database: Database, clock: Clock, options: Options) -> (Arc<Self>, JoinHandle<()>) {
         let Options { memory_bytes, work_max, earliest_event, ids, auth, tasks } = options;
         metrics::start();
@@ -136,19 +136,19 @@ impl App {
         (Arc::new(app), recording)
     }
 
-    /// Who watches the counts.
+    /// Returns the live counts.
     pub fn feed(&self) -> &Arc<Feed> {
         &self.feed
     }
 
-    /// The floor plan as it is now.
+    /// Returns the floor plan as it is now.
     pub async fn floor_plan(&self) -> Result<Arc<FloorPlan>, DbErr> {
         Ok(Arc::clone(&self.state.newest().await?.plan))
     }
 
-    /// Changes the floor plan: what `work` does in its transaction is done whole, or not at all.
+    /// Changes the floor plan: what `work` does in its transaction is done completely or not at all.
     ///
-    /// `work` is told the present instant, for `created` and `modified`.
+    /// `work` gets the present instant, for `created` and `modified`.
     pub async fn change<T: Send>(
         &self,
         work: impl for<'t> FnOnce(&'t DatabaseTransaction, Instant) -> BoxFuture<'t, Result<T, ChangeError>>,
@@ -163,8 +163,8 @@ impl App {
         match self.database.in_time(changing).await {
             Ok(done) => {
                 let state = Arc::clone(&self.state);
-                // A task of its own: the client may go away, and memory must have the change all the same. It is refreshed
-                // after a failed commit, too: where the connection was lost, the database may have committed.
+                // A separate task: the client may disconnect, but memory must get the change. It is also refreshed
+                // after a failed commit: if the connection was lost, the database may have committed.
                 let committing = tokio::spawn(async move {
                     let committed = transaction.commit().await;
                     let refreshed = state.refresh().await;
@@ -175,7 +175,7 @@ impl App {
                 Ok(done)
             }
             Err(error) => {
-                // The reason is the answer, whether or not the connection can be used again.
+                // The client gets the reason, whether or not the connection can be used again.
                 if let Err(error) = self.database.in_turn(transaction.rollback()).await.flatten() {
                     tracing::warn!(%error, "a change that was refused could not be rolled back");
                 }

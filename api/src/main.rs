@@ -39,26 +39,26 @@ struct Cli {
 enum Command {
     /// Serve GraphQL and REST (the default); migrates the database first
     Serve(Box<Serve>),
-    /// Record what devices publish to NATS JetStream; migrates the database first
+    /// Record the events that devices publish to NATS JetStream; migrates the database first
     ///
-    /// Any number of processes may do it at once. `serve --consume` serves as well.
+    /// Any number of processes may do so at once. To serve and consume in one process, use `serve --consume`.
     Consume(Box<Consume>),
-    /// List messages that could not be recorded, and put them back
+    /// List messages that could not be recorded, and replay them
     #[command(name = "deadletter")]
     DeadLetter(DeadLetterArgs),
-    /// Bring the database's schema up to date and leave
+    /// Bring the database's schema up to date, and exit
     Migrate(Migrate),
     /// Print the GraphQL schema
     Schema,
-    /// Compute every tally again from the events and check every rule that the data must keep
+    /// Compute every tally again from the events, and check every rule that the data must keep
     ///
-    /// Prints what is wrong, a line each. The exit code is 1 if something is wrong and was not mended.
+    /// Prints one line per problem. The exit code is 1 if there is a problem that was not repaired.
     Verify(Verify),
-    /// Drop events that are older than an age, and keep how many crossed until the end of each hour
+    /// Delete events that are older than an age, and keep how many people crossed until the end of each hour
     ///
-    /// Counts after that stay exact, those before are exact to the hour, and no event is accepted there any more.
+    /// Later counts stay exact. Earlier counts are exact to the hour, and earlier events are no longer accepted.
     Prune(Prune),
-    /// Create, list and revoke the tokens by which people and programs are let in
+    /// Create, list and revoke the tokens by which people and programs authenticate
     Token(Token),
 }
 
@@ -84,7 +84,7 @@ struct Migrate {
 struct Verify {
     #[command(flatten)]
     config: DatabaseConfig,
-    /// Mend the tallies that are wrong, in one transaction that keeps writers out
+    /// Repair the tallies that are wrong, in one transaction that blocks writers
     #[arg(long)]
     repair: bool,
 }
@@ -93,7 +93,8 @@ struct Verify {
 struct Prune {
     #[command(flatten)]
     config: DatabaseConfig,
-    /// The age in whole days or weeks, such as 400d or 8w; the UTC day in which it ends is kept
+    /// Prune events that are older than this, in whole days or weeks, such as 400d or 8w; the UTC day in which the age
+    /// ends is kept
     #[arg(long, value_name = "AGE")]
     older_than: Age,
 }
@@ -116,7 +117,7 @@ async fn main() -> ExitCode {
     })
 }
 
-/// The error and its causes, each once: some tell their causes themselves.
+/// Returns the error and its causes, each once: some errors include their causes.
 fn told(error: &anyhow::Error) -> String {
     let mut told = String::new();
     for cause in error.chain().map(ToString::to_string) {
@@ -165,8 +166,8 @@ async fn run() -> anyhow::Result<ExitCode> {
             let prune = async |database| retention::prune(&database, until).await;
             let pruned = database.closed_after(prune).await?;
             let Pruned { horizon, events } = pruned.context("another process is pruning this database")?;
-            writeln!(stdout(), "events before {horizon} are pruned: {events} of them just now")
-                .context("cannot say what was pruned")?;
+            writeln!(stdout(), "events before {horizon} have been pruned: {events} of them just now")
+                .context("cannot write what was pruned")?;
             telemetry.finish().await;
         }
         Command::Token(token) => {
@@ -188,7 +189,7 @@ async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     telemetry::keep_tidy(&tasks);
     let database = open(&config.database, Some(config.pool)).await?;
     let ended = database.closed_after(async |database| serve_from(database, config, ids, &tasks).await).await;
-    // What a panic has brought about says less than the panic.
+    // A panic explains more than the errors that follow from it.
     tasks.check()?;
     ended?;
     telemetry.finish().await;
@@ -230,7 +231,7 @@ async fn serve_from(
     let site = server::site(&app, &config.limits);
     let stopping = async {
         stopped.cancelled().await;
-        // A prune would keep what was handed over waiting. The next one goes on where this one was stopped.
+        // A running prune would delay events that were received. The next one continues where this one was stopped.
         drop(schedule);
     };
     let served = server::serve(listeners, app, site, recording, &config.limits, stopping).await;
@@ -258,7 +259,7 @@ async fn consume_into(database: Database, config: ConsumeConfig, tasks: &Tasks) 
         None => None,
     };
     tracing::info!("recording into {database}");
-    // Who reaches the metrics from another machine shows a token, as everywhere.
+    // Clients on other machines need a token for the metrics, as everywhere.
     let open_without_tokens = place.as_ref().is_some_and(Place::is_loopback);
     let listeners = match place {
         Some(place) => Some(place.listen().await?),
@@ -286,7 +287,7 @@ async fn consume_into(database: Database, config: ConsumeConfig, tasks: &Tasks) 
     Ok(())
 }
 
-/// Where a browser goes to reach these.
+/// Returns the URLs of these listeners.
 fn urls(listeners: &[TcpListener]) -> anyhow::Result<String> {
     let urls = listeners.iter().map(|listener| Ok(format!("http://{}", listener.local_addr()?)));
     Ok(urls.collect::<anyhow::Result<Vec<_>>>()?.join(" and "))
@@ -294,8 +295,10 @@ fn urls(listeners: &[TcpListener]) -> anyhow::Result<String> {
 
 fn has_stopped(how: Stopped) -> anyhow::Result<()> {
     match how {
-        Stopped::Finished => tracing::info!("stopped; everything that was accepted is finished"),
-        Stopped::Dropped => tracing::info!("stopped; every event that was handed over is recorded"),
+        Stopped::Finished => tracing::info!("stopped; all requests are finished"),
+        Stopped::Dropped => {
+            tracing::info!("stopped; some requests were dropped, but all received events are recorded")
+        }
         Stopped::Unrecorded => anyhow::bail!(
             "stopped before all received events were written: they were not acknowledged, so clients will resend them"
         ),
@@ -303,7 +306,7 @@ fn has_stopped(how: Stopped) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Opens the database and brings its schema up to date. Without a configuration of the pool statements may take any time.
+/// Opens the database and brings its schema up to date. Without `pool`, statements may take any time.
 async fn open(config: &DatabaseConfig, pool: Option<PoolConfig>) -> anyhow::Result<Database> {
     let database = match pool {
         Some(pool) => Database::connect_with(&config.database_url, pool).await?,
@@ -315,7 +318,7 @@ async fn open(config: &DatabaseConfig, pool: Option<PoolConfig>) -> anyhow::Resu
     Ok(database)
 }
 
-/// Cancelled when somebody asks the process to stop, or a background task has panicked.
+/// Returns a token that is cancelled when the process is told to stop, or a background task has panicked.
 fn stop(tasks: &Tasks) -> CancellationToken {
     let interrupted = tokio::signal::ctrl_c();
     #[cfg(unix)]
