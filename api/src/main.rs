@@ -297,7 +297,7 @@ fn has_stopped(how: Stopped) -> anyhow::Result<()> {
     match how {
         Stopped::Finished => tracing::info!("stopped; all requests are finished"),
         Stopped::Dropped => {
-            tracing::info!("stopped; some requests were dropped, but all received events are recorded")
+            tracing::info!("stopped; some requests were dropped, but all received events are recorded");
         }
         Stopped::Unrecorded => anyhow::bail!(
             "stopped before all received events were written: they were not acknowledged, so clients will resend them"
