@@ -1,27 +1,27 @@
-//! The clock, passed to whoever needs the time, so that tests can set it.
+//! The clock, passed to code that needs the time, so that tests can set it.
 
 use std::fmt;
 use std::sync::Arc;
 
 use entity::Instant;
 
-/// Tells what time it is.
+/// A source of the present instant.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> Instant + Send + Sync>);
 
 impl Clock {
-    /// The machine's own clock.
+    /// Returns the machine's clock.
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
     pub fn system() -> Self {
         Self::from_fn(|| chrono::Utc::now().into())
     }
 
-    /// A clock that shows what `now` returns.
+    /// Returns a clock that shows what `now` returns.
     pub fn from_fn(now: impl Fn() -> Instant + Send + Sync + 'static) -> Self {
         Self(Arc::new(now))
     }
 
-    /// The present instant.
+    /// Returns the present instant.
     pub fn now(&self) -> Instant {
         (self.0)()
     }

@@ -1,6 +1,6 @@
-//! Public ids: what rows are called outside. Without a key they are the rows' own ids, which tell whoever sees two of
-//! them how many rows there are and how fast they come; with a key they are encrypted, each to another integer of the
-//! same kind. It happens at the edge alone: nothing behind REST, GraphQL and the seed binary's output knows of it.
+//! Public ids of rows. Without a key they are the rows' own ids, from which a client can estimate how many rows there
+//! are and how fast they are created. With a key each is encrypted to another integer. Only REST, GraphQL and the
+//! output of the seed binary and of `headcount token` convert ids: all other code has the rows' own.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,27 +12,27 @@ use fpe::ff1::{BinaryNumeralString, FF1};
 use moka::sync::Cache;
 use secrecy::{ExposeSecret, SecretString};
 
-/// How many bits an encrypted id has. Whatever reads JSON keeps integers of 53.
+/// Number of bits of an encrypted id. All readers of JSON keep integers of 53 bits.
 const BITS: u32 = 48;
 const BYTES: usize = BITS as usize / 8;
-/// How many ids are remembered each way: encrypting one takes longer than answering a count.
+/// Maximum number of cached ids per direction: encrypting one takes longer than answering a count.
 const REMEMBERED_MAX: u64 = 65_536;
 
 /// The key of the public ids.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct IdsConfig {
-    /// A secret key that hides rows' ids: 64 hexadecimal digits. Who changes it changes every id; unset, the ids are
-    /// the rows' own
+    /// Encrypt rows' ids with this secret key of 64 hexadecimal digits. A new key changes every id; without a key, the
+    /// ids are the rows' own
     #[arg(long, env = "ID_KEY", value_name = "KEY", hide_env_values = true)]
     pub id_key: Option<SecretString>,
 }
 
-/// The key is none.
+/// The key is not 64 hexadecimal digits.
 #[derive(Debug, thiserror::Error)]
-#[error("ID_KEY is not usable: it is 64 hexadecimal digits, as `openssl rand -hex 32` prints them")]
+#[error("invalid ID_KEY: use 64 hexadecimal digits, as printed by `openssl rand -hex 32`")]
 pub struct BadKey;
 
-/// Of what kind a row is. Rows of two kinds with the same id have two public ids.
+/// Kind of a row. Rows of different kinds with the same id have different public ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// A space.
@@ -45,12 +45,12 @@ pub enum Kind {
     Reset,
     /// A reset rule.
     ResetRule,
-    /// A place in a list, in a cursor.
+    /// A position in a list, in a cursor.
     Cursor,
 }
 
 impl Kind {
-    /// What people call it.
+    /// Returns its name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Space => "space",
@@ -66,13 +66,13 @@ impl Kind {
 /// A row, by its own id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// Of what kind it is.
+    /// Its kind.
     pub kind: Kind,
     /// Its own id.
     pub id: i64,
 }
 
-/// Turns rows' ids into public ones, and back.
+/// Converts rows' ids to public ones, and back.
 #[derive(Clone, Default)]
 pub struct PublicIds(Option<Arc<Cipher>>);
 
@@ -82,14 +82,14 @@ struct Cipher {
     rows: Cache<(Kind, i64), i64, RandomState>,
 }
 
-/// The public id that a text is: digits, and nothing else.
+/// Parses a public id: digits, and nothing else.
 pub fn public_id(text: &str) -> Option<i64> {
     let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| text.parse().ok()).flatten()
 }
 
 impl PublicIds {
-    /// Public ids by the key, or the rows' own where there is none.
+    /// Returns public ids by the key, or the rows' own without one.
     pub fn new(config: &IdsConfig) -> Result<Self, BadKey> {
         let Some(key) = &config.id_key else { return Ok(Self::plain()) };
         let key = HEXLOWER_PERMISSIVE.decode(key.expose_secret().trim().as_bytes()).map_err(|_| BadKey)?;
@@ -102,12 +102,12 @@ impl PublicIds {
         Ok(Self(Some(Arc::new(Cipher { ff1, public: remembered(), rows: remembered() }))))
     }
 
-    /// The rows' own ids.
+    /// Returns public ids that are the rows' own.
     pub fn plain() -> Self {
         Self(None)
     }
 
-    /// What the row is called outside.
+    /// Returns the public id of a row.
     pub fn public(&self, kind: Kind, id: i64) -> i64 {
         let Some(cipher) = &self.0 else { return id };
         remembered(&cipher.public, (kind, id), || {
@@ -115,7 +115,7 @@ impl PublicIds {
         })
     }
 
-    /// The id of the row that is called so outside. There need not be one.
+    /// Returns the id of the row with this public id. The row need not exist.
     pub fn row(&self, kind: Kind, public: i64) -> i64 {
         let Some(cipher) = &self.0 else { return public };
         remembered(&cipher.rows, (kind, public), || {
@@ -125,15 +125,15 @@ impl PublicIds {
 }
 
 impl Cipher {
-    /// What the id is turned into. Ids of more bits than are encrypted, of which no database has any by itself, are left
-    /// as they are: so no two become one.
+    /// Encrypts or decrypts an id. Ids with more than [`BITS`] bits, which no database assigns by itself, are left as
+    /// they are, so that no two ids become one.
     fn turn(id: i64, turn: impl FnOnce(&BinaryNumeralString) -> Option<BinaryNumeralString>) -> i64 {
         if !(0..1 << BITS).contains(&id) {
             return id;
         }
         let turned = turn(&BinaryNumeralString::from_bytes_le(&id.to_le_bytes()[..BYTES]));
         let mut bytes = [0; size_of::<i64>()];
-        // It fails only for a number of another length than this one's.
+        // It fails only for a number of another length.
         if let Some(turned) = turned.map(|turned| turned.to_bytes_le()) {
             bytes[..BYTES].copy_from_slice(&turned[..BYTES]);
         }
@@ -189,10 +189,10 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_is_none_is_refused_and_not_repeated() {
+    fn an_invalid_key_is_refused_and_not_repeated() {
         for key in ["", "secret", &"0".repeat(63), &"0".repeat(66), &"g".repeat(64)] {
             let refused = ids(key).unwrap_err().to_string();
-            assert!(refused.starts_with("ID_KEY is not usable") && !refused.contains("secret"), "{refused}");
+            assert!(refused.starts_with("invalid ID_KEY: ") && !refused.contains("secret"), "{refused}");
         }
         let config = IdsConfig { id_key: Some("secret".into()) };
         assert!(!format!("{config:?} {:?}", keyed()).contains("secret"));

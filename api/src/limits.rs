@@ -1,7 +1,7 @@
-//! How much a client may ask for, and how long it may take over it.
+//! Limits on the size of clients' requests, and on the time that they may take.
 //!
-//! One place holds every limit that whoever runs the server can set; the modules that keep to them are handed the
-//! whole. What is a property of the interface, such as the largest page, is not here.
+//! Every limit that an operator can set is here, and modules that enforce some get all of them. Properties of the
+//! interface, such as the size of the largest page, are not here.
 
 use std::time::Duration;
 
@@ -13,51 +13,52 @@ use crate::config::size;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::Args)]
 #[command(next_help_heading = "Limits")]
 pub struct Limits {
-    /// The longest GraphQL document, in bytes of its text
+    /// Maximum length of a GraphQL document, in bytes
     #[arg(long, env = "GRAPHQL_BYTES", value_name = "BYTES", default_value_t = DEFAULT.graphql_bytes,
         value_parser = size(1..=BYTES_MAX))]
     pub graphql_bytes: u32,
-    /// The most tokens in a GraphQL document: names, values, brackets and signs
+    /// Maximum number of tokens in a GraphQL document: names, values, brackets and signs
     #[arg(long, env = "GRAPHQL_TOKENS", value_name = "NUMBER", default_value_t = DEFAULT.graphql_tokens,
         value_parser = value_parser!(u32).range(1..))]
     pub graphql_tokens: u32,
-    /// How deep the fields and fragments of a GraphQL document may nest; clients' introspection is 18 deep
+    /// Maximum depth of fields and fragments in a GraphQL document; the introspection of clients is 18 deep
     #[arg(long, env = "GRAPHQL_DEPTH", value_name = "NUMBER", default_value_t = DEFAULT.graphql_depth,
         value_parser = value_parser!(u32).range(1..=DEPTH_MAX))]
     pub graphql_depth: u32,
-    /// The most aliases in a GraphQL document
+    /// Maximum number of aliases in a GraphQL document
     #[arg(long, env = "GRAPHQL_ALIASES", value_name = "NUMBER", default_value_t = DEFAULT.graphql_aliases,
         value_parser = value_parser!(u32).range(1..))]
     pub graphql_aliases: u32,
-    /// The most directives in a GraphQL document
+    /// Maximum number of directives in a GraphQL document
     #[arg(long, env = "GRAPHQL_DIRECTIVES", value_name = "NUMBER", default_value_t = DEFAULT.graphql_directives,
         value_parser = value_parser!(u32).range(1..))]
     pub graphql_directives: u32,
-    /// The most selections in a GraphQL document once its fragments are written out wherever they are spread
+    /// Maximum number of selections in a GraphQL document, with each spread of a fragment counted in full
     #[arg(long, env = "GRAPHQL_SELECTIONS", value_name = "NUMBER", default_value_t = DEFAULT.graphql_selections,
         value_parser = value_parser!(u32).range(1..))]
     pub graphql_selections: u32,
-    /// What a GraphQL operation may cost: about as many fields as its answer can have
+    /// Maximum cost of a GraphQL operation: about the number of fields that its answer can have
     #[arg(long, env = "GRAPHQL_COST", value_name = "NUMBER", default_value_t = DEFAULT.graphql_cost,
         value_parser = value_parser!(u32).range(1..))]
     pub graphql_cost: u32,
-    /// The most bytes in an answer to a GraphQL request
+    /// Maximum length of an answer to a GraphQL request, in bytes
     #[arg(long, env = "ANSWER_BYTES", value_name = "BYTES", default_value_t = DEFAULT.answer_bytes,
         value_parser = size(1..=BYTES_MAX))]
     pub answer_bytes: u32,
-    /// The work that the answer to a request may take, estimated in milliseconds of one core: crossings and pages to read
+    /// Maximum work for the answer to a request, estimated in milliseconds of one core: crossings and pages to read
     #[arg(long, env = "REQUEST_WORK_MS", value_name = "MS", default_value_t = DEFAULT.request_work_ms,
         value_parser = value_parser!(u32).range(1..))]
     pub request_work_ms: u32,
-    /// The most events in one mutation `ingest`, and entries of any list in a long request; `POST /events` takes any number
+    /// Maximum number of events in one mutation `ingest`, and of entries in any list of a long request; `POST /events`
+    /// takes any number
     #[arg(long, env = "INGEST_EVENTS", value_name = "NUMBER", default_value_t = DEFAULT.ingest_events,
         value_parser = value_parser!(u32).range(1..))]
     pub ingest_events: u32,
-    /// The most values (numbers, texts, lists, objects) in the JSON of a GraphQL request
+    /// Maximum number of values (numbers, texts, lists, objects) in the JSON of a GraphQL request
     #[arg(long, env = "JSON_VALUES", value_name = "NUMBER", default_value_t = DEFAULT.json_values,
         value_parser = value_parser!(u32).range(1..))]
     pub json_values: u32,
-    /// The largest request body, in bytes; `POST /events` streams bodies of any length
+    /// Maximum length of a request body, in bytes; `POST /events` streams bodies of any length
     #[arg(long, env = "BODY_BYTES", value_name = "BYTES", default_value_t = DEFAULT.body_bytes,
         value_parser = size(1..=BYTES_MAX))]
     pub body_bytes: u32,
@@ -65,28 +66,28 @@ pub struct Limits {
     #[arg(long, env = "BODIES_BYTES", value_name = "BYTES", default_value_t = DEFAULT.bodies_bytes,
         value_parser = size(1..=u32::MAX))]
     pub bodies_bytes: u32,
-    /// Maximum number of bytes that all answers that are not read yet may take in memory together
+    /// Maximum number of bytes that all unread answers may take in memory together
     #[arg(long, env = "ANSWERS_BYTES", value_name = "BYTES", default_value_t = DEFAULT.answers_bytes,
         value_parser = size(1..=u32::MAX))]
     pub answers_bytes: u32,
-    /// How long a client may take to send a request's body, in seconds; not `POST /events`
+    /// Maximum time for a client to send a request's body, in seconds; not for `POST /events`
     #[arg(long = "body-timeout", env = "BODY_TIMEOUT", value_name = "SECONDS", default_value_t = DEFAULT.body_timeout_s,
         value_parser = value_parser!(u32).range(1..=SECONDS_MAX))]
     pub body_timeout_s: u32,
-    /// How long a client may take to send a request's head, in seconds; for a new connection this includes the time before
-    /// its first request
+    /// Maximum time for a client to send a request's head, in seconds; for a new connection this includes the time
+    /// before its first request
     #[arg(long = "header-timeout", env = "HEADER_TIMEOUT", value_name = "SECONDS", default_value_t = DEFAULT.header_timeout_s,
         value_parser = value_parser!(u32).range(1..=SECONDS_MAX))]
     pub header_timeout_s: u32,
-    /// How long a connection may be without a request, in seconds
+    /// Close a connection after this many seconds without a request
     #[arg(long = "idle-timeout", env = "IDLE_TIMEOUT", value_name = "SECONDS", default_value_t = DEFAULT.idle_timeout_s,
         value_parser = value_parser!(u32).range(1..=SECONDS_MAX))]
     pub idle_timeout_s: u32,
-    /// How long a client may read nothing of an answer that it is sent, in seconds
+    /// Close a connection after this many seconds in which the client has read nothing of its answer
     #[arg(long = "write-timeout", env = "WRITE_TIMEOUT", value_name = "SECONDS", default_value_t = DEFAULT.write_timeout_s,
         value_parser = value_parser!(u32).range(1..=SECONDS_MAX))]
     pub write_timeout_s: u32,
-    /// The most connections at a time; further ones wait
+    /// Maximum number of connections at a time; further ones wait
     #[arg(long, env = "CONNECTIONS", value_name = "NUMBER", default_value_t = DEFAULT.connections,
         value_parser = value_parser!(u32).range(1..=CONNECTIONS_MAX))]
     pub connections: u32,
@@ -97,7 +98,7 @@ pub struct Limits {
     #[arg(long, env = "CONNECTIONS_PER_ADDRESS", value_name = "NUMBER",
         value_parser = value_parser!(u32).range(1..=CONNECTIONS_MAX))]
     pub connections_per_address: Option<u32>,
-    /// The most WebSockets at a time; further ones are refused
+    /// Maximum number of WebSockets at a time; further ones are refused
     #[arg(long, env = "SOCKETS", value_name = "NUMBER", default_value_t = DEFAULT.sockets,
         value_parser = value_parser!(u32).range(1..=CONNECTIONS_MAX))]
     pub sockets: u32,
@@ -114,31 +115,31 @@ pub struct Limits {
     #[arg(long, env = "SUBSCRIPTIONS_PER_TOKEN", value_name = "NUMBER",
         default_value_t = DEFAULT.subscriptions_per_token, value_parser = value_parser!(u32).range(1..=CONNECTIONS_MAX))]
     pub subscriptions_per_token: u32,
-    /// The most operations at a time over one WebSocket, subscriptions as a rule
+    /// Maximum number of operations at a time over one WebSocket, usually subscriptions
     #[arg(long, env = "SOCKET_SUBSCRIPTIONS", value_name = "NUMBER", default_value_t = DEFAULT.socket_subscriptions,
         value_parser = value_parser!(u32).range(1..))]
     pub socket_subscriptions: u32,
-    /// The longest message over a WebSocket, in bytes
+    /// Maximum length of a message over a WebSocket, in bytes
     #[arg(long, env = "SOCKET_BYTES", value_name = "BYTES", default_value_t = DEFAULT.socket_bytes,
         value_parser = size(1..=BYTES_MAX))]
     pub socket_bytes: u32,
-    /// How long a client may take to send `connection_init`, in seconds
+    /// Close a WebSocket after this many seconds without `connection_init`
     #[arg(long = "socket-init-timeout", env = "SOCKET_INIT_TIMEOUT", value_name = "SECONDS",
         default_value_t = DEFAULT.socket_init_timeout_s, value_parser = value_parser!(u32).range(1..=SECONDS_MAX))]
     pub socket_init_timeout_s: u32,
-    /// How long nothing may come over a WebSocket, answers to pings included, in seconds
+    /// Close a WebSocket after this many seconds without a message or pong
     #[arg(long = "socket-timeout", env = "SOCKET_TIMEOUT", value_name = "SECONDS", default_value_t = DEFAULT.socket_timeout_s,
         value_parser = value_parser!(u32).range(2..=SECONDS_MAX))]
     pub socket_timeout_s: u32,
-    /// How long requests may go on after the server was told to stop, in seconds; then they are dropped
+    /// Drop the requests that are still running this many seconds after the server was told to stop
     #[arg(long = "stop-timeout", env = "STOP_TIMEOUT", value_name = "SECONDS", default_value_t = DEFAULT.stop_timeout_s,
         value_parser = value_parser!(u32).range(1..=SECONDS_MAX))]
     pub stop_timeout_s: u32,
 }
 
-/// A whole body or document is in memory at a time: 64 MiB.
+/// Largest accepted limit on bodies and documents, which are in memory as a whole: 64 MiB.
 const BYTES_MAX: u32 = 64 << 20;
-/// How deep the parser can read selections.
+/// Maximum depth of selections that the parser can read.
 const DEPTH_MAX: i64 = 60;
 /// More than a machine has file descriptors.
 const CONNECTIONS_MAX: i64 = 1_000_000;
@@ -190,7 +191,7 @@ impl Default for Limits {
     }
 }
 
-/// So many seconds.
+/// Returns a duration of this many seconds.
 pub fn seconds(number: u32) -> Duration {
     Duration::from_secs(number.into())
 }
@@ -208,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_said_is_the_default() {
+    fn options_that_are_not_given_have_their_defaults() {
         let said = parsed(&["--graphql-depth", "9", "--stop-timeout=3"]);
         assert_eq!(said, Ok(Limits { graphql_depth: 9, stop_timeout_s: 3, ..Limits::default() }));
     }

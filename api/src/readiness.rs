@@ -1,5 +1,5 @@
-//! Whether the service can do its work: named checks, each bounded in time, and all of them cached for a second. What a
-//! check finds wrong is said in words of ours; it repeats nothing that a database or a broker has said.
+//! Whether the service can do its work: named checks, each bounded in time, and all of them cached for a second. Their
+//! messages are fixed texts, and repeat nothing that a database or a broker has said.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,22 +8,22 @@ use std::time::Duration;
 use futures::future::{BoxFuture, join_all};
 use tokio::time::Instant as Tick;
 
-/// How long a check may take.
+/// Maximum duration of a check.
 const CHECK_TIME_MAX: Duration = Duration::from_secs(2);
-/// How long the results of the checks are given to others. Anyone may ask, and checks ask the database.
+/// How long results are cached. Anyone may request them, and checks query the database.
 const CACHED: Duration = Duration::from_secs(1);
 
-/// A check: nothing, or what is wrong.
+/// A check, which returns what is wrong, if anything.
 type Check = Box<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
 
-/// Of each check what is wrong, if anything is.
+/// Results of the checks by name: what is wrong, if anything.
 pub type Results = Vec<(&'static str, Result<(), String>)>;
 
-/// What must hold for the service to be ready.
+/// The readiness checks.
 #[derive(Default)]
 pub struct Readiness {
     checks: Mutex<Vec<(&'static str, Check)>>,
-    /// The last results, and when they were there. Held while checks run, so that they run once at a time.
+    /// The last results, and their time. Locked while checks run, so that there is one run at a time.
     last: Arc<tokio::sync::Mutex<Option<(Tick, Results)>>>,
 }
 
@@ -39,7 +39,7 @@ impl Readiness {
         }
     }
 
-    /// Returns what the checks find, at most a second ago. Runs all of them together where nobody has lately.
+    /// Returns results that are at most a second old. If there are none, runs all checks at the same time.
     pub async fn look(&self) -> Results {
         let mut last = Arc::clone(&self.last).lock_owned().await;
         if let Some((found, results)) = &*last
@@ -48,7 +48,7 @@ impl Readiness {
             return results.clone();
         }
         let running = self.run();
-        // A task of its own: a client that goes away does not let the next one begin a second run beside this one.
+        // A separate task: after a client disconnects, the next one must not begin a second run beside this one.
         let running = tokio::spawn(async move {
             let results = running.await;
             *last = Some((Tick::now(), results.clone()));

@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 
 use crate::readiness::Readiness;
 
-/// Starts the background tasks of a process. Clones share what is known of them.
+/// Starts the background tasks of a process. Clones share their state.
 #[derive(Clone, Debug, Default)]
 pub struct Tasks {
     panicked: watch::Sender<Option<Panicked>>,
@@ -31,7 +31,7 @@ pub struct Tasks {
 pub struct Panicked {
     /// The name of the task.
     pub task: &'static str,
-    /// What it said.
+    /// The message of the panic.
     pub message: String,
 }
 
@@ -62,7 +62,7 @@ impl Tasks {
         self.panicked.subscribe().wait_for(Option::is_some).await.ok();
     }
 
-    /// Adds the check whether all tasks are well.
+    /// Adds a readiness check: no task has panicked.
     pub fn add_check(&self, readiness: &Readiness) {
         let tasks = self.clone();
         readiness.add("tasks", move || {
@@ -85,7 +85,7 @@ impl Tasks {
     }
 }
 
-/// What a panic says, where that is text.
+/// Returns the message of a panic, if it is text.
 fn message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned())

@@ -1,9 +1,8 @@
-//! `headcount verify`: whether the database is what it must be, told from the events themselves.
+//! `headcount verify`: checks the database, by the events themselves.
 //!
-//! Every tally is computed again, one DPU at a time, and every rule is checked that the schema and the changes
-//! enforce, for the case that a row came in past them: a restored backup, a statement by hand, a bug. The
-//! tallies can be mended, since the events say what they must be. Nothing else ever is: what breaks a rule is
-//! somebody's data, and only they know what it should say.
+//! Every tally is computed again, one DPU at a time. Every rule that the schema and the changes enforce is checked, in
+//! case a row has bypassed them: by a restored backup, a manual statement, or a bug. Tallies can be repaired, since the
+//! events determine them. Nothing else is: only the operator knows what a row that breaks a rule should contain.
 
 use std::fmt;
 use std::io;
@@ -19,60 +18,60 @@ use sea_orm::{
 use crate::counting::Crossings;
 use crate::database::{CommitId, Database, log_commit};
 
-/// Something that is not as it must be.
+/// A discrepancy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Finding {
     /// A tally that differs from its events.
     Tally {
-        /// The DPU's serial; its id, where no such DPU is.
+        /// The DPU's serial, or its id if the DPU does not exist.
         dpu: String,
-        /// How long the bucket is.
+        /// Length of the bucket.
         resolution: Resolution,
-        /// When it starts.
+        /// Start of the bucket.
         bucket: Instant,
-        /// What the tally says; `None`: there is none.
+        /// Crossings in the tally; `None`: the tally is missing.
         found: Option<Crossings>,
-        /// What the events say; `None`: there are none.
+        /// Crossings by the events; `None`: there are no events.
         expected: Option<Crossings>,
     },
-    /// A rule that is broken.
+    /// A broken rule.
     Rule {
         /// The rule.
         rule: &'static str,
         /// The rows that break it.
         rows: String,
-        /// The instant it is about, where it is about one.
+        /// The instant that it is about, if any.
         at: Option<Instant>,
     },
 }
 
-/// What was found, in numbers.
+/// Number of checks and discrepancies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
-    /// How many DPUs' tallies were computed again.
+    /// Number of DPUs whose tallies were computed again.
     pub dpus: u64,
-    /// How many tallies differed from their events.
+    /// Number of tallies that differed from their events.
     pub tallies: u64,
-    /// How many of those are right now.
+    /// Number of those that were repaired.
     pub mended: u64,
-    /// How often a rule was found broken.
+    /// Number of times that a rule was found broken.
     pub rules: u64,
 }
 
-/// Why it is not known whether the database is right. Nothing is mended then.
+/// Reasons why the database could not be verified. Nothing is repaired then.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
     /// The database failed, or its schema is not the newest.
-    #[error("the database cannot be verified (if its schema is old: headcount migrate): {0}")]
+    #[error("cannot verify the database (if its schema is old, run `headcount migrate` first): {0}")]
     Database(#[from] DbErr),
-    /// Nobody listens to what is found.
-    #[error("cannot tell what was found: {0}")]
+    /// A discrepancy could not be written.
+    #[error("cannot write what was found: {0}")]
     Told(#[from] io::Error),
 }
 
-/// Verifies the database as it is at one instant, and tells each finding as soon as it is known.
+/// Verifies the database as it is at one instant, and passes each finding to `tell` as soon as it is known.
 ///
-/// To `mend` the tallies keeps all writers out until it is done; otherwise nobody has to wait.
+/// With `mend` it repairs the tallies, and blocks all writers until it is done. Otherwise it blocks nothing.
 pub async fn verify(
     database: &Database,
     mend: bool,
@@ -93,9 +92,9 @@ pub async fn verify(
         for resolution in Resolution::ALL {
             for (bucket, found, expected) in differences(&transaction, dpu_id, resolution).await? {
                 verdict.tallies += 1;
-                let dpu = serial.clone().unwrap_or_else(|| format!("(id {dpu_id}, which is none)"));
+                let dpu = serial.clone().unwrap_or_else(|| format!("(id {dpu_id}, not found)"));
                 tell(&Finding::Tally { dpu, resolution, bucket, found, expected })?;
-                // A tally of a DPU that there is not would break a rule itself.
+                // A tally of a DPU that does not exist would itself break a rule.
                 if mend && serial.is_some() {
                     put(&transaction, dpu_id, resolution, bucket, expected).await?;
                     verdict.mended += 1;
@@ -110,17 +109,17 @@ pub async fn verify(
     Ok(verdict)
 }
 
-/// A transaction during which nobody else writes events or tallies.
+/// Begins a transaction that blocks other writers of events and tallies.
 async fn begin_alone(database: &Database) -> Result<DatabaseTransaction, DbErr> {
     let transaction = database.begin().await?;
-    // On SQLite every writer is alone. The recorder takes the two tables in the same order.
+    // SQLite has one writer at a time. The recorder locks the two tables in the same order.
     if database.backend() == DatabaseBackend::Postgres {
         transaction.execute_unprepared("LOCK TABLE event, tally IN SHARE ROW EXCLUSIVE MODE").await?;
     }
     Ok(transaction)
 }
 
-/// Every DPU that has events or tallies, or could have, with its serial if there is such a DPU.
+/// Returns all DPUs, and all ids in events and tallies, with the serial if the DPU exists.
 async fn dpus(transaction: &DatabaseTransaction) -> Result<Vec<(i64, Option<String>)>, DbErr> {
     let sql = "SELECT named.dpu_id, serial
         FROM (
@@ -134,7 +133,7 @@ async fn dpus(transaction: &DatabaseTransaction) -> Result<Vec<(i64, Option<Stri
 
 type Difference = (Instant, Option<Crossings>, Option<Crossings>);
 
-/// The buckets in which a DPU's tallies and its events differ: what was found, and what is expected.
+/// Returns the buckets in which a DPU's tallies and events differ: what was found, and what is expected.
 async fn differences(
     transaction: &DatabaseTransaction,
     dpu_id: i64,
@@ -142,7 +141,7 @@ async fn differences(
 ) -> Result<Vec<Difference>, DbErr> {
     let hours = resolution.hours();
     let length_ms = i64::from(hours) * 3_600_000;
-    // `%` takes the sign of `ts`, and a bucket before 1970 starts before its events all the same.
+    // `%` takes the sign of `ts`, but a bucket before 1970 must start before its events, too.
     let sql = format!(
         "SELECT COALESCE(found.bucket, expected.bucket), found.toward, found.away, expected.toward, expected.away
         FROM (SELECT bucket, toward, away FROM tally WHERE dpu_id = {dpu_id} AND resolution = {hours}) AS found
@@ -170,7 +169,7 @@ async fn differences(
         .collect()
 }
 
-/// Makes a tally what it is expected to be.
+/// Sets a tally to what is expected.
 async fn put(
     transaction: &DatabaseTransaction,
     dpu_id: i64,
@@ -196,7 +195,7 @@ fn statement(transaction: &DatabaseTransaction, sql: impl Into<String>) -> State
     Statement::from_string(ConnectionTrait::get_database_backend(transaction), sql)
 }
 
-/// The rules that rows must keep, and what finds those that do not: which they are, and an instant if there is one.
+/// The rules that rows must keep, each with a query for those that break it: which rows, and an instant or null.
 const RULES: &[(&str, &str)] = &[
     (
         "no two assignments of one DPU and one space overlap",
@@ -263,7 +262,7 @@ const RULES: &[(&str, &str)] = &[
 ];
 
 impl Verdict {
-    /// Whether all is as it must be: it was, or it is now.
+    /// Returns whether the database is right, possibly after repairs.
     pub fn is_right(&self) -> bool {
         self.tallies == self.mended && self.rules == 0
     }
@@ -296,7 +295,7 @@ impl fmt::Display for Verdict {
         let Self { dpus, tallies, mended, rules } = self;
         write!(
             formatter,
-            "{dpus} DPUs verified: {tallies} tallies differed from their events, {mended} of them mended; \
+            "{dpus} DPUs verified: {tallies} tallies differed from their events, {mended} of them repaired; \
              rules broken: {rules}"
         )
     }

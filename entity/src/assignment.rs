@@ -1,10 +1,10 @@
-//! An assignment: for a stretch of time, a DPU counted for a space.
+//! An assignment: for a period of time, a DPU counted for a space.
 
 use sea_orm::entity::prelude::*;
 
 use crate::Instant;
 
-/// A row of `assignment`, which holds during `[starts_at, ends_at)`. No two of one DPU and one space overlap.
+/// A row of `assignment`, which applies during `[starts_at, ends_at)`. No two of the same DPU and space overlap.
 #[sea_orm::model]
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "assignment")]
@@ -18,11 +18,11 @@ pub struct Model {
     pub space_id: i64,
     /// Which side of the doorway the DPU hung on.
     pub placement: Placement,
-    /// What people call the doorway, where they do.
+    /// Name of the doorway, if it has one.
     pub doorway: Option<String>,
-    /// The first instant that counts; `None`: since ever.
+    /// Start, inclusive; `None`: from the beginning.
     pub starts_at: Option<Instant>,
-    /// The first instant that no longer counts; `None`: until further notice.
+    /// End, exclusive; `None`: no end.
     pub ends_at: Option<Instant>,
     /// When the row was first written.
     pub created: Instant,
@@ -51,7 +51,7 @@ pub enum Placement {
 }
 
 impl Placement {
-    /// `+1` for inside, `-1` for outside: what a DPU's net crossings are multiplied with.
+    /// Returns `+1` for inside, `-1` for outside, by which a DPU's net crossings are multiplied.
     pub const fn sign(self) -> i64 {
         match self {
             Self::Inside => 1,

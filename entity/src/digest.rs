@@ -1,7 +1,7 @@
-//! A digest: what is left of a DPU's events once they are pruned.
+//! A digest: the number of crossings of pruned events of a DPU.
 //!
-//! Events are kept one by one for as long as somebody wants it. Of those before only this is left: how many people
-//! crossed until the end of an hour, or until an instant within it from which some count goes on.
+//! Individual events are kept for as long as the operator wants. Of earlier ones only this is left: how many people
+//! crossed until the end of an hour, or until an instant within it from which some count continues.
 
 use sea_orm::entity::prelude::*;
 
@@ -18,7 +18,7 @@ pub struct Model {
     /// The last instant of the crossings in it: all of them are taken to have happened then.
     #[sea_orm(primary_key, auto_increment = false)]
     pub ts: Instant,
-    /// How many people walked towards the DPU since its digest before.
+    /// How many people walked towards the DPU since its previous digest.
     pub toward: i64,
     /// How many people walked away from it.
     pub away: i64,

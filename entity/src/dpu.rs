@@ -12,12 +12,12 @@ pub struct Model {
     /// The public id.
     #[sea_orm(primary_key)]
     pub id: i64,
-    /// The hardware id, by which devices and files name it (`dpu_id` in a CSV); unique.
+    /// The hardware id, used by devices and files (`dpu_id` in a CSV); unique.
     #[sea_orm(unique)]
     pub serial: String,
-    /// What people call it, where they do.
+    /// Its name, if it has one.
     pub name: Option<String>,
-    /// The IANA time zone of its clock, by which its timestamps without a zone are read; `None`: UTC.
+    /// The IANA time zone of its timestamps without a zone; `None`: UTC.
     pub time_zone: Option<String>,
     /// When the row was first written.
     pub created: Instant,

@@ -6,7 +6,8 @@ use sea_orm::entity::prelude::*;
 
 use crate::Instant;
 
-/// A row of `event`. All but `created` is its identity: the same four again are the same crossing, sent twice.
+/// A row of `event`. All columns but `created` are its identity: two events with the same four are one crossing, sent
+/// twice.
 #[sea_orm::model]
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "event")]
@@ -20,7 +21,7 @@ pub struct Model {
     /// Which way the person walked.
     #[sea_orm(primary_key, auto_increment = false)]
     pub direction: Direction,
-    /// Tells apart people who crossed in the same millisecond; 0 unless the sender says otherwise.
+    /// Number that distinguishes people who crossed in the same millisecond; 0 by default.
     #[sea_orm(primary_key, auto_increment = false)]
     pub seq: i32,
     /// When the server received it.
@@ -41,13 +42,13 @@ pub enum Direction {
     Toward,
 }
 
-/// A text that is no direction.
+/// Error for a text or number that is not a direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a direction is 1 (towards the DPU) or -1 (away from it)")]
+#[error("invalid direction: use 1 (towards the DPU) or -1 (away from it)")]
 pub struct ParseDirectionError;
 
 impl Direction {
-    /// `1` for towards the DPU, `-1` for away from it: as files, devices and the table write it.
+    /// Returns `1` for towards the DPU, `-1` for away from it, as in files, devices and the table.
     pub const fn sign(self) -> i16 {
         match self {
             Self::Toward => 1,
@@ -55,7 +56,7 @@ impl Direction {
         }
     }
 
-    /// The direction that `sign` stands for.
+    /// Returns the direction that `sign` stands for.
     pub const fn from_sign(sign: i64) -> Result<Self, ParseDirectionError> {
         match sign {
             1 => Ok(Self::Toward),

@@ -1,4 +1,4 @@
-//! Instants: UTC, to the millisecond, and how people and devices write them.
+//! Instants in UTC, to the millisecond, and the timestamps that people and devices write.
 
 use std::fmt;
 use std::str::FromStr;
@@ -32,18 +32,18 @@ impl Instant {
     /// The last instant that can be written, 9999-12-31T23:59:59.999Z.
     pub const MAX: Self = Self(253_402_300_799_999);
 
-    /// The instant `ms` milliseconds after 1970-01-01T00:00:00Z, or before it where negative.
+    /// Returns the instant `ms` milliseconds after 1970-01-01T00:00:00Z, or before it if negative.
     pub const fn from_ms(ms: i64) -> Self {
         Self(ms)
     }
 
-    /// Milliseconds since 1970-01-01T00:00:00Z.
+    /// Returns the milliseconds since 1970-01-01T00:00:00Z.
     pub const fn ms(self) -> i64 {
         self.0
     }
 
-    /// This instant as it is written, on the stack; the nearer of [`MIN`](Self::MIN) and [`MAX`](Self::MAX) where it does
-    /// not lie between them.
+    /// Returns this instant as text, on the stack. An instant outside [`MIN`](Self::MIN) to [`MAX`](Self::MAX) is
+    /// written as the nearer of them.
     pub fn text(self) -> InstantText {
         let ms = self.0.clamp(Self::MIN.0, Self::MAX.0);
         let (day, ms) = (ms.div_euclid(DAY_MS), ms.rem_euclid(DAY_MS));
@@ -64,19 +64,19 @@ impl Instant {
         text
     }
 
-    /// This instant moved by `ms` milliseconds, stopping at the ends of the representable range.
+    /// Returns this instant moved by `ms` milliseconds, stopping at the ends of the representable range.
     #[must_use]
     pub const fn plus_ms(self, ms: i64) -> Self {
         Self(self.0.saturating_add(ms))
     }
 
-    /// The last millisecond before this one.
+    /// Returns the last millisecond before this one.
     #[must_use]
     pub const fn just_before(self) -> Self {
         self.plus_ms(-1)
     }
 
-    /// The start of the stretch of `ms` milliseconds, counted from the epoch, that holds this instant.
+    /// Returns the start of the period of `ms` milliseconds, counted from the epoch, that contains this instant.
     #[must_use]
     pub const fn floor_to(self, ms: i64) -> Self {
         Self(self.0 - self.0.rem_euclid(ms))
@@ -99,11 +99,11 @@ impl fmt::Display for Instant {
     }
 }
 
-/// A timestamp as it was written: an instant, or what a clock showed somewhere.
+/// A timestamp as it was written: an instant, or a local time or day.
 ///
-/// [`FromStr`] reads a date, or a date and a time parted by `T` or a space, followed by `Z`, `UTC`, an offset or nothing;
-/// a fraction of a second may have any number of digits, of which the first three count. It also reads the seconds (ten
-/// digits) or the milliseconds (thirteen digits) since 1970-01-01T00:00:00Z.
+/// [`FromStr`] reads a date, or a date and a time separated by `T` or a space, followed by `Z`, `UTC`, an offset or
+/// nothing; a fraction of a second may have any number of digits, of which the first three count. It also reads the
+/// seconds (ten digits) or the milliseconds (thirteen digits) since 1970-01-01T00:00:00Z.
 ///
 /// ```
 /// use entity::{Instant, Timestamp};
@@ -117,14 +117,14 @@ impl fmt::Display for Instant {
 pub enum Timestamp {
     /// An instant: the text named its zone, or was a number.
     Instant(Instant),
-    /// What a clock and a calendar showed; the text did not name their zone.
+    /// A local time; the text did not name its time zone.
     Local(NaiveDateTime),
-    /// A day of a calendar; the text was a date alone. Where an instant is meant, it is the day's midnight.
+    /// A day; the text was a date alone. As an instant, it is the day's midnight.
     Day(NaiveDate),
 }
 
 impl Timestamp {
-    /// The instant, by the clocks of UTC where the text named no zone.
+    /// Returns the instant, in UTC if the text named no time zone.
     pub fn in_utc(self) -> Instant {
         match self {
             Self::Instant(instant) => instant,
@@ -133,7 +133,7 @@ impl Timestamp {
         }
     }
 
-    /// What a clock showed, where the text did not name its zone.
+    /// Returns the local time, if the text named no time zone.
     pub fn local(self) -> Option<NaiveDateTime> {
         match self {
             Self::Instant(_) => None,
@@ -170,7 +170,7 @@ pub struct InstantText {
 impl InstantText {
     const LENGTH_MAX: usize = 24;
 
-    /// Writes a number of so many digits.
+    /// Writes a number with this many digits.
     fn put(&mut self, place: usize, digits: usize, mut number: i64) {
         for byte in self.bytes[place..place + digits].iter_mut().rev() {
             *byte = b'0' + u8::try_from(number % 10).unwrap_or_default();
@@ -185,7 +185,7 @@ impl AsRef<str> for InstantText {
     }
 }
 
-/// A text that is no timestamp: what was wrong with it, and what is accepted.
+/// Error for a text that is not a timestamp: what is wrong with it, and what is accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{given} is not a timestamp: {reason}. Accepted is ISO-8601, such as 2018-05-01T08:46:00Z, \
@@ -204,12 +204,12 @@ impl FromStr for Instant {
     }
 }
 
-/// What of a timestamp is still to be read.
+/// The rest of a timestamp that is still to be read.
 #[derive(Clone, Copy)]
 struct Reader<'a>(&'a [u8]);
 
 impl Reader<'_> {
-    /// The instant that a number of seconds or milliseconds names, if the text is one. Numbers of other lengths are not
+    /// Returns the instant of a number of seconds or milliseconds, if the text is one. Numbers of other lengths are not
     /// read: they would be instants before 2001 or after 2286, or a date without its dashes.
     fn epoch(mut self) -> Option<Timestamp> {
         let (unit_ms, digits) = match self.number_length() {
@@ -261,12 +261,12 @@ impl Reader<'_> {
         let Some(offset_s) = offset_s else { return Ok(Timestamp::Local(local)) };
         let instant = Instant(local.and_utc().timestamp_millis() - offset_s * 1000);
         if instant < Instant::MIN || instant > Instant::MAX {
-            return Err("in UTC its year lies outside 0001 to 9999");
+            return Err("in UTC its year is not from 0001 to 9999");
         }
         Ok(Timestamp::Instant(instant))
     }
 
-    /// How many digits come next.
+    /// Returns the number of digits that come next.
     fn number_length(&self) -> usize {
         self.0.iter().take_while(|byte| byte.is_ascii_digit()).count()
     }
@@ -294,7 +294,7 @@ impl Reader<'_> {
         if self.eat(separator) { self.digits(count) } else { None }
     }
 
-    /// The milliseconds of a fraction of a second: digits beyond the third are cut off, not rounded.
+    /// Reads the milliseconds of a fraction of a second: digits beyond the third are cut off, not rounded.
     fn fraction_ms(&mut self) -> Option<i64> {
         let length = self.number_length();
         let (digits, rest) = self.0.split_at(length);
@@ -303,8 +303,8 @@ impl Reader<'_> {
         (length > 0).then(|| digit(0) * 100 + digit(1) * 10 + digit(2))
     }
 
-    /// Seconds that local time is ahead of UTC; `None` where the text does not say. A space stands for the `+` that a
-    /// client forgot to escape in a query string, or comes before an offset or `UTC`.
+    /// Reads the seconds by which local time is ahead of UTC; `None` if the text has none. A space stands for the `+`
+    /// that a client forgot to escape in a query string, or comes before an offset or `UTC`.
     fn offset_s(&mut self) -> Result<Option<i64>, &'static str> {
         const OFFSET: &str = "the time is followed by Z, by an offset such as +02:00, or by nothing";
         if self.0.is_empty() {
@@ -372,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_names_no_zone_is_local() {
+    fn only_texts_without_a_zone_are_local() {
         for (text, is_local) in [
             ("2018-05-01", true),
             ("2018-05-01T08:46:00", true),
@@ -397,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_timestamp_is_refused_with_the_reason() {
+    fn an_invalid_timestamp_is_refused_with_the_reason() {
         for (text, reason) in [
             ("", "it is empty"),
             ("yesterday", "a date is written"),
@@ -424,7 +424,7 @@ mod tests {
             ("2018-02-28T23:59:59  UTC", "followed by Z"),
             ("2018-02-28T23:59:59UTC+1", "followed by Z"),
             ("2018-02-28T23:59:59 ", "followed by Z"),
-            ("0001-01-01T00:00:00+01:00", "lies outside"),
+            ("0001-01-01T00:00:00+01:00", "not from 0001 to 9999"),
             ("2018-02-28\0", "followed by T"),
             ("２０１８-02-28", "a date is written"),
         ] {
@@ -439,7 +439,7 @@ mod tests {
             text in "\\PC*|[0-9]{3,5}-[0-9]{1,3}-[0-9]{1,3}([Tt ][0-9:.,]{0,14}([Zz+-][0-9:]{0,6})?)?|[0-9TtZz:.,+ -]{0,40}"
         ) {
             match text.parse::<Instant>() {
-                // What is accepted lies in the range, and is written so that it is read as the same.
+                // An accepted instant is in the range, and its text is read as the same instant.
                 Ok(instant) => {
                     prop_assert!((Instant::MIN..=Instant::MAX).contains(&instant));
                     prop_assert_eq!(instant.to_string().parse::<Instant>().ok(), Some(instant));
@@ -451,7 +451,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_is_written_as_the_standard_wants(
+        fn its_text_is_as_in_the_standard(
             ms in Instant::MIN.ms()..=Instant::MAX.ms(),
             whole in any::<bool>(),
         ) {
@@ -463,7 +463,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_of_a_long_text_is_short() {
+    fn the_error_for_a_long_text_is_short() {
         let error = "2".repeat(10_000).parse::<Instant>().unwrap_err().to_string();
         assert!(error.len() < 300, "{error}");
     }

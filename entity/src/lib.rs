@@ -1,7 +1,7 @@
 //! The tables, one file each, and the few value types that their columns hold.
 //!
-//! Nothing here reads or writes: these are the rows as SeaORM sees them. What a row means, and which
-//! rows may stand together, is `api`'s to say.
+//! Nothing here reads or writes: these are the rows as SeaORM sees them. What a row means, and which rows may coexist,
+//! is decided in `api`.
 
 pub mod assignment;
 pub mod digest;
@@ -16,7 +16,7 @@ pub mod token;
 
 pub use instant::{Instant, InstantText, ParseInstantError, Timestamp};
 
-/// The text in quotes for a message: cut short where it is long, with control characters escaped.
+/// Returns the text in quotes for a message: cut short if it is long, with control characters escaped.
 pub fn shown(text: &str) -> String {
     const CHARACTERS_MAX: usize = 40;
     let mut start = text.chars();

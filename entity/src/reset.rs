@@ -12,13 +12,13 @@ pub struct Model {
     /// The public id.
     #[sea_orm(primary_key)]
     pub id: i64,
-    /// The space it is about.
+    /// The space.
     pub space_id: i64,
     /// When the count was true. Crossings at this very instant are already in it.
     pub ts: Instant,
     /// How many people were in the space.
     pub count: i32,
-    /// Why, or who counted, where somebody said.
+    /// Note on why, or by whom it was counted, if any.
     pub note: Option<String>,
     /// When the row was first written.
     pub created: Instant,

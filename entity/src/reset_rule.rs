@@ -15,15 +15,15 @@ pub struct Model {
     /// The public id.
     #[sea_orm(primary_key)]
     pub id: i64,
-    /// The space it is about.
+    /// The space.
     pub space_id: i64,
-    /// When it holds, by the clocks of the space's time zone.
+    /// When it applies, in the space's time zone.
     pub time_of_day: NaiveTime,
     /// How many people are in the space then.
     pub count: i32,
-    /// The first day on which it holds.
+    /// The first day on which it applies.
     pub first_day: NaiveDate,
-    /// The last day on which it holds; `None`: until further notice.
+    /// The last day on which it applies; `None`: until further notice.
     pub last_day: Option<NaiveDate>,
     /// When the row was first written.
     pub created: Instant,

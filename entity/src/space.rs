@@ -1,4 +1,4 @@
-//! A space: a room, floor or building in which people can be. Outside is no space.
+//! A space: a room, floor or building in which people can be. Outside is not a space.
 
 use sea_orm::entity::prelude::*;
 
@@ -12,12 +12,12 @@ pub struct Model {
     /// The public id, the same in REST and GraphQL.
     #[sea_orm(primary_key)]
     pub id: i64,
-    /// What people call it; no two spaces share a name.
+    /// Its name, which no other space has.
     #[sea_orm(unique)]
     pub name: String,
-    /// How many people it is meant to hold, 1 or more; `None` where nobody said.
+    /// How many people it is meant to hold, 1 or more; `None`: not given.
     pub capacity: Option<i32>,
-    /// The IANA time zone whose days its history is told in; `UTC` unless set.
+    /// The IANA time zone of the days in its history; `UTC` by default.
     pub time_zone: String,
     /// What to answer when the count is below zero.
     pub negative_counts: NegativeCounts,
@@ -28,17 +28,17 @@ pub struct Model {
     /// The DPUs that have counted for it.
     #[sea_orm(has_many)]
     pub assignments: HasMany<super::assignment::Entity>,
-    /// The true counts that were stated for it.
+    /// The resets of its count.
     #[sea_orm(has_many)]
     pub resets: HasMany<super::reset::Entity>,
-    /// The true counts that hold for it every day.
+    /// The rules that reset its count every day.
     #[sea_orm(has_many)]
     pub reset_rules: HasMany<super::reset_rule::Entity>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}
 
-/// What a space answers when its count is below zero, as it is when people were inside before counting began.
+/// What to answer when a space's count is below zero, which happens if people were inside before counting began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, EnumIter, DeriveActiveEnum)]
 #[sea_orm(rs_type = "String", db_type = "Text")]
 pub enum NegativeCounts {

@@ -1,7 +1,7 @@
 //! A tally: how many crossings a DPU saw in one UTC hour or one UTC day.
 //!
-//! Tallies are kept in the transaction that inserts the events, so that an odometer at any age is
-//! read from days, hours and one partial hour, never from all events ever.
+//! Tallies are updated in the transaction that inserts the events, so that an odometer at any instant is read from
+//! days, hours and one partial hour, never from all earlier events.
 
 use sea_orm::entity::prelude::*;
 
@@ -15,10 +15,10 @@ pub struct Model {
     /// The DPU that saw the crossings.
     #[sea_orm(primary_key, auto_increment = false)]
     pub dpu_id: i64,
-    /// How long the bucket is.
+    /// Length of the bucket.
     #[sea_orm(primary_key, auto_increment = false)]
     pub resolution: Resolution,
-    /// When the bucket starts.
+    /// Start of the bucket.
     #[sea_orm(primary_key, auto_increment = false)]
     pub bucket: Instant,
     /// How many people walked towards the DPU.
@@ -29,7 +29,7 @@ pub struct Model {
 
 impl ActiveModelBehavior for ActiveModel {}
 
-/// How long a tally's bucket is, stored in hours.
+/// Length of a tally's bucket, stored in hours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EnumIter, DeriveActiveEnum)]
 #[sea_orm(rs_type = "i16", db_type = "SmallInteger")]
 pub enum Resolution {
@@ -45,7 +45,7 @@ impl Resolution {
     /// Both of them.
     pub const ALL: [Self; 2] = [Self::Hour, Self::Day];
 
-    /// The length of a bucket in hours, which is also how the table names the resolution.
+    /// Returns the length of a bucket in hours, which is also the resolution's number in the table.
     pub const fn hours(self) -> i16 {
         match self {
             Self::Hour => 1,
@@ -53,7 +53,7 @@ impl Resolution {
         }
     }
 
-    /// The start of the bucket that holds `ts`.
+    /// Returns the start of the bucket that contains `ts`.
     pub const fn bucket(self, ts: Instant) -> Instant {
         ts.floor_to(self.hours() as i64 * 3_600_000)
     }

@@ -1,4 +1,4 @@
-//! A token: what somebody shows to be let in, kept as a hash, and what it lets them do.
+//! A token: a secret that authenticates a client, stored as a hash, and what it permits.
 
 use sea_orm::entity::prelude::*;
 
@@ -9,43 +9,43 @@ use crate::Instant;
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "token")]
 pub struct Model {
-    /// By which it is revoked.
+    /// The id, by which it can be revoked.
     #[sea_orm(primary_key)]
     pub id: i64,
-    /// Who or what has it, in words.
+    /// Name of the person or program that has it.
     pub name: String,
     /// The SHA-256 of the token, 32 bytes. The token itself is stored nowhere.
     #[sea_orm(unique)]
     pub digest: Vec<u8>,
-    /// What it is for.
+    /// Its role.
     pub role: Role,
-    /// The ids of the only spaces that a `READ` token shows, with commas between; `None`: all. They refer to nothing,
-    /// so that a space that is deleted takes no limit away; its id is never used again.
+    /// The ids of the spaces to which a `READ` token is limited, separated by commas; `None`: all. They are not foreign
+    /// keys, so that deleting a space does not remove the limit; its id is never used again.
     pub spaces: Option<String>,
-    /// The only DPU that an `INGEST` token reports for; `None`: all.
+    /// The DPU to which an `INGEST` token is limited; `None`: all.
     pub dpu_id: Option<i64>,
-    /// The first instant at which it is not valid any more; `None`: until it is revoked.
+    /// The first instant at which it is no longer valid; `None`: until it is revoked.
     pub expires: Option<Instant>,
     /// When it was revoked, if it was.
     pub revoked: Option<Instant>,
-    /// When the UTC day began on which it was last used.
+    /// Start of the UTC day on which it was last used.
     pub last_used_day: Option<Instant>,
     /// When the row was first written.
     pub created: Instant,
-    /// When the row was last changed by somebody; its use is no change.
+    /// When the row was last changed; using the token is not a change.
     pub modified: Instant,
 }
 
 impl ActiveModelBehavior for ActiveModel {}
 
-/// What a token is for.
+/// Role of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumIter, DeriveActiveEnum)]
 #[sea_orm(rs_type = "String", db_type = "Text")]
 pub enum Role {
-    /// Asks and watches, and changes nothing.
+    /// Reads and subscribes, and changes nothing.
     #[sea_orm(string_value = "READ")]
     Read,
-    /// Records events, and sees nothing.
+    /// Records events, and reads nothing.
     #[sea_orm(string_value = "INGEST")]
     Ingest,
     /// Does everything.

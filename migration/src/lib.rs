@@ -1,8 +1,8 @@
 //! The schema, step by step, the same on SQLite and PostgreSQL.
 //!
-//! Each migration is a folder with its SQL, one file a backend: what makes the schema trustworthy
-//! (exclusion constraints, triggers, clustering, partitions) is where the two differ. Schema only:
-//! rows are never written here.
+//! Each migration is a folder with its SQL, one file per backend, since they differ in what makes the schema
+//! trustworthy: exclusion constraints, triggers, clustering, partitions. Migrations change the schema only: they never
+//! write rows.
 
 use sea_orm_migration::prelude::*;
 pub use sea_orm_migration::prelude::{DbErr, MigratorTrait};
@@ -38,7 +38,7 @@ impl MigratorTrait for Migrator {
     }
 }
 
-/// The SQL of one direction of a migration, for the backends that there are.
+/// The SQL of one direction of a migration, per backend.
 struct Script {
     sqlite: &'static str,
     postgres: &'static str,

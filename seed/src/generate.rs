@@ -1,10 +1,9 @@
-//! Made-up events of any size, with the quirks of real ones on purpose.
+//! Generates any number of events, with the irregularities of real ones.
 //!
-//! People come in the morning and leave in the evening, fewer at the weekend; nobody leaves an empty room
-//! or enters a full one. Counting starts with people inside, so counts dip below zero. Some events arrive late, one DPU is cut off for a day and
-//! delivers its backlog afterwards, some events are sent again, and one DPU is moved halfway through.
-//! Rows are in the order of arrival. The same arguments give the same bytes, in memory that grows with
-//! the backlog only.
+//! People come in the morning and leave in the evening, fewer at the weekend; nobody leaves an empty room or enters a
+//! full one. Counting starts with people inside, so counts fall below zero. Some events arrive late, one DPU is offline
+//! for a day and delivers its backlog afterwards, some events are sent again, and one DPU is moved halfway through.
+//! Rows are in the order of arrival. The same arguments give the same bytes. Memory grows with the backlog only.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashSet};
@@ -26,41 +25,41 @@ const BUSY: [u64; 24] =
 /// How many of 100 people enter in each hour, the others leaving.
 const ENTERING: [u64; 24] =
     [30, 30, 30, 40, 60, 80, 85, 85, 80, 70, 55, 40, 45, 60, 50, 45, 35, 20, 15, 20, 20, 20, 20, 20];
-/// A day of the weekend is one so-manieth of a working day.
+/// Number by which the traffic of a working day is divided on a weekend day.
 const WEEKEND_DIVISOR: u64 = 5;
-/// People who are in each room when counting starts, and whom nobody has counted.
+/// Number of people in each room when counting starts, who were not counted.
 const INSIDE_AT_START: u32 = 8;
 
-/// What to write, and where to.
+/// Arguments of `seed generate`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// How many DPUs
+    /// Generate this many DPUs
     #[arg(long, value_name = "NUMBER", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     dpus: u32,
-    /// How many spaces; unless given, one for two DPUs
+    /// Generate this many spaces. Default: one for two DPUs
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     spaces: Option<u32>,
-    /// Over how many days
+    /// Generate events of this many days
     #[arg(long, value_name = "NUMBER", default_value_t = 14, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     days: u32,
-    /// How many different events; about one in a hundred is written again, as by a device that got no answer
+    /// Generate this many different events; about one in a hundred is written again, as by a device that got no answer
     #[arg(long, value_name = "NUMBER", default_value_t = 3000)]
     events: u64,
-    /// Chooses among all files of this size
+    /// Seed the random numbers with this number
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     seed: u64,
-    /// The first day
+    /// Begin on this day
     #[arg(long, value_name = "DATE", default_value = "2025-03-03")]
     start: Instant,
-    /// Where the events go
+    /// Write the events to this file
     #[arg(long, value_name = "FILE")]
     pub(crate) csv: PathBuf,
-    /// Where the floor plan goes
+    /// Write the floor plan to this file
     #[arg(long, value_name = "FILE")]
     pub(crate) plan: PathBuf,
 }
 
-/// An event on its way: when it arrives, a number that keeps the order of equals, and what it says.
+/// An event on its way: its time of arrival, a number that keeps the order of equal times, and its contents.
 type Arrival = Reverse<(i64, u64, Reported)>;
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -70,7 +69,7 @@ struct Reported {
     direction: Direction,
 }
 
-/// Writes both files and returns how many rows of events there are.
+/// Writes both files. Returns the number of rows of events.
 pub(crate) fn write(arguments: &Arguments, plan: &mut impl Write, csv: &mut impl Write) -> io::Result<u64> {
     let building = Building::new(arguments);
     building.write_plan(plan)?;
@@ -108,7 +107,7 @@ impl Building {
         40 + number % self.spaces % 7 * 20
     }
 
-    /// The room that walking towards a DPU enters, and the one that it leaves; `None`: outside.
+    /// Returns the room that people enter when they walk towards a DPU, and the one that they leave; `None`: outside.
     fn rooms(&self, dpu: u32, ts_ms: i64) -> (u32, Option<u32>) {
         let moved = self.moved() == Some(dpu);
         let entered = if moved && ts_ms >= self.middle().ms() { dpu + 1 } else { dpu };
@@ -120,7 +119,7 @@ impl Building {
         Instant::from_ms(self.start_ms + i64::from(self.days) * DAY_MS / 2).floor_to(HOUR_MS)
     }
 
-    /// The DPU that is moved halfway through, where there is somewhere to move it.
+    /// Returns the DPU that is moved halfway through, if there is another room.
     fn moved(&self) -> Option<u32> {
         (self.dpus > 2 && self.spaces > 1).then_some(self.dpus - 1)
     }
@@ -174,7 +173,7 @@ impl Building {
         bound.map_or(Ok(()), |bound| writeln!(plan, "{bound}"))
     }
 
-    /// How busy each hour of the whole span is.
+    /// Returns how busy each hour of the whole period is.
     fn hours(&self) -> impl Iterator<Item = (i64, usize, u64)> + use<> {
         let (start_ms, days) = (self.start_ms, i64::from(self.days));
         (0..days * 24).map(move |hour| {
@@ -188,7 +187,7 @@ impl Building {
         })
     }
 
-    /// The DPU that is cut off, from when, and until when.
+    /// Returns the DPU that is offline, from when, and until when.
     fn outage(&self) -> (u32, i64, i64) {
         let start = self.start_ms + i64::from(self.days) * DAY_MS / 3;
         (0, start, start + DAY_MS.min(i64::from(self.days) * DAY_MS / 6))
@@ -198,7 +197,7 @@ impl Building {
 /// The events as they arrive.
 struct Stream<'a, W> {
     building: Building,
-    /// How many people really are in each room.
+    /// Number of people who really are in each room.
     people: Vec<u32>,
     random: Random,
     rows: u64,
@@ -213,7 +212,7 @@ impl<W: Write> Stream<'_, W> {
         let (mut busy_so_far, mut made, mut number) = (0, 0, 0);
         for (hour_ms, of_day, busy) in self.building.hours() {
             busy_so_far += busy;
-            // Rounding the running sum, not each hour, gives exactly as many events as asked for.
+            // Rounding the running sum, not each hour, gives exactly the requested number of events.
             let due = u64::try_from(u128::from(events) * u128::from(busy_so_far) / u128::from(total))
                 .unwrap_or(events);
             let mut times: Vec<i64> = (made..due).map(|_| hour_ms + self.random.within(HOUR_MS)).collect();
@@ -236,7 +235,7 @@ impl<W: Write> Stream<'_, W> {
         Ok(self.rows)
     }
 
-    /// Somebody crosses somewhere, in a way that is possible and was not `taken` yet.
+    /// Generates a crossing that is possible and not in `taken`, and adds it there.
     fn crossing(&mut self, ts_ms: i64, of_day: usize, taken: &mut HashSet<Reported>) -> Reported {
         loop {
             let dpu = u32::try_from(self.random.below(u64::from(self.building.dpus))).unwrap_or_default();
@@ -262,7 +261,7 @@ impl<W: Write> Stream<'_, W> {
         }
     }
 
-    /// When an event reaches the server: at once, late, or after the outage.
+    /// Returns when an event reaches the server: at once, late, or after the outage.
     fn arrival(&mut self, event: &Reported) -> i64 {
         let (dpu, start, end) = self.building.outage();
         if event.dpu == dpu && (start..end).contains(&event.ts_ms) {
@@ -291,7 +290,7 @@ impl<W: Write> Stream<'_, W> {
     }
 }
 
-/// Chance, the same on every machine and in every version.
+/// Random numbers, the same on every machine and in every version.
 struct Random(ChaCha8Rng);
 
 impl Random {
@@ -299,13 +298,13 @@ impl Random {
         Self(ChaCha8Rng::seed_from_u64(seed))
     }
 
-    /// A number from 0 up to but not including `end`.
+    /// Returns a number from 0 up to but not including `end`.
     fn below(&mut self, end: u64) -> u64 {
         // The upper half of the product: as even as 64 bits allow, and without a division.
         u64::try_from((u128::from(self.0.next_u64()) * u128::from(end)) >> 64).unwrap_or_default()
     }
 
-    /// A duration from 0 up to but not including `end_ms`.
+    /// Returns a duration from 0 up to but not including `end_ms`.
     fn within(&mut self, end_ms: i64) -> i64 {
         i64::try_from(self.below(end_ms.unsigned_abs())).unwrap_or_default()
     }

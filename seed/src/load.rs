@@ -1,4 +1,4 @@
-//! Loading: a floor plan, then events in large commits, or all of it in one when it is all or nothing.
+//! Loads a floor plan, then events in large commits; with `--strict`, all of it in one commit.
 
 use std::fmt;
 use std::io::{self, Read};
@@ -18,29 +18,29 @@ use tokio::task::spawn_blocking;
 use crate::plan::{Changes, Plan};
 use crate::repeats::Repeats;
 
-/// How many rows one commit takes.
+/// Number of rows per commit.
 const COMMIT_ROWS: usize = 20_000;
 
 /// Loads into one database.
 pub(crate) struct Loader<'a> {
     database: &'a Database,
     clock: Clock,
-    /// The first instant of events; older ones are rejected.
+    /// Earliest accepted instant; older events are rejected.
     earliest: Instant,
-    /// The one transaction for everything, if it is all or nothing.
+    /// The single transaction of `--strict`, between two steps.
     strict: Option<DatabaseTransaction>,
     all_or_nothing: bool,
     /// Notifies running servers.
     notifier: Notifier,
     partitions: Partitions,
-    /// The last commit that the change log has of this process.
+    /// The last commit of this process in the change log.
     logged: CommitId,
 }
 
-/// What became of a file of events.
+/// Result of loading a file of events.
 #[derive(Debug, Default)]
 pub(crate) struct Loaded {
-    /// How its rows fared.
+    /// Number of rows by outcome.
     pub(crate) summary: Summary,
 }
 
@@ -51,7 +51,7 @@ impl<'a> Loader<'a> {
         Self { database, clock, earliest, strict: None, all_or_nothing, notifier, partitions, logged }
     }
 
-    /// Makes the database's floor plan hold what the plan says: all of it, or nothing.
+    /// Applies the plan to the database, completely or not at all.
     pub(crate) async fn apply(&mut self, plan: &Plan) -> anyhow::Result<Changes> {
         let transaction = self.begin().await?;
         let changes = plan.apply(&transaction, self.clock.now()).await?;
@@ -59,9 +59,9 @@ impl<'a> Loader<'a> {
         Ok(changes)
     }
 
-    /// Loads every row that can be, and tells `rejected` of each that cannot: its line and the reason.
+    /// Loads all valid rows, and passes the line and the reason of each other row to `rejected`.
     ///
-    /// The next rows are read while the last are written; that many are in memory at a time, and no more.
+    /// The next rows are read while the last ones are written; no other rows are in memory.
     pub(crate) async fn load(
         &mut self,
         rows: CsvRows<impl Read + Send + 'static>,
@@ -84,7 +84,7 @@ impl<'a> Loader<'a> {
         Ok(loaded)
     }
 
-    /// Makes what was loaded last, and says what the floor plan is now.
+    /// Commits what is not committed yet, and returns the present floor plan.
     pub(crate) async fn finish(mut self) -> anyhow::Result<FloorPlan> {
         let transaction = self.begin().await?;
         let plan = changes::current(&transaction).await?;
@@ -120,7 +120,7 @@ impl<'a> Loader<'a> {
         }
     }
 
-    /// Ends a step. All or nothing, the transaction goes on to the next one.
+    /// Ends a step. With `--strict`, the transaction continues in the next step.
     async fn commit(&mut self, transaction: DatabaseTransaction) -> anyhow::Result<()> {
         if self.all_or_nothing {
             self.strict = Some(transaction);
@@ -134,12 +134,12 @@ impl<'a> Loader<'a> {
 
 /// The rows of one commit.
 struct Piece {
-    /// The numbers of their lines.
+    /// Their line numbers.
     lines: Vec<u64>,
     batch: Batch,
 }
 
-/// Reads all rows, as fast as they are taken. Ends early where nobody takes them any more.
+/// Reads all rows, as fast as they are received. Ends early if the receiver is gone.
 fn read_pieces(mut rows: CsvRows<impl Read>, read: &mpsc::Sender<Piece>) -> io::Result<()> {
     loop {
         let mut piece = Piece { lines: Vec::new(), batch: Batch::new() };
@@ -155,7 +155,7 @@ fn read_pieces(mut rows: CsvRows<impl Read>, read: &mpsc::Sender<Piece>) -> io::
 }
 
 impl Loaded {
-    /// How many rows the file has.
+    /// Returns the number of rows in the file.
     pub(crate) fn rows(&self) -> u64 {
         self.summary.accepted + self.summary.duplicates + self.summary.rejected
     }

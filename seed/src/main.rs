@@ -1,4 +1,4 @@
-//! The seed binary: brings a floor plan and a file of events into the database, or makes such files.
+//! The seed binary: loads a floor plan and files of events into the database, or generates such files.
 
 mod generate;
 mod load;
@@ -30,13 +30,13 @@ use crate::source::Source;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// The sample that is loaded when no file is named, as `seed generate` writes it.
+/// The sample that is loaded without files, as written by `seed generate`.
 const SAMPLE_PLAN: &str = include_str!("../sample/plan.toml");
 const SAMPLE_EVENTS: &str = include_str!("../sample/events.csv");
 
-/// Bring a floor plan and events into the database; without files, a sample of both.
+/// Load a floor plan and events into the database; without files, load a sample of both.
 ///
-/// Loading is idempotent: what is in the database already is left as it is, and said to be so.
+/// Loading is idempotent: what is already in the database stays as it is, and is reported as such.
 /// The exit code is 1 if a row was rejected, or nothing could be loaded.
 #[derive(Debug, Parser)]
 #[command(version, args_conflicts_with_subcommands = true)]
@@ -49,7 +49,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Write a floor plan and events of any size: the same arguments, the same bytes
+    /// Generate a floor plan and any number of events; the same arguments give the same bytes
     Generate(generate::Arguments),
 }
 
@@ -61,26 +61,26 @@ struct LoadArguments {
     ids: IdsConfig,
     #[command(flatten)]
     events: EventsConfig,
-    /// A floor plan in TOML: `[[space]]`, `[[dpu]]`, `[[assignment]]`, `[[reset]]` and `[[reset_rule]]` tables
+    /// Load this floor plan in TOML: `[[space]]`, `[[dpu]]`, `[[assignment]]`, `[[reset]]` and `[[reset_rule]]` tables
     #[arg(long, value_name = "FILE")]
     plan: Option<PathBuf>,
-    /// Events in CSV, with a header that names `timestamp`, `direction` and `dpu_id`; `-` is the standard input. It may be
-    /// compressed by gzip or zstd, and given several times
+    /// Load events from this CSV, whose header names `timestamp`, `direction` and `dpu_id`; `-` is the standard input.
+    /// The CSV may be compressed by gzip or zstd, and the option may be repeated
     #[arg(long, value_name = "FILE")]
     csv: Vec<PathBuf>,
-    /// The time zone of timestamps that have neither `Z` nor an offset, such as Europe/Berlin. Default: that of their DPU, or
-    /// UTC
+    /// Read timestamps without `Z` or an offset in this time zone, such as Europe/Berlin. Default: that of their DPU,
+    /// or UTC
     #[arg(long, value_name = "NAME", value_parser = zone::parse)]
     time_zone: Option<Tz>,
-    /// What a row is that repeats another row of the file exactly
+    /// Treat a row that exactly repeats another row of the file as
     #[arg(long, value_enum, value_name = "WHAT", default_value_t = Duplicates::Collapse)]
     duplicates: Duplicates,
-    /// Load everything or nothing: one rejected row, and the database stays as it was
+    /// Load everything or nothing: if a row is rejected, the database stays as it was
     #[arg(long)]
     strict: bool,
 }
 
-/// What a row is that repeats another row of the file exactly.
+/// How to treat a row that exactly repeats another row of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Duplicates {
     /// The same crossing, sent again: counts once
@@ -89,7 +89,7 @@ enum Duplicates {
     Keep,
 }
 
-/// A file of events whose header was read.
+/// A file of events whose header has been read.
 struct Events {
     name: String,
     rows: CsvRows<Box<dyn Read + Send>>,
@@ -111,7 +111,7 @@ fn write_generated(arguments: &generate::Arguments) -> anyhow::Result<ExitCode> 
     };
     let mut plan = create(&arguments.plan)?;
     let mut csv = create(&arguments.csv)?;
-    let rows = generate::write(arguments, &mut plan, &mut csv).context("cannot write what was generated")?;
+    let rows = generate::write(arguments, &mut plan, &mut csv).context("cannot write the generated files")?;
     plan.flush()?;
     csv.flush()?;
     writeln!(stdout(), "{} and {} written: {rows} rows", arguments.plan.display(), arguments.csv.display())?;
@@ -126,9 +126,12 @@ async fn load(arguments: LoadArguments) -> anyhow::Result<ExitCode> {
         Some(path) => {
             let text =
                 std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-            Some(plan::Plan::parse(&text).with_context(|| format!("{} is no floor plan", path.display()))?)
+            Some(
+                plan::Plan::parse(&text)
+                    .with_context(|| format!("{} is not a floor plan", path.display()))?,
+            )
         }
-        None if sample => Some(plan::Plan::parse(SAMPLE_PLAN).context("the sample is no floor plan")?),
+        None if sample => Some(plan::Plan::parse(SAMPLE_PLAN).context("the sample is not a floor plan")?),
         None => None,
     };
     let files = if sample {
@@ -143,7 +146,7 @@ async fn load(arguments: LoadArguments) -> anyhow::Result<ExitCode> {
     database.closed_after(async |database| fill(&database, &arguments, &ids, plan, files).await).await
 }
 
-/// Brings the plan and the events into the database.
+/// Loads the plan and the events into the database.
 async fn fill(
     database: &Database,
     arguments: &LoadArguments,
@@ -191,7 +194,7 @@ impl Events {
             let columns: Vec<_> = rows.ignored_columns().iter().map(|column| format!("{column:?}")).collect();
             writeln!(
                 stderr(),
-                "{name}: these columns are not read: {}; timestamp, direction, dpu_id and seq are",
+                "{name}: ignored columns: {}; only timestamp, direction, dpu_id and seq are read",
                 columns.join(", ")
             )?;
         }
@@ -203,6 +206,6 @@ impl Events {
         let mut rejected = Rejected::new(&name, stderr());
         let outcome = loader.load(rows, keep_repeats, |line, reason| rejected.add(line, reason)).await;
         rejected.finish()?;
-        outcome.with_context(|| format!("{name} could not be loaded to its end"))
+        outcome.with_context(|| format!("{name} could not be loaded completely"))
     }
 }

@@ -1,4 +1,4 @@
-//! A floor plan as a TOML file says it.
+//! A floor plan in TOML.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -62,7 +62,7 @@ struct AssignmentTable {
     ends_at: Option<Time>,
 }
 
-/// The count of a space was known at an instant.
+/// A known count of a space at an instant.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ResetTable {
@@ -72,7 +72,7 @@ struct ResetTable {
     note: Option<String>,
 }
 
-/// The count of a space is known at a time of every day.
+/// A known count of a space at a time of every day.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ResetRuleTable {
@@ -98,7 +98,7 @@ enum Negative {
     Clamp,
 }
 
-/// A timestamp, day or time of day, quoted or as TOML writes its own.
+/// A timestamp, day or time of day, quoted or as a TOML date-time.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum Time {
@@ -106,19 +106,19 @@ enum Time {
     Bare(toml::value::Datetime),
 }
 
-/// Why a plan was not applied; nothing of it was.
+/// Reasons why a plan was not applied, not even in part.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PlanError {
     /// A table's contents are not accepted.
     #[error("{table}: {reason}")]
     Refused { table: String, reason: ChangeError },
-    /// A table's timestamp, day or time of day is none.
+    /// A table's timestamp, day or time of day is invalid.
     #[error("{table}: {key}: {reason}")]
     Time { table: String, key: &'static str, reason: String },
-    /// A table names what there is not.
-    #[error("{table}: there is no {kind} {name:?}: add a [[{kind}]] table for it")]
+    /// A table names an unknown space or DPU.
+    #[error("{table}: unknown {kind} {name:?}: add a [[{kind}]] table for it")]
     Unknown { table: String, kind: &'static str, name: String },
-    /// Two tables are about the same, so that what one says would be lost.
+    /// Two tables have the same key, so that one of them would be lost.
     #[error("{table}: another table has the same {key}: keep one of them")]
     Twice { table: String, key: &'static str },
     /// The plan as a whole is not accepted, or the database failed.
@@ -126,7 +126,7 @@ pub(crate) enum PlanError {
     Whole(#[from] ChangeError),
 }
 
-/// What applying a plan changed.
+/// Number of entries that applying a plan has changed.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Changes {
     created: usize,
@@ -135,13 +135,13 @@ pub(crate) struct Changes {
 }
 
 impl Plan {
-    /// Reads a plan; an error says where in the text it is.
+    /// Parses a plan; an error has its position in the text.
     pub(crate) fn parse(text: &str) -> Result<Self, toml::de::Error> {
         toml::from_str(text)
     }
 
-    /// Makes the database hold what the plan says. What is there already and says the same is left alone;
-    /// what says otherwise is corrected; nothing is removed.
+    /// Applies the plan to the database. Existing entries that agree with it are left alone, those that differ are
+    /// corrected, and none are removed.
     pub(crate) async fn apply(
         &self,
         transaction: &DatabaseTransaction,
@@ -256,7 +256,7 @@ impl Edit<'_> {
             let refused = |reason| PlanError::Refused { table: table.title(index), reason };
             let known = assignment::starting(self.transaction, new.dpu_id, new.space_id, new.starts_at);
             match known.await.map_err(refused)? {
-                // What the plan does not say is left as it is: somebody may have ended the assignment since.
+                // What the plan leaves out stays as it is: the assignment may have been ended since.
                 Some(row) if new.agrees_with(&row) => self.done.unchanged += 1,
                 Some(row) => {
                     let update = AssignmentUpdate {
@@ -336,7 +336,7 @@ impl Edit<'_> {
     }
 }
 
-/// Refuses a table with a key that another table had before.
+/// Refuses a table with the key of an earlier table.
 fn once<K: Eq + Hash>(
     seen: &mut HashSet<K>,
     key: K,
@@ -346,7 +346,7 @@ fn once<K: Eq + Hash>(
     if seen.insert(key) { Ok(()) } else { Err(PlanError::Twice { table: title(), key: name }) }
 }
 
-/// What the plan says, if it says anything and that is not so yet.
+/// Returns the value in the plan, if it has one that differs from the known value.
 fn differing<T: Clone + PartialEq>(wanted: Option<&T>, known: &T) -> Option<T> {
     wanted.filter(|wanted| *wanted != known).cloned()
 }
@@ -364,7 +364,7 @@ impl Ids {
 }
 
 impl AssignmentTable {
-    /// How messages call it.
+    /// Returns its name in messages.
     fn title(&self, index: usize) -> String {
         format!("assignment {} (dpu {:?}, space {:?})", index + 1, self.dpu, self.space)
     }
@@ -441,7 +441,7 @@ impl From<Negative> for NegativeCounts {
 }
 
 impl Changes {
-    /// Counts an entry that was there, and either said the same or was corrected.
+    /// Counts an existing entry, which either agreed or was corrected.
     fn count(&mut self, is_same: bool) {
         if is_same {
             self.unchanged += 1;
@@ -475,7 +475,7 @@ mod tests {
         "name = '''\n",
     ];
 
-    /// How many tables are resolved, or not, as far as that goes without a database.
+    /// Resolves the tables as far as possible without a database. Returns how many were resolved or not.
     fn resolved(plan: &Plan) -> usize {
         let ids = Ids {
             spaces: plan.space.iter().zip(1..).map(|(table, id)| (composed(&table.name), id)).collect(),
@@ -505,7 +505,7 @@ mod tests {
             }
             match Plan::parse(&text.iter().collect::<String>()) {
                 Ok(plan) => prop_assert!(resolved(&plan) <= tables.len()),
-                // It shows the line that is wrong, with what is wrong beneath it.
+                // It shows the invalid line, with the reason beneath it.
                 Err(error) => prop_assert!(error.to_string().len() < 1000 + 10 * text.len(), "{}", error),
             }
             // A table is in the plan, or the plan is refused.

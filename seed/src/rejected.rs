@@ -1,11 +1,11 @@
-//! Tells of the rows of a file that were rejected.
+//! Reports the rejected rows of a file.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use api::ingest::Rejection;
 
-/// How many rejected rows of a file are told one by one; of the others, how many each reason has.
+/// Number of rejected rows of a file that are reported one by one; the others are summed up by reason.
 const TOLD_MAX: u64 = 20;
 
 /// The rejected rows of a file.
@@ -13,12 +13,12 @@ pub(crate) struct Rejected<'a, W> {
     name: &'a str,
     output: W,
     count: u64,
-    /// Of those that were not told one by one: how many there are for each reason, and the first of them.
+    /// The rows that were not reported one by one: for each reason their number, and the first of them.
     others: BTreeMap<&'static str, (u64, String)>,
 }
 
 impl<'a, W: Write> Rejected<'a, W> {
-    /// None yet, of the file of this name.
+    /// Returns an empty report on the file with this name.
     pub(crate) fn new(name: &'a str, output: W) -> Self {
         Self { name, output, count: 0, others: BTreeMap::new() }
     }
@@ -34,7 +34,7 @@ impl<'a, W: Write> Rejected<'a, W> {
         Ok(())
     }
 
-    /// Tells how many others there were, and why.
+    /// Reports the rows that were not reported one by one.
     pub(crate) fn finish(mut self) -> io::Result<()> {
         if self.others.is_empty() {
             return Ok(());
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_are_told_one_by_one_and_the_rest_by_reason() {
+    fn the_first_are_reported_one_by_one_and_the_rest_by_reason() {
         let mut output = Vec::new();
         let mut rejected = Rejected::new("a.csv", &mut output);
         for line in 2..=30 {

@@ -1,24 +1,24 @@
-//! Rows that repeat another row of their file exactly.
+//! Rows that exactly repeat another row of their file.
 
 use std::collections::HashMap;
 
 use api::floor_plan::FloorPlan;
 use api::ingest::{Crossing, Identity, Rejection, RejectionCode, instant};
 
-/// Tells rows of one file apart that are exactly alike, by giving each the next free `seq`.
+/// Distinguishes equal rows of one file by giving each the next free `seq`.
 ///
 /// The same rows in another order get the same set of numbers, so a file may be loaded twice.
 #[derive(Debug, Default)]
 pub(crate) struct Repeats {
-    /// For each identity that is taken, a `seq` to look at next: all between are taken as well.
+    /// For each identity that is taken, the `seq` to try next: all between are taken as well.
     next: HashMap<Identity, i64>,
 }
 
 impl Repeats {
-    /// Numbers the row's crossing, unless no row before it was the same. Rejects the row if no number is left.
+    /// Numbers the row's crossing if an earlier row was equal. Rejects the row if no number is left.
     pub(crate) fn number(&mut self, plan: &FloorPlan, row: &mut Result<Crossing, Rejection>) {
         let Ok(crossing) = row else { return };
-        // What cannot be stored needs no number.
+        // A row that cannot be stored needs no number.
         let (Some(dpu_id), Ok(ts)) = (plan.dpu_id(&crossing.serial), instant(plan, crossing)) else { return };
         let identity = Identity { dpu_id, ts, direction: crossing.direction, seq: crossing.seq };
         if let Some(seq) = self.free(identity) {
@@ -26,13 +26,13 @@ impl Repeats {
             return;
         }
         let message = format!(
-            "the row repeats another one, and no seq after {} is left to tell them apart",
+            "the row repeats another one, and no seq after {} is left to distinguish them",
             crossing.seq
         );
         *row = Err(Rejection::new(RejectionCode::BadSeq, message));
     }
 
-    /// Takes the first `seq` from the identity's own on that is free.
+    /// Takes the first free `seq` from the identity's own on.
     fn free(&mut self, identity: Identity) -> Option<i32> {
         let at = |seq| Identity { seq, ..identity };
         let (mut seq, mut passed) = (i64::from(identity.seq), Vec::new());
@@ -44,7 +44,7 @@ impl Repeats {
         }
         let free = i32::try_from(seq).ok();
         let next = free.map_or(seq, |_| seq + 1);
-        // The next row of these numbers comes to the end in one step.
+        // The next row with one of these numbers needs one step.
         self.next.extend(passed.into_iter().chain(free).map(|number| (at(number), next)));
         free
     }

@@ -1,4 +1,4 @@
-//! Where events come from: files and the standard input, compressed or not.
+//! Sources of events: files and the standard input, compressed or not.
 
 use std::fs::File;
 use std::io::{self, BufReader, Cursor, IsTerminal, Read, stderr, stdin};
@@ -10,18 +10,18 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 /// The path that stands for the standard input.
 const STANDARD_INPUT: &str = "-";
-/// What gzip and zstd files begin with.
+/// First bytes of gzip and zstd files.
 const GZIP: &[u8] = b"\x1f\x8b";
 const ZSTD: &[u8] = b"\x28\xb5\x2f\xfd";
 
-/// A text to load and how to call it in messages.
+/// A text to load, and its name in messages.
 pub(crate) struct Source {
     pub(crate) name: String,
     pub(crate) text: Box<dyn Read + Send>,
 }
 
 impl Source {
-    /// Opens a file, or the standard input. It is unpacked if its first bytes say that it is compressed.
+    /// Opens a file, or the standard input. Decompresses it if its first bytes say that it is compressed.
     pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
         if path == Path::new(STANDARD_INPUT) {
             let name = "standard input".to_owned();
@@ -36,7 +36,7 @@ impl Source {
         Ok(Self { text: open().with_context(|| format!("cannot read {name}"))?, name })
     }
 
-    /// A text that the program carries.
+    /// Returns a text that is embedded in the program.
     pub(crate) fn carried(name: &str, text: &'static str) -> Self {
         Self { name: name.to_owned(), text: Box::new(with_progress(text.as_bytes(), text.len() as u64)) }
     }
@@ -54,7 +54,7 @@ fn unpacked(mut file: impl Read + Send + 'static) -> io::Result<Box<dyn Read + S
     })
 }
 
-/// The file, with a bar on the terminal that shows how much of it is read and how long the rest will take.
+/// Shows a progress bar on the terminal while the file is read.
 fn with_progress<R: Read + Send + 'static>(file: R, bytes: u64) -> impl Read + Send + 'static {
     let bar = if stderr().is_terminal() { ProgressBar::new(bytes) } else { ProgressBar::hidden() };
     let style = "{bar:40} {percent}% of {total_bytes}, {bytes_per_sec}, {eta} left";
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn short_and_slow_texts_are_whole() {
+    fn short_and_slow_texts_are_read_completely() {
         for text in [b"".as_slice(), b"a", b"\x1f", b"timestamp"] {
             let mut read = Vec::new();
             unpacked(Slow(text)).unwrap().read_to_end(&mut read).unwrap();

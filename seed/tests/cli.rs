@@ -1,4 +1,4 @@
-//! The seed binary as people run it.
+//! Tests of the seed binary by its command line.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -45,7 +45,7 @@ const PLAN: &str = r#"
     ends_at = "2019-01-01"
 "#;
 
-/// A folder with a database in it, and files to load.
+/// A folder with a database and files to load.
 struct Desk {
     folder: TempDir,
 }
@@ -90,7 +90,7 @@ impl Desk {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        // It may end without having read all.
+        // The process may end before it has read all of its input.
         running.stdin.take().unwrap().write_all(input).ok();
         let Output { status, stdout, stderr } = running.wait_with_output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
@@ -145,7 +145,7 @@ async fn without_files_it_loads_the_sample_once() {
 }
 
 #[tokio::test]
-async fn the_sample_has_the_quirks_of_real_data() {
+async fn the_sample_has_the_irregularities_of_real_data() {
     let desk = Desk::new();
     desk.run(&[]);
     let [first, _] = desk.counts("2025-03-05T00:00:00Z").await;
@@ -168,7 +168,7 @@ fn the_sample_is_what_the_generator_writes() {
 }
 
 #[tokio::test]
-async fn what_is_generated_has_the_size_that_was_asked_for_and_loads() {
+async fn generated_files_have_the_requested_size_and_load() {
     let desk = Desk::new();
     let generate = |seed: &str, csv: &str| {
         let sizes = ["generate", "--dpus", "20", "--days", "9", "--events", "12345", "--plan", "out.toml"];
@@ -271,12 +271,12 @@ async fn a_file_that_cannot_be_read_says_why_and_changes_nothing() {
         assert_eq!(ran.code, 1);
         assert_contains(&ran.err, reason);
     }
-    // Accepted, each in its own way: a byte order mark, CRLF, a column that nobody reads.
+    // All of these are accepted: a byte order mark, CRLF, a column that is ignored.
     let ran = desk.load(good.replace('\n', "\r\n").replace("timestamp", "\u{feff}timestamp"), &[]);
     assert_eq!((ran.code, ran.err.as_str()), (0, ""));
     let ran = desk.load("note,timestamp,direction,dpu_id\nx,2018-02-25,1,283\n", &[]);
     assert_eq!(ran.code, 0);
-    assert_contains(&ran.err, "events.csv: these columns are not read: \"note\"; timestamp,");
+    assert_contains(&ran.err, "events.csv: ignored columns: \"note\"; only timestamp,");
     for row in ["r\u{0}w,1,283", "2018-02-24,1,28\u{0}3", "2018-02-24,1,283,extra", "2018-02-24,\"1,283"] {
         assert_eq!(desk.load(format!("{good}{row}\n"), &[]).code, 1, "{row}");
     }
@@ -308,7 +308,7 @@ async fn a_plan_is_applied_whole_or_not_at_all() {
             "[[space]]\nname = \"A\"\n[[dpu]]\nserial = \"1\"\n[[assignment]]\ndpu = \"1\"\nspace = \"A\"\nplacement = \"inside\"\n[[assignment]]\ndpu = \"1\"\nspace = \"A\"\nplacement = \"outside\"",
             "assignment 2 (dpu \"1\", space \"A\"): another table has the same dpu, space and starts_at: keep one",
         ),
-        ("[[reset]]\nspace = \"A\"\nts = 2026-01-01\ncount = 1", "there is no space \"A\""),
+        ("[[reset]]\nspace = \"A\"\nts = 2026-01-01\ncount = 1", "unknown space \"A\""),
         (
             "[[space]]\nname = \"A\"\n[[reset]]\nspace = \"A\"\nts = 2026-01-01\ncount = -1",
             "reset 1 (space \"A\"): invalid count -1: use 0 or more",
@@ -326,10 +326,10 @@ async fn a_plan_is_applied_whole_or_not_at_all() {
             "first_day: \"1 May\" is not a day",
         ),
         ("[[dpu]]\nserial = 5", "invalid type"),
-        ("[[assignment]]\ndpu = \"1\"\nspace = \"A\"\nplacement = \"inside\"", "there is no dpu \"1\""),
+        ("[[assignment]]\ndpu = \"1\"\nspace = \"A\"\nplacement = \"inside\"", "unknown dpu \"1\""),
         (
             "[[dpu]]\nserial = \"1\"\n[[assignment]]\ndpu = \"1\"\nspace = \"A\"\nplacement = \"inside\"",
-            "there is no space \"A\"",
+            "unknown space \"A\"",
         ),
         ("[[assignment]]\ndpu = \"1\"\nspace = \"A\"\nplacement = \"beside\"", "unknown variant `beside`"),
         (
@@ -441,7 +441,7 @@ async fn a_plan_has_zones_resets_and_reset_rules() {
 }
 
 #[tokio::test]
-async fn timestamps_without_a_zone_are_in_that_of_the_file_or_of_the_dpu() {
+async fn timestamps_without_a_zone_are_in_the_zone_of_the_file_or_of_the_dpu() {
     let desk = Desk::new();
     desk.file(
         "plan.toml",
@@ -449,7 +449,7 @@ async fn timestamps_without_a_zone_are_in_that_of_the_file_or_of_the_dpu() {
     );
     let csv = "timestamp,direction,dpu_id\n2018-03-01T00:00:00,1,283\n2018-03-01T00:00:00,1,423\n2018-03-11T02:30,1,283\n";
     let ran = desk.load(csv, &[]);
-    assert_contains(&ran.err, "events.csv:4: 2018-03-11T02:30:00 never was in America/New_York");
+    assert_contains(&ran.err, "events.csv:4: 2018-03-11T02:30:00 does not exist in America/New_York");
     assert_contains(&ran.out, "3 rows read, 2 stored, 0 duplicates collapsed, 1 rejected");
     assert_contains(&desk.load(csv, &["--time-zone", "Asia/Tokyo"]).out, "3 stored, 0 duplicates collapsed");
     let events = event::Entity::find().all(desk.database().await.reader()).await.unwrap();
@@ -468,7 +468,7 @@ async fn timestamps_without_a_zone_are_in_that_of_the_file_or_of_the_dpu() {
 }
 
 #[tokio::test]
-async fn repeats_are_told_by_their_instant_and_end_with_the_last_number() {
+async fn repeats_are_found_by_their_instant_and_end_with_the_last_number() {
     let csv = "timestamp,direction,dpu_id,seq\n\
         2018-03-01T01:00:00,1,283,\n2018-03-01T00:00:00Z,1,283,0\n2018-03-01T00:00:00Z,-1,283,2147483647\n\
         2018-03-01T01:00:00,-1,283,2147483647\n";
@@ -484,7 +484,7 @@ async fn repeats_are_told_by_their_instant_and_end_with_the_last_number() {
 }
 
 #[tokio::test]
-async fn every_row_is_stored_or_told_in_strict_too() {
+async fn every_row_is_stored_or_reported_also_with_strict() {
     let row = |second: u32| format!("2018-02-24T00:00:{second:02}Z,1,283");
     let header = "timestamp,direction,dpu_id";
     let csv = format!("{header}\r{}\r{}\n{}\r\n{}\r", row(1), row(2), row(3), row(4));
@@ -510,7 +510,7 @@ async fn files_are_unpacked_and_come_from_anywhere() {
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     gzip.write_all(csv(1).as_bytes()).unwrap();
     let gzip = gzip.finish().unwrap();
-    // What a file is says its content, not its name.
+    // The format of a file is found by its content, not its name.
     desk.file("a.csv.gz", &gzip);
     desk.file("b", zstd::encode_all(csv(2).as_bytes(), 3).unwrap());
     desk.file("c.csv", csv(3));
@@ -529,7 +529,7 @@ async fn files_are_unpacked_and_come_from_anywhere() {
     assert_eq!(ran.code, 1);
     assert_contains(&ran.err, "cut.gz could not be loaded");
 
-    // All or nothing is said of all files together.
+    // All or nothing applies to all files together.
     desk.file("bad.csv", "timestamp,direction,dpu_id\n2018-02-05,0,283\n");
     desk.file("good.csv", csv(6));
     let ran = desk.run(&["--strict", "--csv", "good.csv", "--csv", "bad.csv"]);
@@ -542,7 +542,7 @@ async fn files_are_unpacked_and_come_from_anywhere() {
 }
 
 #[test]
-fn many_rejected_rows_are_told_by_reason() {
+fn many_rejected_rows_are_summed_up_by_reason() {
     let rows = "2018-02-24,0,283\n2018-02-24,5,283\n".repeat(50);
     let desk = Desk::with_plan();
     let ran = desk.load(format!("timestamp,direction,dpu_id\n{rows}2018-02-24,1,9\n"), &[]);
@@ -555,12 +555,12 @@ fn many_rejected_rows_are_told_by_reason() {
 }
 
 #[test]
-fn the_file_is_whole_by_itself_afterwards() {
+fn one_complete_file_is_left_afterwards() {
     let desk = Desk::new();
     assert_eq!(desk.run(&[]).code, 0);
     let files: Vec<_> =
         fs::read_dir(desk.folder.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
     assert_eq!(files, ["test.db"]);
     let mode = fs::metadata(desk.path("test.db")).unwrap().permissions().mode();
-    assert_eq!(mode & 0o777, 0o600, "nobody else reads it");
+    assert_eq!(mode & 0o777, 0o600, "other users can read it");
 }

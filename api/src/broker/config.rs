@@ -1,4 +1,4 @@
-//! What the command line and the environment decide about the broker.
+//! Options of the broker.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -8,11 +8,11 @@ use async_nats::ServerAddr;
 
 use super::Subjects;
 
-/// How to reach NATS, and what everything is called there.
+/// Connection to NATS, and the names of its streams, consumer and subjects.
 #[derive(Clone, Debug, clap::Args)]
 pub struct BrokerConfig {
-    /// The NATS servers, separated by commas: `nats://[USER:PASSWORD@]HOST[:PORT]`, with `TOKEN@` for a
-    /// token, or `tls://` to demand TLS
+    /// Connect to these NATS servers, separated by commas: `nats://[USER:PASSWORD@]HOST[:PORT]`, with `TOKEN@` for a
+    /// token, or `tls://` to require TLS
     #[arg(
         long,
         env = "NATS_URL",
@@ -23,52 +23,49 @@ pub struct BrokerConfig {
         hide_env_values = true
     )]
     pub nats_url: Vec<ServerAddr>,
-    /// A file with a user's JWT and seed, as `nsc` writes it
+    /// Read a user's JWT and seed from this file, as written by `nsc`
     #[arg(long, env = "NATS_CREDS", value_name = "FILE")]
     pub nats_creds: Option<PathBuf>,
-    /// A file with the certificates of authorities to trust beside the machine's own (PEM)
+    /// Trust the certificate authorities in this PEM file, besides the machine's own
     #[arg(long, env = "NATS_CA", value_name = "FILE")]
     pub nats_ca: Option<PathBuf>,
-    /// The stream of events; made if it is not there, left as it is if it is
+    /// Consume this stream of events; it is created if missing, else left as it is
     #[arg(long, env = "NATS_STREAM", value_name = "NAME", default_value = "EVENTS", value_parser = name)]
     pub nats_stream: String,
-    /// The durable consumer, which all processes share that record into one database; made if it is not there
+    /// Use this durable consumer, shared by all processes that record into one database; it is created if missing
     #[arg(long, env = "NATS_CONSUMER", value_name = "NAME", default_value = "headcount", value_parser = name)]
     pub nats_consumer: String,
-    /// The stream of dead letters; made if it is not there
+    /// Store dead letters in this stream; it is created if missing
     #[arg(long, env = "NATS_DEAD_LETTERS", value_name = "NAME", default_value = "EVENTS_DEAD", value_parser = name)]
     pub nats_dead_letters: String,
-    /// What subjects begin with: devices publish to `PREFIX.SERIAL.events`
+    /// Use this prefix of subjects: devices publish to `PREFIX.SERIAL.events`
     #[arg(long, env = "NATS_PREFIX", value_name = "PREFIX", default_value = "dpu")]
     pub nats_prefix: Subjects,
-    /// On how many servers of a cluster streams are kept that are made; 3 outlive the loss of one server
+    /// Store newly created streams on this many servers of a cluster; 3 survive the loss of one server
     #[arg(long, env = "NATS_REPLICAS", value_name = "NUMBER", default_value_t = 1,
         value_parser = clap::value_parser!(u8).range(1..=5))]
     pub nats_replicas: u8,
-    /// After how many seconds without an acknowledgement a message is given to somebody else, for a consumer that is
-    /// made
+    /// Redeliver a message after this many seconds without an acknowledgement; applies to a newly created consumer
     #[arg(long, env = "NATS_ACK_WAIT", value_name = "SECONDS", default_value_t = 60,
         value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub nats_ack_wait: u32,
 }
 
 impl BrokerConfig {
-    /// After what time without an acknowledgement a message is given to somebody else.
+    /// Returns the time without an acknowledgement after which a message is redelivered.
     pub fn ack_wait(&self) -> Duration {
         Duration::from_secs(self.nats_ack_wait.into())
     }
 }
 
 fn server(text: &str) -> Result<ServerAddr, &'static str> {
-    // Nothing of the text is told: it may be a part of a password.
+    // The message does not repeat the text, which may be a part of a password.
     match ServerAddr::from_str(text) {
         Ok(address) if matches!(address.scheme(), "nats" | "tls") && !address.host().is_empty() => {
             Ok(address)
         }
-        _ => Err(
-            "a server is written nats://HOST:PORT or tls://HOST:PORT, with USER:PASSWORD@ or TOKEN@ before the host, \
-                  in which @ : / ? # , are written as %40 %3A %2F %3F %23 %2C",
-        ),
+        _ => Err("use nats://HOST:PORT or tls://HOST:PORT, with USER:PASSWORD@ or TOKEN@ before the host, \
+                  in which @ : / ? # , are written as %40 %3A %2F %3F %23 %2C"),
     }
 }
 
@@ -77,6 +74,6 @@ fn name(text: &str) -> Result<String, String> {
     if !text.is_empty() && text.bytes().all(fits) {
         Ok(text.to_owned())
     } else {
-        Err("a name is made of letters, digits, - and _".to_owned())
+        Err("use only letters, digits, - and _".to_owned())
     }
 }

@@ -1,7 +1,7 @@
-//! The connection to NATS: made, kept, and watched.
+//! The connection to NATS.
 //!
-//! The client connects again by itself, for as long as it takes; here is only what it is told first, and who hears of
-//! it. Passwords never reach a log.
+//! The client library reconnects by itself, for as long as it takes. This module configures it and reports changes of
+//! the connection. Passwords are never logged.
 
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ use percent_encoding::percent_decode_str;
 use super::status::Watched;
 use super::{BrokerConfig, BrokerError};
 
-/// A connection over which nothing has come for so long is asked whether it is there.
+/// Interval of pings, by which a dead connection is detected.
 const PING_EVERY: Duration = Duration::from_secs(10);
-/// The first version that does not lose a stream when it is killed.
+/// First version of NATS that does not lose a stream when it is killed.
 const SAFE: [u32; 3] = [2, 10, 23];
 
-/// Connects, once.
+/// Connects, without retries.
 pub(super) async fn connect(config: &BrokerConfig, status: &Watched) -> Result<Client, BrokerError> {
     let watched = status.clone();
     let mut options =
@@ -34,14 +34,14 @@ pub(super) async fn connect(config: &BrokerConfig, status: &Watched) -> Result<C
     }
     let mut servers = Vec::new();
     for server in &config.nats_url {
-        // The client would take what stands in the URL as it is; there it is percent-encoded.
+        // The client library does not decode the percent-encoding of URLs.
         let decoded = |text| percent_decode_str(text).decode_utf8_lossy().into_owned();
         options = match (server.username(), server.password()) {
             (Some(user), Some(password)) => options.user_and_password(decoded(user), decoded(password)),
             (Some(token), None) => options.token(decoded(token)),
             (None, _) => options,
         };
-        // The client logs addresses as they are.
+        // The client library logs addresses, so they must not contain passwords.
         servers.push(bare(server)?);
     }
     let names =
@@ -54,14 +54,14 @@ pub(super) async fn connect(config: &BrokerConfig, status: &Watched) -> Result<C
         | ConnectErrorKind::MaxReconnects => {
             BrokerError::Failed { doing: "answer", cause: format!("{error} ({names})").into() }
         }
-        _ => BrokerError::Unusable(format!("the NATS server at {names} refuses: {error}")),
+        _ => BrokerError::Unusable(format!("the NATS server at {names} refused the connection: {error}")),
     })?;
     let version = client.server_info().version;
     tracing::info!("connected to NATS {version} at {names}");
     Ok(client)
 }
 
-/// The address without a user and a password.
+/// Returns the address without user and password.
 fn bare(server: &ServerAddr) -> Result<ServerAddr, BrokerError> {
     let address = format!(
         "{}://{}",
@@ -71,7 +71,7 @@ fn bare(server: &ServerAddr) -> Result<ServerAddr, BrokerError> {
             host => format!("{host}:{}", server.port()),
         }
     );
-    address.parse().map_err(|error| BrokerError::Unusable(format!("{address} is no address: {error}")))
+    address.parse().map_err(|error| BrokerError::Unusable(format!("invalid address {address}: {error}")))
 }
 
 fn tell(status: &Watched, event: &Event) {
@@ -82,21 +82,21 @@ fn tell(status: &Watched, event: &Event) {
             tracing::warn!("the connection to NATS is lost");
         }
         Event::Closed => status.connected(false),
-        Event::ServerError(error) => tracing::warn!(%error, "NATS refuses something"),
-        Event::SlowConsumer(_) => tracing::warn!("messages of NATS were dropped here: they will come again"),
+        Event::ServerError(error) => tracing::warn!(%error, "NATS reported an error"),
+        Event::SlowConsumer(_) => tracing::warn!("received messages were dropped: NATS will redeliver them"),
         Event::ClientError(error) => tracing::debug!(%error, "NATS cannot be reached"),
         Event::LameDuckMode | Event::Draining => tracing::info!("NATS: {event}"),
     }
 }
 
-/// What is to be said about the version of the server, if anything is.
+/// Returns a warning if this version of NATS can lose data.
 pub(super) fn misgivings(version: &str) -> Option<String> {
     let numbers = version.split(['.', '-', '+']).map(str::parse).map_while(Result::ok);
     let numbers: Vec<u32> = numbers.take(3).collect();
     (numbers.as_slice() < SAFE.as_slice()).then(|| {
         format!(
-            "NATS {version} can lose a whole stream, events that it has acknowledged included, when it is killed or \
-             loses power: run 2.10.23 or newer"
+            "NATS {version} can lose a whole stream, including acknowledged events, when it is killed or loses power: \
+             use 2.10.23 or newer"
         )
     })
 }
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_that_lose_data_are_told() {
+    fn versions_that_can_lose_data_give_a_warning() {
         for version in ["2.9.10", "2.10.22", "2.10.9-RC.1", "1.99.99", "2.10", ""] {
             assert!(misgivings(version).is_some(), "{version}");
         }
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_told_without_its_password() {
+    fn an_address_is_shown_without_its_password() {
         for (server, expected) in [
             ("nats://u:p%40@example.org", "nats://example.org:4222"),
             ("tls://u:p@[::1]:4333", "tls://[::1]:4333"),

@@ -1,8 +1,8 @@
-//! Takes messages from the durable consumer and has them worked on, in batches as large as the database makes them.
+//! Pulls messages from the durable consumer and starts work on them, in batches that grow while the database is busy.
 //!
-//! It never waits for a batch to fill: a message that comes alone is recorded alone, and what comes while commits are
-//! under way makes the next batch. No more is in memory than one pull and the batches in work, so a slow database
-//! leaves the backlog where it is, in the stream.
+//! It never waits for a batch to fill: a lone message is recorded alone, and the messages that arrive during commits
+//! make up the next batch. Memory holds at most one pull and the batches in work, so with a slow database the backlog
+//! stays in the stream.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,40 +24,40 @@ use crate::ingest::Recorder;
 use crate::readiness::Readiness;
 use crate::tasks::Tasks;
 
-/// The most messages that are asked for at a time.
+/// Maximum number of messages per pull.
 const PULL_MESSAGES_MAX: usize = 5_000;
-/// The most bytes that are asked for at a time: more than any one message may have.
+/// Maximum number of bytes per pull: more than any one message may have.
 const PULL_BYTES_MAX: usize = 68 << 20;
-/// How long the server keeps a request for messages where there are none.
+/// How long the server keeps a pull open while there are no messages.
 const PULL_TIME: Duration = Duration::from_secs(10);
-/// A batch that has so many events takes no further message, and no more messages are asked for than have about as many.
+/// Number of events after which a batch takes no further message, and about the number of events in a pull.
 const BATCH_EVENTS_MAX: usize = 10_000;
-/// How many events a message has before anybody has seen one: few are asked for at first.
+/// Assumed number of events per message before the first pull, which should be small.
 const EVENTS_PER_MESSAGE: usize = 50;
-/// How many batches are in work: one is being committed, one waits to be the next, one is being acknowledged.
+/// Maximum number of batches in work: one being committed, one waiting to be next, one being acknowledged.
 const WORKING_MAX: usize = 3;
-/// How long to wait after a failure; twice as long each time.
+/// First wait after a failure; it doubles each time.
 const RETRY_FIRST: Duration = Duration::from_millis(250);
-/// The longest such wait.
+/// Longest wait after a failure.
 const RETRY_MAX: Duration = Duration::from_secs(10);
-/// When a process stops, messages that follow each other within this time are still taken.
+/// While a process stops, messages that follow each other within this time are still taken.
 const LAST_CALL: Duration = Duration::from_millis(50);
-/// How long a process that stops waits for what is in work.
+/// Maximum time that a process waits for batches in work when it stops.
 const STOP_MAX: Duration = Duration::from_secs(20);
 
-/// A consumer that runs.
+/// A running consumer.
 #[derive(Debug)]
 pub struct Consuming {
-    /// How it goes.
+    /// Its status.
     pub status: watch::Receiver<Status>,
-    /// Ends when it was stopped and has finished what it had taken, or could not start.
+    /// Ends when the consumer was stopped and has finished its messages, or could not start.
     pub done: JoinHandle<Result<(), BrokerError>>,
 }
 
-/// Starts to record what comes through the broker, until `stop`.
+/// Starts to record events from the broker, until `stop`.
 ///
-/// Where that can never work it ends with the reason, and cancels `stop`; an outage of the broker or of the database
-/// is waited for.
+/// If that can never work, it ends with the reason and cancels `stop`. Outages of the broker or the database are waited
+/// out.
 pub fn consume(
     config: BrokerConfig,
     recorder: Recorder,
@@ -72,7 +72,7 @@ pub fn consume(
     let done = tasks.spawn("consumer", async move {
         let ended = Box::pin(run(config, recorder, status, stop.clone())).await;
         if let Err(error) = &ended {
-            tracing::error!("nothing is consumed: {error}");
+            tracing::error!("cannot consume: {error}");
             stop.cancel();
         }
         ended
@@ -120,7 +120,7 @@ async fn run(
     Ok(())
 }
 
-/// Who takes messages.
+/// Pulls messages and starts work on them.
 struct Taker {
     config: BrokerConfig,
     client: Client,
@@ -130,9 +130,9 @@ struct Taker {
     stop: CancellationToken,
     working: JoinSet<()>,
     slots: Arc<Semaphore>,
-    /// What was said about the streams and the server already.
+    /// Warnings about the streams and the server that were logged.
     told: Vec<String>,
-    /// How many events the messages had that came last.
+    /// Average number of events per message in the last pull.
     events_per_message: usize,
 }
 
@@ -144,9 +144,9 @@ impl Taker {
         while self.online().await {
             let consumer = match topology::prepare(&self.jetstream, &self.config).await {
                 Ok(prepared) => self.tell(prepared),
-                // What somebody breaks while events are being consumed, somebody may mend.
+                // An operator who breaks the setup while events are consumed may repair it.
                 Err(BrokerError::Unusable(cause)) if started => {
-                    let error = BrokerError::Failed { doing: "go on", cause: cause.into() };
+                    let error = BrokerError::Failed { doing: "continue", cause: cause.into() };
                     patience.fail_or_wait(error, &self.stop).await?;
                     continue;
                 }
@@ -175,7 +175,7 @@ impl Taker {
         Ok(())
     }
 
-    /// Waits for a connection, since what is asked of a server without one heaps up. The answer is whether to go on.
+    /// Waits for a connection, since requests without one pile up. Returns whether to continue.
     async fn online(&self) -> bool {
         let mut status = self.status.subscribe();
         tokio::select! {
@@ -185,7 +185,7 @@ impl Taker {
         }
     }
 
-    /// Says what an operator should know, once.
+    /// Logs each warning once.
     fn tell(&mut self, prepared: Prepared) -> PullConsumer {
         let version = connection::misgivings(&self.client.server_info().version);
         for warning in prepared.warnings.into_iter().chain(version) {
@@ -197,7 +197,7 @@ impl Taker {
         prepared.consumer
     }
 
-    /// Asks for messages once, and has those worked on that come.
+    /// Pulls messages once, and starts work on them.
     async fn pull(&mut self, consumer: &PullConsumer) -> Result<(), BrokerError> {
         let limits = &consumer.cached_info().config;
         let most =
@@ -208,18 +208,18 @@ impl Taker {
         let worker = Arc::new(self.worker(limits.ack_wait));
         let mut status = self.status.subscribe();
         let connections = status.borrow_and_update().connections;
-        // Without heartbeats: the client's batches are not woken again after one. Who has lost the connection hears so.
+        // Without heartbeats: the client's batches are not woken again after one. A lost connection is reported anyway.
         let pull =
             consumer.batch().max_messages(most.min(worth)).expires(time.unwrap_or(PULL_TIME).min(PULL_TIME));
-        // A cluster says that a request with a limit of bytes is done before its last messages have come, since those
-        // wait until most of its servers know of them; the client then no longer listens, and never gets them.
+        // A cluster reports a pull with a limit of bytes as done before its last messages, which wait for a majority of
+        // its servers. The client then stops listening, and never gets them.
         let replicated =
             consumer.cached_info().cluster.as_ref().is_some_and(|cluster| !cluster.replicas.is_empty());
         let pull = match bytes {
             None if replicated => pull,
             limit => pull.max_bytes(limit.unwrap_or(PULL_BYTES_MAX).min(PULL_BYTES_MAX)),
         };
-        let mut pull = pull.messages().await.map_err(BrokerError::failed("hand out messages"))?;
+        let mut pull = pull.messages().await.map_err(BrokerError::failed("deliver messages"))?;
 
         let (mut taken, mut messages, mut events) = (Taken::default(), 0, 0);
         let ended = loop {
@@ -244,7 +244,7 @@ impl Taker {
                     }
                     break Ok(());
                 }
-                // The server has forgotten what was asked of it over another connection.
+                // The server has forgotten pulls over an earlier connection.
                 () = connected_again(&mut status, connections) => break Ok(()),
             }
         };
@@ -257,8 +257,8 @@ impl Taker {
             self.events_per_message = events.div_ceil(messages).max(1);
         }
         match ended {
-            // A request that has brought messages may end for a reason of its own, such as the number of their bytes.
-            Err(error) if messages == 0 => Err(BrokerError::failed("hand out messages")(error)),
+            // A pull that has brought messages may end with an error, such as for the limit of bytes.
+            Err(error) if messages == 0 => Err(BrokerError::failed("deliver messages")(error)),
             _ => Ok(()),
         }
     }
@@ -283,30 +283,30 @@ impl Taker {
         });
     }
 
-    /// Finishes what is in work, and sees to it that the acknowledgements arrive.
+    /// Finishes the batches in work, and makes sure that the acknowledgements arrive.
     async fn end(self) {
         let Self { config, jetstream, mut working, .. } = self;
         let ending = async move {
             while working.join_next().await.is_some() {}
-            // An answer proves that the server has what was sent to it before.
+            // An answer proves that the server has received everything that was sent before.
             if let Ok(stream) = jetstream.get_stream_no_info(config.nats_stream).await {
                 stream.consumer_info(config.nats_consumer).await.ok();
             }
         };
         if tokio::time::timeout(STOP_MAX, ending).await.is_err() {
-            tracing::warn!("stopping without the acknowledgement of some messages: they will come again");
+            tracing::warn!("stopping before all messages were acknowledged: NATS will redeliver them");
         }
     }
 }
 
-/// Ends when there is another connection than the one of this number.
+/// Returns once the connection with this number has been replaced.
 async fn connected_again(status: &mut watch::Receiver<Status>, connections: u64) {
     if status.wait_for(|status| status.connections != connections).await.is_err() {
         std::future::pending::<()>().await;
     }
 }
 
-/// Waits after failures, longer each time, and tells of them.
+/// Waits after failures, longer each time, and reports them.
 struct Patience<'s> {
     status: &'s Watched,
     wait: Duration,
@@ -324,7 +324,7 @@ impl<'s> Patience<'s> {
         }
     }
 
-    /// Waits, unless waiting is of no use.
+    /// Waits, unless the error is permanent.
     async fn fail_or_wait(
         &mut self,
         error: BrokerError,
@@ -334,7 +334,7 @@ impl<'s> Patience<'s> {
         if matches!(error, BrokerError::Unusable(_)) {
             return Err(error);
         }
-        tracing::warn!("{error}; once more in {:?}", self.wait);
+        tracing::warn!("{error}; retrying in {:?}", self.wait);
         tokio::select! {
             () = tokio::time::sleep(self.wait) => {}
             () = stop.cancelled() => {}

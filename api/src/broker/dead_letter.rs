@@ -1,9 +1,9 @@
-//! A dead letter: a message that cannot be recorded, with the reason, as a message of a stream of its own.
+//! A dead letter: a message that cannot be recorded, stored with the reason in a separate stream.
 //!
-//! Its payload is the message's, byte for byte. Its headers say where the message came from and what was wrong; the
-//! message's own headers are in one of them, as JSON, since some of them would tell the server what to do with the dead
-//! letter. Where both would be longer than the server accepts, the dead letter has the beginning of the payload, and the
-//! length and the digest of all of it.
+//! Its payload is the message's, byte for byte. Its headers say where the message came from and what was wrong. One of
+//! them holds the message's own headers as JSON, since the server would obey some of those. If headers and payload are
+//! longer than the server accepts, the dead letter has the beginning of the payload, and the length and the digest of
+//! all of it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -28,58 +28,58 @@ const REASON: &str = "Headcount-Reason";
 const REJECTED: &str = "Headcount-Rejected";
 /// The message's own headers, as a JSON object of arrays.
 const HEADERS: &str = "Headcount-Headers";
-/// How many bytes the payload had, where only the beginning of it is kept.
+/// Length of the payload in bytes, if only its beginning is kept.
 const LENGTH: &str = "Headcount-Length";
-/// The SHA-256 of that payload, in hexadecimal digits.
+/// SHA-256 of that payload, in hexadecimal digits.
 const DIGEST: &str = "Headcount-Digest";
-/// The most bytes of the message's own headers that are kept.
+/// Maximum number of bytes of the message's own headers that are kept.
 const HEADERS_BYTES_MAX: usize = 64 * 1024;
-/// What a header begins with that tells a server what to do.
+/// Prefix of headers that are instructions to the server.
 const INSTRUCTION: &str = "Nats-";
-/// By what a server knows a message that it has already.
+/// Header by which a server recognizes a message that it already has.
 const MESSAGE_ID: &str = "Nats-Msg-Id";
-/// Of how many events the reason says what was wrong with them.
+/// Maximum number of rejected events that the reason describes.
 const REASONS_MAX: usize = 10;
 
 /// What was wrong with a message.
 #[derive(Debug)]
 pub(super) struct Faults {
-    /// How many events could be told apart in it.
+    /// Number of events that were found in it.
     pub(super) events: usize,
-    /// Those that were rejected, and their places, the first event's being 0.
+    /// The rejected events, with their positions from 0.
     pub(super) rejected: Vec<(usize, Rejection)>,
-    /// Why nothing after those events could be read.
+    /// Why nothing after those events can be read.
     pub(super) broken: Option<String>,
 }
 
 /// A message that could not be recorded, and why.
 #[derive(Clone, Debug)]
 pub struct DeadLetter {
-    /// Its number in the stream of dead letters.
+    /// Sequence number in the stream of dead letters.
     pub sequence: u64,
-    /// Since when it has been there, by the server's clock.
+    /// When it was stored, by the server's clock.
     pub since: Instant,
-    /// Where the message was published.
+    /// Subject to which the message was published.
     pub subject: String,
-    /// When the message came into its stream, by the server's clock.
+    /// When the message was stored in its stream, by the server's clock.
     pub published: Option<Instant>,
     /// What was wrong.
     pub reason: String,
-    /// Which of its events were rejected, such as `0,2-4`, the first being 0; the others are recorded. Empty where it
-    /// could not be read at all.
+    /// Positions of the rejected events from 0, such as `0,2-4`; the others are recorded. Empty if the message could
+    /// not be read at all.
     pub rejected: String,
     /// The message's own headers.
     pub headers: HeaderMap,
-    /// The message itself, or its beginning.
+    /// The message's payload, or its beginning.
     pub payload: Bytes,
-    /// How many bytes the message had, where only its beginning is kept.
+    /// Length of the payload in bytes, if only its beginning is kept.
     pub length: Option<u64>,
-    /// The SHA-256 of all of it then, in hexadecimal digits.
+    /// SHA-256 of the whole payload in that case, in hexadecimal digits.
     pub digest: Option<String>,
 }
 
 impl Faults {
-    /// What was wrong with a message, if something was, in which there were as many events as there are outcomes.
+    /// Returns what was wrong with a message, if anything, by the outcomes of its events.
     pub(super) fn of(outcomes: &[Outcome], broken: Option<String>) -> Option<Self> {
         let rejection = |(index, outcome): (usize, &Outcome)| match outcome {
             Outcome::Rejected(rejection) => Some((index, rejection.clone())),
@@ -93,7 +93,7 @@ impl Faults {
         })
     }
 
-    /// The places of the events that were rejected, neighbours together.
+    /// Returns the positions of the rejected events, with neighbours as ranges.
     fn places(&self) -> String {
         let places: Vec<usize> = self.rejected.iter().map(|(place, _)| *place).collect();
         let range = |run: &[usize]| match run {
@@ -135,7 +135,7 @@ impl fmt::Display for Faults {
     }
 }
 
-/// The dead letter of a message, ready to be published. With its headers it has at most `bytes_max` bytes.
+/// Returns the dead letter of a message, ready to be published. With its headers it has at most `bytes_max` bytes.
 pub(super) fn of_message(message: &Message, faults: &Faults, bytes_max: usize) -> PublishMessage {
     let mut headers = HeaderMap::new();
     headers.insert(SUBJECT, line(&message.subject));
@@ -152,8 +152,8 @@ pub(super) fn of_message(message: &Message, faults: &Faults, bytes_max: usize) -
         headers.insert(STREAM, line(info.stream));
         headers.insert(SEQUENCE, line(&info.stream_sequence.to_string()));
         headers.insert(PUBLISHED, line(&published.to_string()));
-        // Where its acknowledgement was lost the message comes again, and is no second dead letter. The time tells it
-        // from a message of the same number in a stream that was made anew.
+        // If its acknowledgement is lost the message is redelivered, but must not become a second dead letter. The time
+        // distinguishes it from a message with the same number in a stream that was created anew.
         let id = format!("{} {} {}", info.stream, info.stream_sequence, info.published.timestamp_micros());
         headers.insert(MESSAGE_ID, line(&id));
     }
@@ -161,7 +161,7 @@ pub(super) fn of_message(message: &Message, faults: &Faults, bytes_max: usize) -
     PublishMessage::build().payload(payload).headers(headers)
 }
 
-/// The payload, or as much of it as a server takes beside the headers, which then say so.
+/// Returns the payload, or as much of it as the server accepts beside the headers, which then say so.
 fn fitting(payload: &Bytes, headers: &mut HeaderMap, bytes_max: usize) -> Bytes {
     if bytes_on_the_wire(headers) + payload.len() <= bytes_max {
         return payload.clone();
@@ -171,7 +171,7 @@ fn fitting(payload: &Bytes, headers: &mut HeaderMap, bytes_max: usize) -> Bytes 
     payload.slice(..payload.len().min(bytes_max.saturating_sub(bytes_on_the_wire(headers))))
 }
 
-/// How many bytes headers take in the protocol of NATS.
+/// Returns the number of bytes that headers take in the protocol of NATS.
 fn bytes_on_the_wire(headers: &HeaderMap) -> usize {
     let of_one = |(name, values): (&HeaderName, &Vec<HeaderValue>)| {
         let name: &str = name.as_ref();
@@ -199,8 +199,8 @@ impl From<StreamMessage> for DeadLetter {
 }
 
 impl DeadLetter {
-    /// The message as it was, ready to be published again. Headers that told the server what to do with the first
-    /// (that it is none if it came twice, say) are left out.
+    /// Returns the message as it was, ready to be published again. Headers with instructions to the server, such as the
+    /// id by which it recognizes duplicates, are left out.
     pub(super) fn replay(&self) -> PublishMessage {
         let mut headers = HeaderMap::new();
         for (name, values) in self.headers.iter() {
@@ -215,7 +215,7 @@ impl DeadLetter {
     }
 }
 
-/// Headers as a JSON object, in which each has the array of its values.
+/// Returns headers as a JSON object, in which each has the array of its values.
 pub(crate) fn headers_as_json(headers: &HeaderMap) -> Value {
     let text = |value: &HeaderValue| Value::from(value.as_str());
     let header = |(name, values): (&HeaderName, &Vec<HeaderValue>)| {
@@ -236,7 +236,7 @@ fn headers_of_json(json: &str) -> HeaderMap {
     headers
 }
 
-/// The text as a header can hold it: in one line.
+/// Returns the text as a header's value: in one line.
 fn line(text: &str) -> HeaderValue {
     let line: String = text.chars().map(|char| if char.is_control() { ' ' } else { char }).collect();
     HeaderValue::from(line)
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_wrong_with_what_is_recorded() {
+    fn a_recorded_message_has_no_faults() {
         assert!(Faults::of(&[Outcome::Accepted, Outcome::Duplicate], None).is_none());
         assert!(Faults::of(&[], None).is_none());
     }

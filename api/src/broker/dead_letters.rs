@@ -1,4 +1,4 @@
-//! The stream of dead letters, for operators: what is in it, and putting it back.
+//! The stream of dead letters, for operators: listing and replaying them.
 
 use std::collections::BTreeSet;
 
@@ -12,10 +12,10 @@ use super::subject::Subjects;
 use super::{BrokerConfig, BrokerError, connection};
 use crate::clock::Clock;
 
-/// How many dead letters are put back at a time.
+/// Maximum number of dead letters that are replayed at a time.
 const REPLAYS_AT_ONCE: usize = 64;
 
-/// The dead letters there are.
+/// The stream of dead letters.
 #[derive(Clone, Debug)]
 pub struct DeadLetters {
     jetstream: Context,
@@ -23,17 +23,17 @@ pub struct DeadLetters {
     subjects: Subjects,
 }
 
-/// What became of dead letters that were to be put back.
+/// Result of replaying dead letters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Replayed {
-    /// They are in the stream of events again.
+    /// Number of dead letters that are in the stream of events again.
     pub replayed: u64,
-    /// There is none of that number.
+    /// Number of dead letters that were not found.
     pub missing: u64,
 }
 
 impl DeadLetters {
-    /// Opens the stream of dead letters, which must be there.
+    /// Opens the stream of dead letters, which must exist.
     pub async fn open(config: &BrokerConfig) -> Result<Self, BrokerError> {
         let client = connection::connect(config, &Watched::new(Clock::system())).await?;
         let jetstream = async_nats::jetstream::new(client);
@@ -43,17 +43,17 @@ impl DeadLetters {
         Ok(Self { jetstream, stream, subjects: config.nats_prefix.clone() })
     }
 
-    /// How many there are.
+    /// Returns the number of dead letters.
     pub fn len(&self) -> u64 {
         self.stream.cached_info().state.messages
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no dead letters.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Those that were there when the stream was opened, from this number on, oldest first.
+    /// Returns the dead letters that existed when the stream was opened, from this sequence number on, oldest first.
     pub fn from(&self, sequence: u64) -> impl Futures<Item = Result<DeadLetter, BrokerError>> {
         let last = self.stream.cached_info().state.last_sequence;
         stream::try_unfold(sequence.max(1), move |sequence| async move {
@@ -68,11 +68,11 @@ impl DeadLetters {
         })
     }
 
-    /// Publishes these messages again where they were published first, and removes the dead letter of each once the
-    /// stream of events has it.
+    /// Publishes these messages to their original subjects again, and removes the dead letter of each once the stream
+    /// of events has it.
     ///
-    /// It ends at the first that fails, and may be repeated, whatever it was interrupted by: a message that comes twice
-    /// is recorded once.
+    /// Ends at the first failure. It may be repeated after any interruption, since a message that is published twice is
+    /// recorded once.
     pub async fn replay(&self, sequences: &BTreeSet<u64>) -> Result<Replayed, BrokerError> {
         let mut done = Replayed::default();
         let mut replays = stream::iter(sequences).map(async |sequence| match self.get(*sequence).await? {
@@ -86,7 +86,7 @@ impl DeadLetters {
         Ok(done)
     }
 
-    /// The same with all that were there when the stream was opened: what fails again is not put back again.
+    /// Replays all dead letters that existed when the stream was opened. One that fails again is not replayed again.
     pub async fn replay_all(&self) -> Result<Replayed, BrokerError> {
         let put_back = async |letter| self.put_back(&letter).await;
         let letters = self.from(1).map_ok(put_back).try_buffer_unordered(REPLAYS_AT_ONCE);
@@ -99,33 +99,33 @@ impl DeadLetters {
             doing: "replay a dead letter",
             cause: format!("number {}, of {}: {cause}", letter.sequence, letter.subject).into(),
         };
-        // Anybody who may publish dead letters could name any subject in one.
+        // A client that may publish dead letters could name any subject in them.
         if !self.subjects.are_above(&letter.subject) {
             return Err(failed(&format!(
-                "it is no subject under {}, so nothing is published there",
+                "the subject is not under {}, so nothing is published there",
                 self.subjects
             )));
         }
         if let Some(length) = letter.length {
             let kept = letter.payload.len();
             return Err(failed(&format!(
-                "only the first {kept} of its {length} bytes are kept: let its sender send it again"
+                "only the first {kept} of its {length} bytes were kept: the device must send it again"
             )));
         }
         let publishing = self.jetstream.send_publish(letter.subject.clone(), letter.replay()).await;
         let taken = publishing.map_err(|error| failed(&error))?.await.map_err(|error| failed(&error))?;
         if taken.duplicate {
-            return Err(failed(&"it was taken for one that came twice"));
+            return Err(failed(&"the server took it for a duplicate"));
         }
         self.stream.delete_message(letter.sequence).await.map(drop).map_err(|error| failed(&error))
     }
 
-    /// The dead letter of this number, if it is one.
+    /// Returns the dead letter with this sequence number, if it exists.
     async fn get(&self, sequence: u64) -> Result<Option<DeadLetter>, BrokerError> {
         Ok(self.next(sequence).await?.filter(|letter| letter.sequence == sequence))
     }
 
-    /// The first dead letter of this number or a later one.
+    /// Returns the first dead letter with this sequence number or a later one.
     async fn next(&self, sequence: u64) -> Result<Option<DeadLetter>, BrokerError> {
         let next = self
             .stream

@@ -1,9 +1,10 @@
 //! The broker: events that devices publish to NATS JetStream, natively or over its MQTT listener.
 //!
 //! [`consume`] takes messages through a durable pull consumer that any number of processes share, hands their events
-//! to the recorder, and acknowledges each message after the commit, never before. What can never be recorded goes to a
-//! stream of dead letters first, from where [`DeadLetters`] puts it back. Nothing here writes to the database by
-//! itself, and nothing relies on a message coming once: an event's identity decides what is a duplicate.
+//! to the recorder, and acknowledges each message after the commit, never before. A message that can never be recorded
+//! is stored in a stream of dead letters first, from where [`DeadLetters`] replays it. Nothing here writes to the
+//! database itself, and nothing relies on a message being delivered once: an event's identity decides what is a
+//! duplicate.
 
 mod config;
 mod connection;
@@ -24,24 +25,24 @@ pub use dead_letters::{DeadLetters, Replayed};
 pub use status::Status;
 pub use subject::Subjects;
 
-/// Why the broker cannot be used, or has not done what was asked of it.
+/// Errors of the broker.
 #[derive(Debug, thiserror::Error)]
 pub enum BrokerError {
-    /// Somebody must change something first: an address, a password, a stream that is there already.
+    /// An operator must change something first: an address, a password, an existing stream.
     #[error("{0}")]
     Unusable(String),
-    /// It may do it another time.
+    /// The request failed, and may succeed later.
     #[error("NATS failed to {doing}: {cause}")]
     Failed {
-        /// What was asked.
+        /// The request.
         doing: &'static str,
-        /// What the client says.
+        /// The error of the client library.
         cause: async_nats::Error,
     },
 }
 
 impl BrokerError {
-    /// Makes of what the client says an error that tells what was being done.
+    /// Returns a function that adds the request to an error of the client library.
     fn failed<E: Into<async_nats::Error>>(doing: &'static str) -> impl FnOnce(E) -> Self {
         move |cause| Self::Failed { doing, cause: cause.into() }
     }

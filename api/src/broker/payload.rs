@@ -1,8 +1,7 @@
-//! What a message holds: events of the one DPU whose subject it came under.
+//! The payload of a message: events of the DPU in its subject.
 //!
-//! A payload is a JSON object, an array of them, or CSV lines `timestamp,direction,dpu_id` without a header, with `seq`
-//! as a fourth value if there is one; semicolons and tabs separate values as well. It never reports another DPU's events,
-//! also where another device published it.
+//! A payload is a JSON object, an array of them, or CSV lines `timestamp,direction,dpu_id[,seq]` without a header, also
+//! with semicolons or tabs as separators. Events of any other DPU are rejected.
 
 use tokio_util::bytes::BytesMut;
 use tokio_util::codec::Decoder as _;
@@ -10,10 +9,10 @@ use tokio_util::codec::Decoder as _;
 use crate::ingest::decoder::{Decoder, Format};
 use crate::ingest::{Batch, Crossing, Rejection, RejectionCode, json};
 
-/// After how many events that cannot be read no more of a payload is.
+/// Number of unreadable events after which the rest of a payload is ignored.
 const UNREADABLE_MAX: usize = 1_000;
 
-/// The events of a payload, in their order.
+/// The events of a payload, in order.
 #[derive(Debug)]
 pub(super) struct Contents {
     /// Each event, or what is wrong with it.
@@ -33,7 +32,7 @@ pub(super) fn read(serial: &str, payload: &[u8]) -> Contents {
         Some(_) => decoded(Decoder::bare_csv(), text),
     };
     let is_empty = events.is_empty() && broken.is_none() && first != Some(&b'[');
-    let broken = broken.or(is_empty.then(|| "the payload is empty: it holds one event or more".to_owned()));
+    let broken = broken.or(is_empty.then(|| "the payload is empty: send one event or more".to_owned()));
     let events = events.into_iter().map(|event| event.and_then(|event| own(serial, event))).collect();
     Contents { events, broken }
 }
@@ -46,8 +45,7 @@ fn decoded(mut decoder: Decoder, text: &[u8]) -> (Batch, Option<String>) {
                 unreadable += usize::from(entry.crossing.is_err());
                 events.push(entry.crossing);
                 if unreadable == UNREADABLE_MAX {
-                    let reason =
-                        format!("{UNREADABLE_MAX} events cannot be read, so the rest is not looked at");
+                    let reason = format!("{UNREADABLE_MAX} events cannot be read, so the rest is ignored");
                     return (events, Some(reason));
                 }
             }
@@ -57,13 +55,13 @@ fn decoded(mut decoder: Decoder, text: &[u8]) -> (Batch, Option<String>) {
     }
 }
 
-/// The event, if it is the DPU's own.
+/// Returns the event if it is the DPU's own.
 fn own(serial: &str, event: Crossing) -> Result<Crossing, Rejection> {
     if event.serial.trim() == serial.trim() {
         return Ok(event);
     }
     let message = format!(
-        "the event is of the DPU {:?}, and came under the subject of {serial:?}: a DPU publishes its own events only",
+        "the event is of the DPU {:?}, but came under the subject of {serial:?}: a DPU may publish only its own events",
         event.serial
     );
     Err(Rejection::new(RejectionCode::Malformed, message))
@@ -77,7 +75,7 @@ mod tests {
     use super::*;
     use crate::ingest::fuzz::damaged;
 
-    /// What is read of the payload of DPU 283: of each event whether it is good, and why the rest cannot be read.
+    /// Reads a payload of DPU 283. Returns whether each event is valid, and why the rest cannot be read.
     fn good(payload: &str) -> (Vec<bool>, Option<String>) {
         let Contents { events, broken } = read("283", payload.as_bytes());
         (events.iter().map(Result::is_ok).collect(), broken)
@@ -110,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_spoils_no_more_than_it_must() {
+    fn an_invalid_event_affects_no_other_that_can_be_read() {
         let event = r#"{"ts":"2018-05-01","direction":1}"#;
         for (payload, events, broken) in [
             (String::new(), vec![], Some("the payload is empty")),
@@ -119,7 +117,7 @@ mod tests {
             ("[]".to_owned(), vec![], None),
             (format!("[{event},{{}},7,{event}]"), vec![true, false, false, true], None),
             (format!("[{event},"), vec![true], Some("breaks off")),
-            (format!("[{event}] x"), vec![true], Some("something follows its end")),
+            (format!("[{event}] x"), vec![true], Some("text follows its end")),
             (format!("{event}{event}"), vec![false], None),
             ("hello".to_owned(), vec![false], None),
             (
@@ -140,14 +138,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_throughout_is_not_read_to_its_end() {
+    fn a_payload_with_too_many_unreadable_events_is_not_read_to_its_end() {
         let (events, broken) = good(&format!("[{}1]", "1,".repeat(500_000)));
         assert_eq!(events.len(), UNREADABLE_MAX);
-        assert_eq!(broken.as_deref(), Some("1000 events cannot be read, so the rest is not looked at"));
+        assert_eq!(broken.as_deref(), Some("1000 events cannot be read, so the rest is ignored"));
     }
 
     #[test]
-    fn anothers_event_is_refused() {
+    fn an_event_of_another_dpu_is_rejected() {
         for payload in [
             r#"{"ts":"2018-05-01","direction":1,"dpu":"284"}"#,
             r#"[{"ts":"2018-05-01","direction":1,"dpu":284}]"#,
@@ -173,7 +171,7 @@ mod tests {
         #[test]
         fn fuzz_message(payload in damaged(TEXTS)) {
             let Contents { events, broken } = read("283", &payload);
-            // A message that holds anything leads to an event or to a reason, unless it is an empty array.
+            // Every payload gives an event or a reason, except an empty array.
             let is_array = payload.contains(&b'[') && payload.contains(&b']');
             prop_assert!(!events.is_empty() || broken.is_some() || is_array);
             prop_assert!(events.len() <= payload.len() + 1);

@@ -1,8 +1,7 @@
-//! How consuming goes: what is waiting, how old it is, and whether the broker can be reached.
+//! Status of the consumer: what is waiting, how old it is, and whether the broker can be reached.
 //!
-//! [`Status`] is for whoever reports on the process; the same figures go to the `metrics` facade, as
-//! `headcount_broker_*`. The figures of the streams are asked for every two seconds, by [`observe`]; nothing here is
-//! on the way of an event.
+//! The figures of [`Status`] are also metrics, `headcount_broker_*`. [`observe`] queries the figures of the streams
+//! every two seconds. Events do not pass through here.
 
 use std::convert::Infallible;
 use std::future::ready;
@@ -19,45 +18,45 @@ use crate::clock::Clock;
 use crate::ingest::Summary;
 use crate::readiness::Readiness;
 
-/// How often the streams are asked.
+/// Interval between queries of the streams.
 const EVERY: Duration = Duration::from_secs(2);
 
-/// How consuming goes.
+/// Status of the consumer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Status {
-    /// Whether there is a connection to a NATS server now.
+    /// Whether there is a connection to a NATS server.
     pub connected: bool,
-    /// How often a connection was made since the process started.
+    /// Number of connections made since the process started.
     pub connections: u64,
-    /// How many messages nobody has taken yet.
+    /// Number of messages that were not delivered yet.
     pub waiting: u64,
-    /// How many messages somebody has taken and not acknowledged yet.
+    /// Number of messages that were delivered and are not acknowledged yet.
     pub unacknowledged: u64,
-    /// How many dead letters there are.
+    /// Number of dead letters.
     pub dead_letters: u64,
-    /// When the oldest message that is not acknowledged came into the stream, by the server's clock.
+    /// When the oldest unacknowledged message was stored in the stream, by the server's clock.
     pub oldest: Option<Instant>,
-    /// When the message that this process recorded last came into the stream, by the server's clock.
+    /// When the message that this process recorded last was stored in the stream, by the server's clock.
     pub last_recorded: Option<Instant>,
-    /// When the figures of the streams were asked for; `None`: they have not been known yet.
+    /// When the figures of the streams were queried; `None`: not yet.
     pub observed: Option<Instant>,
-    /// What keeps events from being recorded, if something does.
+    /// What prevents events from being recorded, if anything.
     pub problem: Option<String>,
 }
 
 impl Status {
-    /// How many messages are not acknowledged, taken or not.
+    /// Returns the number of unacknowledged messages, delivered or not.
     pub fn backlog(&self) -> u64 {
         self.waiting + self.unacknowledged
     }
 
-    /// For how long the oldest message has waited, in milliseconds; 0 where none waits.
+    /// Returns how long the oldest message has waited, in milliseconds; 0 if none waits.
     pub fn lag_ms(&self, now: Instant) -> i64 {
         self.oldest.map_or(0, |oldest| (now.ms() - oldest.ms()).max(0))
     }
 }
 
-/// Adds the check whether the broker is connected, and events are recorded.
+/// Adds a readiness check: the broker is connected, and events are recorded.
 pub(super) fn add_check(readiness: &Readiness, status: watch::Receiver<Status>) {
     readiness.add("broker", move || {
         let status = status.borrow();
@@ -71,7 +70,7 @@ pub(super) fn add_check(readiness: &Readiness, status: watch::Receiver<Status>) 
     });
 }
 
-/// A status that others can watch, and its figures for the metrics.
+/// The status as a watch channel, which also updates the metrics.
 #[derive(Clone, Debug)]
 pub(super) struct Watched {
     status: watch::Sender<Status>,
@@ -99,7 +98,7 @@ impl Watched {
         });
     }
 
-    /// What keeps events from being recorded now, if something does.
+    /// Sets what prevents events from being recorded now, if anything.
     pub(super) fn problem(&self, problem: Option<String>) {
         self.status.send_if_modified(|status| {
             let differs = status.problem != problem;
@@ -108,7 +107,7 @@ impl Watched {
         });
     }
 
-    /// Events were recorded, of messages of which the newest came at this time.
+    /// Notes that the events of messages were recorded, the newest of which was stored at this time.
     pub(super) fn recorded(&self, messages: usize, events: Summary, newest: Option<Instant>) {
         counter!("headcount_broker_messages_total").increment(messages as u64);
         for (outcome, number) in
@@ -142,7 +141,7 @@ impl Watched {
     }
 }
 
-/// What the streams are asked for.
+/// Figures of the streams.
 struct Figures {
     waiting: u64,
     unacknowledged: u64,
@@ -150,7 +149,7 @@ struct Figures {
     oldest: Option<Instant>,
 }
 
-/// Keeps the status true for as long as it is polled.
+/// Keeps the status current for as long as it is polled.
 pub(super) async fn observe(status: &Watched, jetstream: &Context, config: &BrokerConfig) -> Infallible {
     let mut ticks = tokio::time::interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -158,14 +157,14 @@ pub(super) async fn observe(status: &Watched, jetstream: &Context, config: &Brok
         ticks.tick().await;
         match figures(jetstream, config).await {
             Ok(figures) => status.observed(&figures),
-            // Whoever takes messages says what is the matter.
-            Err(error) => tracing::debug!(%error, "the broker's figures are not known"),
+            // The consumer logs what is wrong.
+            Err(error) => tracing::debug!(%error, "cannot query the broker's figures"),
         }
     }
 }
 
 async fn figures(jetstream: &Context, config: &BrokerConfig) -> Result<Figures, BrokerError> {
-    let failed = "tell how much is waiting";
+    let failed = "report the backlog";
     let events =
         jetstream.get_stream_no_info(&config.nats_stream).await.map_err(BrokerError::failed(failed))?;
     let consumer = events.consumer_info(&config.nats_consumer).await.map_err(BrokerError::failed(failed))?;
@@ -184,16 +183,22 @@ async fn figures(jetstream: &Context, config: &BrokerConfig) -> Result<Figures, 
     Ok(Figures { waiting, unacknowledged, dead_letters: dead.cached_info().state.messages, oldest })
 }
 
-/// What the metrics mean.
+/// Describes the metrics.
 fn describe() {
     describe_gauge!("headcount_broker_connected", "Whether there is a connection to a NATS server: 1 or 0.");
-    describe_gauge!("headcount_broker_waiting_messages", "Messages that nobody has taken yet.");
-    describe_gauge!("headcount_broker_unacknowledged_messages", "Messages taken and not acknowledged yet.");
+    describe_gauge!("headcount_broker_waiting_messages", "Messages that were not delivered yet.");
+    describe_gauge!(
+        "headcount_broker_unacknowledged_messages",
+        "Messages delivered and not acknowledged yet."
+    );
     describe_gauge!("headcount_broker_dead_letters", "Messages in the stream of dead letters.");
-    describe_gauge!("headcount_broker_lag_seconds", "Age of the oldest message that is not acknowledged.");
+    describe_gauge!("headcount_broker_lag_seconds", "Age of the oldest unacknowledged message.");
     describe_counter!("headcount_broker_connections_total", "Connections made to a NATS server.");
-    describe_counter!("headcount_broker_messages_total", "Messages taken whose events were recorded.");
+    describe_counter!("headcount_broker_messages_total", "Messages whose events were recorded.");
     describe_counter!("headcount_broker_events_total", "Events of those messages, by outcome.");
     describe_counter!("headcount_broker_dead_letters_total", "Dead letters written.");
-    describe_counter!("headcount_broker_retries_total", "Attempts to record that the database failed.");
+    describe_counter!(
+        "headcount_broker_retries_total",
+        "Attempts to record events at which the database failed."
+    );
 }

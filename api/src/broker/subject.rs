@@ -1,9 +1,9 @@
-//! Subjects: where a DPU's events are published, and whose a subject is.
+//! Subjects: where a DPU's events are published, and which DPU a subject belongs to.
 //!
-//! A DPU publishes to `dpu.SERIAL.events`, over MQTT to the topic `dpu/SERIAL/events`. A serial may hold what neither a
-//! subject nor a topic can (a dot, a blank, a slash, a wildcard), so its UTF-8 bytes are percent-encoded as in URLs
-//! where they are anything but ASCII letters, digits, `-`, `_` and `:`. The serial `12.5 A` is `12%2E5%20A` there. A
-//! reader undoes whatever is encoded, so a sender may encode more.
+//! A DPU publishes to `dpu.SERIAL.events`, over MQTT to the topic `dpu/SERIAL/events`. A serial may contain what a
+//! subject or topic cannot (a dot, a blank, a slash, a wildcard). So its UTF-8 bytes are percent-encoded as in URLs,
+//! except for ASCII letters, digits, `-`, `_` and `:`. The serial `12.5 A` becomes `12%2E5%20A`. Everything encoded is
+//! decoded, so a sender may encode more.
 
 use std::fmt;
 use std::str::FromStr;
@@ -19,27 +19,28 @@ pub struct Subjects {
 }
 
 impl Subjects {
-    /// Where the DPU with this serial publishes.
+    /// Returns the subject to which the DPU with this serial publishes.
     pub fn events_of(&self, serial: &str) -> String {
         format!("{}.{}.events", self.prefix, utf8_percent_encode(serial, ENCODED))
     }
 
-    /// Where all DPUs publish.
+    /// Returns the pattern of the subjects to which all DPUs publish.
     pub fn events(&self) -> String {
         format!("{}.*.events", self.prefix)
     }
 
-    /// Where dead letters are published. It is none that devices may publish to, nor one that a stream of events takes.
+    /// Returns the subject of dead letters. It is not under the prefix, so that devices cannot publish to it and
+    /// streams of events do not take it.
     pub fn dead_letters(&self) -> String {
         format!("deadletter.{}", self.prefix)
     }
 
-    /// Whether the subject is under the prefix.
+    /// Returns whether the subject is under the prefix.
     pub(super) fn are_above(&self, subject: &str) -> bool {
         subject.strip_prefix(&self.prefix).is_some_and(|rest| rest.starts_with('.'))
     }
 
-    /// The serial of the DPU whose subject it is, or what is wrong with the subject.
+    /// Returns the serial of the DPU in a subject, or what is wrong with the subject.
     pub(super) fn serial(&self, subject: &str) -> Result<String, String> {
         let token = subject
             .strip_prefix(&self.prefix)
@@ -66,13 +67,12 @@ impl FromStr for Subjects {
         if prefix.bytes().all(fits) && prefix.split('.').all(|token| !token.is_empty()) {
             Ok(Self { prefix: prefix.to_owned() })
         } else {
-            Err("a prefix is one or more words joined by dots, without blanks, wildcards, /, # and $"
-                .to_owned())
+            Err("use one or more words joined by dots, without blanks, wildcards, /, # and $".to_owned())
         }
     }
 }
 
-/// Whether every subject of the pattern `inner` is one of the pattern `outer`.
+/// Returns whether every subject that matches `inner` also matches `outer`.
 pub(super) fn covers(outer: &str, inner: &str) -> bool {
     let (mut outer, mut inner) = (outer.split('.'), inner.split('.'));
     loop {
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_subject_of_no_dpu_says_what_is_wrong() {
+    fn an_invalid_subject_is_refused_with_the_reason() {
         for subject in
             ["dpu.events", "dpu..events", "dpu.1.2.events", "dpu.1.event", "dpux.1.events", "1.events"]
         {

@@ -1,7 +1,7 @@
-//! The streams and the consumer: made where they are not there, and never changed where they are.
+//! The streams and the consumer: created if missing, and never changed.
 //!
-//! What an operator has made or changed stays as it is. Where it differs in what matters a warning says so; where
-//! events could not be recorded by it at all, [`prepare`] refuses and says why.
+//! What an operator has created or changed stays as it is. [`prepare`] returns warnings of differences that matter, and
+//! an error if events could not be recorded at all.
 
 use async_nats::jetstream::consumer::{self, AckPolicy, PullConsumer, ReplayPolicy, pull};
 use async_nats::jetstream::context::{ConsumerInfoErrorKind, CreateStreamErrorKind, GetStreamErrorKind};
@@ -13,24 +13,24 @@ use async_nats::jetstream::{Context, Error, ErrorCode};
 use super::subject::covers;
 use super::{BrokerConfig, BrokerError};
 
-/// How many messages all processes together may have taken and not acknowledged. With 100,000, nats-server
-/// 2.9 delivers a backlog at less than half the speed; later versions are as fast with both.
+/// Maximum number of unacknowledged messages of all processes together. With 100,000, nats-server 2.9 delivers a
+/// backlog at less than half the speed; later versions are as fast with both.
 const ACK_PENDING_MAX: i64 = 20_000;
 
-/// What is there to work with.
+/// What [`prepare`] has prepared.
 #[derive(Debug)]
 pub(super) struct Prepared {
     /// The durable consumer.
     pub(super) consumer: PullConsumer,
-    /// What an operator should know.
+    /// Warnings for the operator.
     pub(super) warnings: Vec<String>,
 }
 
-/// Sees to it that the streams and the consumer are there and can be used.
+/// Creates the streams and the consumer if missing, and checks that they can be used.
 pub(super) async fn prepare(jetstream: &Context, config: &BrokerConfig) -> Result<Prepared, BrokerError> {
     if config.nats_stream == config.nats_dead_letters {
         return unusable(format!(
-            "the stream of events and the stream of dead letters are both {}: they must be two",
+            "the stream of events and the stream of dead letters have the same name, {}: use two streams",
             config.nats_stream
         ));
     }
@@ -46,8 +46,8 @@ pub(super) async fn prepare(jetstream: &Context, config: &BrokerConfig) -> Resul
     Ok(Prepared { consumer, warnings })
 }
 
-/// The stream of events: a message is kept until it is acknowledged, however long that takes, and where there is no
-/// room for more the sender is told.
+/// Returns the stream of events: it keeps a message until it is acknowledged, however long that takes, and refuses
+/// messages when it is full.
 fn events(config: &BrokerConfig) -> stream::Config {
     stream::Config {
         name: config.nats_stream.clone(),
@@ -63,7 +63,7 @@ fn events(config: &BrokerConfig) -> stream::Config {
     }
 }
 
-/// The stream of dead letters: they are kept until somebody replays or removes them.
+/// Returns the stream of dead letters: it keeps them until an operator replays or removes them.
 pub(super) fn dead_letters(config: &BrokerConfig) -> stream::Config {
     stream::Config {
         name: config.nats_dead_letters.clone(),
@@ -83,7 +83,7 @@ fn durable(config: &BrokerConfig) -> pull::Config {
         description: Some("Headcount: records events and acknowledges them after the commit".to_owned()),
         ack_policy: AckPolicy::Explicit,
         ack_wait: config.ack_wait(),
-        // A database may be down for longer than any number of deliveries.
+        // The database may be down for longer than any number of deliveries lasts.
         max_deliver: -1,
         filter_subject: config.nats_prefix.events(),
         max_ack_pending: ACK_PENDING_MAX,
@@ -105,18 +105,18 @@ async fn ensure(jetstream: &Context, wanted: stream::Config) -> Result<Stream, B
     }
     match jetstream.create_stream(wanted).await {
         Ok(stream) => {
-            tracing::info!("made the stream {name}");
+            tracing::info!("created the stream {name}");
             Ok(stream)
         }
         Err(error) => match error.kind() {
             CreateStreamErrorKind::JetStream(cause) if cause.error_code() == ErrorCode::STREAM_NAME_EXIST => {
-                // Another process has made it meanwhile.
+                // Another process has created it meanwhile.
                 jetstream.get_stream(&name).await.map_err(BrokerError::failed("look for a stream"))
             }
             CreateStreamErrorKind::JetStream(cause) => {
-                Err(refused(&format!("make the stream {name}"), &cause))
+                Err(refused(&format!("create the stream {name}"), &cause))
             }
-            _ => Err(BrokerError::failed("make a stream")(error)),
+            _ => Err(BrokerError::failed("create a stream")(error)),
         },
     }
 }
@@ -129,16 +129,16 @@ async fn ensure_consumer(events: &Stream, config: &BrokerConfig) -> Result<consu
         Err(error) => return Err(BrokerError::failed("look for the consumer")(error)),
     }
     match events.create_consumer_strict(durable(config)).await {
-        Ok(_) => tracing::info!("made the consumer {name} of the stream {}", config.nats_stream),
+        Ok(_) => tracing::info!("created the consumer {name} of the stream {}", config.nats_stream),
         Err(error) => match error.kind() {
             ConsumerCreateStrictErrorKind::AlreadyExists => {}
             ConsumerCreateStrictErrorKind::JetStream(cause) => {
                 return Err(refused(
-                    &format!("make the consumer {name} of the stream {}", config.nats_stream),
+                    &format!("create the consumer {name} of the stream {}", config.nats_stream),
                     &cause,
                 ));
             }
-            _ => return Err(BrokerError::failed("make the consumer")(error)),
+            _ => return Err(BrokerError::failed("create the consumer")(error)),
         },
     }
     events.consumer_info(name).await.map_err(BrokerError::failed("look for the consumer"))
@@ -153,7 +153,7 @@ fn check_events(
     let own = found.mirror.is_none() && found.sources.is_none();
     if own && !found.subjects.iter().any(|subject| covers(subject, &wanted)) {
         return unusable(format!(
-            "the stream {name} does not take what DPUs publish to {wanted}, but {}: add that subject to it, or name \
+            "the stream {name} does not take what DPUs publish to {wanted}, but {}: add that subject to it, or use \
              another stream or prefix",
             listed(&found.subjects)
         ));
@@ -161,17 +161,17 @@ fn check_events(
     check_stream(config, found, warnings);
     if found.no_ack {
         warnings
-            .push(format!("the stream {name} acknowledges nothing: senders cannot know what it has taken"));
+            .push(format!("the stream {name} acknowledges nothing: senders cannot know what it has stored"));
     }
     let limits = limits(found);
     if found.retention == RetentionPolicy::Limits && limits.is_empty() {
         warnings.push(format!(
-            "the stream {name} keeps messages that are recorded, too, and has no limit: it grows until the disk is full"
+            "the stream {name} also keeps recorded messages, and has no limit: it grows until the disk is full"
         ));
     }
     if !limits.is_empty() {
         warnings.push(format!(
-            "the stream {name} drops old messages ({}): events that wait for longer than that are lost",
+            "the stream {name} drops old messages ({}): events that are not recorded by then are lost",
             limits.join(", ")
         ));
     }
@@ -187,14 +187,14 @@ fn check_dead_letters(
     if !found.subjects.iter().any(|subject| covers(subject, &wanted)) {
         return unusable(format!(
             "the stream {name} does not take dead letters, published to {wanted}, but {}: add that subject to it, or \
-             name another stream",
+             use another stream",
             listed(&found.subjects)
         ));
     }
     check_stream(config, found, warnings);
     if found.no_ack {
         return unusable(format!(
-            "the stream {name} acknowledges nothing: it cannot be told whether it has a dead letter"
+            "the stream {name} acknowledges nothing: Headcount cannot know whether a dead letter was stored"
         ));
     }
     let limits = limits(found);
@@ -203,7 +203,7 @@ fn check_dead_letters(
     }
     if found.deny_delete {
         warnings.push(format!(
-            "the stream {name} forbids to delete: dead letters stay there after they are replayed"
+            "the stream {name} forbids deleting messages: dead letters stay in it after they are replayed"
         ));
     }
     Ok(())
@@ -212,18 +212,19 @@ fn check_dead_letters(
 fn check_stream(config: &BrokerConfig, found: &stream::Config, warnings: &mut Vec<String>) {
     let name = &found.name;
     if found.storage == StorageType::Memory {
-        warnings
-            .push(format!("the stream {name} is kept in memory only: a restart of NATS loses what is in it"));
+        warnings.push(format!(
+            "the stream {name} is stored in memory only: a restart of NATS loses its messages"
+        ));
     }
     if found.num_replicas < config.nats_replicas.into() {
         warnings.push(format!(
-            "the stream {name} is kept on {} of the cluster's servers, not on {}",
+            "the stream {name} is stored on {} of the cluster's servers, not on {}",
             found.num_replicas, config.nats_replicas
         ));
     }
 }
 
-/// The limits by which the stream drops old messages.
+/// Returns the limits by which the stream drops old messages.
 fn limits(found: &stream::Config) -> Vec<String> {
     let mut limits = Vec::new();
     if !found.max_age.is_zero() {
@@ -248,21 +249,21 @@ fn check_consumer(
     warnings: &mut Vec<String>,
 ) -> Result<(), BrokerError> {
     let (name, wanted) = (&config.nats_consumer, config.nats_prefix.events());
-    let instead = "let another be made by giving another name, or remove this one";
+    let instead = "use another name, so that a new one is created, or remove this one";
     if found.deliver_subject.is_some() {
         return unusable(format!(
-            "the consumer {name} is one that messages are pushed to, not pulled by: {instead}"
+            "the consumer {name} is a push consumer, but a pull consumer is needed: {instead}"
         ));
     }
     if found.ack_policy != AckPolicy::Explicit {
         return unusable(format!(
-            "the consumer {name} does not want each message acknowledged (its policy is {:?}), so events could be \
-             lost: {instead}",
+            "the consumer {name} does not require an acknowledgement of each message (its policy is {:?}), so events \
+             could be lost: {instead}",
             found.ack_policy
         ));
     }
     if found.headers_only {
-        return unusable(format!("the consumer {name} hands out headers without events: {instead}"));
+        return unusable(format!("the consumer {name} delivers headers without events: {instead}"));
     }
     let filters =
         || std::iter::once(&found.filter_subject).chain(&found.filter_subjects).filter(|f| !f.is_empty());
@@ -275,49 +276,49 @@ fn check_consumer(
     }
     if found.max_deliver > 0 {
         warnings.push(format!(
-            "the consumer {name} gives a message up after {} deliveries: events are lost where the database is down for \
-             so long",
+            "the consumer {name} gives up a message after {} deliveries: events are lost if the database is down for \
+             longer",
             found.max_deliver
         ));
     }
     if found.ack_wait != config.ack_wait() {
         warnings.push(format!(
-            "the consumer {name} gives a message to somebody else after {:?}, not after {:?}",
+            "the consumer {name} redelivers an unacknowledged message after {:?}, not after {:?}",
             found.ack_wait,
             config.ack_wait()
         ));
     }
     if (1..ACK_PENDING_MAX / 10).contains(&found.max_ack_pending) {
         warnings.push(format!(
-            "the consumer {name} lets all processes have {} messages at a time: that is slow",
+            "the consumer {name} allows only {} unacknowledged messages of all processes together: that is slow",
             found.max_ack_pending
         ));
     }
     if found.replay_policy == ReplayPolicy::Original {
-        warnings.push(format!("the consumer {name} hands out a backlog no faster than it came"));
+        warnings.push(format!("the consumer {name} delivers a backlog no faster than it was published"));
     }
     if found.memory_storage {
         warnings.push(format!(
-            "the consumer {name} is kept in memory only: after a restart of NATS all comes again"
+            "the consumer {name} is stored in memory only: a restart of NATS redelivers all messages"
         ));
     }
     if !found.inactive_threshold.is_zero() {
         warnings.push(format!(
-            "the consumer {name} is removed when nobody has asked for {:?}",
+            "the consumer {name} is removed when it was not used for {:?}",
             found.inactive_threshold
         ));
     }
     Ok(())
 }
 
-/// JetStream has answered that it does not do it: for good, where the request is to blame.
+/// Returns the error of a request that JetStream has refused; it is permanent if the request itself is wrong.
 fn refused(doing: &str, cause: &Error) -> BrokerError {
     let never = [ErrorCode::JETSTREAM_NOT_ENABLED, ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT];
     if (400..500).contains(&cause.code()) || never.contains(&cause.error_code()) {
-        BrokerError::Unusable(format!("NATS refuses to {doing}: {cause}"))
+        BrokerError::Unusable(format!("NATS refused to {doing}: {cause}"))
     } else {
         BrokerError::Failed {
-            doing: "make a stream or a consumer",
+            doing: "create a stream or a consumer",
             cause: format!("{doing}: {cause}").into(),
         }
     }

@@ -1,7 +1,8 @@
-//! What was taken, and what becomes of it: recorded, and acknowledged after that.
+//! Records messages, then acknowledges them.
 //!
-//! A database that fails is waited for, however long; meanwhile the server is told that work on the messages goes on.
-//! A message that can never be recorded is acknowledged once JetStream has its dead letter, and never before.
+//! While the database fails, recording is retried for as long as it takes, and the server is told that work on the
+//! messages continues. A message that can never be recorded is acknowledged once JetStream has its dead letter, never
+//! before.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -17,23 +18,23 @@ use super::status::Watched;
 use super::subject::Subjects;
 use crate::ingest::{Batch, Outcome, RecordError, Recorder, Summary};
 
-/// How long to wait before a batch is recorded again that the database has failed; twice as long each time.
+/// First wait before a batch is recorded again after the database has failed; it doubles each time.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
-/// The longest such wait.
+/// Longest wait before a batch is recorded again.
 const RETRY_MAX: Duration = Duration::from_secs(10);
-/// When a message comes again of which no dead letter could be written.
+/// Delay before a message is redelivered if its dead letter could not be written.
 const LATER: Duration = Duration::from_secs(30);
-/// How many dead letters are under way at a time.
+/// Maximum number of dead letters that are published at a time.
 const DEAD_LETTERS_AT_ONCE: usize = 64;
 
-/// Messages that were taken, and their events, which are recorded together.
+/// Messages that were received, and their events, which are recorded together.
 #[derive(Debug, Default)]
 pub(super) struct Taken {
     messages: Vec<Parcel>,
     events: Batch,
 }
 
-/// A message and how many of the events are its.
+/// A message, and the number of its events.
 #[derive(Debug)]
 struct Parcel {
     message: Message,
@@ -46,12 +47,12 @@ impl Taken {
         self.messages.is_empty()
     }
 
-    /// How many events were read of the messages.
+    /// Returns the number of events in the messages.
     pub(super) fn events(&self) -> usize {
         self.events.len()
     }
 
-    /// Adds a message, and says how many events it has.
+    /// Adds a message, and returns the number of its events.
     pub(super) fn add(&mut self, subjects: &Subjects, message: Message) -> usize {
         let Contents { events, broken } = match subjects.serial(&message.subject) {
             Ok(serial) => payload::read(&serial, &message.payload),
@@ -64,7 +65,7 @@ impl Taken {
     }
 }
 
-/// Who works on what was taken.
+/// Records messages and acknowledges them.
 #[derive(Clone, Debug)]
 pub(super) struct Worker {
     pub(super) recorder: Recorder,
@@ -72,12 +73,12 @@ pub(super) struct Worker {
     pub(super) subjects: Subjects,
     pub(super) status: Watched,
     pub(super) stop: CancellationToken,
-    /// After how long without a word of it the server gives a message to somebody else.
+    /// Time without an acknowledgement after which the server redelivers a message.
     pub(super) ack_wait: Duration,
 }
 
 impl Worker {
-    /// Works until every message is recorded or a dead letter, or is given back to the server.
+    /// Works until every message is recorded, a dead letter, or returned to the server.
     pub(super) async fn work(&self, taken: &Taken) {
         tokio::select! {
             () = self.finish(taken) => {}
@@ -87,7 +88,7 @@ impl Worker {
 
     async fn finish(&self, taken: &Taken) {
         let Some(outcomes) = self.record(&taken.events).await else {
-            // The process stops: somebody else may have them at once.
+            // The process stops: another one may have them at once.
             for parcel in &taken.messages {
                 self.answer(&parcel.message, AckKind::Nak(None)).await;
             }
@@ -117,7 +118,7 @@ impl Worker {
         .await;
     }
 
-    /// What became of each event; nothing, if the process stops before anything has.
+    /// Returns the outcome of each event; `None` if the process stops first.
     async fn record(&self, events: &Batch) -> Option<Vec<Outcome>> {
         if events.is_empty() {
             return Some(vec![]);
@@ -131,7 +132,7 @@ impl Worker {
                     counter!("headcount_broker_retries_total").increment(1);
                     self.status.problem(Some(error.to_string()));
                     tracing::warn!(
-                        "{} events of the broker will be recorded again in {wait:?}",
+                        "{} events of the broker could not be recorded; retrying in {wait:?}",
                         events.len()
                     );
                 }
@@ -143,7 +144,7 @@ impl Worker {
         }
     }
 
-    /// Writes the message's dead letter and then acknowledges the message; where that fails it comes again later.
+    /// Writes the message's dead letter, then acknowledges the message. If writing fails, it is redelivered later.
     async fn bury(&self, message: &Message, faults: &Faults) {
         let bytes_max = self.jetstream.client().server_info().max_payload;
         let letter = dead_letter::of_message(message, faults, bytes_max);
@@ -152,20 +153,20 @@ impl Worker {
         match published.await {
             Ok(_) => {
                 counter!("headcount_broker_dead_letters_total").increment(1);
-                tracing::warn!(subject = %message.subject, "a message is a dead letter now: {faults}");
+                tracing::warn!(subject = %message.subject, "a message became a dead letter: {faults}");
                 self.answer(message, AckKind::Ack).await;
             }
             Err(error) => {
                 tracing::error!(
                     %error, subject = %message.subject,
-                    "a message cannot be recorded ({faults}), and its dead letter cannot be written: it comes again"
+                    "a message cannot be recorded ({faults}), and no dead letter can be written: it will be redelivered"
                 );
                 self.answer(message, AckKind::Nak(Some(LATER))).await;
             }
         }
     }
 
-    /// Tells the server now and then that the messages are not forgotten.
+    /// Tells the server regularly that work on the messages continues.
     async fn go_on(&self, taken: &Taken) -> Infallible {
         loop {
             tokio::time::sleep(self.ack_wait / 2).await;
@@ -176,7 +177,7 @@ impl Worker {
     }
 
     async fn answer(&self, message: &Message, kind: AckKind) {
-        // An answer that is lost makes the message come again, which is harmless.
+        // If an acknowledgement is lost the message is redelivered, which is harmless.
         if let Err(error) = message.ack_with(kind).await {
             tracing::debug!(%error, "an acknowledgement was not sent");
         }

@@ -16,25 +16,26 @@ use crate::tasks::Tasks;
 use crate::telemetry::{self, TelemetryConfig};
 use crate::timelines::CACHE_BYTES;
 
-/// How to consume without serving.
+/// Options of `headcount consume`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ConsumeConfig {
-    /// Where the data is.
+    /// The database.
     #[command(flatten)]
     pub database: DatabaseConfig,
-    /// Where events come from.
+    /// The broker.
     #[command(flatten)]
     pub broker: BrokerConfig,
-    /// Which events are taken in.
+    /// Accepted events.
     #[command(flatten)]
     pub events: EventsConfig,
-    /// An address or a host, and a port, or `systemd`, to answer `/healthz`, `/readyz` and `/metrics` on; nothing is listened on without
+    /// Answer `/healthz`, `/readyz` and `/metrics` on this address or host and port, or on the sockets of `systemd`;
+    /// without it, nothing is listened on
     #[arg(long, env = "STATUS_LISTEN", value_name = "ADDRESS:PORT")]
     pub status_listen: Option<Listen>,
-    /// How operators are told.
+    /// Logs and traces.
     #[command(flatten)]
     pub telemetry: TelemetryConfig,
-    /// How many bytes of timelines to keep in memory
+    /// Keep at most this many bytes of timelines in memory
     #[arg(long, env = "CACHE_BYTES", value_name = "BYTES", default_value_t = CACHE_BYTES, hide = true,
         value_parser = size(0..=u64::MAX))]
     pub cache_bytes: u64,
@@ -59,7 +60,7 @@ async fn consume_into(database: Database, config: ConsumeConfig, tasks: &Tasks) 
         None => None,
     };
     tracing::info!("recording into {database}");
-    // Who reaches the metrics from another machine shows a token, as everywhere.
+    // Clients on other machines need a token for the metrics, as everywhere.
     let open_without_tokens = place.as_ref().is_some_and(Place::is_loopback);
     let listeners = match place {
         Some(place) => Some(place.listen().await?),

@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 
 use crate::broker::{BrokerConfig, BrokerError, DeadLetter, DeadLetters, headers_as_json};
 
-/// How much of a payload a table shows, in characters.
+/// Maximum number of characters of a payload in the table.
 const SHOWN_CHARACTERS: usize = 60;
 
-/// What to do with dead letters.
+/// Arguments of `headcount deadletter`.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct DeadLetterArgs {
     #[command(subcommand)]
@@ -21,48 +21,46 @@ pub(super) struct DeadLetterArgs {
 
 #[derive(Clone, Debug, clap::Subcommand)]
 enum Action {
-    /// List them, oldest first
+    /// List dead letters, oldest first
     List {
-        /// Where they are.
         #[command(flatten)]
         broker: BrokerConfig,
-        /// A JSON object a line, with everything about the message, instead of a table
+        /// Print one JSON object per line, with everything about the message, instead of a table
         #[arg(long)]
         json: bool,
-        /// At most so many
+        /// List at most this many
         #[arg(long, value_name = "NUMBER", default_value_t = 100)]
         limit: usize,
-        /// From this number on
+        /// Start at this sequence number
         #[arg(long, value_name = "SEQUENCE", default_value_t = 1)]
         from: u64,
     },
-    /// Publish them again where they were published first, and remove each once that is acknowledged
+    /// Publish dead letters to their original subjects again, and remove each once that is acknowledged
     Replay {
-        /// Where they are.
         #[command(flatten)]
         broker: BrokerConfig,
-        /// Their numbers, as listed
+        /// Replay the dead letters with these sequence numbers
         #[arg(value_name = "SEQUENCE", required_unless_present = "all", conflicts_with = "all")]
         sequences: Vec<u64>,
-        /// All that are there now
+        /// Replay all dead letters that exist now
         #[arg(long)]
         all: bool,
     },
 }
 
-/// Why the command failed.
+/// Errors of the command.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CommandError {
-    /// The broker did.
+    /// The broker failed.
     #[error(transparent)]
     Broker(#[from] BrokerError),
-    /// What there is to say cannot be written.
-    #[error("cannot write: {0}")]
+    /// The output cannot be written.
+    #[error("cannot write the output: {0}")]
     Io(#[from] io::Error),
 }
 
 impl DeadLetterArgs {
-    /// Does it, and tells `out`. The answer is whether all that was asked for was there.
+    /// Runs the command and writes its output to `out`. Returns whether all dead letters to replay were found.
     pub(super) async fn run(self, out: &mut impl Write) -> Result<bool, CommandError> {
         match self.action {
             Action::List { broker, json, limit, from } => {
@@ -124,7 +122,7 @@ async fn list(
     Ok(())
 }
 
-/// The text without what would tell a terminal to do something.
+/// Escapes the control characters of a text, so that a terminal does not obey them.
 fn printable(text: &str) -> String {
     let escaped = |character: char| -> String {
         if character.is_control() { character.escape_default().collect() } else { character.into() }
@@ -132,7 +130,7 @@ fn printable(text: &str) -> String {
     text.chars().map(escaped).collect()
 }
 
-/// Everything about the message; its payload as text where it is text, else as base 64.
+/// Returns everything about the message, with its payload as text if it is UTF-8, else in base64.
 fn object(letter: &DeadLetter) -> Value {
     let mut object = json!({
         "sequence": letter.sequence,

@@ -39,26 +39,26 @@ struct Cli {
 enum Command {
     /// Serve GraphQL and REST (the default); migrates the database first
     Serve(Box<ServeConfig>),
-    /// Record what devices publish to NATS JetStream; migrates the database first
+    /// Record the events that devices publish to NATS JetStream; migrates the database first
     ///
-    /// Any number of processes may do it at once. `serve --consume` serves as well.
+    /// Any number of processes may do so at once. To serve and consume in one process, use `serve --consume`.
     Consume(Box<ConsumeConfig>),
-    /// List messages that could not be recorded, and put them back
+    /// List messages that could not be recorded, and replay them
     #[command(name = "deadletter")]
     DeadLetter(DeadLetterArgs),
-    /// Bring the database's schema up to date and leave
+    /// Bring the database's schema up to date, and exit
     Migrate(Migrate),
     /// Print the GraphQL schema
     Schema,
-    /// Compute every tally again from the events and check every rule that the data must keep
+    /// Compute every tally again from the events, and check every rule that the data must keep
     ///
-    /// Prints what is wrong, a line each. The exit code is 1 if something is wrong and was not mended.
+    /// Prints one line per problem. The exit code is 1 if there is a problem that was not repaired.
     Verify(Verify),
-    /// Drop events that are older than an age, and keep how many crossed until the end of each hour
+    /// Delete events that are older than an age, and keep how many people crossed until the end of each hour
     ///
-    /// Counts after that stay exact, those before are exact to the hour, and no event is accepted there any more.
+    /// Later counts stay exact. Earlier counts are exact to the hour, and earlier events are no longer accepted.
     Prune(Prune),
-    /// Create, list and revoke the tokens by which people and programs are let in
+    /// Create, list and revoke the tokens by which people and programs authenticate
     Token(Token),
 }
 
@@ -90,7 +90,7 @@ async fn run_command() -> anyhow::Result<bool> {
     Ok(true)
 }
 
-/// The error and its causes, each once: some tell their causes themselves.
+/// Returns the error and its causes, each once: some errors include their causes.
 fn told(error: &anyhow::Error) -> String {
     let mut told = String::new();
     for cause in error.chain().map(ToString::to_string) {
@@ -108,7 +108,7 @@ mod tests {
 
     use super::*;
 
-    /// The cells of the row of the operators' page that begins with this one.
+    /// Returns the cells of the row of the operators' page that begins with this one.
     fn row(first: &str) -> Vec<String> {
         let page = include_str!("../../../docs/operations.md");
         let rows: Vec<Vec<_>> = page

@@ -7,7 +7,7 @@ use crate::database::{Database, DatabaseConfig, PoolConfig, explained};
 use crate::http::server::Stopped;
 use crate::tasks::Tasks;
 
-/// Where a browser goes to reach these.
+/// Returns the URLs of these listeners.
 pub(super) fn urls(listeners: &[TcpListener]) -> anyhow::Result<String> {
     let urls = listeners.iter().map(|listener| Ok(format!("http://{}", listener.local_addr()?)));
     Ok(urls.collect::<anyhow::Result<Vec<_>>>()?.join(" and "))
@@ -15,8 +15,10 @@ pub(super) fn urls(listeners: &[TcpListener]) -> anyhow::Result<String> {
 
 pub(super) fn has_stopped(how: Stopped) -> anyhow::Result<()> {
     match how {
-        Stopped::Finished => tracing::info!("stopped; everything that was accepted is finished"),
-        Stopped::Dropped => tracing::info!("stopped; every event that was handed over is recorded"),
+        Stopped::Finished => tracing::info!("stopped; all requests are finished"),
+        Stopped::Dropped => {
+            tracing::info!("stopped; some requests were dropped, but all received events are recorded");
+        }
         Stopped::Unrecorded => anyhow::bail!(
             "stopped before all received events were written: they were not acknowledged, so clients will resend them"
         ),
@@ -24,7 +26,7 @@ pub(super) fn has_stopped(how: Stopped) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Opens the database and brings its schema up to date. Without a configuration of the pool statements may take any time.
+/// Opens the database and brings its schema up to date. Without `pool`, statements may take any time.
 pub(super) async fn open(config: &DatabaseConfig, pool: Option<PoolConfig>) -> anyhow::Result<Database> {
     let database = match pool {
         Some(pool) => Database::connect_with(&config.database_url, pool).await?,
@@ -36,7 +38,7 @@ pub(super) async fn open(config: &DatabaseConfig, pool: Option<PoolConfig>) -> a
     Ok(database)
 }
 
-/// Cancelled when somebody asks the process to stop, or a background task has panicked.
+/// Returns a token that is cancelled when the process is told to stop, or a background task has panicked.
 pub(super) fn stop(tasks: &Tasks) -> CancellationToken {
     let interrupted = tokio::signal::ctrl_c();
     #[cfg(unix)]

@@ -14,7 +14,8 @@ use crate::telemetry::{self, TelemetryConfig};
 pub(super) struct Prune {
     #[command(flatten)]
     config: DatabaseConfig,
-    /// The age in whole days or weeks, such as 400d or 8w; the UTC day in which it ends is kept
+    /// Prune events that are older than this, in whole days or weeks, such as 400d or 8w; the UTC day in which the age
+    /// ends is kept
     #[arg(long, value_name = "AGE")]
     older_than: Age,
 }
@@ -27,8 +28,8 @@ impl Prune {
         let prune = async |database| retention::prune(&database, until).await;
         let pruned = database.closed_after(prune).await?;
         let Pruned { horizon, events } = pruned.context("another process is pruning this database")?;
-        writeln!(stdout(), "events before {horizon} are pruned: {events} of them just now")
-            .context("cannot say what was pruned")?;
+        writeln!(stdout(), "events before {horizon} have been pruned: {events} of them just now")
+            .context("cannot write what was pruned")?;
         telemetry.finish().await;
         Ok(())
     }

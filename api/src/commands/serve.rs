@@ -21,49 +21,49 @@ use crate::tasks::Tasks;
 use crate::telemetry::{self, TelemetryConfig};
 use crate::timelines::CACHE_BYTES;
 
-/// How to serve.
+/// Options of `headcount serve`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ServeConfig {
-    /// Where the data is.
+    /// The database.
     #[command(flatten)]
     pub database: DatabaseConfig,
-    /// A standby of the PostgreSQL database to read timelines and events from, while it has all that this process knows
-    /// of them; else, and for all else, the database itself is read
+    /// Read timelines and events from this standby of the PostgreSQL database, while it has all that this process knows
+    /// of them; everything else is read from the database itself
     #[arg(long, env = "DATABASE_READ_URL", value_name = "URL", hide_env_values = true)]
     pub database_read_url: Option<String>,
-    /// The address or the host to listen on, with the port: `127.0.0.1:8000`, `[::1]:8000`, `localhost:8000`; or `systemd`
-    /// for the sockets of a socket unit
+    /// Listen on this address or host and port: `127.0.0.1:8000`, `[::1]:8000`, `localhost:8000`; or `systemd` for the
+    /// sockets of a socket unit
     #[arg(long, env = "LISTEN", value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8000")]
     pub listen: Listen,
-    /// How many bytes of timelines to keep in memory, such as 268435456, 256MB or 1GiB: a DPU's day takes 2 to 3 bytes a
-    /// crossing and some 400 more
+    /// Keep at most this many bytes of timelines in memory, such as 268435456, 256MB or 1GiB; a DPU's day takes 2 to 3
+    /// bytes per crossing, and about 400 more
     #[arg(long, env = "CACHE_BYTES", value_name = "BYTES", default_value_t = CACHE_BYTES, value_parser = size(0..=u64::MAX))]
     pub cache_bytes: u64,
-    /// Prune events that are older, each hour: an age in whole days or weeks, such as 400d or 8w
+    /// Prune events that are older than this, each hour; an age in whole days or weeks, such as 400d or 8w
     #[arg(long, env = "PRUNE_OLDER_THAN", value_name = "AGE")]
     pub prune_older_than: Option<Age>,
-    /// Which events are taken in.
+    /// Accepted events.
     #[command(flatten)]
     pub events: EventsConfig,
-    /// How long to wait for the database.
+    /// Connections to the database, and time limits.
     #[command(flatten)]
     pub pool: PoolConfig,
-    /// What rows are called outside.
+    /// Public ids.
     #[command(flatten)]
     pub ids: IdsConfig,
-    /// How operators are told.
+    /// Logs and traces.
     #[command(flatten)]
     pub telemetry: TelemetryConfig,
-    /// Record what comes through NATS JetStream, too, as `headcount consume` does
+    /// Also record events from NATS JetStream, as `headcount consume` does
     #[arg(long, env = "CONSUME", value_parser = BoolishValueParser::new())]
     pub consume: bool,
-    /// Where events come from.
+    /// The broker.
     #[command(flatten)]
     pub broker: BrokerConfig,
-    /// What clients may ask for.
+    /// Limits on clients.
     #[command(flatten)]
     pub limits: Limits,
-    /// Who may do what.
+    /// Authentication.
     #[command(flatten)]
     pub auth: AuthConfig,
 }
@@ -117,7 +117,7 @@ async fn serve_from(
     let site = server::site(&app, &config.limits);
     let stopping = async {
         stopped.cancelled().await;
-        // A prune would keep what was handed over waiting. The next one goes on where this one was stopped.
+        // A running prune would delay events that were received. The next one continues where this one was stopped.
         drop(schedule);
     };
     let served = server::serve(listeners, app, site, recording, &config.limits, stopping).await;

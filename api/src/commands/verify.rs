@@ -11,7 +11,7 @@ use crate::verify::{Finding, verify};
 pub(super) struct Verify {
     #[command(flatten)]
     config: DatabaseConfig,
-    /// Mend the tallies that are wrong, in one transaction that keeps writers out
+    /// Repair the tallies that are wrong, in one transaction that blocks writers
     #[arg(long)]
     repair: bool,
 }

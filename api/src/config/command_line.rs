@@ -1,7 +1,7 @@
-//! The command line, and what holds where it says nothing: the environment, then a file, then defaults.
+//! The options of a process: flags override environment variables, which override a file, which overrides the defaults.
 //!
-//! clap reads the first two. What the file says takes the place of the defaults that clap knows, so that there is one
-//! order of precedence, for every option of every command.
+//! clap reads the first two. The values of the file replace clap's defaults, so that every option of every command has
+//! this order of precedence.
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -11,8 +11,8 @@ use clap::{Arg, ArgMatches, Command, Parser, value_parser};
 
 use super::file::{self, FILE, FileError, Settings};
 
-/// What the process was asked for. Where the command line or the environment is wrong, or help is wanted, it says so and
-/// leaves the process; where the file is, the error says so.
+/// Parses the options of the process. Prints a message and exits if the command line or the environment is invalid, or
+/// for `--help`. Returns an error if the file is invalid.
 pub fn parse<C: Parser>() -> Result<C, FileError> {
     let command = C::command().arg(file_option());
     let parsed = |command: Command| {
@@ -26,7 +26,7 @@ pub fn parse<C: Parser>() -> Result<C, FileError> {
     Ok(C::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()))
 }
 
-/// The command without the variables that are set to nothing, as files of services write those that are not used.
+/// Returns the command without variables that are set to an empty text, as service files do with unused ones.
 pub fn without_empty_variables(command: Command) -> Command {
     let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
     let keep = |option: Arg| match option.get_env() {
@@ -36,7 +36,7 @@ pub fn without_empty_variables(command: Command) -> Command {
     command.mut_args(keep).mut_subcommands(without_empty_variables)
 }
 
-/// The option that names the file.
+/// Returns the option that names the file.
 pub(crate) fn file_option() -> Arg {
     Arg::new(FILE)
         .long(FILE)
@@ -44,15 +44,15 @@ pub(crate) fn file_option() -> Arg {
         .value_name("FILE")
         .value_parser(value_parser!(PathBuf))
         .global(true)
-        .help("A TOML file of options: `listen = \"0.0.0.0:8000\"`; flags and the environment go before it")
+        .help("Read options from this TOML file, such as `listen = \"0.0.0.0:8000\"`; flags and variables override it")
 }
 
-/// Of the command that was asked for, under which the option may stand.
+/// Returns the matches of the innermost subcommand, which may have the option.
 fn innermost(matches: &ArgMatches) -> &ArgMatches {
     matches.subcommand().map_or(matches, |(_, matches)| innermost(matches))
 }
 
-/// The error, which names a flag, with the variable that its value comes from, if it does, and without the value if it is secret.
+/// Adds the environment variable from which an invalid value comes to the error, and removes the value if it is secret.
 fn with_variable(mut error: clap::Error, command: &Command) -> clap::Error {
     let (Some(ContextValue::String(flag)), Some(ContextValue::String(value))) =
         (error.get(ContextKind::InvalidArg), error.get(ContextKind::InvalidValue))
@@ -63,13 +63,13 @@ fn with_variable(mut error: clap::Error, command: &Command) -> clap::Error {
     let options = file::options(command);
     let Some(option) = options.values().find(|option| option.get_long() == Some(flag)) else { return error };
     if option.is_hide_env_values_set() {
-        // A URL may hold a password, and this may be a part of one.
+        // A URL may contain a password, and this may be a part of it.
         error.insert(ContextKind::InvalidValue, ContextValue::String("…".to_owned()));
     }
     let Some(variable) = option.get_env() else { return error };
-    // A flag that is given is read in the place of its variable, which is then not looked at.
+    // A flag overrides its variable, so its value usually differs from it.
     if std::env::var(variable).is_ok_and(|text| text.contains(&value)) {
-        let origin = format!("this is the value of the environment variable {}", variable.display());
+        let origin = format!("the value comes from the environment variable {}", variable.display());
         error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![origin.into()]));
     }
     error

@@ -1,7 +1,7 @@
-//! The configuration file: flat TOML, whose keys are the long flags with `_` in the place of `-`. What an option takes by
-//! an environment variable it takes by the file, and what is a single run's own, such as `--repair`, by neither.
+//! The configuration file: flat TOML, whose keys are the long flags with `_` instead of `-`. It can set every option
+//! that has an environment variable. Options of a single run, such as `--repair`, have neither.
 //!
-//! Each value is checked when it is read, by what checks the flag's, so that the start stops with the file and the key.
+//! Each value is checked like that of its flag when the file is read, so that an error names the file and the key.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -12,17 +12,17 @@ use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, Command};
 use toml::{Table, Value};
 
-/// The option that names the file; it stands in no file itself.
+/// The option that names the file; it cannot be set in a file.
 pub(super) const FILE: &str = "config";
 
-/// What a file says, checked: by key, the values as they would stand on the command line.
+/// The checked contents of a file: by key, the values as they would be written on the command line.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Settings(BTreeMap<String, Vec<String>>);
 
-/// Why the file cannot be used.
+/// Reasons why the file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
-    /// It is not there, may not be read, or is no text.
+    /// The file is missing, cannot be read, or is not text.
     #[error("cannot read the configuration file {}: {source}", file.display())]
     Read {
         /// The file.
@@ -30,31 +30,31 @@ pub enum FileError {
         /// What is wrong with it.
         source: io::Error,
     },
-    /// It is no TOML.
+    /// The file is not TOML.
     #[error("the configuration file {}, line {line}, is not TOML: {reason}", file.display())]
     Syntax {
         /// The file.
         file: PathBuf,
-        /// The line, the first being 1.
+        /// The line number, from 1.
         line: usize,
         /// What is wrong there.
         reason: String,
     },
-    /// A key is no option of any command.
+    /// A key is unknown.
     #[error(
-        "the configuration file {} has the key {key:?}, which is no option's{}: accepted are, outside of tables, the flags \
-         of `headcount serve --help` that have an environment variable, without -- and with _ in the place of -",
-        file.display(), meant.as_ref().map(|meant| format!(" ({meant:?} is one)")).unwrap_or_default()
+        "the configuration file {} has the unknown key {key:?}{}: use, outside of tables, the flags of \
+         `headcount serve --help` that have an environment variable, without -- and with _ instead of -",
+        file.display(), meant.as_ref().map(|meant| format!(" (did you mean {meant:?}?)")).unwrap_or_default()
     )]
     Key {
         /// The file.
         file: PathBuf,
         /// The key.
         key: String,
-        /// An option that is called nearly the same.
+        /// An option with a similar name.
         meant: Option<String>,
     },
-    /// The option does not take that value.
+    /// A value is invalid.
     #[error(
         "the configuration file {} has {key} = {given}, which is not accepted{}: {key} takes {accepted}",
         file.display(), reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default()
@@ -64,17 +64,17 @@ pub enum FileError {
         file: PathBuf,
         /// The key.
         key: String,
-        /// Its value, or `…` in the place of a secret.
+        /// Its value, or `…` instead of a secret.
         given: String,
-        /// What is wrong with it, beyond its kind.
+        /// What is wrong with it, unless it is its type.
         reason: Option<String>,
-        /// What the option takes.
+        /// What the option accepts.
         accepted: String,
     },
 }
 
 impl Settings {
-    /// What the file says, where these commands know all of it.
+    /// Reads a file, all of whose keys must be options of this command or its subcommands.
     pub(super) fn read(file: &Path, command: &Command) -> Result<Self, FileError> {
         let text = std::fs::read_to_string(file)
             .map_err(|source| FileError::Read { file: file.to_owned(), source })?;
@@ -100,7 +100,7 @@ impl Settings {
         checked.collect::<Result<_, _>>().map(Self)
     }
 
-    /// The command, and those under it, with what the file says in the place of their defaults.
+    /// Returns the command and its subcommands with the values of the file as their defaults.
     pub(super) fn under(&self, command: Command) -> Command {
         let set = |option: Arg| match key(&option).and_then(|key| self.0.get(&key)) {
             Some(values) => option.default_values(values),
@@ -110,7 +110,7 @@ impl Settings {
     }
 }
 
-/// What can be set by the environment and by a file, by its key, of the command and of those under it.
+/// Returns, by key, the options of the command and its subcommands that the environment and a file can set.
 pub(super) fn options(command: &Command) -> BTreeMap<String, &Arg> {
     let mut options: BTreeMap<_, _> = command.get_subcommands().flat_map(options).collect();
     options.extend(command.get_arguments().filter_map(|option| Some((key(option)?, option))));
@@ -122,8 +122,8 @@ fn key(option: &Arg) -> Option<String> {
     Some(option.get_long()?.replace('-', "_"))
 }
 
-/// The value as it would stand on the command line, where the option takes it; else what is wrong with it, if it is not
-/// of the wrong kind altogether.
+/// Returns the value as it would be written on the command line. If the option does not accept it, returns what is
+/// wrong with it, or `None` if its type is wrong.
 fn arguments(option: &Arg, value: &Value) -> Result<Vec<String>, Option<String>> {
     if !option.get_action().takes_values() {
         return value.as_bool().map(|on| vec![on.to_string()]).ok_or(None);
@@ -153,7 +153,7 @@ fn arguments(option: &Arg, value: &Value) -> Result<Vec<String>, Option<String>>
     }
 }
 
-/// What the option takes, in words.
+/// Returns what the option accepts, in words.
 fn accepted(option: &Arg) -> String {
     if !option.get_action().takes_values() {
         return "true or false".to_owned();
@@ -163,7 +163,7 @@ fn accepted(option: &Arg) -> String {
         let names: Vec<_> = possible.iter().map(|value| format!("{:?}", value.get_name())).collect();
         return names.join(" or ");
     }
-    let many = if option.get_value_delimiter().is_some() { ", or an array of such" } else { "" };
+    let many = if option.get_value_delimiter().is_some() { ", or an array of them" } else { "" };
     let name = option.get_value_names().and_then(|names| names.first()).map_or("VALUE", |name| name.as_str());
     format!("what the flag --{} takes, {name}{many}", option.get_long().unwrap_or_default())
 }
@@ -176,14 +176,14 @@ fn shown(option: &Arg, value: &Value) -> String {
     }
 }
 
-/// The message alone: the line itself may hold a secret.
+/// Returns the message without the text of the line, which may contain a secret.
 fn syntax(file: &Path, text: &str, error: &toml::de::Error) -> FileError {
     let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
     let line = before.matches('\n').count() + 1;
     FileError::Syntax { file: file.to_owned(), line, reason: error.message().to_owned() }
 }
 
-/// The option that is called nearly so, as clap finds it for a flag.
+/// Returns the option with a similar name, as clap finds it for a flag.
 fn nearest(key: &str, options: &BTreeMap<String, &Arg>) -> Option<String> {
     let flags = options.keys().map(|key| Arg::new(key).long(key));
     let command = Command::new("file").no_binary_name(true).disable_help_flag(true).args(flags);
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn values_of_every_kind_take_the_place_of_defaults_and_flags_theirs() {
+    fn values_of_every_type_override_defaults_and_flags_override_them() {
         let text = r#"
             listen = "0.0.0.0:80"
             cache_bytes = 1_000
@@ -241,11 +241,11 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_used_is_refused_by_a_sentence_that_names_it() {
+    fn an_invalid_file_is_refused_with_its_name_and_the_key_or_line() {
         for (text, said) in [
             (
                 "listen = 8000",
-                "it.toml has listen = 8000, which is not accepted (accepted are ADDRESS:PORT, such as 127.0.0.1:8000 or [::1]:8000, HOST:PORT, such as localhost:8000, and systemd for the sockets of a socket unit): listen takes what",
+                "it.toml has listen = 8000, which is not accepted (use ADDRESS:PORT, such as 127.0.0.1:8000 or [::1]:8000; HOST:PORT, such as localhost:8000; or systemd for the sockets of a socket unit): listen takes what",
             ),
             (
                 "graphql_depth = 61",
@@ -254,7 +254,7 @@ mod tests {
             ("cache_bytes = -1", "cache_bytes = -1, which is not accepted"),
             (
                 "cache_bytes = 1.5",
-                "cache_bytes = 1.5, which is not accepted (a size is a whole number of bytes, such as 65536",
+                "cache_bytes = 1.5, which is not accepted (use a whole number of bytes, such as 65536",
             ),
             (
                 "cache_bytes = [1]",
@@ -262,7 +262,7 @@ mod tests {
             ),
             (
                 "cors_origins = []",
-                "cors_origins = [], which is not accepted: cors_origins takes what the flag --cors-origins takes, ORIGINS, or an array of such",
+                "cors_origins = [], which is not accepted: cors_origins takes what the flag --cors-origins takes, ORIGINS, or an array of them",
             ),
             ("cors_origins = [1979-05-27]", "cors_origins = [1979-05-27], which is not accepted: "),
             ("open = \"yes\"", "it.toml has open = \"yes\", which is not accepted: open takes true or false"),
@@ -279,15 +279,12 @@ mod tests {
             ("nats_url = \"nats://me:s3cret@\"", "nats_url = …, which is not accepted ("),
             (
                 "lisen = 1",
-                "it.toml has the key \"lisen\", which is no option's (\"listen\" is one): accepted are, outside of tables, the flags",
+                "it.toml has the unknown key \"lisen\" (did you mean \"listen\"?): use, outside of tables, the flags",
             ),
-            (
-                "database-url = 1",
-                "has the key \"database-url\", which is no option's (\"database_url\" is one)",
-            ),
-            ("[limits]\ngraphql_depth = 5", "has the key \"limits\", which is no option's"),
-            ("\"\" = 1", "has the key \"\", which is no option's: accepted"),
-            ("\"help\" = 1", "has the key \"help\", which is no option's"),
+            ("database-url = 1", "has the unknown key \"database-url\" (did you mean \"database_url\"?)"),
+            ("[limits]\ngraphql_depth = 5", "has the unknown key \"limits\""),
+            ("\"\" = 1", "has the unknown key \"\": use"),
+            ("\"help\" = 1", "has the unknown key \"help\""),
             ("listen = \"a\"\nid_key = s3cret", "it.toml, line 2, is not TOML: "),
             ("listen = \"a\"\nlisten = \"b\"", "it.toml, line 2, is not TOML: duplicate key"),
         ] {

@@ -1,4 +1,4 @@
-//! Where to listen: an address, the name of a host, or the sockets that systemd hands over.
+//! Where to listen: an address, the name of a host, or sockets passed by systemd.
 
 use std::fmt;
 use std::io;
@@ -8,21 +8,21 @@ use std::str::FromStr;
 use listenfd::ListenFd;
 use tokio::net::TcpListener;
 
-/// What names the sockets that systemd hands over.
+/// The value that stands for the sockets passed by systemd.
 const SYSTEMD: &str = "systemd";
 
-/// Where to listen, as it is given.
+/// Where to listen, as given by the operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Listen {
     /// On an address.
     Address(SocketAddr),
-    /// On all addresses of a host, which is named with the port.
+    /// On all addresses of a host, given as name and port.
     Host(String),
-    /// On the sockets that systemd has opened already.
+    /// On the sockets that systemd has opened.
     Systemd,
 }
 
-/// Where a process listens: the addresses, and the sockets where they are open already.
+/// Where a process listens: the addresses, and the sockets if they are already open.
 #[derive(Debug)]
 pub struct Place {
     given: Listen,
@@ -30,10 +30,10 @@ pub struct Place {
     sockets: Vec<std::net::TcpListener>,
 }
 
-/// Why it is not possible to listen.
+/// Reasons why it is not possible to listen.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
-    /// The host is not known.
+    /// The host is unknown.
     #[error("cannot listen on {given}: this host name has no address here ({reason})")]
     Unknown {
         /// The host and the port.
@@ -41,18 +41,18 @@ pub enum ListenError {
         /// What the resolver says.
         reason: String,
     },
-    /// There are no sockets of systemd's.
+    /// systemd has passed no sockets.
     #[error(
-        "cannot listen on systemd: it has handed over no socket to this process (LISTEN_FDS and LISTEN_PID). Start the \
+        "cannot listen on systemd: it has passed no socket to this process (LISTEN_FDS and LISTEN_PID). Start the \
          service by a socket unit with ListenStream=, or listen on ADDRESS:PORT"
     )]
     NoSockets,
-    /// A socket of systemd's is of no use.
+    /// A socket passed by systemd cannot be used.
     #[error(
         "cannot listen on socket {number} of systemd: {reason}. Accepted are TCP sockets, such as ListenStream=8000"
     )]
     Socket {
-        /// Which one, the first being 0.
+        /// Its position, from 0.
         number: usize,
         /// What is wrong with it.
         reason: io::Error,
@@ -68,7 +68,7 @@ pub enum ListenError {
 }
 
 impl Listen {
-    /// Finds the addresses that it means, and takes the sockets that are open already. Opens none.
+    /// Resolves the addresses, and takes the sockets that are already open. Opens none.
     pub async fn find(&self) -> Result<Place, ListenError> {
         let (addresses, sockets) = match self {
             Self::Address(address) => (vec![*address], vec![]),
@@ -80,7 +80,7 @@ impl Listen {
                 addresses.sort_unstable();
                 addresses.dedup();
                 if addresses.is_empty() {
-                    return Err(unknown("the resolver knows none".to_owned()));
+                    return Err(unknown("the resolver returned none".to_owned()));
                 }
                 (addresses, vec![])
             }
@@ -97,12 +97,12 @@ impl Listen {
 }
 
 impl Place {
-    /// Whether only this machine reaches it.
+    /// Returns whether only this machine can reach it.
     pub fn is_loopback(&self) -> bool {
         self.addresses.iter().all(|address| address.ip().is_loopback())
     }
 
-    /// Listens. Of a host's addresses one is enough, since not every machine has IPv6.
+    /// Listens. One of a host's addresses is enough, since not every machine has IPv6.
     pub async fn listen(self) -> Result<Vec<TcpListener>, ListenError> {
         if !self.sockets.is_empty() {
             let listeners = self.sockets.into_iter().enumerate().map(|(number, socket)| {
@@ -126,17 +126,17 @@ impl Place {
     }
 }
 
-/// Whether it is not the machine that lacks the address.
+/// Returns whether the address is in use or not permitted, rather than missing on this machine.
 fn is_taken(reason: &io::Error) -> bool {
     matches!(reason.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied)
 }
 
-/// The sockets that systemd has handed over to this process.
+/// Returns the sockets that systemd has passed to this process.
 fn handed_over() -> Result<Vec<std::net::TcpListener>, ListenError> {
     let mut given = ListenFd::from_env();
     let sockets = (0..given.len()).map(|number| {
         let taken = given.take_tcp_listener(number);
-        let missing = || io::Error::other("it is gone");
+        let missing = || io::Error::other("it was already taken");
         taken
             .and_then(|socket| socket.ok_or_else(missing))
             .map_err(|reason| ListenError::Socket { number, reason })
@@ -149,8 +149,8 @@ impl FromStr for Listen {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const ACCEPTED: &str = "accepted are ADDRESS:PORT, such as 127.0.0.1:8000 or [::1]:8000, HOST:PORT, such as \
-            localhost:8000, and systemd for the sockets of a socket unit";
+        const ACCEPTED: &str = "use ADDRESS:PORT, such as 127.0.0.1:8000 or [::1]:8000; HOST:PORT, such as \
+            localhost:8000; or systemd for the sockets of a socket unit";
         if text == SYSTEMD {
             return Ok(Self::Systemd);
         }

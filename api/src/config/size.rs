@@ -1,4 +1,4 @@
-//! Numbers of bytes, with units or without.
+//! Numbers of bytes, with or without units.
 
 use std::ops::RangeInclusive;
 
@@ -11,8 +11,8 @@ pub(crate) fn size<T: Copy + TryFrom<u64> + Into<u64> + Send + Sync + 'static>(
     let (least, most) = ((*range.start()).into(), (*range.end()).into());
     move |text| {
         let bytes = bytes(text).ok_or(
-            "a size is a whole number of bytes, such as 65536, or a number with a unit, such as 256MB or 1.5GiB: kB, MB, GB and \
-             TB are powers of 1000, KiB, MiB, GiB and TiB powers of 1024",
+            "use a whole number of bytes, such as 65536, or a number with a unit, such as 256MB or 1.5GiB: kB, MB, GB \
+             and TB are powers of 1000, KiB, MiB, GiB and TiB powers of 1024",
         )?;
         let out_of_range = || format!("{bytes} bytes are not in {least}..={most}");
         if !(least..=most).contains(&bytes) {
@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_have_units_or_none() {
+    fn sizes_may_have_units() {
         for (text, bytes) in [
             ("65536", 65_536),
             ("256MB", 256_000_000),
@@ -49,13 +49,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_size_is_refused_by_a_sentence_that_says_what_is() {
+    fn an_invalid_size_is_refused_with_what_is_accepted() {
         for text in ["", "MB", "1.5", "-1", "-1MB", "many", "1 000", "12parsecs", "1e3", "NaNMB", "infGB"] {
             let refused = size(1..=u64::MAX)(text).unwrap_err();
-            assert!(
-                refused.starts_with("a size is a whole number of bytes, such as 65536"),
-                "{text}: {refused}"
-            );
+            assert!(refused.starts_with("use a whole number of bytes, such as 65536"), "{text}: {refused}");
         }
         assert_eq!(size(1..=100_u32)("1kB"), Err("1000 bytes are not in 1..=100".to_owned()));
         assert_eq!(size(1..=100_u32)("0"), Err("0 bytes are not in 1..=100".to_owned()));

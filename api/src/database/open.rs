@@ -46,10 +46,10 @@ const STATEMENT_GRACE: Duration = Duration::from_secs(1);
 /// Number of steps of its virtual machine between SQLite's checks of the time limit: a fraction of a millisecond.
 const SQLITE_PROGRESS_STEPS: i32 = 10_000;
 
-/// Where the data is.
+/// The database.
 #[derive(Clone, Debug, clap::Args)]
 pub struct DatabaseConfig {
-    /// The database: `sqlite://FILE?mode=rwc` or `postgres://USER@HOST/NAME`
+    /// Use this database: `sqlite://FILE?mode=rwc` or `postgres://USER@HOST/NAME`
     #[arg(
         long,
         env = "DATABASE_URL",

@@ -1,4 +1,4 @@
-//! PostgreSQL's partitions of the events: one a UTC month, made when the first event of the month comes.
+//! Partitions of the events on PostgreSQL: one per UTC month, created at the latest for the first event of the month.
 //!
 //! Old months can then be dropped instead of deleted row by row.
 
@@ -11,20 +11,20 @@ use sea_orm::{ConnectionTrait, DatabaseBackend, DbErr, Statement};
 
 use super::Database;
 
-/// The advisory lock that whoever makes partitions holds, an arbitrary number of our own.
+/// Advisory lock that is held while partitions are created; an arbitrary number.
 const PARTITION_LOCK: i64 = 0x6865_6164_0002;
 
-/// The clocks of no time zone are further than this from UTC's, in milliseconds.
+/// Maximum difference between the local time of any time zone and UTC, in milliseconds.
 const ZONES_MS: i64 = 16 * 60 * 60 * 1000;
 
-/// The partitions that this process knows to be there, so that it need not ask at each commit.
+/// Cache of the partitions that exist, so that commits need not query them.
 #[derive(Debug, Default)]
 pub struct Partitions {
     known: Mutex<BTreeSet<Partition>>,
 }
 
 impl Partitions {
-    /// Whether this process knows of a partition for each of these timestamps, in whatever time zone they are.
+    /// Returns whether the partition of every timestamp is known to exist, in whatever time zone it is.
     pub(crate) fn hold(&self, mut timestamps: impl Iterator<Item = Timestamp>) -> bool {
         let known = self.known();
         let holds = |ts| Partition::of(ts).is_some_and(|month| known.contains(&month));
@@ -37,9 +37,9 @@ impl Partitions {
         })
     }
 
-    /// Makes the partitions that events at these instants need and that are not there.
+    /// Creates the missing partitions for events at these instants.
     ///
-    /// If the transaction fails, whoever holds this calls [`forget`](Self::forget).
+    /// If the transaction fails, the caller must call [`forget`](Self::forget).
     pub(crate) async fn ensure(
         &self,
         transaction: &impl ConnectionTrait,
@@ -57,8 +57,8 @@ impl Partitions {
         Ok(())
     }
 
-    /// Makes the partitions of the month of `now` and of the next one, so that the first event of a month finds its
-    /// place. Nothing is to be made on SQLite.
+    /// Creates the partitions of the month of `now` and of the next one, before the first event of a month arrives.
+    /// Does nothing on SQLite.
     pub async fn make_ahead(database: &Database, now: Instant) -> Result<(), DbErr> {
         if database.backend() != DatabaseBackend::Postgres {
             return Ok(());
@@ -73,7 +73,7 @@ impl Partitions {
         transaction.commit().await
     }
 
-    /// Forgets what is there: some may not have come to be, or may be gone.
+    /// Clears the cache: a partition may have been rolled back or dropped.
     pub(crate) fn forget(&self) {
         self.known().clear();
     }
@@ -84,11 +84,11 @@ impl Partitions {
 }
 
 async fn make(transaction: &impl ConnectionTrait, months: &BTreeSet<Partition>) -> Result<(), DbErr> {
-    // Whoever had the lock before us may have made them.
+    // The previous holder of the lock may have created them.
     transaction.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({PARTITION_LOCK})")).await?;
     for month in missing(transaction, months).await? {
         let (name, start, end) = (month.table(), month.start().ms(), month.end().ms());
-        // Attaching a table, unlike creating a partition in one step, lets others read and insert meanwhile.
+        // Attaching a table, unlike creating a partition in one step, does not block reads and inserts.
         transaction
             .execute_unprepared(&format!(
                 "CREATE TABLE {name} (LIKE event INCLUDING DEFAULTS INCLUDING CONSTRAINTS);
@@ -104,7 +104,7 @@ async fn missing(
     months: &BTreeSet<Partition>,
 ) -> Result<Vec<Partition>, DbErr> {
     let tables: Vec<String> = months.iter().map(|month| month.table()).collect();
-    // Not `to_regclass`: it may answer from a cache that does not know yet what others made while we waited.
+    // Not `to_regclass`: it may answer from a cache without the tables that were created during the wait.
     let sql = "SELECT number - 1 FROM UNNEST($1::text[]) WITH ORDINALITY AS listed (name, number) \
                WHERE NOT EXISTS (SELECT FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace \
                                  WHERE relname = name AND nspname = current_schema())";
@@ -122,39 +122,39 @@ async fn missing(
 pub struct Partition(NaiveDate);
 
 impl Partition {
-    /// How the table of a partition is called.
+    /// Format of a partition's table name.
     const TABLE: &str = "event_%Y_%m";
 
-    /// The one that holds `ts`; `None` beyond what a calendar can say.
+    /// Returns the partition that holds `ts`; `None` beyond the range of dates.
     pub fn of(ts: Instant) -> Option<Self> {
         DateTime::from_timestamp_millis(ts.ms())?.date_naive().with_day(1).map(Self)
     }
 
-    /// All that there are, earliest first.
+    /// Returns all partitions that exist, earliest first.
     pub async fn all(connection: &impl ConnectionTrait) -> Result<Vec<Self>, DbErr> {
         let sql = "SELECT relname::text FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
             WHERE inhparent = 'event'::regclass ORDER BY relname";
         let rows = connection.query_all_raw(Statement::from_string(DatabaseBackend::Postgres, sql)).await?;
         let names =
             rows.iter().map(|row| row.try_get_by_index::<String>(0)).collect::<Result<Vec<_>, _>>()?;
-        // A month is no date: the day is added.
+        // A month alone is not a date, so the day is added.
         let first_day = |name: &String| {
             NaiveDate::parse_from_str(&format!("{name}_01"), &format!("{}_%d", Self::TABLE)).ok()
         };
         Ok(names.iter().filter_map(first_day).map(Self).collect())
     }
 
-    /// Drops it, and every event in it.
+    /// Drops the partition with its events.
     pub async fn drop(self, transaction: &impl ConnectionTrait) -> Result<(), DbErr> {
         transaction.execute_unprepared(&format!("DROP TABLE IF EXISTS {}", self.table())).await.map(drop)
     }
 
-    /// The first instant in it.
+    /// Returns the first instant in it.
     pub fn start(self) -> Instant {
         self.0.and_time(NaiveTime::MIN).and_utc().into()
     }
 
-    /// The first instant after it.
+    /// Returns the first instant after it.
     pub fn end(self) -> Instant {
         self.next().start()
     }

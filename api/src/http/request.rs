@@ -1,5 +1,5 @@
-//! What surrounds every request: its id, its span, its place in the metrics, its line in the log, and an answer even if
-//! it panics. All of it in one place, which boxes nothing and reads no body.
+//! What every request gets: an id, a span, its metrics, a line in the log, and an answer even if it panics. One wrapper
+//! does all of it, without boxing anything or reading a body.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -26,7 +26,7 @@ use super::routes::Route;
 use crate::telemetry::metrics::{self, OperationKind, Requests};
 use crate::telemetry::{REQUESTS, SPANS};
 
-/// How many characters of an operation's name are told.
+/// Maximum number of characters of an operation's name in logs and traces.
 const NAME_CHARACTERS_MAX: usize = 64;
 
 /// The requests by each route.
@@ -41,7 +41,7 @@ tokio::task_local! {
     static CURRENT: Current;
 }
 
-/// What is known of a request while it is answered.
+/// The request that is being answered.
 struct Current {
     id: RequestId,
     operation: RefCell<Option<Operation>>,
@@ -50,25 +50,25 @@ struct Current {
 /// A GraphQL operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Operation {
-    /// What kind it is.
+    /// Its kind.
     pub kind: OperationKind,
-    /// Its name in the document, cut short where it is long.
+    /// Its name in the document, cut short if it is long.
     pub name: Option<String>,
 }
 
 impl Operation {
-    /// An operation of this kind, with its name if it has one.
+    /// Returns an operation of this kind, with its name if it has one.
     pub(crate) fn new(kind: OperationKind, name: Option<&str>) -> Self {
         Self { kind, name: name.map(|name| name.chars().take(NAME_CHARACTERS_MAX).collect()) }
     }
 
-    /// It was executed, and had errors or not.
+    /// Records that it was executed, with or without errors.
     pub(crate) fn executed(self, has_errors: bool, took: Duration) {
         metrics::executed(self.kind, has_errors, took);
         CURRENT.try_with(|current| current.operation.replace(Some(self))).ok();
     }
 
-    /// The span of a GraphQL operation.
+    /// Returns the span of a GraphQL operation.
     pub(crate) fn span(&self) -> Span {
         tracing::info_span!(
             target: SPANS,
@@ -80,12 +80,12 @@ impl Operation {
     }
 }
 
-/// The id of the request that is being answered, if one is.
+/// Returns the id of the request that is being answered, if any.
 pub(crate) fn request_id() -> Option<String> {
     CURRENT.try_with(|current| current.id.to_string()).ok()
 }
 
-/// The request that is being answered, for what goes on after it, such as an open WebSocket.
+/// Returns the request that is being answered, for work that continues after it, such as an open WebSocket.
 pub(crate) fn this_request() -> ThisRequest {
     ThisRequest(CURRENT.try_with(|current| current.id.clone()).ok())
 }
@@ -94,7 +94,7 @@ pub(crate) fn this_request() -> ThisRequest {
 pub(crate) struct ThisRequest(Option<RequestId>);
 
 impl ThisRequest {
-    /// Runs what goes on of it under its id.
+    /// Runs work that continues after the request under its id.
     pub(crate) async fn goes_on<T>(self, work: impl Future<Output = T>) -> T {
         match self.0 {
             Some(id) => CURRENT.scope(Current { id, operation: RefCell::default() }, work).await,
@@ -103,7 +103,7 @@ impl ThisRequest {
     }
 }
 
-/// Observes a request by this route, from when `answer` is handed it until it is answered.
+/// Passes a request of this route to `answer`, and observes it until it is answered.
 pub(crate) fn observe<F: Future>(
     route: Route,
     request: Request,
@@ -118,7 +118,7 @@ pub(crate) fn observe<F: Future>(
     Answering { answering, span, line: Some(Line { method, route, begun }) }
 }
 
-/// The span of a request, beneath the one that the client names in `traceparent`.
+/// Returns the span of a request, a child of the one in the client's `traceparent`.
 fn span_of(headers: &HeaderMap, method: &str, route: &str, id: &str) -> Span {
     let span = tracing::info_span!(
         target: SPANS,
@@ -134,14 +134,14 @@ fn span_of(headers: &HeaderMap, method: &str, route: &str, id: &str) -> Span {
     if !span.is_disabled() {
         let parent = TraceContextPropagator::new().extract(&HeaderExtractor(headers));
         if parent.has_active_span() {
-            // It fails only where the span was begun or is none, and neither is so.
+            // It fails only if the span has begun or is disabled, and neither is the case.
             span.set_parent(parent).ok();
         }
     }
     span
 }
 
-/// The request of this span was answered.
+/// Records in the span of a request that it was answered.
 fn note_status(span: &Span, status: StatusCode) {
     if !span.is_disabled() {
         span.record("http.response.status_code", status.as_u16());
@@ -163,7 +163,7 @@ pin_project! {
     impl<F> PinnedDrop for Answering<F> {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
-            // Nobody waits for the answer any more.
+            // The client no longer waits for the answer.
             if let Some(line) = this.line.take() {
                 line.end(None, this.answering.take_value());
             }
@@ -202,7 +202,7 @@ where
     }
 }
 
-/// What the log and the metrics say of a request.
+/// Contents of a request's line in the log and of its metrics.
 struct Line {
     method: &'static str,
     route: Route,
@@ -210,7 +210,7 @@ struct Line {
 }
 
 impl Line {
-    /// The request was answered, or the client went away before.
+    /// Records the end of the request. `status` is `None` if the client disconnected before the answer.
     fn end(self, status: Option<StatusCode>, current: Option<Current>) {
         let took = self.begun.elapsed();
         BY_ROUTE[self.route as usize].ended(status.map(|status| status.as_u16()), took);
@@ -219,7 +219,7 @@ impl Line {
         }
     }
 
-    // Apart, so that whoever logs no requests does not carry it along.
+    // A separate function, so that the hot path stays small if requests are not logged.
     #[cold]
     fn write(self, status: Option<StatusCode>, took: Duration, current: Option<Current>) {
         let (id, operation) = current.map(|current| (current.id, current.operation.into_inner())).unzip();
@@ -239,7 +239,7 @@ impl Line {
     }
 }
 
-/// A method's name. One that a client has made up is not repeated.
+/// Returns the name of a standard method, or `OTHER`: names that clients have made up are not repeated.
 fn name(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
@@ -255,7 +255,7 @@ fn name(method: &Method) -> &'static str {
     }
 }
 
-/// The answer of a request that panicked.
+/// Logs a panic, and returns the answer to its request.
 fn panicked(panic: &(dyn Any + Send), id: Option<&RequestId>) -> Response {
     let said = panic.downcast_ref::<&str>().copied();
     let said = said.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_answers_knows_the_id_and_so_does_what_goes_on_after() {
+    async fn the_handler_and_work_after_it_know_the_request_id() {
         let answer = |_| async {
             let later = tokio::spawn(this_request().goes_on(async { request_id() }));
             Ok(format!("{:?} {:?}", request_id(), later.await.unwrap()).into_response())

@@ -1,4 +1,4 @@
-//! The name of one request, by which its answer, its line in the log, its trace and its errors find each other.
+//! Request ids, which connect a request's answer, line in the log, trace and errors.
 
 use std::fmt;
 use std::sync::LazyLock;
@@ -8,22 +8,22 @@ use ahash::RandomState;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use data_encoding::HEXLOWER;
 
-/// The header that carries it, both ways.
+/// Header of the id, in requests and answers.
 pub(super) const HEADER: HeaderName = HeaderName::from_static("x-request-id");
-/// How long one that a client gives may be, in bytes.
+/// Maximum length of an id given by a client, in bytes.
 const BYTES_MAX: usize = 64;
 
-/// A request's id: the client's, or one of ours.
+/// A request's id, given by the client or generated.
 #[derive(Clone)]
 pub(super) enum RequestId {
-    /// Well-formed: letters, digits, `-`, `_` and `.`.
+    /// Given by the client: letters, digits, `-`, `_` and `.`.
     Given(HeaderValue),
-    /// Sixteen hexadecimal digits.
+    /// Generated: sixteen hexadecimal digits.
     Made([u8; 16]),
 }
 
 impl RequestId {
-    /// The id that the request brings, if that is well-formed; else a new one.
+    /// Returns the id in the request's headers if it is well-formed, else a new one.
     pub(super) fn of(headers: &HeaderMap) -> Self {
         let given = headers.get(HEADER).filter(|value| is_well_formed(value.as_bytes()));
         given.cloned().map_or_else(Self::make, Self::Given)
@@ -31,7 +31,7 @@ impl RequestId {
 
     fn make() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        // Hashed with a key that each process draws: two processes hardly ever name a request alike.
+        // Hashed with a random key per process, so that two processes hardly ever generate the same id.
         static NAMES: LazyLock<RandomState> = LazyLock::new(RandomState::new);
         let number = NAMES.hash_one(NEXT.fetch_add(1, Ordering::Relaxed));
         let mut digits = [0; 16];
@@ -39,7 +39,7 @@ impl RequestId {
         Self::Made(digits)
     }
 
-    /// As a header's value; `None` cannot be.
+    /// Returns the id as a header's value; never `None`.
     pub(super) fn header(&self) -> Option<HeaderValue> {
         match self {
             Self::Given(value) => Some(value.clone()),
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_well_formed_is_taken_over() {
+    fn only_well_formed_ids_of_clients_are_used() {
         assert_eq!(of("a-B_3.c").as_str(), "a-B_3.c");
         assert_eq!(of(&"x".repeat(64)).as_str().len(), 64);
         for given in ["", " ", "a b", "a\"b", "a/b", "é", &"x".repeat(65)] {
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn no_two_are_alike() {
+    fn generated_ids_are_unique() {
         let ids: HashSet<_> = (0..10_000).map(|_| RequestId::make().to_string()).collect();
         assert_eq!(ids.len(), 10_000);
     }

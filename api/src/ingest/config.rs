@@ -2,7 +2,7 @@
 
 use entity::Instant;
 
-/// Which events are taken in.
+/// Accepted events.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct EventsConfig {
     /// Reject events before this instant: they come from clocks that were never set

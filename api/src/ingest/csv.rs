@@ -1,8 +1,8 @@
 //! Events as CSV, the form in which devices' logs are exported.
 //!
-//! The first row is a header that names `timestamp`, `direction` and `dpu_id`, and `seq` if there is one, in any order and
-//! in any case; values may be quoted or bare, and are separated by commas, semicolons or tabs. `rows` says
-//! where a row ends.
+//! The first row is a header that names `timestamp`, `direction` and `dpu_id`, and optionally `seq`, in any order and
+//! in any case. Values may be quoted or bare, and are separated by commas, semicolons or tabs. `rows` decides where a
+//! row ends.
 
 use std::cell::RefCell;
 use std::io::{self, ErrorKind, Read};
@@ -15,19 +15,19 @@ use super::event::{parse_direction, parse_seq};
 use super::rows::{ROW_BYTES_MAX, Rows};
 use super::{Crossing, Rejection, RejectionCode, zone};
 
-/// The most columns that a header may name.
+/// Maximum number of columns in a header.
 const COLUMNS_MAX: usize = 64;
-/// What may separate values. Where several would do, the first of them does.
+/// Accepted delimiters, the preferred one first.
 const DELIMITERS: [u8; 3] = [b',', b';', b'\t'];
-/// The columns that are read.
+/// Names of the columns that are read.
 const NAMES: [&str; 4] = ["timestamp", "direction", "dpu_id", "seq"];
-/// How many of them, from the first, every file has.
+/// Number of required columns, which come first in [`NAMES`].
 const NEEDED: usize = 3;
-/// How many bytes are read from a file at a time.
+/// Number of bytes to read from a file at a time.
 const PIECE_BYTES: usize = 64 * 1024;
 
 thread_local! {
-    /// A reader for each delimiter. Making one takes longer than recording an event, so each thread makes them once.
+    /// One reader per delimiter. Creating one takes longer than recording an event, so each thread creates them once.
     static READERS: [RefCell<Reader>; DELIMITERS.len()] =
         DELIMITERS.map(|delimiter| RefCell::new(ReaderBuilder::new().delimiter(delimiter).build()));
 }
@@ -36,32 +36,32 @@ thread_local! {
 #[derive(Debug)]
 pub struct CsvRows<R> {
     file: R,
-    /// What was read from the file and not taken yet.
+    /// Bytes that were read from the file and not parsed yet.
     source: BytesMut,
     is_at_end: bool,
     csv: Csv,
     zone: Option<Tz>,
 }
 
-/// Takes rows out of a buffer that is filled from somewhere.
+/// Parses rows from a buffer that the caller fills.
 #[derive(Debug)]
 pub(super) struct Csv {
     rows: Rows,
     layout: Layout,
 }
 
-/// How rows are read.
+/// Layout of the rows.
 #[derive(Debug)]
 enum Layout {
-    /// As a header says that has not come yet.
+    /// Not known yet: the header has not been read.
     Unknown,
-    /// As the header says.
+    /// Described by the header.
     Header(Box<Header>),
-    /// As `timestamp,direction,dpu_id`, or with `seq` as a fourth value: there is no header.
+    /// `timestamp,direction,dpu_id`, with `seq` as an optional fourth value, without a header.
     Bare(Box<Parsers>),
 }
 
-/// What the first row says, by which every other row is read.
+/// The parsed header.
 #[derive(Debug)]
 struct Header {
     parser: Parser,
@@ -69,19 +69,19 @@ struct Header {
     ignored: Vec<String>,
 }
 
-/// A row and where it stood.
+/// A row and its line number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// The number of its line, the first being 1.
+    /// Line number, from 1.
     pub line: u64,
     /// The crossing it reports, or what is wrong with it.
     pub crossing: Result<Crossing, Rejection>,
 }
 
-/// Why nothing of a file can be read.
+/// Reasons why a file cannot be read at all.
 #[derive(Debug, thiserror::Error)]
 pub enum HeaderError {
-    /// There is not even a header.
+    /// The file is empty.
     #[error("the file is empty: its first line must be a header such as timestamp,direction,dpu_id")]
     Empty,
     /// The first line names none of the columns, so it is probably a row.
@@ -91,27 +91,27 @@ pub enum HeaderError {
     NoHeader(String),
     /// The first line names the columns, but not as separate values.
     #[error(
-        "the columns of the header {0:?} cannot be told apart: separate them by commas, semicolons or tabs, and by nothing else"
+        "cannot split the header {0:?} into columns: separate them by commas, semicolons or tabs, and by nothing else"
     )]
     Delimiter(String),
     /// A column is missing.
-    #[error("the header lacks the column {0}: timestamp, direction and dpu_id are needed, seq may be given")]
+    #[error("the header lacks the column {0}: timestamp, direction and dpu_id are required, seq is optional")]
     Missing(&'static str),
-    /// A column is there twice.
+    /// The header names a column twice.
     #[error("the header names the column {0} twice")]
     Twice(&'static str),
-    /// The text has two bytes a character.
+    /// The file is UTF-16 text.
     #[error("the file is UTF-16 text: save it as UTF-8")]
     Utf16,
     /// The first line cannot be read at all.
     #[error("the header cannot be read: {0}")]
     Malformed(Rejection),
-    /// The source failed.
+    /// Reading the file failed.
     #[error("the file cannot be read: {0}")]
     Io(#[from] io::Error),
 }
 
-/// Where in a row each value stands.
+/// Positions of the values in a row.
 #[derive(Clone, Copy, Debug)]
 struct Columns {
     count: usize,
@@ -122,7 +122,7 @@ struct Columns {
 }
 
 impl<R: Read> CsvRows<R> {
-    /// Reads the header. Timestamps that name no zone are in `zone`; `None`: in that of their DPU.
+    /// Reads the header. Timestamps without a time zone are in `zone`, or if it is `None`, in that of their DPU.
     pub fn new(file: R, zone: Option<Tz>) -> Result<Self, HeaderError> {
         let mut rows = Self { file, source: BytesMut::new(), is_at_end: false, csv: Csv::new(), zone };
         while !rows.csv.read_header(&mut rows.source, rows.is_at_end)? {
@@ -131,7 +131,7 @@ impl<R: Read> CsvRows<R> {
         Ok(rows)
     }
 
-    /// The columns that the header names and nobody reads.
+    /// Returns the columns of the header that are ignored.
     pub fn ignored_columns(&self) -> &[String] {
         self.csv.ignored_columns()
     }
@@ -174,22 +174,22 @@ impl<R: Read> Iterator for CsvRows<R> {
 }
 
 impl Csv {
-    /// Rows that a header comes before.
+    /// Returns a parser for rows after a header.
     pub(super) fn new() -> Self {
         Self { rows: Rows::default(), layout: Layout::Unknown }
     }
 
-    /// Rows that no header comes before.
+    /// Returns a parser for rows without a header.
     pub(super) fn bare() -> Self {
         Self { layout: Layout::Bare(Box::default()), ..Self::new() }
     }
 
-    /// The next row that is there as a whole.
+    /// Returns the next complete row.
     pub(super) fn next(&mut self, source: &mut BytesMut, at_end: bool) -> Result<Option<Row>, HeaderError> {
         Ok(if self.read_header(source, at_end)? { self.next_row(source, at_end) } else { None })
     }
 
-    /// The columns that the header names and nobody reads.
+    /// Returns the columns of the header that are ignored.
     pub(super) fn ignored_columns(&self) -> &[String] {
         match &self.layout {
             Layout::Header(header) => &header.ignored,
@@ -197,7 +197,7 @@ impl Csv {
         }
     }
 
-    /// Takes the header, if it has not come yet; returns whether rows come next.
+    /// Reads the header, unless it was read before. Returns whether rows come next.
     fn read_header(&mut self, source: &mut BytesMut, at_end: bool) -> Result<bool, HeaderError> {
         while matches!(self.layout, Layout::Unknown) {
             match self.rows.next(source, at_end, Header::read) {
@@ -219,18 +219,19 @@ impl Csv {
 }
 
 impl Layout {
-    /// The crossing that a row reports, or what is wrong with it.
+    /// Returns the crossing that a row reports, or what is wrong with it.
     fn crossing(&mut self, row: &[u8]) -> Result<Crossing, Rejection> {
         match self {
             Self::Header(header) => header.crossing(row),
             Self::Bare(parsers) => parsers.crossing(row),
-            Self::Unknown => Err(malformed("no header came before the row")),
+            Self::Unknown => Err(malformed("the row comes before the header")),
         }
     }
 }
 
 impl Header {
-    /// Reads a file's first row; `None`: it is a spreadsheet's note of the delimiter, and the header comes next.
+    /// Reads a file's first row. Returns `None` if it is `sep=` and a delimiter, which spreadsheets write before the
+    /// header.
     fn read(line: &[u8]) -> Result<Option<Self>, HeaderError> {
         if line.starts_with(b"\xff\xfe") || line.starts_with(b"\xfe\xff") {
             return Err(HeaderError::Utf16);
@@ -246,7 +247,7 @@ impl Header {
             if best.as_ref().is_none_or(|(most, ..)| known > *most) {
                 best = Some((known, parser, names));
             }
-            // What another delimiter makes of it does not matter then.
+            // All required columns are there, so the other delimiters need not be tried.
             if known >= NEEDED {
                 break;
             }
@@ -272,7 +273,7 @@ impl Header {
         // Spreadsheets write empty values beyond the last column.
         if found < columns.count || fields[columns.count..].iter().any(|field| !field.is_empty()) {
             return Err(malformed(format!(
-                "the row has {found} values where the header names {} columns",
+                "the row has {found} values, but the header names {} columns",
                 columns.count
             )));
         }
@@ -281,7 +282,7 @@ impl Header {
 }
 
 impl Columns {
-    /// Finds the columns by their names, all in small letters.
+    /// Finds the columns by their names, which are in lower case.
     fn find(names: &[String]) -> Result<Self, HeaderError> {
         let find = |name| {
             let mut places = (0..names.len()).filter(|place| names[*place] == name);
@@ -311,7 +312,7 @@ impl Columns {
     }
 }
 
-/// A parser for each delimiter.
+/// One parser per delimiter.
 #[derive(Debug)]
 struct Parsers([Parser; DELIMITERS.len()]);
 
@@ -322,7 +323,7 @@ impl Default for Parsers {
 }
 
 impl Parsers {
-    /// The crossing of a row that no header describes.
+    /// Returns the crossing that a row without a header reports.
     fn crossing(&mut self, row: &[u8]) -> Result<Crossing, Rejection> {
         let mut most = 0;
         for parser in &mut self.0 {
@@ -338,10 +339,10 @@ impl Parsers {
     }
 }
 
-/// Takes a row apart.
+/// Splits a row into its values.
 #[derive(Debug)]
 struct Parser {
-    /// The place of its delimiter among [`DELIMITERS`].
+    /// Index of its delimiter in [`DELIMITERS`].
     delimiter: usize,
     values: Vec<u8>,
     ends: [usize; COLUMNS_MAX],
@@ -352,7 +353,7 @@ impl Parser {
         Self { delimiter, values: Vec::new(), ends: [0; COLUMNS_MAX] }
     }
 
-    /// The values of a header in small letters, without the empty ones at its end.
+    /// Returns the values of a header in lower case, without the empty ones at its end.
     fn names(&mut self, line: &[u8]) -> Result<Vec<String>, Rejection> {
         let names = self.fields(line)?.map(|name| name.map(str::to_lowercase));
         let mut names = names.collect::<Result<Vec<_>, _>>()?;
@@ -360,7 +361,7 @@ impl Parser {
         Ok(names)
     }
 
-    /// The values of a row, as many of them as can be columns, and how many there are.
+    /// Returns the values of a row, up to [`COLUMNS_MAX`] of them, and how many there are.
     fn row(&mut self, line: &[u8]) -> Result<([&str; COLUMNS_MAX], usize), Rejection> {
         let (mut row, mut found) = ([""; COLUMNS_MAX], 0);
         for field in self.fields(line)? {
@@ -373,13 +374,13 @@ impl Parser {
         Ok((row, found))
     }
 
-    /// The values of a line, without blanks around them.
+    /// Returns the values of a line, without surrounding blanks.
     fn fields(&mut self, line: &[u8]) -> Result<impl Iterator<Item = Result<&str, Rejection>>, Rejection> {
         if line.len() > ROW_BYTES_MAX {
             return Err(malformed(format!("the line is longer than {ROW_BYTES_MAX} bytes")));
         }
         if line.iter().fold(false, |open, byte| open ^ (*byte == b'"')) {
-            return Err(malformed("a quote is opened and never closed, as where a file was cut off"));
+            return Err(malformed("a quote is opened and never closed; the file may have been cut off"));
         }
         self.values.resize(line.len() + 1, 0);
         let (written, ends) = READERS.with(|readers| {
@@ -394,15 +395,15 @@ impl Parser {
         }))
     }
 
-    /// Reads a line. Returns the number of bytes of its values, and of the values.
+    /// Reads a line. Returns the number of bytes of its values, and the number of values.
     fn read(&mut self, reader: &mut Reader, line: &[u8]) -> Result<(usize, usize), Rejection> {
         reader.reset();
         let (mut state, read, mut written, mut ends) =
             reader.read_record(line, &mut self.values, &mut self.ends);
         if read < line.len() && matches!(state, ReadRecordResult::Record) {
-            return Err(malformed("a carriage return stands in a value that is not in quotes"));
+            return Err(malformed("a value without quotes contains a carriage return"));
         }
-        // The reader is told of the end by an empty input after the line.
+        // An empty input after the line tells the reader that it has ended.
         if matches!(state, ReadRecordResult::InputEmpty) && read == line.len() {
             let (at_end, _, more, more_ends) =
                 reader.read_record(&[], &mut self.values[written..], &mut self.ends[ends..]);
@@ -483,7 +484,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_that_is_wrong_says_how() {
+    fn an_invalid_row_has_the_code_of_its_error() {
         use RejectionCode::{BadDirection, BadSeq, BadTimestamp, Malformed};
         for direction in ["0", "2", "1.5", "1.", "", "one", "--1", "\0"] {
             let (code, message) = rejection(&format!("2018-02-24,{direction},423,0"));
@@ -501,7 +502,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_one_line_spoils_no_other() {
+    fn an_invalid_line_does_not_affect_the_others() {
         let text = b"timestamp,direction,dpu_id\n2018-02-24,\"1,423\nr\xe9sum\xe9,1,423\n2018-02-24,+1,423\n2018-02-24,1,42";
         let rows = rows(text);
         let lines: Vec<_> = rows.iter().map(|row| (row.line, row.crossing.is_ok())).collect();
@@ -524,7 +525,7 @@ mod tests {
     }
 
     #[test]
-    fn a_zone_is_for_timestamps_that_name_none() {
+    fn a_zone_applies_to_timestamps_without_one() {
         let text = b"timestamp,direction,dpu_id\n2018-02-24T12:00,1,1\n2018-02-24T12:00Z,1,1\n2018-03-25T02:30,1,1\n";
         let rows = CsvRows::new(text.as_slice(), Some(Tz::Europe__Berlin)).unwrap();
         let found: Vec<_> =
@@ -536,7 +537,7 @@ mod tests {
         assert!(found[2].as_ref().unwrap_err().message.contains("skipped"), "{:?}", found[2]);
     }
 
-    /// A row that is good, or some bytes.
+    /// A valid row, or arbitrary bytes.
     fn row() -> impl Strategy<Value = (Vec<u8>, bool)> {
         prop_oneof![
             prop_oneof!["2018-02-24,1,423", "\"2018-02-24\",\"1\",\"423\"", "2018-02-24,1,423,,"]
@@ -553,7 +554,7 @@ mod tests {
         }
 
         #[test]
-        fn every_good_row_is_read_whatever_stands_around_it(
+        fn every_valid_row_is_read_whatever_surrounds_it(
             rows in prop::collection::vec((row(), "\n|\r|\r\n"), 0..20),
         ) {
             let mut text = b"timestamp,direction,dpu_id\n".to_vec();
@@ -564,7 +565,7 @@ mod tests {
             let found: Vec<_> = super::tests::rows(&text);
             let good = rows.iter().filter(|((_, is_good), _)| *is_good).count();
             prop_assert!(found.iter().filter(|row| row.crossing.is_ok()).count() >= good, "{:?}", found);
-            // What is not blank has a row that tells of it.
+            // Every row that is not blank is accepted or rejected.
             let blank = |row: &&((Vec<u8>, bool), String)| row.0.0.trim_ascii().is_empty();
             prop_assert!(found.len() >= rows.len() - rows.iter().filter(blank).count());
         }

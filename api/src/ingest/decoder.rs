@@ -1,8 +1,8 @@
-//! Takes events out of a body while it arrives: JSON (one object or an array), NDJSON or CSV.
+//! Decodes the events of a body while it arrives: JSON (one object or an array), NDJSON or CSV.
 //!
-//! Whatever the length of the body, no more of it is kept than one event and what was read with it. An
-//! event that cannot be read keeps its place as a rejection; only where nothing after it could be made sense
-//! of does the whole body end with a [`DecodeError`].
+//! Memory does not grow with the body: the decoder buffers one event and what was read with it. An event that cannot be
+//! read becomes a rejection in its place. Only if nothing after it can be read either does the body end with a
+//! [`DecodeError`].
 
 use std::io;
 
@@ -17,48 +17,48 @@ use super::{Crossing, Rejection, zone};
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// How events are written.
+/// Format of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// A JSON object, or an array of them.
     Json,
-    /// A JSON object a line.
+    /// One JSON object per line.
     Ndjson,
-    /// A header, then an event a line.
+    /// A header, then one event per line.
     Csv,
 }
 
-/// An event and where it stood.
+/// An event and its line number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// The number of its line, the body's first being 1; `None` in JSON, where lines mean nothing.
+    /// Line number, from 1; `None` in JSON, where lines mean nothing.
     pub line: Option<u64>,
     /// The crossing it reports, or what is wrong with it.
     pub crossing: Result<Crossing, Rejection>,
 }
 
-/// Why a body, or the rest of it, cannot be read.
+/// Reasons why a body, or the rest of it, cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
-    /// There is nothing but blanks.
+    /// The body is blank.
     #[error("the body is empty: send one event or more")]
     Empty,
-    /// It is neither an object nor an array.
+    /// The body is neither an object nor an array.
     #[error("the body is not a JSON object (one event) or an array of them")]
     NotEvents,
     /// The JSON ends too early.
     #[error("the JSON breaks off before its end")]
     BreaksOff,
-    /// The JSON is none, or something stands where it should be over.
+    /// The JSON is invalid, or followed by other text.
     #[error("the body is not JSON: {0}")]
     NotJson(String),
-    /// An event is so long that it is not read to its end.
+    /// An event is longer than accepted.
     #[error("an event is longer than {EVENT_BYTES_MAX} bytes")]
     TooLong,
     /// The CSV does not say what its columns are.
     #[error(transparent)]
     Header(HeaderError),
-    /// The sender went away, or what it sent is no HTTP.
+    /// The sender disconnected, or sent invalid HTTP.
     #[error("the body cannot be read: {0}")]
     Io(#[from] io::Error),
 }
@@ -67,9 +67,9 @@ pub enum DecodeError {
 #[derive(Debug)]
 pub struct Decoder {
     body: Body,
-    /// Whose the events are that name no DPU.
+    /// Serial of the DPU of events that name none.
     serial: Option<String>,
-    /// Where the clocks are whose timestamps name no zone; `None`: where their DPU's is.
+    /// Time zone of timestamps that name none; `None`: that of their DPU.
     zone: Option<Tz>,
 }
 
@@ -81,7 +81,7 @@ enum Body {
 }
 
 impl Decoder {
-    /// A decoder for a body in this format.
+    /// Returns a decoder for a body in this format.
     pub fn new(format: Format) -> Self {
         let body = match format {
             Format::Json => Body::Json(Json::default()),
@@ -91,7 +91,7 @@ impl Decoder {
         Self::of_body(body)
     }
 
-    /// A decoder for lines of CSV that no header comes before.
+    /// Returns a decoder for lines of CSV without a header.
     pub fn bare_csv() -> Self {
         Self::of_body(Body::Csv(Csv::bare()))
     }
@@ -100,19 +100,19 @@ impl Decoder {
         Self { body, serial: None, zone: None }
     }
 
-    /// The same for a body whose JSON objects are this DPU's where they name none.
+    /// Sets the DPU of JSON objects that name none.
     #[must_use]
     pub fn of_dpu(self, serial: &str) -> Self {
         Self { serial: Some(serial.to_owned()), ..self }
     }
 
-    /// The same for a body whose timestamps are in `zone` where they name none.
+    /// Sets the time zone of timestamps that name none.
     #[must_use]
     pub fn in_zone(self, zone: Option<Tz>) -> Self {
         Self { zone, ..self }
     }
 
-    /// The columns of a CSV that its header names and nobody reads.
+    /// Returns the columns of a CSV header that are ignored.
     pub fn ignored_columns(&self) -> &[String] {
         match &self.body {
             Body::Csv(csv) => csv.ignored_columns(),
@@ -120,7 +120,7 @@ impl Decoder {
         }
     }
 
-    /// The next event that is there as a whole.
+    /// Returns the next complete event.
     fn next(&mut self, source: &mut BytesMut, at_end: bool) -> Result<Option<Entry>, DecodeError> {
         let serial = self.serial.as_deref();
         match &mut self.body {
@@ -166,16 +166,16 @@ fn without_mark(text: &[u8]) -> &[u8] {
     text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text)
 }
 
-/// Lines, blank ones left out.
+/// Splits a body into lines, skipping blank ones.
 #[derive(Debug)]
 struct Lines {
-    /// The number of the line read last.
+    /// Number of the last line read.
     number: u64,
-    /// No other line has come yet.
+    /// Whether all lines so far were blank.
     only_blank: bool,
-    /// How much of the source is known to hold no line's end.
+    /// Number of bytes of the source that do not contain the end of the line.
     searched: usize,
-    /// The start of a line that is longer than any that is accepted; the rest of it is not kept.
+    /// The start of a line that is too long; the rest of it is not buffered.
     cut: Option<BytesMut>,
 }
 
@@ -186,7 +186,7 @@ impl Default for Lines {
 }
 
 impl Lines {
-    /// The next line without its end. One that is too long is cut off, somewhere beyond the longest accepted.
+    /// Returns the next line without its end. A line that is too long is cut off, somewhere beyond the maximum length.
     fn next(&mut self, source: &mut BytesMut, at_end: bool) -> Option<BytesMut> {
         loop {
             let unseen = source.iter().skip(self.searched);
@@ -220,21 +220,21 @@ impl Lines {
     }
 }
 
-/// A JSON text: an object, or an array of which each element is found by itself.
+/// Splits a JSON text into events: the elements of an array, or a single object.
 #[derive(Debug, Default)]
 struct Json {
     place: Place,
-    /// An event that is not there as a whole is looked at again once so many bytes are there. The number grows
-    /// with them, so that a body in tiny pieces costs little more than one in large pieces.
+    /// Number of bytes at which an incomplete event is parsed again. It grows with the event, so that a body in tiny
+    /// pieces costs little more than one in large pieces.
     look_again_at: usize,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Place {
-    /// Nothing has come yet.
+    /// Before the first byte.
     #[default]
     Start,
-    /// At the object that is all of the body.
+    /// At the only object of the body.
     Only,
     /// After the array's `[`.
     Opened,
@@ -274,10 +274,11 @@ impl Json {
                 (Place::Opened, _) => (Place::Element, 0),
                 (Place::After, b',') => (Place::Element, 1),
                 (Place::After, _) => {
-                    return Err(DecodeError::NotJson("an event is followed by , or by ]".to_owned()));
+                    return Err(DecodeError::NotJson("an event must be followed by , or by ]".to_owned()));
                 }
                 (Place::Done, _) => {
-                    let message = "something follows its end; events a line are application/x-ndjson";
+                    let message =
+                        "text follows its end; to send one event per line, use application/x-ndjson";
                     return Err(DecodeError::NotJson(message.to_owned()));
                 }
                 (Place::Only | Place::Element, _) => {
@@ -291,12 +292,12 @@ impl Json {
         }
     }
 
-    /// The value that the source begins with, if it is there as a whole.
+    /// Returns the value that the source begins with, once it is complete.
     fn value(&mut self, source: &mut BytesMut, at_end: bool) -> Result<Option<BytesMut>, DecodeError> {
         if source.len() < self.look_again_at && !at_end {
             return Ok(None);
         }
-        // The parser calls half a number wrong, and not unfinished, so it sees none until what follows it is there.
+        // The parser takes half a number for an invalid one, so it gets a number only with what follows it.
         let part_of_number = |byte: &&u8| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E');
         let half = source.iter().rev().take_while(part_of_number).count();
         let whole = if at_end { &source[..] } else { &source[..source.len() - half] };
@@ -305,7 +306,7 @@ impl Json {
         let length = values.byte_offset();
         let closed = || matches!(whole[..length].last(), Some(b'}' | b']' | b'"'));
         match value {
-            // Of a bare word that reaches the end of what is there, more may come.
+            // A bare word at the end of the buffer may be incomplete.
             Some(Ok(_)) if at_end || length < whole.len() || closed() => {
                 self.look_again_at = 0;
                 if length > EVENT_BYTES_MAX {
@@ -332,7 +333,7 @@ mod tests {
     use super::*;
     use crate::ingest::fuzz::damaged;
 
-    /// What a body decodes to that arrives in pieces of so many bytes.
+    /// Decodes a body that arrives in pieces of this many bytes.
     fn decode(format: Format, body: &[u8], piece: usize) -> (Vec<Entry>, Option<String>) {
         let (mut decoder, mut source, mut entries) = (Decoder::new(format), BytesMut::new(), Vec::new());
         let mut pieces = body.chunks(piece);
@@ -352,7 +353,7 @@ mod tests {
                     true,
                 ),
             };
-            assert!(source.len() <= EVENT_BYTES_MAX + piece, "{} bytes are kept", source.len());
+            assert!(source.len() <= EVENT_BYTES_MAX + piece, "{} bytes are buffered", source.len());
             if let Err(error) = found {
                 return (entries, Some(error.to_string()));
             }
@@ -405,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_cannot_be_read_says_why_after_what_could() {
+    fn an_unreadable_body_gives_the_events_before_the_error_and_the_reason() {
         let deep = "[".repeat(10_000);
         let long = format!("[{{\"a\":\"{}\"}}]", "x".repeat(EVENT_BYTES_MAX));
         for (format, body, entries, reason) in [
@@ -421,7 +422,7 @@ mod tests {
             (Format::Json, &format!("[{EVENT},"), 1, "breaks off"),
             (Format::Json, &format!("[{EVENT},{{\"ti"), 1, "breaks off"),
             (Format::Json, &format!("[{EVENT},]"), 1, "not JSON: expected value"),
-            (Format::Json, &format!("[{EVENT}{EVENT}]"), 1, "followed by , or by ]"),
+            (Format::Json, &format!("[{EVENT}{EVENT}]"), 1, "must be followed by , or by ]"),
             (Format::Json, &format!("{EVENT}\n{EVENT}"), 1, "application/x-ndjson"),
             (Format::Json, "[\"\0\"]", 0, "not JSON"),
             (Format::Json, &long, 0, "an event is longer than 65536 bytes"),
@@ -447,13 +448,13 @@ mod tests {
         }
     }
 
-    /// Bytes that look somewhat like events, and others.
+    /// Bytes that resemble events, and arbitrary bytes.
     fn bytes() -> impl Strategy<Value = Vec<u8>> {
         let looks = "(\\{\"(timestamp|direction|dpu_id|seq|ts)\": ?(\"[0-9TZ:.+-]{0,30}\"|-?[0-9]{1,20}|null|\\[\\])[,}\n]){0,6}";
         prop_oneof![
             prop::collection::vec(any::<u8>(), 0..300),
             looks.prop_map(String::into_bytes),
-            // Events of which a byte is wrong.
+            // Events with one wrong byte.
             (0..EVENT.len(), any::<u8>()).prop_map(|(place, byte)| {
                 let mut bytes = EVENT.as_bytes().to_vec();
                 bytes[place] = byte;
@@ -486,7 +487,7 @@ mod tests {
         "\"a\rb\",",
     ];
 
-    /// How many rows there are without a header.
+    /// Counts the rows that are found without a header.
     fn bare_rows(body: &[u8]) -> usize {
         let (mut decoder, mut source) = (Decoder::bare_csv(), BytesMut::from(body));
         std::iter::from_fn(|| decoder.decode_eof(&mut source).unwrap()).count()
@@ -496,11 +497,11 @@ mod tests {
         #[test]
         fn fuzz_json(body in damaged(ENTRIES), piece in 1_usize..99, end in any::<prop::sample::Index>()) {
             let (whole, error) = decode(Format::Json, &body, piece);
-            // Of an array whose elements are all there, each has an entry.
+            // Each element of a complete array has an entry.
             if let Ok(serde_json::Value::Array(elements)) = serde_json::from_slice(&body) {
                 prop_assert_eq!((whole.len(), &error), (elements.len(), &None));
             }
-            // What comes later changes nothing of what came before, except the last entry.
+            // Later bytes do not change earlier entries, except the last one.
             let (start, _) = decode(Format::Json, &body[..end.index(body.len() + 1)], piece);
             let sure = start.len().saturating_sub(1);
             prop_assert!(sure <= whole.len());
@@ -520,7 +521,7 @@ mod tests {
             prop_assert_eq!(decode(Format::Csv, &body, piece), decode(Format::Csv, &body, 1000));
             let rows = body.split(|byte| matches!(byte, b'\n' | b'\r'));
             let rows = rows.filter(|row| !without_mark(row).trim_ascii().is_empty()).count();
-            // Where nothing is quoted, each line end is the end of a row; else some may be part of one.
+            // Without quotes every line end ends a row; with quotes some may be part of one.
             prop_assert!(bare_rows(&body) <= rows);
             if !body.contains(&b'"') {
                 prop_assert_eq!(bare_rows(&body), rows);

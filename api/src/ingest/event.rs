@@ -1,4 +1,4 @@
-//! What senders report, and what they are told about it.
+//! Events as senders report them, and their outcomes.
 
 use entity::event::Direction;
 use entity::{Instant, ParseInstantError, Timestamp, shown};
@@ -12,15 +12,15 @@ pub struct Crossing {
     pub ts: Timestamp,
     /// Which way the person walked.
     pub direction: Direction,
-    /// Tells apart people who crossed in the same millisecond; 0 or more.
+    /// Number that distinguishes people who crossed in the same millisecond; 0 or more.
     pub seq: i32,
 }
 
-/// What a sender sends at a time. A row that could not be read keeps its place, so that the outcomes
-/// have the order of what was sent.
+/// The events that a sender sends together. A row that cannot be read keeps its place, so that the outcomes are in the
+/// same order.
 pub type Batch = Vec<Result<Crossing, Rejection>>;
 
-/// What makes an event itself: the same again is the same crossing, reported twice.
+/// Identity of an event. Events with the same identity are one crossing, reported several times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Identity {
     /// The DPU's id.
@@ -29,55 +29,55 @@ pub struct Identity {
     pub ts: Instant,
     /// Which way the person walked.
     pub direction: Direction,
-    /// Tells apart people who crossed in the same millisecond.
+    /// Number that distinguishes people who crossed in the same millisecond.
     pub seq: i32,
 }
 
-/// What became of one event.
+/// Outcome of recording one event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It is stored, and was not before.
+    /// It was stored now.
     Accepted,
-    /// It was stored already, or was in the batch before; it counts once.
+    /// It was stored before, or came earlier in the batch; it counts once.
     Duplicate,
     /// It is not stored.
     Rejected(Rejection),
 }
 
-/// Why an event is not stored.
+/// Reason why an event is not stored.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Rejection {
-    /// The kind of reason.
+    /// Code of the reason.
     pub code: RejectionCode,
-    /// What was wrong and what is accepted, for people.
+    /// What is wrong and what is accepted, for people to read.
     pub message: String,
 }
 
-/// The kind of reason for which an event is not stored.
+/// Code of the reason why an event is not stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum RejectionCode {
     /// No DPU has this serial.
     UnknownDpu,
-    /// It would happen later than the server's clock and the allowed skew say.
+    /// The timestamp is later than the server's clock by more than the allowed skew.
     TimestampInFuture,
-    /// It would have happened before the first instant that is accepted.
+    /// The timestamp is before the earliest accepted instant.
     TimestampOutOfRange,
-    /// It happened before the horizon, where events are pruned.
+    /// The timestamp is before the horizon, where events have been pruned.
     TimestampPruned,
-    /// The timestamp cannot be read.
+    /// The timestamp is invalid.
     BadTimestamp,
     /// The direction is neither 1 nor -1.
     BadDirection,
-    /// The sequence number is no whole number from 0 to 2147483647.
+    /// The sequence number is not a whole number from 0 to 2147483647.
     BadSeq,
     /// The row as a whole cannot be read.
     Malformed,
 }
 
 impl RejectionCode {
-    /// All of them.
+    /// All codes.
     pub const ALL: [Self; 8] = [
         Self::UnknownDpu,
         Self::TimestampInFuture,
@@ -89,7 +89,7 @@ impl RejectionCode {
         Self::Malformed,
     ];
 
-    /// Its name in every interface.
+    /// Returns its name, the same in every interface.
     pub fn name(self) -> &'static str {
         match self {
             Self::UnknownDpu => "UNKNOWN_DPU",
@@ -104,7 +104,7 @@ impl RejectionCode {
     }
 }
 
-/// How many events of some batches were accepted, duplicates and rejected.
+/// Number of events by outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
     /// Stored now.
@@ -116,25 +116,25 @@ pub struct Summary {
 }
 
 impl Rejection {
-    /// A rejection with its message.
+    /// Returns a rejection with this message.
     pub fn new(code: RejectionCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into() }
     }
 
-    /// A direction that is neither 1 nor -1.
+    /// Returns the rejection of an invalid direction.
     pub fn bad_direction(given: &str) -> Self {
         let message =
             format!("invalid direction {}: use 1 (towards the DPU) or -1 (away from it)", shown(given));
         Self::new(RejectionCode::BadDirection, message)
     }
 
-    /// A sequence number that is none.
+    /// Returns the rejection of an invalid sequence number.
     pub fn bad_seq(given: &str) -> Self {
         let message = format!("invalid seq {}: use a whole number from 0 to {}", shown(given), i32::MAX);
         Self::new(RejectionCode::BadSeq, message)
     }
 
-    /// A serial that no DPU has.
+    /// Returns the rejection of an unknown serial.
     pub fn unknown_dpu(serial: &str) -> Self {
         let message = format!("no DPU has the serial {}: create it, or correct the serial", shown(serial));
         Self::new(RejectionCode::UnknownDpu, message)
@@ -148,7 +148,7 @@ impl From<ParseInstantError> for Rejection {
 }
 
 impl Summary {
-    /// Counts one more outcome.
+    /// Counts an outcome.
     pub fn add(&mut self, outcome: &Outcome) {
         match outcome {
             Outcome::Accepted => self.accepted += 1,
@@ -158,12 +158,12 @@ impl Summary {
     }
 }
 
-/// The sequence number that the text says.
+/// Parses a sequence number.
 pub(super) fn parse_seq(text: &str) -> Result<i32, Rejection> {
     whole(text).parse().ok().filter(|seq| *seq >= 0).ok_or_else(|| Rejection::bad_seq(text))
 }
 
-/// The direction that the text says: a number, or the name that GraphQL has for it.
+/// Parses a direction: a number, or its name in GraphQL.
 pub(super) fn parse_direction(text: &str) -> Result<Direction, Rejection> {
     match text {
         "TOWARD" => Ok(Direction::Toward),
@@ -172,7 +172,7 @@ pub(super) fn parse_direction(text: &str) -> Result<Direction, Rejection> {
     }
 }
 
-/// The number without a fraction of zero: programs that keep all numbers as floats write `1.0` for `1`.
+/// Returns the number without a fraction of zero: programs that store all numbers as floats write `1.0` for `1`.
 pub(super) fn whole(number: &str) -> &str {
     match number.split_once('.') {
         Some((whole, zeros)) if !zeros.is_empty() && zeros.bytes().all(|byte| byte == b'0') => whole,

@@ -1,20 +1,20 @@
-//! Tests: bytes that look like something, for all that decodes what others send.
+//! Test inputs for code that decodes what clients send: damaged texts, and arbitrary bytes.
 //!
 //! Tests named `fuzz_…` use it. `PROPTEST_CASES` says how many cases each tries.
 
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-/// Bytes that mean something to a decoder.
+/// Bytes that have a meaning for a decoder.
 const SPECIAL: &[u8] = b"\0\t\n\r \"\\',;:{}[]#=.-+09eEtnfZ\x7f\x80\xc3\xef\xbb\xbf\xff\xfe";
 
-/// What is done to a text at some place.
+/// An edit at some place of a text.
 #[derive(Clone, Debug)]
 enum Edit {
     Insert(u8),
     Replace(u8),
     Remove(usize),
-    /// This many bytes come again.
+    /// Repeats this many bytes.
     Repeat(usize),
     Cut,
 }
@@ -30,7 +30,7 @@ fn edit() -> impl Strategy<Value = Edit> {
     ]
 }
 
-/// The texts one after the other, any number of times, damaged in some places, or any bytes.
+/// Returns a sequence of the texts, damaged in some places, or arbitrary bytes.
 pub(crate) fn damaged(texts: &'static [&'static str]) -> impl Strategy<Value = Vec<u8>> {
     let whole = prop::collection::vec(prop::sample::select(texts), 0..12);
     let whole = whole.prop_map(|texts| texts.concat().into_bytes());

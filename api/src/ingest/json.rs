@@ -13,13 +13,13 @@ use serde_json::{Map, Value};
 use super::event::{parse_direction, parse_seq, whole};
 use super::{Crossing, Rejection, RejectionCode};
 
-/// The longest event that is read, in bytes.
+/// Maximum length of an event, in bytes.
 pub const EVENT_BYTES_MAX: usize = 64 * 1024;
 
 /// The members of an event. `ts` and `dpu` are other names of `timestamp` and `dpu_id`.
 const MEMBERS: [&str; 6] = ["timestamp", "ts", "direction", "dpu_id", "dpu", "seq"];
 
-/// An event before anybody has looked at its values, so that what is wrong with one is told by its name.
+/// An event whose values are not parsed yet, so that an error can name the member.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Event {
@@ -33,7 +33,7 @@ struct Event {
     seq: Value,
 }
 
-/// The crossing that the JSON reports, or what is wrong with it. Where it names no DPU it is `serial`'s.
+/// Returns the crossing that the JSON reports, or what is wrong with it. `serial` is the DPU's if the JSON names none.
 pub fn crossing(json: &[u8], serial: Option<&str>) -> Result<Crossing, Rejection> {
     if json.len() > EVENT_BYTES_MAX {
         return Err(malformed(format!("the event is longer than {EVENT_BYTES_MAX} bytes")));
@@ -41,7 +41,8 @@ pub fn crossing(json: &[u8], serial: Option<&str>) -> Result<Crossing, Rejection
     // A derived `Deserialize` would take an array's elements for the fields in their order.
     if json.trim_ascii_start().first() != Some(&b'{') {
         return Err(malformed(
-            "an event is a JSON object such as {\"timestamp\": \"2018-05-01T08:46:00Z\", \"direction\": 1, \"dpu_id\": \"283\"}",
+            "the event is not a JSON object such as \
+             {\"timestamp\": \"2018-05-01T08:46:00Z\", \"direction\": 1, \"dpu_id\": \"283\"}",
         ));
     }
     let event: Event = serde_json::from_slice(json).map_err(|error| {
@@ -50,7 +51,7 @@ pub fn crossing(json: &[u8], serial: Option<&str>) -> Result<Crossing, Rejection
     })?;
     let lacks = |code, name| {
         let message =
-            format!("the event has no {name}: timestamp, direction and dpu_id are needed, seq may be given");
+            format!("the event has no {name}: timestamp, direction and dpu_id are required, seq is optional");
         Rejection::new(code, message)
     };
     Ok(Crossing {
@@ -68,8 +69,8 @@ pub fn crossing(json: &[u8], serial: Option<&str>) -> Result<Crossing, Rejection
     })
 }
 
-/// Says which member of the object nobody knows, if there is one. A member that was meant to change what is stored must
-/// not be passed over: without a misspelt `seq`, two people are one.
+/// Returns a rejection if the object has an unknown member. Ignoring one could lose data: with a misspelt `seq`, two
+/// people would count as one.
 fn unknown_member(json: &[u8]) -> Option<Rejection> {
     let members: Map<String, Value> = serde_json::from_slice(json).ok()?;
     let unknown = members.keys().find(|name| !MEMBERS.contains(&name.as_str()))?;
@@ -79,7 +80,7 @@ fn unknown_member(json: &[u8]) -> Option<Rejection> {
     )))
 }
 
-/// The serial that a number is.
+/// Returns the serial that a number stands for.
 fn number(text: &str) -> Result<String, Rejection> {
     let whole = whole(text);
     let is_whole = whole.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
@@ -87,10 +88,10 @@ fn number(text: &str) -> Result<String, Rejection> {
 }
 
 fn bad_serial() -> Rejection {
-    malformed("dpu_id is a DPU's serial: a string or a whole number")
+    malformed("invalid dpu_id: use the DPU's serial, a string or a whole number")
 }
 
-/// The value as it would stand in a CSV; `None`: there is none.
+/// Returns the value as it would be written in a CSV; `None` for null.
 fn text(value: &Value) -> Option<Cow<'_, str>> {
     match value {
         Value::Null => None,
@@ -103,7 +104,7 @@ fn malformed(message: impl Into<String>) -> Rejection {
     Rejection::new(RejectionCode::Malformed, message)
 }
 
-/// What the parser says, without the place: it counts from the start of one event, not of the body.
+/// Returns the parser's message without its position, which counts from the start of the event, not of the body.
 pub(super) fn reason(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let place = format!(" at line {} column {}", error.line(), error.column());
@@ -151,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_by_its_code_and_name() {
+    fn an_invalid_event_is_rejected_with_the_code_and_the_member() {
         use RejectionCode::{BadDirection, BadSeq, BadTimestamp, Malformed};
 
         let with = |key: &str, value: &str| {
@@ -181,8 +182,8 @@ mod tests {
             (with("seq", "-1"), BadSeq, "invalid seq \"-1\": use a whole number from 0 to 2147483647"),
             (with("seq", "1.5"), BadSeq, "invalid seq \"1.5\""),
             (with("seq", "2147483648"), BadSeq, "invalid seq \"2147483648\""),
-            (String::new(), Malformed, "an event is a JSON object such as"),
-            ("[\"2018-05-01\",1,\"283\",0]".to_owned(), Malformed, "an event is a JSON object such as"),
+            (String::new(), Malformed, "the event is not a JSON object such as"),
+            ("[\"2018-05-01\",1,\"283\",0]".to_owned(), Malformed, "the event is not a JSON object such as"),
             ("{\"ts\":".to_owned(), Malformed, "the event cannot be read: EOF while parsing a value"),
             (r#"{"ts":"2018-05-01","timestamp":"2018-05-02"}"#.to_owned(), Malformed, "duplicate field"),
             (format!("{{\"seq\":{}", "[".repeat(10_000)), Malformed, "recursion limit exceeded"),

@@ -1,9 +1,9 @@
-//! Ingest: how events get into the database, and the only code that writes them.
+//! Ingest: the only code that writes events to the database.
 //!
-//! A sender hands over a batch and is told about each event of it: accepted, a duplicate, or rejected
-//! and why. It may send the same batch again as often as it likes. [`Recorder`] gathers the batches
-//! of all senders into shared commits; [`record`] is one such commit's work. [`csv`], [`json`] and
-//! [`decoder`] read what senders write, and [`zone`] reads the timestamps that name no time zone.
+//! A sender sends a batch and gets an outcome for each event: accepted, duplicate, or rejected with the reason. It may
+//! send the same batch any number of times. [`Recorder`] gathers the batches of all senders into shared commits;
+//! [`record`] does the work of one commit. [`csv`], [`json`] and [`decoder`] parse batches, and [`zone`] resolves
+//! timestamps without a time zone.
 
 mod config;
 pub mod csv;

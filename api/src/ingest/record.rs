@@ -1,4 +1,4 @@
-//! One commit's work: check, insert by key, and tally what was really inserted.
+//! The work of one commit: check events, insert them by key, and tally those that were inserted.
 
 use std::iter::from_fn;
 
@@ -14,42 +14,43 @@ use crate::database::{CommitId, Partitions, log_commit};
 use crate::floor_plan::FloorPlan;
 use crate::timelines::Patch;
 
-/// How far ahead of the server's clock a DPU's may run, in milliseconds.
+/// Maximum time that a DPU's clock may be ahead of the server's, in milliseconds.
 pub const CLOCK_SKEW_MS: i64 = 5 * 60 * 1000;
-/// The first instant of events, unless the operator says otherwise: 2010-01-01T00:00:00Z. What claims to be older comes from a
-/// clock that was never set.
+/// Default of the earliest accepted instant: 2010-01-01T00:00:00Z. Older timestamps come from clocks that were never
+/// set.
 pub const EARLIEST: Instant = Instant::from_ms(1_262_304_000_000);
 
-/// How batches are taken in.
+/// Parameters of a commit.
 #[derive(Clone, Copy, Debug)]
 pub struct Intake {
-    /// The name of the commit in the change log.
+    /// Name of the commit in the change log.
     pub id: CommitId,
-    /// When they are received.
+    /// Time of receipt.
     pub now: Instant,
-    /// The first instant of events; older ones are rejected.
+    /// Earliest accepted instant; older events are rejected.
     pub earliest: Instant,
 }
 
-/// What recording has done, true once the transaction has committed and not before.
+/// Result of recording, valid once the transaction has committed.
 #[derive(Debug)]
 pub struct Recorded {
-    /// What became of each event of each batch.
+    /// Outcomes of the events of each batch.
     pub outcomes: Vec<Vec<Outcome>>,
-    /// The commit's name in the change log; `None` where nothing was inserted.
+    /// Name of the commit in the change log; `None` if nothing was inserted.
     pub id: Option<CommitId>,
-    /// What timelines gain by it.
+    /// What it adds to the timelines.
     pub patch: Patch,
 }
 
-/// Why nothing was recorded.
+/// Reasons why nothing was recorded.
 #[derive(Debug, thiserror::Error)]
 pub enum Unrecorded {
     /// The database failed.
     #[error(transparent)]
     Database(#[from] DbErr),
-    /// The floor plan was changed since it was read: by it, events might be recorded of another DPU, or before the horizon.
-    #[error("the floor plan was changed meanwhile")]
+    /// The floor plan has changed since it was read. By the old one, events might be recorded for the wrong DPU, or
+    /// before the horizon.
+    #[error("the floor plan has changed since it was read")]
     OldPlan,
 }
 
@@ -62,11 +63,11 @@ impl From<Unrecorded> for DbErr {
     }
 }
 
-/// Records the batches inside a transaction of the caller's, checked by `plan`, which must be the database's. On PostgreSQL it
-/// is one statement, once there are partitions for the events.
+/// Records the batches in the caller's transaction. `plan` must be the current floor plan of the database. On
+/// PostgreSQL this takes one statement, once the partitions of the events exist.
 ///
-/// Rows are written in the order of their keys, so that transactions which share some wait for each
-/// other and never deadlock.
+/// Rows are written in the order of their keys, so that transactions with common rows wait for each other and never
+/// deadlock.
 pub async fn record(
     transaction: &impl ConnectionTrait,
     partitions: &Partitions,
@@ -96,7 +97,7 @@ pub async fn record(
     let inserted = identities.iter().filter(|identity| !duplicates.contains(*identity));
     let patch = Patch::new(inserted.map(|event| (event.dpu_id, event.ts, event.direction)));
 
-    // Each inserted event was accepted where it came first; wherever else it comes, it is a duplicate.
+    // An inserted event is accepted where it comes first, and a duplicate everywhere else.
     let mut seen = duplicates;
     let outcome = |row| match row {
         Ok(identity) if seen.insert(identity) => Outcome::Accepted,
@@ -108,14 +109,14 @@ pub async fn record(
     Ok(Recorded { outcomes, id, patch })
 }
 
-/// Under which floor plan events are inserted, and by which name.
+/// Name of the commit in the change log, and revision of the floor plan that it relies on.
 #[derive(Clone, Copy)]
 struct Log {
     id: CommitId,
     revision: i64,
 }
 
-/// The event's identity, or why it is not stored.
+/// Returns the event's identity, or why it is not stored.
 fn check(plan: &FloorPlan, intake: Intake, crossing: &Crossing) -> Result<Identity, Rejection> {
     let Intake { now, earliest, .. } = intake;
     let Crossing { direction, seq, .. } = *crossing;
@@ -128,14 +129,13 @@ fn check(plan: &FloorPlan, intake: Intake, crossing: &Crossing) -> Result<Identi
         return Err(Rejection::new(RejectionCode::TimestampOutOfRange, message));
     }
     if let Some(horizon) = plan.horizon().filter(|horizon| ts < *horizon) {
-        let message = format!(
-            "{ts} is too late: events before {horizon} are pruned, and what happened then cannot be added to any more"
-        );
+        let message =
+            format!("{ts} is before {horizon}: events that old have been pruned, and no more can be added");
         return Err(Rejection::new(RejectionCode::TimestampPruned, message));
     }
     if ts > now.plus_ms(CLOCK_SKEW_MS) {
         let message = format!(
-            "{ts} lies in the future: it is {now}, and a DPU's clock may be at most {} minutes ahead",
+            "{ts} lies in the future: the time is {now}, and a DPU's clock may be at most {} minutes ahead",
             CLOCK_SKEW_MS / 60_000
         );
         return Err(Rejection::new(RejectionCode::TimestampInFuture, message));
@@ -146,7 +146,7 @@ fn check(plan: &FloorPlan, intake: Intake, crossing: &Crossing) -> Result<Identi
     Ok(Identity { dpu_id, ts, direction, seq })
 }
 
-/// When the crossing happened. A timestamp that names no zone is by the clocks of its DPU's zone.
+/// Returns the instant of the crossing. A timestamp without a time zone is in that of its DPU.
 pub fn instant(plan: &FloorPlan, crossing: &Crossing) -> Result<Instant, Rejection> {
     match crossing.ts {
         Timestamp::Instant(instant) => Ok(instant),
@@ -154,10 +154,10 @@ pub fn instant(plan: &FloorPlan, crossing: &Crossing) -> Result<Instant, Rejecti
     }
 }
 
-/// One statement, one answer: PostgreSQL inserts, tallies what it has inserted, adds it to the change log, and says what it
-/// has not inserted. Where it has inserted all, as it nearly always has, the rows are not compared one by one. It does
-/// nothing, and says so, where the floor plan is another one by now: a prune waits for those who insert, and lets none in
-/// meanwhile.
+/// Records the events by one statement: PostgreSQL inserts them, tallies those that it has inserted, adds to the change
+/// log, and returns those that it has not inserted. If all are inserted, which is the usual case, rows are not compared
+/// one by one. If the floor plan has changed, the statement does nothing and says so. A prune waits for running
+/// inserts, and blocks new ones until it has changed the floor plan.
 async fn insert_on_postgres(
     connection: &impl ConnectionTrait,
     identities: &[Identity],
@@ -219,10 +219,10 @@ async fn insert_on_postgres(
     Ok(duplicates)
 }
 
-/// Inserts what is not there yet, and tallies it: nobody else writes to SQLite meanwhile.
+/// Inserts the events that are not stored yet, and tallies them. SQLite has no other writer meanwhile.
 ///
-/// A statement that meets an event which is there already inserts nothing; only then are its events looked up. To have each
-/// row returned that is inserted would take as long again as to write them.
+/// A statement with an event that is already stored inserts nothing; only then are its events looked up. Having SQLite
+/// return the inserted rows would take as long as writing them.
 async fn insert_on_sqlite(
     transaction: &impl ConnectionTrait,
     identities: &[Identity],
@@ -264,7 +264,7 @@ async fn insert_on_sqlite(
     Ok(duplicates)
 }
 
-/// Inserts all of these events, or none where one of them is there already.
+/// Inserts all of these events, or none if one of them is already stored.
 async fn insert(transaction: &impl ConnectionTrait, events: &[Identity], now: Instant) -> Result<(), DbErr> {
     let rows = events.iter().flat_map(|event| key(event).into_iter().chain([now.ms()]));
     let before = "INSERT INTO event (dpu_id, ts, direction, seq, created) VALUES";
@@ -276,7 +276,7 @@ fn is_there_already(error: &DbErr) -> bool {
     matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_)))
 }
 
-/// Which of these events are there.
+/// Returns those of the events that are stored.
 async fn stored(
     transaction: &impl ConnectionTrait,
     events: &[Identity],
@@ -305,8 +305,8 @@ fn key(event: &Identity) -> [i64; 4] {
     [event.dpu_id, event.ts.ms(), event.direction.sign().into(), event.seq.into()]
 }
 
-/// The rows in pieces of few lengths, powers of two, so that each statement about one is prepared once and kept: to
-/// prepare one for each number of rows would take longer than to write them.
+/// Splits the rows into pieces whose lengths are powers of two, so that there are few statements to prepare. Preparing
+/// one for each number of rows would take longer than writing them.
 fn pieces<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
     from_fn(move || {
         let length = 1 << rows.len().min(PIECE_ROWS_MAX).checked_ilog2()?;
@@ -314,7 +314,7 @@ fn pieces<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
     })
 }
 
-/// A statement with `number` rows of placeholders between `before` and `after`.
+/// Returns a statement with `number` rows of placeholders between `before` and `after`.
 fn with_rows(
     before: &str,
     row: &str,
@@ -326,10 +326,10 @@ fn with_rows(
     Statement::from_sql_and_values(DatabaseBackend::Sqlite, sql, values.map(Value::from))
 }
 
-/// What a DPU's crossings of an hour or a day, which begins at the instant, come to.
+/// A DPU, the start of an hour or a day, and the DPU's crossings in it.
 type Tally = (i64, Instant, Crossings);
 
-/// What the events add to the tallies of their hours or days.
+/// Returns what the events add to the tallies of their hours or days.
 fn tallies(inserted: &[Identity], resolution: Resolution) -> Vec<Tally> {
     let bucket = |event: &Identity| (event.dpu_id, resolution.bucket(event.ts));
     // In the order of their keys, all events of one bucket stand together.
@@ -341,7 +341,7 @@ fn tallies(inserted: &[Identity], resolution: Resolution) -> Vec<Tally> {
 }
 
 const HOUR_MS: i64 = 3_600_000;
-/// How many rows a piece has at most: SQLite takes 32,766 values a statement.
+/// Maximum number of rows in a piece: SQLite accepts 32,766 values per statement.
 const PIECE_ROWS_MAX: usize = 1024;
 const ADD_TO_TALLY: &str = "ON CONFLICT (dpu_id, resolution, bucket) \
     DO UPDATE SET toward = tally.toward + excluded.toward, away = tally.away + excluded.away";

@@ -1,7 +1,7 @@
 //! The recorder: gathers the batches of all senders into shared commits (group commit).
 //!
-//! It never waits for a batch to fill: whatever has come in while one commit was under way makes the
-//! next one. So a lone event costs one commit, and a crowd of senders shares them.
+//! It never waits for a batch to fill: the batches that arrive during one commit make up the next one. So a lone event
+//! takes one commit, and many senders share commits.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant as Tick};
@@ -21,28 +21,28 @@ use crate::state::State;
 use crate::tasks::Tasks;
 use crate::telemetry::{SPANS, metrics};
 
-/// How many batches may wait; further senders wait to hand theirs over.
+/// Maximum number of waiting batches; further senders wait until there is room.
 const WAITING_BATCHES_MAX: usize = 1024;
 /// A commit takes no further batch once it has this many events.
 const COMMIT_EVENTS_MAX: usize = 20_000;
-/// How often a commit is tried again because the floor plan has changed while it was made.
+/// Maximum number of attempts at a commit while the floor plan keeps changing.
 const ATTEMPTS_MAX: usize = 10;
 
-/// Where batches are handed over.
+/// Handle for recording batches.
 #[derive(Clone, Debug)]
 pub struct Recorder {
     waiting: mpsc::Sender<Submission>,
 }
 
-/// A batch and who waits to hear about it.
+/// A batch, and the channel for its outcomes.
 struct Submission {
     batch: Batch,
     answer: oneshot::Sender<Result<Vec<Outcome>, RecordError>>,
-    /// On whose behalf it is recorded, for traces.
+    /// Span of the request that sent it, for traces.
     cause: Span,
 }
 
-/// Why a batch was not recorded. Nothing of it is stored; it may be sent again.
+/// Reasons why a batch was not recorded, or is not known to be. It may be sent again.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum RecordError {
     /// The database failed.
@@ -54,7 +54,7 @@ pub enum RecordError {
 }
 
 impl RecordError {
-    /// Whether the same batch may be recorded a little later.
+    /// Returns whether the same batch may be recorded a little later.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Database(cause) => Failure::of(cause).is_transient(),
@@ -64,13 +64,13 @@ impl RecordError {
 }
 
 impl Recorder {
-    /// Starts recording. It ends, after what was handed over, when the last clone of the recorder is gone.
+    /// Starts the recorder. It ends when its last clone has been dropped and all batches are recorded.
     pub fn start(writer: Writer, tasks: &Tasks) -> (Self, JoinHandle<()>) {
         let (waiting, submissions) = mpsc::channel(WAITING_BATCHES_MAX);
         (Self { waiting }, tasks.spawn("recorder", writer.run(submissions)))
     }
 
-    /// Records a batch and says what became of each event, in the batch's order, after the commit.
+    /// Records a batch. Returns the outcome of each event, in the batch's order, after the commit.
     pub async fn record(&self, batch: Batch) -> Result<Vec<Outcome>, RecordError> {
         let (answer, outcomes) = oneshot::channel();
         self.waiting
@@ -81,18 +81,18 @@ impl Recorder {
     }
 }
 
-/// What the recorder works with.
+/// What the recorder writes with.
 #[derive(Debug)]
 pub struct Writer {
-    /// Where events go, and what gains them.
+    /// The database and the cache of timelines.
     pub state: Arc<State>,
-    /// By which events are received.
+    /// Clock for the time of receipt.
     pub clock: Clock,
-    /// The first instant of events; older ones are rejected.
+    /// Earliest accepted instant; older events are rejected.
     pub earliest: Instant,
     /// Notifies other processes.
     pub notifier: Notifier,
-    /// Where events can go.
+    /// The partitions that exist.
     pub partitions: Arc<Partitions>,
 }
 
@@ -105,7 +105,7 @@ impl Writer {
                 self.tidy().await;
             }
             let (mut batches, mut answers) = (vec![first.batch], vec![first.answer]);
-            // In the trace of the first of those who share it; the others' traces point to it.
+            // The commit is in the trace of its first request, and linked to those of the others.
             let span = tracing::info_span!(target: SPANS, parent: &first.cause, "commit");
             let mut events = batches[0].len();
             while events < COMMIT_EVENTS_MAX
@@ -119,7 +119,7 @@ impl Writer {
             let committed = self.commit(&Arc::new(batches)).instrument(span).await;
             self.state.database().commit_ended(committed.is_ok());
             match committed {
-                // A sender that has gone away hears nothing; its events are stored all the same.
+                // A sender that has disconnected gets no answer; its events are stored all the same.
                 Ok(outcomes) => answers.into_iter().zip(outcomes).for_each(|(answer, outcomes)| {
                     answer.send(Ok(outcomes)).ok();
                 }),
@@ -137,7 +137,7 @@ impl Writer {
         self.notifier.finish().await;
     }
 
-    /// Deletes the rows of the change log that nobody needs any more.
+    /// Deletes the rows of the change log that are no longer needed.
     async fn tidy(&self) {
         let database = self.state.database();
         if let Err(error) = database.in_time(database::tidy(database.writer())).await {
@@ -149,7 +149,7 @@ impl Writer {
         let mut plan = Arc::clone(&self.state.newest().await?.plan);
         let mut serials = batches.iter().flatten().flatten().map(|crossing| &crossing.serial);
         if serials.any(|serial| plan.dpu_id(serial).is_none()) {
-            // Another process may have made the DPU a moment ago.
+            // Another process may have created the DPU a moment ago.
             self.state.refresh().await?;
             plan = Arc::clone(&self.state.newest().await?.plan);
         }
@@ -160,7 +160,7 @@ impl Writer {
             if !matches!(attempt, Err(Unrecorded::OldPlan)) {
                 break;
             }
-            // None that the transaction has made is there.
+            // The partitions that the transaction has created were rolled back.
             self.partitions.forget();
             self.state.refresh().await?;
             plan = Arc::clone(&self.state.newest().await?.plan);
@@ -172,14 +172,15 @@ impl Writer {
             self.state.committed(id, patch);
         }
         if outcomes.iter().flatten().any(|outcome| matches!(outcome, Outcome::Duplicate)) {
-            // Another process may have stored them a moment ago, and the sender is told that they are stored.
+            // Another process may have stored them a moment ago. Counts must include them before the sender gets its
+            // answer.
             self.state.refresh().await?;
         }
         observe(now, &plan, batches, &outcomes, begun.elapsed());
         Ok(outcomes)
     }
 
-    /// Tries to record the batches within the time that the database has to answer.
+    /// Tries to record the batches within the time limit for answers of the database.
     async fn attempt(
         &self,
         plan: &Arc<FloorPlan>,
@@ -190,13 +191,13 @@ impl Writer {
         let intake = Intake { id: state.next_commit(), now, earliest: self.earliest };
         let committing =
             commit(Arc::clone(state), Arc::clone(partitions), Arc::clone(plan), intake, Arc::clone(batches));
-        // A task of its own: what was begun goes on to its end, whether it is in time or not.
+        // A separate task: a commit that has begun is finished even after the time limit.
         let mut committing = tokio::spawn(committing.in_current_span());
         match state.database().answered(&mut committing).await {
             Ok(Ok(Err(Unrecorded::OldPlan))) => Err(Unrecorded::OldPlan),
             Ok(Ok(Ok(recorded))) => Ok(recorded),
             Ok(Ok(Err(error))) => {
-                // It may have been done all the same: where the connection was lost, nobody can say.
+                // It may have been committed all the same: after a lost connection this is not known.
                 state.change_writer();
                 Self::refresh_soon(Arc::clone(state));
                 Err(error)
@@ -217,11 +218,11 @@ impl Writer {
         }
     }
 
-    /// Makes what may have been committed known.
+    /// Refreshes the state in the background, since the events may have been committed.
     fn refresh_soon(state: Arc<State>) {
         tokio::spawn(async move {
             if let Err(error) = state.refresh().await {
-                tracing::warn!(%error, "whether a commit was made is not known yet");
+                tracing::warn!(%error, "cannot check whether a failed commit was made");
             }
         });
     }
@@ -235,7 +236,7 @@ async fn commit(
     batches: Arc<Vec<Batch>>,
 ) -> Result<Recorded, Unrecorded> {
     let database = state.database();
-    // PostgreSQL records by one statement, which where there is a place for each event is a commit by itself.
+    // PostgreSQL records by one statement, which needs no transaction if the partition of every event exists.
     if database.backend() == DatabaseBackend::Postgres && partitions.hold(timestamps(&batches)) {
         return record(database.writer(), &partitions, &plan, intake, &batches).await;
     }

@@ -1,4 +1,4 @@
-//! Cuts CSV text into rows.
+//! Splits CSV text into rows.
 //!
 //! A row ends at a line feed, at a carriage return, or at both together. A carriage return in quotes is part of a value,
 //! but only where the row can be read that way: a quote that is never closed must not swallow the rows after it. A line
@@ -6,23 +6,23 @@
 
 use tokio_util::bytes::{Buf, BytesMut};
 
-/// The longest row that is read, in bytes; a longer one is rejected, and skipped without being kept.
+/// Maximum length of a row, in bytes. A longer one is rejected, and skipped without being buffered.
 pub(super) const ROW_BYTES_MAX: usize = 16 * 1024;
 
-/// Cuts rows off the front of a buffer, in the same places whatever the pieces in which the buffer is filled.
+/// Takes rows from the front of a buffer. They do not depend on the pieces in which the buffer is filled.
 #[derive(Debug)]
 pub(super) struct Rows {
-    /// The number of the line that the buffer begins in, the first being 1.
+    /// Number of the line that the buffer begins in, from 1.
     line: u64,
-    /// How many bytes of the buffer hold no end of the row.
+    /// Number of bytes of the buffer that do not contain the end of the row.
     searched: usize,
     /// Whether they end within quotes.
     is_quoted: bool,
     /// The first carriage return among them that is in quotes.
     quoted_return: Option<usize>,
-    /// The last row was too long: what is left of it comes first.
+    /// Whether the last row was too long and the buffer begins with the rest of it.
     is_skipping: bool,
-    /// The last row ended with a carriage return: a line feed that comes first belongs to it.
+    /// Whether the last row ended with a carriage return, so that a line feed that comes next belongs to it.
     after_return: bool,
 }
 
@@ -40,8 +40,8 @@ impl Default for Rows {
 }
 
 impl Rows {
-    /// Takes the next row that is whole, blank ones left out, and returns the number of its line and what `read` makes of
-    /// it. A row that cannot be read ends at its first carriage return, quoted or not.
+    /// Takes the next complete row, skipping blank ones, and returns its line number and the result of `read`. A row
+    /// that cannot be read ends at its first carriage return, quoted or not.
     pub(super) fn next<T, E>(
         &mut self,
         source: &mut BytesMut,
@@ -66,7 +66,7 @@ impl Rows {
         }
     }
 
-    /// Removes what belongs to the row before.
+    /// Removes what belongs to the previous row.
     fn skip(&mut self, source: &mut BytesMut) {
         if self.is_skipping {
             match source.iter().position(|byte| matches!(byte, b'\n' | b'\r')) {
@@ -82,7 +82,7 @@ impl Rows {
         }
     }
 
-    /// How long the row is that the buffer begins with. Of one that is too long only the beginning counts.
+    /// Returns the length of the row at the start of the buffer, once its end is known. A row that is too long is cut.
     fn end(&mut self, source: &BytesMut, at_end: bool) -> Option<usize> {
         while let Some(byte) = source.get(self.searched) {
             match byte {
@@ -114,7 +114,7 @@ impl Rows {
         (self.searched, self.is_quoted, self.quoted_return) = (0, false, None);
     }
 
-    /// Removes the rest of a line, whose end stands at `end`.
+    /// Removes the rest of a line that ends at `end`.
     fn end_line(&mut self, source: &mut BytesMut, end: usize) {
         self.line += 1;
         self.after_return = source[end] == b'\r';
@@ -133,8 +133,8 @@ mod tests {
 
     use super::*;
 
-    /// The rows of a text that arrives in pieces of `piece` bytes, with the numbers of their lines. A row can be read if
-    /// each of its quotes is closed.
+    /// Returns the rows of a text that arrives in pieces of `piece` bytes, with their line numbers. A row can be read
+    /// if its quotes are closed.
     fn rows(text: &[u8], piece: usize) -> Vec<(u64, Vec<u8>)> {
         let (mut rows, mut source, mut found) = (Rows::default(), BytesMut::new(), Vec::new());
         let mut read = |row: &[u8]| {
@@ -148,7 +148,7 @@ mod tests {
             while let Some((line, row)) = rows.next(&mut source, at_end, &mut read) {
                 found.push((line, row.unwrap_or_else(|row| row)));
             }
-            assert!(source.len() <= ROW_BYTES_MAX + 1, "{} bytes are kept", source.len());
+            assert!(source.len() <= ROW_BYTES_MAX + 1, "{} bytes are buffered", source.len());
         }
         assert!(source.is_empty());
         found
@@ -168,7 +168,7 @@ mod tests {
             ("a\rb\nc\r\nd\n\re", vec![(1, "a"), (2, "b"), (3, "c"), (4, "d"), (6, "e")]),
             ("\r\r\n \n\ta", vec![(4, "\ta")]),
             ("a,\"x\ry\"\nb\n", vec![(1, "a,\"x\ry\""), (3, "b")]),
-            // A quote that is never closed spoils its own row and no other, and a quoted line feed ends it.
+            // A quote that is never closed affects only its own row, and a quoted line feed ends the row.
             ("a,\"x\rb\rc\r", vec![(1, "a,\"x"), (2, "b"), (3, "c")]),
             ("a,\"x\rb\n\"c\"\n", vec![(1, "a,\"x"), (2, "b"), (3, "\"c\"")]),
             ("a\"\r\"b\"\r\"c\"\n", vec![(1, "a\""), (2, "\"b\""), (3, "\"c\"")]),

@@ -1,6 +1,6 @@
-//! Timestamps that name no time zone: which instant they are.
+//! Resolves timestamps without a time zone to instants.
 //!
-//! The zone of the request or the file goes before that of the DPU; where neither has one, it is UTC.
+//! The time zone of the request or file takes precedence over that of the DPU. Without either, it is UTC.
 
 use chrono::{MappedLocalTime, TimeZone};
 use chrono_tz::Tz;
@@ -8,32 +8,32 @@ use entity::{Instant, Timestamp, shown};
 
 use super::{Crossing, Rejection, RejectionCode};
 
-/// A text that is not the name of a time zone.
+/// Error for a text that is not the name of a time zone.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{} is not a time zone: use a name of the tz database, such as Europe/Berlin", shown(.0))]
 pub struct UnknownZone(String);
 
-/// The time zone of this name.
+/// Returns the time zone with this name.
 pub fn parse(name: &str) -> Result<Tz, UnknownZone> {
     name.parse().map_err(|_| UnknownZone(name.to_owned()))
 }
 
-/// The crossing, with its instant known where `zone` is.
+/// Resolves the crossing's timestamp if `zone` is given.
 pub(super) fn within(crossing: Crossing, zone: Option<Tz>) -> Result<Crossing, Rejection> {
     let Some(zone) = zone else { return Ok(crossing) };
     let ts = instant(crossing.ts, Some(zone))?.into();
     Ok(Crossing { ts, ..crossing })
 }
 
-/// The instant at which a clock in `zone` showed this. The clock of a time that came twice is taken to have shown it
-/// first; a time that the clocks were turned past is rejected.
+/// Returns the instant at which a clock in `zone` showed this timestamp. If it was shown twice, the first one is taken.
+/// A local time that was skipped when clocks were put forward is rejected.
 pub fn instant(timestamp: Timestamp, zone: Option<Tz>) -> Result<Instant, Rejection> {
     let Some((local, zone)) = timestamp.local().zip(zone) else { return Ok(timestamp.in_utc()) };
     match zone.from_local_datetime(&local) {
         MappedLocalTime::Single(found) | MappedLocalTime::Ambiguous(found, _) => Ok(found.to_utc().into()),
         MappedLocalTime::None => {
             let message = format!(
-                "{} never was in {}: the clocks skipped it; send the time with its offset, or in UTC with Z",
+                "{} does not exist in {}: the clocks skipped it. Send the time with its offset, or in UTC with Z",
                 local.format("%Y-%m-%dT%H:%M:%S%.f"),
                 zone.name()
             );
@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn the_zone_is_for_what_names_none() {
+    fn the_zone_applies_to_timestamps_without_one() {
         for (text, zone, expected) in [
             ("2026-01-10T12:00:00.5", None, "2026-01-10T12:00:00.500Z"),
             ("2026-01-10T12:00:00.5", Some(Tz::America__New_York), "2026-01-10T17:00:00.500Z"),
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_not_a_zones_says_what_is() {
+    fn an_unknown_zone_is_refused_with_an_example() {
         assert_eq!(parse("Europe/Berlin"), Ok(Tz::Europe__Berlin));
         for name in ["", "Berlin", "CET+1", "UTC+02:00"] {
             assert!(parse(name).unwrap_err().to_string().contains("such as Europe/Berlin"), "{name}");

@@ -1,4 +1,4 @@
-//! Digests: what is left of pruned events.
+//! Digests: sums that replace pruned events.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use crate::floor_plan::{FloorPlan, listed};
 
 const HOUR_MS: i64 = 3_600_000;
 
-/// Puts the digests of the events in `[start, end)`, and says of how many events they are.
+/// Writes the digests of the events in `[start, end)`. Returns the number of these events.
 pub(super) async fn put(
     transaction: &impl ConnectionTrait,
     plan: &FloorPlan,
@@ -21,7 +21,7 @@ pub(super) async fn put(
         plan.spaces().values().flat_map(|space| space.marks(start, end)).map(|mark| mark.reading).collect();
     let (mark, values) = listed(backend, marks.iter());
     let (start, end) = (start.ms(), end.ms());
-    // Of an instant before 1970 the remainder is negative.
+    // The remainder of an instant before 1970 is negative.
     let hour = format!("event.ts - (event.ts % {HOUR_MS} + {HOUR_MS}) % {HOUR_MS}");
     let sql = format!(
         "WITH {mark}, crossed AS (

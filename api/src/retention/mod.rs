@@ -1,13 +1,14 @@
-//! Retention: how long events are kept one by one.
+//! Retention: how long individual events are kept.
 //!
-//! To prune is to put digests in the place of events, each in the transaction in which its events go: how many people
-//! crossed until the end of an hour. So an odometer shows the same as ever at the end of each hour, and whoever reads
-//! one need not know that anything was pruned. Within an hour there is a digest also at each instant from which some
-//! count goes on (a reset, the start or the end of an assignment), so that counts after the horizon stay exact.
-//! Tallies stay as they are.
+//! Pruning replaces events by digests: the number of people who crossed until the end of an hour. Events are deleted in
+//! the transaction that writes their digests. So odometers are unchanged at the end of each hour, and code that reads
+//! them need not know about pruning. Within an hour there is also a digest at each instant from which some count
+//! continues (a reset, the start or the end of an assignment), so that counts after the horizon stay exact. Tallies
+//! stay as they are.
 //!
-//! First the horizon is raised: from then on no event before it is recorded, and the floor plan changes there only at
-//! whole hours. Then the events go, piece by piece. Whoever prunes again goes on where another one was stopped.
+//! First the horizon is raised: from then on no event before it is recorded, and the floor plan can change before it
+//! only at whole hours. Then the events are pruned piece by piece. After an interruption, the next prune continues
+//! there.
 
 mod digest;
 mod schedule;
@@ -19,23 +20,23 @@ pub use self::schedule::{Age, ParseAgeError, Schedule};
 use crate::database::{Database, Partition};
 use crate::floor_plan::{ChangeError, changes};
 
-/// A horizon is the beginning of a UTC day.
+/// A horizon is the start of a UTC day.
 const DAY_MS: i64 = 24 * 3_600_000;
-/// The advisory lock of whoever prunes on PostgreSQL, an arbitrary number of our own.
+/// Advisory lock that is held while pruning on PostgreSQL; an arbitrary number.
 const PRUNE_LOCK: i64 = 0x6865_6164_0003;
 
-/// What was pruned.
+/// Result of pruning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pruned {
-    /// Events before it are gone.
+    /// Events before this instant have been pruned.
     pub horizon: Instant,
-    /// How many went.
+    /// Number of events that were pruned.
     pub events: u64,
 }
 
-/// Prunes the events before the UTC day that `until` is in; `None` if another process is at it.
+/// Prunes the events before the UTC day that `until` is in. Returns `None` if another process is pruning.
 ///
-/// An earlier horizon than the one that there is changes nothing, since what is gone stays gone.
+/// A horizon before the present one changes nothing, since pruning cannot be undone.
 pub async fn prune(database: &Database, until: Instant) -> Result<Option<Pruned>, ChangeError> {
     let Some(_turn) = take_turn(database).await? else { return Ok(None) };
     let horizon = raise_horizon(database, until.floor_to(DAY_MS)).await?;
@@ -47,14 +48,14 @@ pub async fn prune(database: &Database, until: Instant) -> Result<Option<Pruned>
     Ok(Some(pruned))
 }
 
-/// One process prunes at a time. The turn ends with what is returned.
+/// Takes the lock by which one process prunes at a time. It is held until the returned transaction ends.
 async fn take_turn(database: &Database) -> Result<Option<Option<DatabaseTransaction>>, DbErr> {
     if database.backend() != DatabaseBackend::Postgres {
-        // Two that prune one file take turns by each piece, and neither does what the other has done.
+        // Two processes that prune one file alternate by pieces, and neither repeats the other's work.
         return Ok(Some(None));
     }
     let turn = database.writer().begin().await?;
-    // It is idle for as long as the pruning takes, and must not be ended for that.
+    // It is idle for as long as pruning takes, and must not be terminated for that.
     turn.execute_unprepared("SET LOCAL idle_in_transaction_session_timeout = 0").await?;
     let sql = format!("SELECT pg_try_advisory_xact_lock({PRUNE_LOCK})");
     let row = turn.query_one_raw(Statement::from_string(DatabaseBackend::Postgres, sql)).await?;
@@ -62,12 +63,12 @@ async fn take_turn(database: &Database) -> Result<Option<Option<DatabaseTransact
     Ok(is_ours.then_some(Some(turn)))
 }
 
-/// Raises the horizon, after all who record events by the old one are done. Says what it is then.
+/// Raises the horizon, after all commits that began under the old one. Returns the horizon then.
 async fn raise_horizon(database: &Database, horizon: Instant) -> Result<Instant, ChangeError> {
     let transaction = database.begin_maintenance().await?;
     changes::lock(&transaction).await?;
     if database.backend() == DatabaseBackend::Postgres {
-        // Who inserts holds a lock that this one waits for, and looks at the horizon after having got it.
+        // An insert holds a lock that this one waits for, and reads the horizon after it got that lock.
         transaction.execute_unprepared("LOCK TABLE event IN SHARE ROW EXCLUSIVE MODE").await?;
     }
     let raised = format!(
@@ -80,9 +81,9 @@ async fn raise_horizon(database: &Database, horizon: Instant) -> Result<Instant,
     Ok(plan.horizon().unwrap_or(horizon))
 }
 
-/// When the first event of all happened.
+/// Returns the instant of the first event.
 async fn first_event(connection: &impl ConnectionTrait) -> Result<Option<Instant>, DbErr> {
-    // One step into the key for each DPU.
+    // One index lookup per DPU.
     let sql = "SELECT MIN(first) FROM (
         SELECT (SELECT ts FROM event WHERE dpu_id = dpu.id ORDER BY ts LIMIT 1) AS first FROM dpu
     ) AS firsts";
@@ -91,7 +92,7 @@ async fn first_event(connection: &impl ConnectionTrait) -> Result<Option<Instant
     row.map_or(Ok(None), |row| row.try_get_by_index(0))
 }
 
-/// Prunes the month in which `first` is, where a partition holds it and all of it is before the horizon; else the day.
+/// Prunes the month that `first` is in if it has a partition and ends before the horizon, else the day.
 async fn prune_piece(database: &Database, first: Instant, horizon: Instant) -> Result<u64, ChangeError> {
     let transaction = database.begin_maintenance().await?;
     let partition = match database.backend() {
@@ -113,7 +114,7 @@ async fn prune_piece(database: &Database, first: Instant, horizon: Instant) -> R
     Ok(events)
 }
 
-/// Drops what partitions are left before the horizon, with nothing in them.
+/// Drops the empty partitions that are left before the horizon.
 async fn finish(database: &Database, horizon: Instant) -> Result<(), ChangeError> {
     let transaction = database.begin_maintenance().await?;
     if database.backend() == DatabaseBackend::Postgres {
@@ -128,7 +129,7 @@ async fn finish(database: &Database, horizon: Instant) -> Result<(), ChangeError
     Ok(())
 }
 
-/// Says that events before `until` are gone.
+/// Stores that events before `until` have been pruned.
 async fn set_digested(transaction: &impl ConnectionTrait, until: Instant) -> Result<(), DbErr> {
     let sql = format!(
         "UPDATE floor_plan SET digested = {ms}, revision = revision + 1 WHERE digested IS NULL OR digested < {ms}",

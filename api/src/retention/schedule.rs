@@ -1,4 +1,4 @@
-//! Pruning as a habit of a server, and what goes with it: partitions made ahead.
+//! The hourly job of a server: pruning, and creating partitions ahead.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -15,22 +15,22 @@ use crate::database::Partitions;
 use crate::state::State;
 use crate::tasks::Tasks;
 
-/// How often the habit is followed.
+/// Interval of the job.
 const REST: Duration = Duration::from_hours(1);
 
-/// How old something is, in whole milliseconds: a day or more.
+/// An age in whole days: a day or more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Age(Duration);
 
-/// A text that is no age.
+/// Error for a text that is not an age.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{given:.40?} is no age: give a number of days or weeks, such as 400d or 8w; 1d is the least")]
+#[error("invalid age {given:.40?}: use a number of days or weeks, such as 400d or 8w, from 1d on")]
 pub struct ParseAgeError {
     given: String,
 }
 
 impl Age {
-    /// The instant that is so old at `now`.
+    /// Returns the instant that has this age at `now`.
     pub fn before(self, now: Instant) -> Instant {
         now.plus_ms(-i64::try_from(self.0.as_millis()).unwrap_or(i64::MAX))
     }
@@ -60,12 +60,13 @@ impl fmt::Display for Age {
     }
 }
 
-/// What a server does each hour, until it is dropped. What is begun then is rolled back.
+/// The hourly job, which runs until this is dropped. What it has begun is then rolled back.
 #[derive(Debug)]
 pub struct Schedule(JoinHandle<Infallible>);
 
 impl Schedule {
-    /// Prunes what is older than `older_than`, if that is given, and makes the partitions of the months to come.
+    /// Starts the job: it prunes events older than `older_than`, if that is given, and creates the partitions of coming
+    /// months.
     pub fn start(state: &Arc<State>, clock: &Clock, tasks: &Tasks, older_than: Option<Age>) -> Self {
         let (state, clock) = (Arc::clone(state), clock.clone());
         Self(tasks.spawn("schedule", async move {
@@ -86,7 +87,7 @@ impl Drop for Schedule {
 async fn run_once(state: &State, clock: &Clock, older_than: Option<Age>) {
     let now = clock.now();
     if let Err(error) = Partitions::make_ahead(state.database(), now).await {
-        tracing::warn!(%error, "the partitions of the months to come could not be made");
+        tracing::warn!(%error, "the partitions of coming months could not be created");
     }
     let Some(older_than) = older_than else { return };
     match prune(state.database(), older_than.before(now)).await {
@@ -97,7 +98,7 @@ async fn run_once(state: &State, clock: &Clock, older_than: Option<Age>) {
         Err(error) => tracing::error!(%error, "events could not be pruned"),
     }
     if let Err(error) = state.refresh().await {
-        tracing::warn!(%error, "what was pruned is not known yet");
+        tracing::warn!(%error, "cannot refresh the floor plan after pruning");
     }
 }
 

@@ -1,7 +1,7 @@
-//! The log: a line an event, on standard error.
+//! The log: one line per event, on standard error.
 //!
-//! A thread of its own writes. Whoever has something to say hands a line over and never waits: where lines come faster
-//! than they can be written, some are lost, and counted.
+//! A separate thread writes, so logging never blocks. If lines come faster than they can be written, some are lost and
+//! counted.
 
 use std::io::{BufWriter, IsTerminal, stderr};
 use std::sync::OnceLock;
@@ -13,33 +13,33 @@ use tracing_subscriber::{EnvFilter, Layer, Registry};
 
 use super::TelemetryError;
 
-/// How many lines may wait to be written.
+/// Maximum number of lines that wait to be written.
 const WAITING_LINES_MAX: usize = 16_384;
 
 pub(super) type Boxed = Box<dyn Layer<Registry> + Send + Sync>;
 
 static LOST: OnceLock<ErrorCounter> = OnceLock::new();
 
-/// How a line is written.
+/// Format of the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
-    /// For people
+    /// Text for people
     #[default]
     Pretty,
-    /// For programs: a JSON object
+    /// One JSON object per line
     Json,
 }
 
-/// What writes the log at the level of `RUST_LOG` (`info` unless set), until the guard goes.
+/// Returns the layer that writes the log at the level of `RUST_LOG` (default `info`), until the guard is dropped.
 pub(super) fn layer(format: LogFormat) -> Result<(Boxed, WorkerGuard), TelemetryError> {
     let wanted = std::env::var(EnvFilter::DEFAULT_ENV).unwrap_or_default();
     layer_at(if wanted.trim().is_empty() { "info" } else { &wanted }, format)
 }
 
-/// The same at these levels.
+/// Returns the layer that writes the log at these levels.
 pub(super) fn layer_at(wanted: &str, format: LogFormat) -> Result<(Boxed, WorkerGuard), TelemetryError> {
     let filter = EnvFilter::try_new(wanted).map_err(|error| TelemetryError::Level(error.to_string()))?;
-    // Spans are not for the log: were they of interest here, each would cost something without any traces.
+    // Spans are not logged. If this layer were interested in them, each would cost time even without traces.
     let filter = FilterExt::<Registry>::and(
         filter,
         filter_fn(|metadata| !metadata.is_span() && !may_tell_secrets(metadata)),
@@ -55,15 +55,15 @@ pub(super) fn layer_at(wanted: &str, format: LogFormat) -> Result<(Boxed, Worker
     Ok((layer, guard))
 }
 
-/// Whether a line is one of a client library's that may hold a password: sqlx warns of parameters of a URL that it does not know,
-/// with their values, and async-nats traces what it sends first.
+/// Returns whether a client library's line may contain a password: sqlx warns of unknown parameters of a URL with their
+/// values, and async-nats traces what it sends first.
 fn may_tell_secrets(metadata: &Metadata<'_>) -> bool {
     let target = metadata.target();
     target == "sqlx_postgres::options::parse"
         || target == "async_nats::connection" && *metadata.level() == Level::TRACE
 }
 
-/// How many lines found no room.
+/// Returns the number of lost lines.
 pub(super) fn lost() -> u64 {
     LOST.get().map_or(0, |lost| u64::try_from(lost.dropped_lines()).unwrap_or(u64::MAX))
 }

@@ -1,8 +1,8 @@
-//! What is counted, by its name, and all of it as Prometheus text.
+//! The metrics and their names, and all of them as Prometheus text.
 //!
-//! What the hot paths touch is counted in `tally`'s statics, here. What happens once a commit or more
-//! seldom goes through the [`metrics`] facade, where it happens. What can be asked for at any time, such as
-//! the use of the pools, is asked for when the text is written.
+//! Hot paths count in statics of `tally`, here. Whatever happens once per commit or less often is counted by the
+//! [`metrics`] facade, where it happens. Figures that can be queried at any time, such as the use of the pools, are
+//! queried when the text is written.
 
 use std::fmt::{self, Write};
 use std::sync::LazyLock;
@@ -15,12 +15,12 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use super::logs;
 use super::tally::{Counter, Histogram};
 
-/// Readings of odometers that were answered from memory.
+/// Odometers that were read from memory.
 pub static CACHE_HITS: Counter = Counter::new();
-/// Readings of odometers for which the database was asked.
+/// Odometers that were read from the database.
 pub static CACHE_MISSES: Counter = Counter::new();
 
-/// How far back counts look, in seconds.
+/// Age of the instants that counts are requested for, in seconds.
 static LOOKBACK: Histogram = Histogram::new(
     &[
         60,
@@ -39,7 +39,7 @@ static LOOKBACK: Histogram = Histogram::new(
     ],
     1.0,
 );
-/// How long after they happened events are received, in milliseconds.
+/// Time from an event to its receipt, in milliseconds.
 static INGEST_LAG: Histogram = Histogram::new(
     &[
         100,
@@ -61,22 +61,22 @@ static INGEST_LAG: Histogram = Histogram::new(
 static COMMIT_EVENTS: Histogram =
     Histogram::new(&[1, 2, 5, 10, 50, 100, 500, 1_000, 5_000, 10_000, 20_000], 1.0);
 static COMMIT_TIME: Histogram = Histogram::new(LATENCIES_US, MICROSECONDS);
-/// How long other processes are told of commits after them.
+/// Time from a commit to the notification of other processes.
 static NEWS_DELAY: Histogram = Histogram::new(LATENCIES_US, MICROSECONDS);
 static OPERATIONS: [[Histogram; 2]; 3] =
     [const { [const { Histogram::new(LATENCIES_US, MICROSECONDS) }; 2] }; 3];
 
-/// The bounds of latencies, in microseconds.
+/// Bounds of the buckets of latencies, in microseconds.
 const LATENCIES_US: &[u64] = &[
     50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000, 5_000_000,
     15_000_000,
 ];
 const MICROSECONDS: f64 = 1_000_000.0;
 
-/// How a request ended: by the class of its status, or because the client went away.
+/// Outcomes of requests: the client disconnected, or the class of the status.
 const OUTCOMES: [&str; 6] = ["aborted", "1xx", "2xx", "3xx", "4xx", "5xx"];
 
-/// The requests by one route.
+/// Metrics of the requests of one route.
 pub struct Requests {
     outcomes: [Counter; OUTCOMES.len()],
     latency: Histogram,
@@ -118,14 +118,14 @@ pub enum OperationKind {
     Query,
     /// A mutation.
     Mutation,
-    /// A subscription; it has taken as long as until its first answer.
+    /// A subscription, whose duration lasts until its first answer.
     Subscription,
 }
 
 impl OperationKind {
     const ALL: [Self; 3] = [Self::Query, Self::Mutation, Self::Subscription];
 
-    /// Its name in GraphQL.
+    /// Returns its name in GraphQL.
     pub fn name(self) -> &'static str {
         match self {
             Self::Query => "query",
@@ -135,12 +135,12 @@ impl OperationKind {
     }
 }
 
-/// A GraphQL operation was executed, and had errors or not.
+/// Counts a GraphQL operation that was executed, with or without errors.
 pub fn executed(kind: OperationKind, has_errors: bool, took: Duration) {
     OPERATIONS[kind as usize][usize::from(has_errors)].observe(us(took));
 }
 
-/// A count was asked for, at this instant.
+/// Counts a request for the count at an instant.
 pub fn counted(now: Instant, at: Instant) {
     let back_ms = now.ms().saturating_sub(at.ms());
     LOOKBACK.observe(u64::try_from(back_ms / 1_000).unwrap_or_default());
@@ -164,22 +164,22 @@ pub fn committed(accepted: u64, duplicates: u64, rejected: u64, took: Duration) 
     COMMIT_TIME.observe(us(took));
 }
 
-/// A commit of events failed.
+/// Counts a commit of events that failed.
 pub fn commit_failed() {
     ::metrics::counter!(COMMITS_FAILED).increment(1);
 }
 
-/// The floor plan was read from the database.
+/// Counts a read of the floor plan from the database.
 pub fn floor_plan_read() {
     ::metrics::counter!(FLOOR_PLAN_READS).increment(1);
 }
 
-/// What memory lacked was read from this server, `standby` or `primary`.
+/// Counts a read of what is not in memory from this server, `standby` or `primary`.
 pub(crate) fn read_from(server: &'static str) {
     ::metrics::counter!(READS, "server" => server).increment(1);
 }
 
-/// Other processes were told of a commit, so long after it.
+/// Counts a notification of other processes, this long after the commit.
 pub fn told(after: Duration) {
     NEWS_DELAY.observe(us(after));
 }
@@ -191,9 +191,9 @@ const COMMITS_FAILED: &str = "headcount_commits_failed_total";
 const READS: &str = "headcount_database_reads_total";
 const FLOOR_PLAN_READS: &str = "headcount_floor_plan_reads_total";
 
-/// What the facade keeps. `None` where somebody else has it, who then shows what it holds.
+/// The recorder of the facade. `None` if another one is installed, whose owner then publishes its metrics.
 static FACADE: LazyLock<Option<PrometheusHandle>> = LazyLock::new(|| {
-    // What others time in seconds, through the facade, is a histogram too.
+    // Durations that are recorded by the facade, in seconds, are histograms too.
     let buckets = LATENCIES_US.iter().map(|bound| Duration::from_micros(*bound).as_secs_f64());
     let buckets: Vec<f64> = buckets.collect();
     let builder = PrometheusBuilder::new();
@@ -201,15 +201,15 @@ static FACADE: LazyLock<Option<PrometheusHandle>> = LazyLock::new(|| {
     let handle = builder.install_recorder().ok()?;
     describe_counter!(EVENTS_ACCEPTED, "Events that were stored.");
     describe_counter!(EVENTS_DUPLICATE, "Events that were stored already.");
-    describe_counter!(EVENTS_REJECTED, "Events that were not stored, by the reason's code.");
+    describe_counter!(EVENTS_REJECTED, "Events that were rejected, by code of the reason.");
     describe_counter!(COMMITS_FAILED, "Commits of events that failed.");
-    describe_counter!(FLOOR_PLAN_READS, "How often the floor plan was read from the database.");
+    describe_counter!(FLOOR_PLAN_READS, "Reads of the floor plan from the database.");
     describe_counter!(READS, "Reads of what is not in memory, by the server that answered.");
-    describe_gauge!("headcount_standby_lag_seconds", "How far the standby is behind; NaN: nobody knows.");
-    describe_gauge!("headcount_subscribers", "Subscriptions that are open.");
+    describe_gauge!("headcount_standby_lag_seconds", "How far the standby is behind; NaN: unknown.");
+    describe_gauge!("headcount_subscribers", "Open subscriptions.");
     describe_gauge!(
         "headcount_coherence_hears",
-        "1: news of other processes come; 0: nothing in memory is trusted."
+        "1: notifications of other processes arrive; 0: they do not, and memory is not trusted."
     );
     describe_gauge!("headcount_database_connections", "Connections to the database, by pool and state.");
     for server in ["primary", "standby"] {
@@ -221,7 +221,7 @@ static FACADE: LazyLock<Option<PrometheusHandle>> = LazyLock::new(|| {
     Some(handle)
 });
 
-/// Lets counting by the facade begin, if it has not.
+/// Installs the recorder of the facade, unless that was done before.
 pub fn start() {
     LazyLock::force(&FACADE);
 }
@@ -231,14 +231,14 @@ pub fn expect_rejections(code: &'static str) {
     ::metrics::counter!(EVENTS_REJECTED, "code" => code).absolute(0);
 }
 
-/// Puts together what the facade was told since the last time, which it keeps one by one until then.
+/// Aggregates the samples that the facade has collected since the last call.
 pub(super) fn tidy() {
     if let Some(facade) = &*FACADE {
         facade.run_upkeep();
     }
 }
 
-/// Returns everything as Prometheus text, with the requests by each route and the bytes of timelines in memory.
+/// Returns all metrics as Prometheus text, with those of the requests by each route and the bytes of timelines in memory.
 pub fn text<'r>(
     requests: impl Iterator<Item = (&'static str, &'r Requests)>,
     cache_bytes: u64,
@@ -246,26 +246,22 @@ pub fn text<'r>(
     let mut text = FACADE.as_ref().map(PrometheusHandle::render).unwrap_or_default();
     write_requests(&mut text, requests)?;
     let name = "headcount_graphql_operation_duration_seconds";
-    head(&mut text, name, "histogram", "How long GraphQL operations take.")?;
+    head(&mut text, name, "histogram", "Duration of GraphQL operations.")?;
     for (kind, outcomes) in OperationKind::ALL.into_iter().zip(&OPERATIONS) {
         for (outcome, latency) in ["ok", "error"].into_iter().zip(outcomes) {
             latency.write(&mut text, name, &format!("type=\"{}\",outcome=\"{outcome}\"", kind.name()))?;
         }
     }
     let histograms = [
+        ("headcount_count_lookback_seconds", "Age of the instants that counts are requested for.", &LOOKBACK),
+        ("headcount_ingest_lag_seconds", "Time from accepted events to their receipt.", &INGEST_LAG),
+        ("headcount_commit_events", "Events per commit.", &COMMIT_EVENTS),
+        ("headcount_commit_duration_seconds", "Duration of commits of events.", &COMMIT_TIME),
         (
-            "headcount_count_lookback_seconds",
-            "How far back counts look: now less the instant asked for.",
-            &LOOKBACK,
+            "headcount_news_delay_seconds",
+            "Time from commits to the notification of other processes.",
+            &NEWS_DELAY,
         ),
-        (
-            "headcount_ingest_lag_seconds",
-            "How long after they happened accepted events are received.",
-            &INGEST_LAG,
-        ),
-        ("headcount_commit_events", "How many events are committed together.", &COMMIT_EVENTS),
-        ("headcount_commit_duration_seconds", "How long commits of events take.", &COMMIT_TIME),
-        ("headcount_news_delay_seconds", "How long after a commit other processes are told.", &NEWS_DELAY),
     ];
     for (name, help, histogram) in histograms {
         head(&mut text, name, "histogram", help)?;
@@ -275,7 +271,7 @@ pub fn text<'r>(
         ("headcount_cache_hits_total", "counter", "Odometers read from memory.", CACHE_HITS.get()),
         ("headcount_cache_misses_total", "counter", "Odometers read from the database.", CACHE_MISSES.get()),
         ("headcount_cache_bytes", "gauge", "Bytes of timelines in memory.", cache_bytes),
-        ("headcount_log_lines_lost_total", "counter", "Lines of the log that found no room.", logs::lost()),
+        ("headcount_log_lines_lost_total", "counter", "Lines of the log that were lost.", logs::lost()),
     ];
     for (name, kind, help, number) in numbers {
         head(&mut text, name, kind, help)?;
@@ -302,7 +298,7 @@ fn write_requests<'r>(
         }
     }
     let name = "headcount_http_request_duration_seconds";
-    head(text, name, "histogram", "How long requests take until their answer begins.")?;
+    head(text, name, "histogram", "Duration of requests until their answer begins.")?;
     for (route, requests) in &asked {
         requests.latency.write(text, name, &format!("route=\"{}\"", route))?;
     }

@@ -1,8 +1,8 @@
-//! What operators see: logs, metrics, and traces where a collector is configured. None of them holds a token, a query
-//! string or what a client sent; the one thing of a client's own making is a well-formed request id.
+//! Logs, metrics and, if a collector is configured, traces. None of them contains a token, a query string or other data
+//! of clients, except well-formed request ids.
 //!
-//! The hot path pays for what somebody looks at: the line of a request is put together if its target is logged, a
-//! span is made if traces are exported, and counting takes a few additions.
+//! The hot path pays only for what is used: the line of a request is built if its target is logged, a span is made if
+//! traces are exported, and counting takes a few additions.
 
 mod logs;
 pub mod metrics;
@@ -20,49 +20,47 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 use crate::tasks::Tasks;
 
-/// The target of the one line a request.
+/// Target of the one line per request.
 pub const REQUESTS: &str = "request";
-/// The target of spans. They are for traces alone: the log has none.
+/// Target of spans, which are for traces only: the log has none.
 pub const SPANS: &str = "headcount::span";
-/// How often the facade's samples are put together.
+/// Interval at which the facade's samples are aggregated.
 const TIDY: Duration = Duration::from_secs(5);
 
-/// How operators are told.
+/// Options of logs and traces.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct TelemetryConfig {
-    /// How lines of the log are written
+    /// Write the log in this format
     #[arg(long, env = "LOG_FORMAT", value_enum, value_name = "FORMAT", default_value_t)]
     pub log_format: LogFormat,
-    /// Where to send traces, by OTLP over HTTP: the collector's base URL, such as `http://127.0.0.1:4318`; unset, none
-    /// are made
+    /// Send traces by OTLP over HTTP to the collector at this base URL, such as `http://127.0.0.1:4318`; without it, no
+    /// traces are made
     #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
     pub otlp_endpoint: Option<String>,
 }
 
-/// Why telemetry cannot begin.
+/// Reasons why telemetry cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
-    /// `RUST_LOG` cannot be read.
-    #[error(
-        "RUST_LOG is not usable: {0}. Accepted is a level, or levels by target, such as info,request=warn"
-    )]
+    /// `RUST_LOG` is invalid.
+    #[error("invalid RUST_LOG: {0}. Use a level, or levels by target, such as info,request=warn")]
     Level(String),
-    /// Traces cannot be sent to where they shall go.
+    /// Traces cannot be exported as configured.
     #[error("traces cannot be exported: {0}")]
     Traces(String),
-    /// Something else logs already.
-    #[error("the log has begun already: {0}")]
+    /// Another logger is installed.
+    #[error("another logger is already installed: {0}")]
     Begun(#[from] TryInitError),
 }
 
-/// What has to be written out before the process ends. Dropped, it writes out the log.
-#[must_use = "what is not written out is lost"]
+/// Logs and traces that must be flushed before the process ends. Flushes the log when dropped.
+#[must_use = "what is not flushed is lost"]
 pub struct Telemetry {
     traces: Option<SdkTracerProvider>,
     _log: tracing_appender::non_blocking::WorkerGuard,
 }
 
-/// Puts the samples of the facade together every few seconds, for processes that run for long.
+/// Aggregates the samples of the facade every few seconds, for processes that run for long.
 pub fn keep_tidy(tasks: &Tasks) {
     tasks.spawn("metrics", tidy());
 }
@@ -74,7 +72,7 @@ async fn tidy() -> Infallible {
     }
 }
 
-/// Begins to log, to count and, where that is configured, to trace. Called once, on a runtime.
+/// Starts logs, metrics and, if configured, traces. Must be called once, on a runtime.
 pub fn start(config: &TelemetryConfig) -> Result<Telemetry, TelemetryError> {
     let (log, guard) = logs::layer(config.log_format)?;
     let traces = traces::provider(config).map_err(TelemetryError::Traces)?;
@@ -83,7 +81,8 @@ pub fn start(config: &TelemetryConfig) -> Result<Telemetry, TelemetryError> {
     Ok(Telemetry { traces, _log: guard })
 }
 
-/// Who is told of lines, and of spans if they go anywhere. A layer of none would have each span made all the same.
+/// Returns the subscriber for log lines, and for spans if they are exported. Even an empty layer for spans would have
+/// each one made.
 fn subscriber(log: logs::Boxed, traces: Option<&SdkTracerProvider>) -> Dispatch {
     let registry = tracing_subscriber::registry().with(log);
     match traces.map(traces::layer) {
@@ -93,10 +92,10 @@ fn subscriber(log: logs::Boxed, traces: Option<&SdkTracerProvider>) -> Dispatch 
 }
 
 impl Telemetry {
-    /// Writes out what is left, within a bounded time.
+    /// Flushes logs and traces, within a bounded time.
     pub async fn finish(self) {
         if let Some(traces) = self.traces {
-            // It blocks until its own thread has sent the rest, by this runtime.
+            // It blocks until its own thread has sent the rest on this runtime.
             let sent = tokio::task::spawn_blocking(move || traces.shutdown()).await;
             if let Ok(Err(error)) = sent {
                 tracing::warn!(%error, "the last traces could not be exported");
@@ -112,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_goes_nowhere_is_not_made() {
+    fn spans_are_not_made_unless_they_are_exported() {
         let told = |traces: Option<&SdkTracerProvider>| {
             let (log, _guard) = logs::layer_at("warn", LogFormat::Json).unwrap();
             dispatcher::with_default(&subscriber(log, traces), || {

@@ -1,16 +1,16 @@
-//! Counters and histograms that a request on the hot path can afford: a few additions to memory that no other
-//! thread is at, no lock, no allocation, no hashing of labels. They live in statics, are only ever added to, and are
-//! written as Prometheus text when somebody asks. They know no names; [`metrics`](super::metrics) gives them theirs.
+//! Counters and histograms for the hot path: a few additions to memory that few threads share, no lock, no allocation,
+//! no hashing of labels. They live in statics, only grow, and are written as Prometheus text on request. They have no
+//! names; [`metrics`](super::metrics) gives them theirs.
 
 use std::fmt::{self, Write};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-/// How many threads count without getting into each other's way.
+/// Number of threads that can count without contention.
 const STRIPES: usize = 8;
-/// The most buckets that a histogram has, the one without a bound included.
+/// Maximum number of buckets of a histogram, including the one without a bound.
 const BUCKETS_MAX: usize = 16;
 
-/// What some threads have counted, on cache lines of its own.
+/// The counts of some threads, on separate cache lines.
 #[repr(align(128))]
 struct Stripe<const N: usize>([AtomicU64; N]);
 
@@ -20,7 +20,7 @@ impl<const N: usize> Stripe<N> {
     }
 }
 
-/// The stripe that this thread counts in.
+/// Returns the stripe that this thread counts in.
 fn stripe() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     thread_local! {
@@ -33,17 +33,17 @@ fn stripe() -> usize {
 pub struct Counter([Stripe<1>; STRIPES]);
 
 impl Counter {
-    /// Nothing counted.
+    /// Returns a counter at zero.
     pub const fn new() -> Self {
         Self([const { Stripe::new() }; STRIPES])
     }
 
-    /// Counts so many more.
+    /// Adds to the count.
     pub fn add(&self, more: u64) {
         self.0[stripe()].0[0].fetch_add(more, Ordering::Relaxed);
     }
 
-    /// How many were counted.
+    /// Returns the count.
     pub fn get(&self) -> u64 {
         self.0.iter().map(|stripe| stripe.0[0].load(Ordering::Relaxed)).sum()
     }
@@ -55,24 +55,24 @@ impl Default for Counter {
     }
 }
 
-/// How often which values were seen. Values are whole numbers of a small unit, such as microseconds.
+/// A distribution of values, which are whole numbers of a small unit, such as microseconds.
 pub(super) struct Histogram {
     /// The greatest value of each bucket, ascending; at most [`BUCKETS_MAX`] - 1 of them.
     bounds: &'static [u64],
-    /// How many of the small unit one of the unit is that the text is in: 1,000,000 of microseconds and seconds.
+    /// Number of small units in one unit of the text: 1,000,000 for microseconds and seconds.
     scale: f64,
-    /// A count a bucket, and last the sum of all values.
+    /// One count per bucket, then the sum of all values.
     stripes: [Stripe<{ BUCKETS_MAX + 1 }>; STRIPES],
 }
 
 impl Histogram {
-    /// Nothing seen.
+    /// Returns an empty histogram.
     pub(super) const fn new(bounds: &'static [u64], scale: f64) -> Self {
-        assert!(bounds.len() < BUCKETS_MAX, "there are too many buckets");
+        assert!(bounds.len() < BUCKETS_MAX, "too many buckets");
         Self { bounds, scale, stripes: [const { Stripe::new() }; STRIPES] }
     }
 
-    /// A value was seen.
+    /// Counts a value.
     pub(super) fn observe(&self, value: u64) {
         let counts = &self.stripes[stripe()].0;
         let bucket = self.bounds.partition_point(|bound| *bound < value);
@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_fall_into_the_bucket_whose_bound_they_do_not_pass() {
+    fn a_value_counts_in_each_bucket_whose_bound_it_does_not_exceed() {
         static SEEN: Histogram = Histogram::new(&[1_000, 2_000], 1_000.0);
         for value in [0, 1_000, 1_001, 2_001, 10_000] {
             SEEN.observe(value);

@@ -1,9 +1,8 @@
-//! Traces, sent to a collector by OTLP over HTTP where one is configured: one for each request, with a span for the
-//! request, its GraphQL operation, each load of it, and each SQL statement. Where none is configured a span is not even
-//! made.
+//! Traces, sent to a collector by OTLP over HTTP if one is configured: one per request, with a span for the request,
+//! its GraphQL operation, each load of it, and each SQL statement. Without a collector spans are not even made.
 //!
-//! A statement's span says what kind it is of. Its text and what a database says of it stay here: either may hold what
-//! somebody sent.
+//! A statement's span has the kind of the statement. Its text and the database's messages are not exported, since both
+//! may contain data of clients.
 
 use std::time::Duration;
 
@@ -25,26 +24,24 @@ use tracing_subscriber::registry::LookupSpan;
 
 use super::{SPANS, TelemetryConfig};
 
-/// How long one export may take, unless `OTEL_EXPORTER_OTLP_TIMEOUT` says so.
+/// Maximum duration of an export, unless `OTEL_EXPORTER_OTLP_TIMEOUT` is set.
 const EXPORT_TIME_MAX: Duration = Duration::from_secs(10);
-/// What spans of statements say that is told to nobody.
+/// Attributes of spans of statements that are not exported.
 const UNTOLD: [&str; 2] = ["db.statement", "exception.message"];
 
-/// What exports traces; `None` where no endpoint is configured. It says why it cannot.
+/// Returns what exports traces, `None` if no endpoint is configured, or why traces cannot be exported.
 pub(super) fn provider(config: &TelemetryConfig) -> Result<Option<SdkTracerProvider>, String> {
     let disabled = variable("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"));
     let Some(endpoint) = endpoint(config).filter(|_| !disabled) else { return Ok(None) };
     if !endpoint.starts_with("http://") {
         return Err(format!(
-            "{endpoint:?} is not accepted as an endpoint: it begins with http://, since a collector stands beside the server"
+            "invalid endpoint {endpoint:?}: use a URL with http://, of a collector on the server's machine or network"
         ));
     }
     let protocol =
         variable("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL").or_else(|| variable("OTEL_EXPORTER_OTLP_PROTOCOL"));
     if let Some(other) = protocol.filter(|protocol| protocol != "http/protobuf") {
-        return Err(format!(
-            "OTEL_EXPORTER_OTLP_PROTOCOL: {other:?} is not spoken; accepted is http/protobuf"
-        ));
+        return Err(format!("unsupported OTEL_EXPORTER_OTLP_PROTOCOL {other:?}: use http/protobuf"));
     }
     let client = OnRuntime {
         client: HyperClient::with_default_connector(EXPORT_TIME_MAX, None),
@@ -63,7 +60,7 @@ pub(super) fn provider(config: &TelemetryConfig) -> Result<Option<SdkTracerProvi
     Ok(Some(provider))
 }
 
-/// The URL that traces are posted to.
+/// Returns the URL that traces are posted to.
 fn endpoint(config: &TelemetryConfig) -> Option<String> {
     variable("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT").or_else(|| {
         let base = config.otlp_endpoint.as_deref().filter(|base| !base.is_empty())?;
@@ -75,7 +72,7 @@ fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// What turns our spans, and those of statements, into traces.
+/// Returns the layer that turns Headcount's spans, and those of statements, into traces.
 pub(super) fn layer<S>(provider: &SdkTracerProvider) -> impl Layer<S> + use<S>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
@@ -88,7 +85,7 @@ where
     layer.with_location(false).with_threads(false).with_target(false).with_filter(filter_fn(wanted))
 }
 
-/// Sends by the runtime: spans are exported from a thread that has none.
+/// Sends on the runtime, since spans are exported from a thread without one.
 #[derive(Debug)]
 struct OnRuntime {
     client: HyperClient,
@@ -110,7 +107,7 @@ impl HttpClient for OnRuntime {
     }
 }
 
-/// Exports spans without what is told to nobody.
+/// Exports spans without the attributes in [`UNTOLD`].
 #[derive(Debug)]
 struct Discreet(SpanExporter);
 

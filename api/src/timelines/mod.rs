@@ -27,5 +27,5 @@ pub(crate) use self::step::Step;
 pub(crate) use self::stretch::last_events;
 pub(crate) use self::summary::{Grain, Summary, SummaryKey, SummarySource};
 
-/// How many bytes of timelines are kept in memory unless somebody says otherwise: 256 MiB.
+/// Default size of the cache of timelines, in bytes: 256 MiB.
 pub const CACHE_BYTES: u64 = 256 << 20;

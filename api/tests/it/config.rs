@@ -100,11 +100,11 @@ fn the_environment_can_switch_off_what_the_file_switches_on() {
 fn invalid_settings_stop_the_start_with_an_error_that_names_them() {
     let folder = tempfile::tempdir().unwrap();
     for (file, said) in [
-        ("lisen = \"127.0.0.1:0\"", "configuration file it.toml has the key \"lisen\""),
+        ("lisen = \"127.0.0.1:0\"", "configuration file it.toml has the unknown key \"lisen\""),
         ("listen = \"here\"", "configuration file it.toml has listen = \"here\", which is not accepted"),
-        ("config = \"other.toml\"", "has the key \"config\""),
+        ("config = \"other.toml\"", "has the unknown key \"config\""),
         // Options of a single run do not belong in a file.
-        ("repair = true", "has the key \"repair\""),
+        ("repair = true", "has the unknown key \"repair\""),
         ("listen", "configuration file it.toml, line 1, is not TOML"),
     ] {
         let refused = refusal(headcount(&folder, file, &["verify", "--config", "it.toml"]));
@@ -176,8 +176,8 @@ fn a_host_is_served_on_and_invalid_addresses_are_refused() {
     let serving = serves(headcount(&folder, "", &["--listen", "localhost:0"]));
     assert!(serving.contains("on http://127.0.0.1:") || serving.contains("on http://[::1]:"), "{serving}");
     for (listen, said) in [
-        ("systemd", "Error: cannot listen on systemd: it has handed over no socket to this process"),
-        ("8000", "invalid value '8000' for '--listen <ADDRESS:PORT>': accepted are ADDRESS:PORT"),
+        ("systemd", "Error: cannot listen on systemd: it has passed no socket to this process"),
+        ("8000", "invalid value '8000' for '--listen <ADDRESS:PORT>': use ADDRESS:PORT"),
         (
             "nowhere.invalid:80",
             "Error: cannot listen on nowhere.invalid:80: this host name has no address here",
@@ -199,7 +199,7 @@ fn sizes_may_have_units() {
     wrong.env("CACHE_BYTES", "256XB");
     let refused = refusal(wrong);
     assert!(
-        refused.contains("invalid value '256XB' for '--cache-bytes <BYTES>': a size is a whole number"),
+        refused.contains("invalid value '256XB' for '--cache-bytes <BYTES>': use a whole number"),
         "{refused}"
     );
 }
@@ -220,7 +220,7 @@ fn secrets_are_never_logged() {
     let mut malformed = headcount(&folder, "", &["consume"]);
     malformed.env("NATS_URL", "nats://ann:s3cret@:x");
     let refused = refusal(malformed);
-    assert!(refused.contains("invalid value '…' for '--nats-url <URL>': a server is written"), "{refused}");
+    assert!(refused.contains("invalid value '…' for '--nats-url <URL>': use nats://HOST:PORT"), "{refused}");
     assert!(refused.contains("environment variable NATS_URL") && !refused.contains("s3cret"), "{refused}");
 
     let mut away = headcount(&folder, "", &["consume"]);

@@ -280,9 +280,9 @@ fn an_invalid_option_stops_the_start_with_an_error() {
     let key = "not-a-key-but-secret";
     let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://collector");
     for (variable, said) in [
-        (("RUST_LOG", "loud=="), "RUST_LOG is not usable"),
-        (("ID_KEY", key), "ID_KEY is not usable: it is 64 hexadecimal digits"),
-        (endpoint, "begins with http://"),
+        (("RUST_LOG", "loud=="), "invalid RUST_LOG"),
+        (("ID_KEY", key), "invalid ID_KEY: use 64 hexadecimal digits"),
+        (endpoint, "use a URL with http://"),
         (("DATABASE_WAIT_MS", "0"), "--database-wait-ms"),
         (("LOG_FORMAT", "xml"), "pretty, json"),
     ] {

@@ -143,7 +143,7 @@ on_both! {
             assert_eq!(lines[..seen.len()], seen);
             assert_eq!(verdict.rules, seen.len() as u64);
             assert!(!verdict.is_right());
-            let of_nobody = lines.iter().filter(|line| line.contains("DPU (id 77, which is none)")).count();
+            let of_nobody = lines.iter().filter(|line| line.contains("DPU (id 77, not found)")).count();
             assert_eq!(of_nobody, 2, "no tally is created for an unknown DPU: {lines:?}");
         }
         run(service, "DELETE FROM event WHERE ts < 10; DELETE FROM tally WHERE bucket < 10").await;
@@ -156,11 +156,11 @@ on_both! {
                 .arg("verify").args(arguments).env("DATABASE_URL", &service.url).output().unwrap();
             (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap())
         };
-        let right = (0, "2 DPUs verified: 0 tallies differed from their events, 0 of them mended; rules broken: 0\n".to_owned());
+        let right = (0, "2 DPUs verified: 0 tallies differed from their events, 0 of them repaired; rules broken: 0\n".to_owned());
         assert_eq!(headcount(&[]), right);
         run(service, "DELETE FROM tally WHERE resolution = 24 AND away = 1").await;
         let line = "tally of DPU 283, day 2026-01-02T00:00:00Z: found none, expected 0 toward and 1 away\n";
-        let verdict = |mended| format!("{line}2 DPUs verified: 1 tallies differed from their events, {mended} of them mended; rules broken: 0\n");
+        let verdict = |mended| format!("{line}2 DPUs verified: 1 tallies differed from their events, {mended} of them repaired; rules broken: 0\n");
         assert_eq!(headcount(&[]), (1, verdict(0)));
         assert_eq!(headcount(&["--repair"]), (0, verdict(1)));
         assert_eq!(headcount(&[]), right);

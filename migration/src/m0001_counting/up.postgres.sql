@@ -1,5 +1,4 @@
--- Equality on integers inside an exclusion constraint. Shipped with the server, and any owner of a
--- database may add it.
+-- Equality on integers inside an exclusion constraint. Shipped with the server, and any owner of a database may add it.
 CREATE EXTENSION IF NOT EXISTS btree_gist;
 
 CREATE TABLE space (
@@ -48,7 +47,7 @@ CREATE TABLE reset (
     CONSTRAINT reset_one_per_instant UNIQUE (space_id, ts)
 );
 
--- Partitions are made as events need them, a UTC month each. There is no default partition to outgrow.
+-- Partitions are created as events need them, one per UTC month. There is no default partition.
 CREATE TABLE event (
     dpu_id BIGINT NOT NULL REFERENCES dpu (id),
     ts BIGINT NOT NULL,
@@ -67,7 +66,7 @@ CREATE TABLE tally (
     PRIMARY KEY (dpu_id, resolution, bucket)
 );
 
--- The floor plan is kept in memory; its revision, bumped by whoever changes it, says when to read it anew.
+-- The floor plan is cached in memory; its revision, raised by every change, says when to read it anew.
 CREATE TABLE floor_plan (
     id SMALLINT PRIMARY KEY CHECK (id = 1),
     revision BIGINT NOT NULL

@@ -31,7 +31,7 @@ CREATE TABLE assignment (
 CREATE INDEX assignment_dpu_space ON assignment (dpu_id, space_id, starts_at);
 CREATE INDEX assignment_space ON assignment (space_id);
 
--- SQLite has no exclusion constraints. Its writers take turns, so a trigger sees every row there is.
+-- SQLite has no exclusion constraints. It has one writer at a time, so a trigger sees every row.
 CREATE TRIGGER assignment_overlap_insert BEFORE INSERT ON assignment
 WHEN EXISTS (
     SELECT 1 FROM assignment AS other
@@ -78,7 +78,7 @@ CREATE TABLE tally (
     PRIMARY KEY (dpu_id, resolution, bucket)
 ) WITHOUT ROWID, STRICT;
 
--- The floor plan is kept in memory; its revision, bumped by whoever changes it, says when to read it anew.
+-- The floor plan is cached in memory; its revision, raised by every change, says when to read it anew.
 CREATE TABLE floor_plan (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     revision INTEGER NOT NULL

@@ -1,4 +1,4 @@
-//! PostgreSQL tells whoever listens that the floor plan has changed, whoever changed it.
+//! PostgreSQL notifies listeners of every change of the floor plan.
 
 use sea_orm_migration::prelude::*;
 

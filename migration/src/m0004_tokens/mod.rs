@@ -1,4 +1,4 @@
-//! Tokens. PostgreSQL tells whoever listens that they have changed, but not that one was used.
+//! Tokens. PostgreSQL notifies listeners of changes of tokens, but not of their use.
 
 use sea_orm_migration::prelude::*;
 

@@ -21,7 +21,7 @@ BEGIN
     RETURN NULL;
 END
 $$;
--- Not of its last day of use, which changes no answer.
+-- Not for its last day of use, which changes no answer.
 CREATE TRIGGER token_changed
 AFTER INSERT OR DELETE OR TRUNCATE OR UPDATE OF name, digest, role, spaces, dpu_id, expires, revoked ON token
 FOR EACH STATEMENT EXECUTE FUNCTION tell_of_tokens();

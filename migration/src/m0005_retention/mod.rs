@@ -1,4 +1,4 @@
-//! Retention: how far back events are kept one by one, and what is left of those before.
+//! Retention: the horizon, before which events are pruned, and the digests of pruned events.
 
 use sea_orm_migration::prelude::*;
 

@@ -1,8 +1,8 @@
--- No event before the horizon is recorded any more, and those before `digested` are gone; null: none are.
+-- Events before `horizon` are no longer recorded, and those before `digested` have been pruned; null: none.
 ALTER TABLE floor_plan ADD COLUMN horizon BIGINT CHECK (horizon % 86400000 = 0);
 ALTER TABLE floor_plan ADD COLUMN digested BIGINT CHECK (digested <= horizon);
 
--- What is left of pruned events: how many crossed after the DPU's digest before, and until `ts`.
+-- Sums of pruned events: how many people crossed after the DPU's previous digest, until `ts`.
 CREATE TABLE digest (
     dpu_id BIGINT NOT NULL REFERENCES dpu (id),
     ts BIGINT NOT NULL,

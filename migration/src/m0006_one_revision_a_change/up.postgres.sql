@@ -1,5 +1,5 @@
--- Once a transaction: each further version of the row would be passed over by all later ones, and a change of a hundred
--- thousand rows would take for ever.
+-- Once per transaction: later updates would have to skip each version of the row, and a change of a hundred thousand
+-- rows would take forever.
 CREATE OR REPLACE FUNCTION bump_floor_plan() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF current_setting('headcount.revised', true) IS DISTINCT FROM pg_current_xact_id()::text THEN

@@ -1,5 +1,5 @@
-//! The change log: each commit of events says in its own transaction which DPUs it is about, for other processes to
-//! read.
+//! The change log: each commit of events records, in its own transaction, which DPUs it has events of, for other
+//! processes to read.
 
 use sea_orm_migration::prelude::*;
 

@@ -1,4 +1,4 @@
-//! DPUs have a time zone, by which their timestamps without a zone are read.
+//! DPUs have a time zone, for their timestamps without one.
 
 use sea_orm_migration::prelude::*;
 

@@ -1,4 +1,4 @@
-//! On PostgreSQL each schema has a channel of notifications of its own.
+//! On PostgreSQL each schema has its own channel of notifications.
 
 use sea_orm_migration::prelude::*;
 

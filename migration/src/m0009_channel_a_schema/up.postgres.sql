@@ -1,5 +1,6 @@
--- A channel of notifications is all of a database's: of each schema another installation may listen. The channel that all
--- shared before is notified, too: processes of the version before listen there while a new one has migrated the database.
+-- All schemas of a database share the names of channels, and each may belong to another installation. The previous,
+-- common channel is notified, too: processes of the previous version listen there after a new one has migrated the
+-- database.
 CREATE OR REPLACE FUNCTION tell_of_floor_plan() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     message text := json_build_object('floor_plan', NEW.revision)::text;
