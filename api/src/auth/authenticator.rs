@@ -1,4 +1,4 @@
-//! Finds out what a client may do: everything while the server is open, else what its token allows.
+//! Authentication: everything is allowed while the server is open, and later what the client's token allows.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -18,10 +18,10 @@ use crate::database::Database;
 use crate::state::State;
 use crate::tasks::Tasks;
 
-/// How often a token that expires is looked at.
+/// Interval of the checks whether a token has expired.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// The number of client addresses whose rates are known on an open server.
+/// Maximum number of client addresses whose rates are tracked.
 const ADDRESSES_MAX: u64 = 100_000;
 
 /// Knows the tokens, and what a client without one may do.
@@ -32,14 +32,14 @@ pub struct Authenticator {
     /// Tells whether changes by other processes are heard of: if not, tokens in memory may be old.
     state: Arc<State>,
     clock: Clock,
-    /// Takes the tokens that were used for the first time on a day.
+    /// Receives the tokens that are used for the first time on a day.
     used: UnboundedSender<(i64, Instant)>,
-    /// How client addresses keep to the rate of an open server.
+    /// Rate limiters of client addresses, while no token is required.
     addresses: Option<Cache<IpAddr, Arc<Pace>>>,
 }
 
 impl Authenticator {
-    /// An authenticator with these settings and tokens.
+    /// Creates an authenticator with these settings and tokens, and its background task.
     pub fn new(
         settings: Settings,
         tokens: Arc<Tokens>,
@@ -53,7 +53,7 @@ impl Authenticator {
         Self { settings, tokens, state, clock, used, addresses }
     }
 
-    /// The settings.
+    /// Returns the settings.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
@@ -66,7 +66,7 @@ impl Authenticator {
         self.tokens.newest(self.state.database()).await
     }
 
-    /// Does something with the tokens, if they are in memory and known to be current.
+    /// Runs `work` with the tokens, if they are in memory and known to be current.
     pub(crate) fn with_tokens<T>(&self, work: impl FnOnce(&Snapshot) -> T) -> Option<T> {
         if !self.state.is_followed() {
             return None;
@@ -74,7 +74,7 @@ impl Authenticator {
         self.tokens.in_memory().as_deref().map(work)
     }
 
-    /// Whether every client may do everything: no token was ever created, and the settings allow it.
+    /// Returns whether every client may read and change everything: no token was ever created, and the settings allow it.
     pub(crate) fn is_open(&self, tokens: &Snapshot) -> bool {
         self.settings.open_without_tokens && tokens.is_empty()
     }
@@ -94,7 +94,7 @@ impl Authenticator {
         let now = self.clock.now();
         let token = tokens.find(secret, now).ok_or(Denied::Invalid)?;
         if let Some(day) = token.used(now) {
-            // Where nothing receives it any more, the server is stopping.
+            // The receiver is gone only when the server is stopping.
             self.used.send((token.id, day)).ok();
         }
         let access = Access::by(token);
@@ -102,7 +102,7 @@ impl Authenticator {
         Ok(access)
     }
 
-    /// Whether what a client may do still holds: its token, or that it needs none.
+    /// Returns whether an access is still valid: its token, or that the server is open.
     pub(crate) async fn still_allows(&self, access: &Access) -> Result<bool, DbErr> {
         let tokens = self.tokens().await?;
         Ok(match access.token() {
@@ -111,7 +111,7 @@ impl Authenticator {
         })
     }
 
-    /// Resolves when it no longer holds: the token was revoked or has expired, or the server asks for tokens now.
+    /// Resolves when an access is no longer valid: its token was revoked or has expired, or the server now requires tokens.
     pub(crate) async fn ended(&self, access: &Access) {
         let mut changes = self.tokens.changes();
         let expires = access.token().is_some_and(|token| token.expires.is_some());
@@ -136,7 +136,7 @@ impl Authenticator {
     }
 }
 
-/// Writes down on which days tokens were used, aside from all requests.
+/// Records the days on which tokens were used, outside of requests.
 async fn note_uses(database: Database, mut days: UnboundedReceiver<(i64, Instant)>) {
     while let Some((id, day)) = days.recv().await {
         let earlier = Condition::any()
@@ -153,7 +153,7 @@ async fn note_uses(database: Database, mut days: UnboundedReceiver<(i64, Instant
             transaction.commit().await
         };
         if let Err(error) = noted.await {
-            tracing::warn!(%error, token = id, "the day on which a token was used could not be noted");
+            tracing::warn!(%error, token = id, "cannot record the day on which a token was used");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Who may do what.
+//! Authentication and authorization.
 //!
 //! - [`Authenticator`] knows the tokens. What a client may do is an [`Access`]; what a route or a field needs is a
 //!   [`Need`]. The HTTP layer compares the two before a route or a resolver runs.

@@ -3,18 +3,18 @@
 /// A permission that is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
-    /// Nothing: there is no data in it.
+    /// None: it contains no data.
     Nothing,
     /// Any valid token.
     Token,
-    /// A token to read; one that is limited to some spaces sees these and no others.
+    /// A token with permission to read. One that is limited to some spaces sees only these.
     Read,
-    /// A token to read that is not limited: what is shown is not about single spaces.
+    /// A token with permission to read all spaces.
     ReadAll,
-    /// A token to record events; one that is limited to a DPU records those of this one.
+    /// A token with permission to record events. One that is limited to a DPU records only its events.
     Ingest,
-    /// A token for everything.
+    /// A token with all permissions.
     Admin,
-    /// What the operation needs that is sent there: its root fields say it.
+    /// Determined by the root fields of the GraphQL operation.
     Operation,
 }

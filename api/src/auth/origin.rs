@@ -4,10 +4,10 @@ use std::str::FromStr;
 
 use axum::http::{HeaderValue, Uri};
 
-/// Where a page comes from.
+/// An allowed origin of pages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// Anywhere.
+    /// Any origin.
     Any,
     /// This scheme, host and port, as browsers write them.
     One(HeaderValue),
@@ -20,7 +20,7 @@ pub enum Origin {
     },
 }
 
-/// Error for a text that names no origin.
+/// Error: a text is not a valid origin.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "invalid origin {0:?}: use a scheme, a host and perhaps a port, such as https://example.org; \
@@ -56,7 +56,7 @@ impl FromStr for Origin {
 }
 
 impl Origin {
-    /// Whether a page with this origin comes from here.
+    /// Returns whether it includes the origin of a page.
     pub(crate) fn contains(&self, origin: &HeaderValue) -> bool {
         match self {
             Self::Any => true,

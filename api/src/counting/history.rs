@@ -28,15 +28,15 @@ pub struct Cell {
 /// One bucket of a history.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bucket {
-    /// The first instant in it.
+    /// Start of the bucket, inclusive.
     pub start: Instant,
-    /// The first instant after it.
+    /// End of the bucket, exclusive.
     pub end: Instant,
     /// The count at the end of the bucket, one millisecond before `end`.
     pub count: i64,
-    /// The lowest count in it.
+    /// The lowest count.
     pub min: i64,
-    /// The highest count in it.
+    /// The highest count.
     pub max: i64,
     /// The time-weighted mean of the count.
     pub average: f64,

@@ -1,4 +1,4 @@
-//! Stands before every route: finds out from a request's headers what its client may do, and lets it pass or refuses it.
+//! The authorization middleware in front of every route. It passes the client's [`Access`] on to the handlers.
 
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -24,17 +24,17 @@ use crate::auth::{Access, Authenticator, Denied, Need, Snapshot};
 const BEARER: &[u8] = b"Bearer ";
 const BASIC: &[u8] = b"Basic ";
 
-/// An answer of the router, or a refusal, at once or once the tokens are read.
+/// An answer of the router, or of the middleware: immediately, or after the tokens are read.
 pub(crate) type Guarded = Either<
     RouteFuture<Infallible>,
     Either<Ready<Result<Response, Infallible>>, BoxFuture<'static, Result<Response, Infallible>>>,
 >;
 
-/// What the client may do; handed on in the request's extensions. A request without it came to an open server.
+/// The result of authentication, passed on in the request's extensions. Absent if the server was open.
 #[derive(Clone, Debug)]
 struct Found(Result<Access, Denied>);
 
-/// Lets the request pass to the router if its client may. A request by an unknown route is answered here.
+/// Passes the request to the router if the client is permitted. Unknown paths are answered here.
 pub(crate) fn guard(app: &Arc<App>, route: Route, router: &mut Router, mut request: Request) -> Guarded {
     if route == Route::Unmatched {
         return answered(error::not_found());
@@ -63,20 +63,20 @@ pub(crate) fn guard(app: &Arc<App>, route: Route, router: &mut Router, mut reque
     }
 }
 
-/// An answer without asking the router.
+/// Returns an answer without running the router.
 pub(crate) fn answered(response: Response) -> Guarded {
     Either::Right(Either::Left(ready(Ok(response))))
 }
 
-/// Whether the request may pass, and with what.
+/// Authenticates the client, and checks whether the request may pass.
 fn decide(auth: &Authenticator, tokens: &Snapshot, need: Need, request: &mut Request) -> Result<(), Denied> {
     let access = admit(auth, tokens, request.headers(), request.extensions());
     found(need, access, request)
 }
 
-/// The same once it is known what the client may do.
+/// Checks whether the request may pass, and stores the client's access in its extensions.
 fn found(need: Need, access: Result<Access, Denied>, request: &mut Request) -> Result<(), Denied> {
-    // GraphQL has its own form of a refusal, and over a WebSocket a token may come later.
+    // GraphQL has its own form of refusals, and over a WebSocket the token may be sent later.
     if need != Need::Operation {
         access.as_ref().map_err(Clone::clone)?.permit(need)?;
     }
@@ -86,7 +86,7 @@ fn found(need: Need, access: Result<Access, Denied>, request: &mut Request) -> R
     Ok(())
 }
 
-/// Returns what the client of a request may do, by its headers.
+/// Returns the access of the client of a request, by its headers.
 fn admit(
     auth: &Authenticator,
     tokens: &Snapshot,
@@ -96,7 +96,7 @@ fn admit(
     let settings = auth.settings();
     if !auth.is_open(tokens) {
         let shown = headers.get(header::AUTHORIZATION).ok_or(Denied::Missing)?.as_bytes();
-        // Browsers that know a password send it along for pages of any origin.
+        // Browsers send stored passwords with requests of pages of any origin.
         if is_basic(shown) && is_foreign(headers, &settings.origins) {
             return Err(Denied::Origin);
         }
@@ -116,13 +116,13 @@ fn admit(
     auth.open(|| extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip()))
 }
 
-/// Returns what the client may do that shows these credentials, as the header `Authorization` has them.
+/// Returns the access that these credentials, the value of a header `Authorization`, give.
 fn by_credentials(auth: &Authenticator, tokens: &Snapshot, shown: &[u8]) -> Result<Access, Denied> {
     auth.by_token(tokens, &secret(shown).ok_or(Denied::Invalid)?)
 }
 
-/// Returns what the client of a WebSocket may do: as its headers say, or, where they have no token, as the payload of its
-/// first message says, `{"authorization": "Bearer …"}`.
+/// Returns the access of a client that opens a WebSocket: by its headers or, if they have no token, by the payload of the
+/// first message, `{"authorization": "Bearer …"}`.
 pub(crate) async fn of_session(
     auth: &Authenticator,
     by_headers: Result<Access, Denied>,
@@ -138,8 +138,8 @@ pub(crate) async fn of_session(
     }
 }
 
-/// Returns what the client of a request may do, as [`guard`] has found. A request that did not pass [`guard`] is looked at
-/// here.
+/// Returns the access of the client that sent this request, as [`guard`] has found it, or else by authenticating the
+/// request.
 pub(crate) async fn access(parts: &Parts, auth: &Authenticator) -> Result<Access, Denied> {
     if let Some(found) = parts.extensions.get::<Found>() {
         return found.0.clone();
@@ -163,13 +163,14 @@ where
     }
 }
 
-/// The tokens cannot be read.
+/// Logs that the tokens cannot be read, and returns the refusal.
 fn unavailable(error: &DbErr) -> Denied {
-    tracing::error!(%error, "the tokens could not be read");
+    tracing::error!(%error, "cannot read the tokens");
     Denied::Unavailable
 }
 
-/// The token in `Bearer TOKEN`, or in `Basic CREDENTIALS`, whose password it is; devices can often send no other.
+/// Returns the token in `Bearer TOKEN`, or the password in `Basic CREDENTIALS`, which is all that many devices can
+/// send.
 fn secret(shown: &[u8]) -> Option<Cow<'_, [u8]>> {
     if is_basic(shown) {
         let credentials = data_encoding::BASE64.decode(shown[BASIC.len()..].trim_ascii()).ok()?;
@@ -180,7 +181,7 @@ fn secret(shown: &[u8]) -> Option<Cow<'_, [u8]>> {
     Some(token.trim_ascii().into())
 }
 
-/// Whether the credentials are those of HTTP Basic.
+/// Returns whether the credentials are those of HTTP Basic.
 fn is_basic(shown: &[u8]) -> bool {
     has_scheme(shown, BASIC)
 }
@@ -194,7 +195,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_shown_by_itself_or_as_a_password() {
+    fn a_token_is_sent_by_itself_or_as_a_password() {
         let text = |shown: &str| {
             let secret = secret(shown.as_bytes())?;
             Some(String::from_utf8(secret.into_owned()).unwrap())

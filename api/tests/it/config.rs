@@ -93,7 +93,7 @@ fn the_environment_can_switch_off_what_the_file_switches_on() {
     serves(serve());
     let mut closed = serve();
     closed.env("OPEN", "false");
-    assert!(refusal(closed).contains("there is no valid token"));
+    assert!(refusal(closed).contains("no valid token exists"));
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn invalid_settings_stop_the_start_with_an_error_that_names_them() {
         "cors_origins = [\"*\"]\nlisten = \"127.0.0.1:0\"",
         &["--config", "it.toml"],
     ));
-    assert!(refused.contains("there is no token, and --cors-origins has *"), "{refused}");
+    assert!(refused.contains("no token exists, and --cors-origins has *"), "{refused}");
 
     let mut command = headcount(&folder, "", &["--config", "it.toml"]);
     command.env("GRAPHQL_DEPTH", "99");

@@ -1,4 +1,4 @@
-//! DPUs: created, updated, deleted, moved.
+//! Mutations that create, change, delete and move DPUs.
 
 use entity::assignment::Placement;
 use entity::{Instant, assignment, dpu, tally, token};

@@ -1,4 +1,4 @@
-//! Resets: created, corrected, deleted.
+//! Mutations that create, correct and delete resets.
 
 use entity::{Instant, reset};
 use sea_orm::ActiveValue::{NotSet, Set};

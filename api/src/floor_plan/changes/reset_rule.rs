@@ -1,4 +1,4 @@
-//! Reset rules: created, changed, deleted.
+//! Mutations that create, change and delete reset rules.
 
 use chrono::{NaiveDate, NaiveTime};
 use entity::{Instant, reset_rule};

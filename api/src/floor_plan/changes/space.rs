@@ -1,4 +1,4 @@
-//! Spaces: created, updated, deleted.
+//! Mutations that create, change and delete spaces.
 
 use entity::space::NegativeCounts;
 use entity::{Instant, assignment, reset, reset_rule, space};

@@ -1,14 +1,15 @@
-//! What permission each field at the root of GraphQL needs.
+//! Permissions that each GraphQL root field needs.
 //!
-//! A root field that is not named here is refused to every client. A test walks the schema, and finds what was forgotten.
+//! A root field that is not listed here is refused to every token. A test walks the schema, and reports those that are
+//! not listed.
 
 use async_graphql::parser::types::OperationType;
 
 use crate::auth::Need;
 
-/// Returns what a field at the root of an operation needs. `None`: it is refused to every client.
+/// Returns the permission that a root field needs. `None`: refused to every token.
 pub fn root_field(operation: OperationType, field: &str) -> Option<Need> {
-    // The schema tells what can be asked, and nothing of what there is.
+    // The schema contains no data.
     if matches!(field, "__typename" | "__schema" | "__type") {
         return Some(Need::Token);
     }

@@ -1,4 +1,4 @@
-//! REST: the route that existing clients rely on, byte for byte, and what stands beside it.
+//! REST: the route that existing clients rely on, byte for byte, and the other REST routes.
 
 mod count;
 mod counts;
@@ -18,7 +18,7 @@ use crate::app::App;
 use crate::http::error::{RestError, not_found};
 use crate::ids::public_id;
 
-/// The REST routes, and the answer to what no router knows.
+/// Returns the REST routes, with the answer to unknown paths.
 pub fn router(app: Arc<App>) -> Router {
     Documented::new()
         .add(routes!(count::count))
@@ -33,7 +33,7 @@ pub fn router(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
-/// The routes that tell how the process is.
+/// Returns the routes that report the status of the process.
 pub fn status_router(app: Arc<App>) -> Router {
     Documented::new()
         .add(routes!(health::healthz))
@@ -44,7 +44,7 @@ pub fn status_router(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
-/// The id in a path: digits and nothing else. Whatever else stands there names no space.
+/// Returns the id in a path, which consists of digits only. Any other text is an unknown space.
 fn space_id(text: &str) -> Result<i64, RestError> {
     public_id(text).ok_or(RestError::NotFound)
 }

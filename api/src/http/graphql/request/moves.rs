@@ -2,22 +2,22 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// What became of the views of a request.
+/// Records whether the views of a request became outdated.
 #[derive(Debug, Default)]
 pub(in crate::http::graphql) struct Moves {
-    /// Whether the state has moved on while it was read.
+    /// Whether the state changed while it was read.
     has_moved: AtomicBool,
-    /// Whether long histories were read then.
+    /// Whether long histories were read at that time.
     is_long: AtomicBool,
 }
 
 impl Moves {
-    /// Whether the state has moved on.
+    /// Returns whether the state has changed.
     pub(in crate::http::graphql) fn has_moved(&self) -> bool {
         self.has_moved.load(Ordering::SeqCst)
     }
 
-    /// Takes note that it has.
+    /// Records that the state has changed.
     pub(in crate::http::graphql) fn moved(&self, is_long: bool) {
         self.is_long.store(is_long, Ordering::SeqCst);
         self.has_moved.store(true, Ordering::SeqCst);

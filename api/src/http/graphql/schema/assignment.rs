@@ -15,7 +15,7 @@ use crate::http::graphql::request::error::Result;
 use crate::http::graphql::request::view::View;
 use crate::ids::Kind;
 
-/// For a stretch of time, a DPU counted for a space.
+/// A period during which a DPU counts for a space.
 #[derive(Clone)]
 pub(in crate::http::graphql) struct Assignment {
     view: Arc<View>,
@@ -25,7 +25,7 @@ pub(in crate::http::graphql) struct Assignment {
 }
 
 impl Assignment {
-    /// `None` only where the floor plan lacks the DPU or the space, which the database rules out.
+    /// Returns `None` only if the floor plan lacks the DPU or the space, which the database rules out.
     pub(in crate::http::graphql) fn new(view: &Arc<View>, row: &assignment::Model) -> Option<Self> {
         let dpu = Arc::clone(view.plan().dpu(row.dpu_id)?);
         let space = Arc::clone(view.plan().space(row.space_id)?);
@@ -38,7 +38,7 @@ impl Assignment {
     }
 }
 
-/// For a stretch of time, a DPU counted for a space.
+/// A period during which a DPU counts for a space.
 #[Object]
 impl Assignment {
     /// The id.
@@ -46,37 +46,37 @@ impl Assignment {
         id::public(context, Kind::Assignment, self.row.id)
     }
 
-    /// The global id, by which `node` finds it.
+    /// The global id, for the query `node`.
     pub(in crate::http::graphql) async fn node_id(&self, context: &Context<'_>) -> Result<ID> {
         id::node(context, Kind::Assignment, self.row.id)
     }
 
-    /// The DPU that counted.
+    /// The DPU that counts.
     async fn dpu(&self) -> Dpu {
         Dpu::new(&self.view, &self.dpu)
     }
 
-    /// The space it counted for.
+    /// The space it counts for.
     async fn space(&self) -> Space {
         Space::new(&self.view, &self.space)
     }
 
-    /// Which side of the doorway the DPU hung on.
+    /// The side of the doorway that the DPU hangs on.
     async fn placement(&self) -> Placement {
         self.row.placement.into()
     }
 
-    /// What people call the doorway, where they do.
+    /// The name of the doorway, if it has one.
     async fn doorway(&self) -> Option<&str> {
         self.row.doorway.as_deref()
     }
 
-    /// The first instant that counts; null: since ever.
+    /// Start of the assignment, inclusive. Null: from the beginning.
     async fn starts_at(&self) -> Option<DateTime> {
         self.row.starts_at.map(Into::into)
     }
 
-    /// The first instant that no longer counts; null: until further notice.
+    /// End of the assignment, exclusive. Null: no end.
     async fn ends_at(&self) -> Option<DateTime> {
         self.row.ends_at.map(Into::into)
     }

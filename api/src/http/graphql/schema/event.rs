@@ -16,7 +16,7 @@ use crate::http::graphql::request::error::Result;
 use crate::http::graphql::request::view::View;
 use crate::timelines::{EventPage, EventRange};
 
-/// One person crossed a doorway under a DPU.
+/// A crossing: one person walked through a doorway under a DPU.
 #[derive(Clone)]
 pub(in crate::http::graphql) struct Event {
     dpu: Dpu,
@@ -24,16 +24,16 @@ pub(in crate::http::graphql) struct Event {
 }
 
 impl Event {
-    /// `None` only where the floor plan lacks the DPU, which the database rules out.
+    /// Returns `None` only if the floor plan lacks the DPU, which the database rules out.
     pub(in crate::http::graphql) fn new(view: &Arc<View>, row: event::Model) -> Option<Self> {
         Some(Self { dpu: Dpu::find(view, row.dpu_id)?, row })
     }
 }
 
-/// One person crossed a doorway under a DPU.
+/// A crossing: one person walked through a doorway under a DPU.
 #[Object]
 impl Event {
-    /// The DPU that saw it.
+    /// The DPU that reported it.
     async fn dpu(&self) -> &Dpu {
         &self.dpu
     }
@@ -43,17 +43,17 @@ impl Event {
         self.row.ts.into()
     }
 
-    /// Which way the person walked.
+    /// The direction in which the person walked.
     async fn direction(&self) -> Direction {
         self.row.direction.into()
     }
 
-    /// Tells apart people who crossed in the same millisecond.
+    /// Distinguishes people who crossed in the same millisecond.
     async fn seq(&self) -> i32 {
         self.row.seq
     }
 
-    /// When it arrived: when the server received it first.
+    /// When the server first received it.
     async fn created(&self) -> DateTime {
         self.row.created.into()
     }
@@ -62,14 +62,14 @@ impl Event {
 /// One page of a DPU's events.
 pub(in crate::http::graphql) struct EventConnection {
     view: Arc<View>,
-    /// One after the other, no two of them meeting.
+    /// In order of time, without overlaps.
     ranges: Vec<EventRange>,
     edges: Vec<Edge<Event>>,
     page_info: PageInfo,
 }
 
 impl EventConnection {
-    /// The page that the arguments ask for.
+    /// Reads the page that the arguments select.
     pub(in crate::http::graphql) async fn read(
         view: &Arc<View>,
         ranges: Vec<EventRange>,
@@ -77,19 +77,19 @@ impl EventConnection {
         arguments: &PageArguments,
     ) -> Result<Self> {
         let list = if newest_first { "events, newest first" } else { "events" };
-        // A key of milliseconds, sign and number, since columns' types have no JSON form.
+        // A key of milliseconds, sign and number, since the columns' types have no JSON form.
         let key = |(ts_ms, sign, seq): (i64, i64, i32)| {
             Some((Instant::from_ms(ts_ms), event::Direction::from_sign(sign).ok()?, seq))
         };
         let (after, before) = arguments.bounds(list)?;
         let (after, before) = (after.and_then(key), before.and_then(key));
-        // A page from the end of the list is read from there, in the other order.
+        // A page from the end of the list is read backwards from the end.
         let (backwards, size) = match arguments.size()? {
             PageSize::First(size) => (false, size),
             PageSize::Last(size) => (true, size),
         };
         let (from, until) = if backwards { (before, after) } else { (after, before) };
-        // One more than asked for tells whether there is another page.
+        // One more entry than requested shows whether there is another page.
         let page = |range: &EventRange| EventPage {
             range: *range,
             after: from,
@@ -132,17 +132,17 @@ impl EventConnection {
         &self.edges
     }
 
-    /// The entries alone.
+    /// The entries without their cursors.
     async fn nodes(&self) -> Vec<&Event> {
         self.edges.iter().map(|edge| &edge.node).collect()
     }
 
-    /// Whether there is more, and where to go on.
+    /// Paging information.
     async fn page_info(&self) -> &PageInfo {
         &self.page_info
     }
 
-    /// How many entries the whole list has. They are counted only if this is asked for.
+    /// Number of entries in the whole list. They are counted only if this field is selected.
     async fn total_count(&self) -> Result<Int> {
         Ok(self.view.event_count(self.ranges.iter().copied()).await?.into())
     }

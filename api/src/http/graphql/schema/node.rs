@@ -1,4 +1,4 @@
-//! Objects that can be read again by their global ids, as Relay wants it.
+//! Objects that can be read again by their global ids, as Relay requires.
 
 use std::sync::Arc;
 
@@ -14,12 +14,12 @@ use crate::http::graphql::request::error::Result;
 use crate::http::graphql::request::view::View;
 use crate::ids::Kind;
 
-/// An object that can be read again by its global id.
+/// An object that the query `node` finds by its global id.
 #[derive(Interface)]
 #[graphql(field(
     name = "node_id",
     ty = "ID",
-    desc = "The global id, by which `node` finds the object. No other object has it, of whatever type."
+    desc = "The global id, for the query `node`. Unique among the objects of all types."
 ))]
 pub(in crate::http::graphql) enum Node {
     /// A space.
@@ -35,7 +35,7 @@ pub(in crate::http::graphql) enum Node {
 }
 
 impl Node {
-    /// The object of this kind with this row.
+    /// Returns the object of this kind with this row.
     pub(in crate::http::graphql) fn find(view: &Arc<View>, kind: Kind, row: i64) -> Result<Option<Self>> {
         let look_at = |rows: fn(&floor_plan::Space) -> usize| {
             view.look_at_names(view.plan().spaces().values().map(|space| rows(space)).sum())
@@ -59,7 +59,7 @@ impl Node {
         })
     }
 
-    /// The name of its type in the schema.
+    /// Returns the name of its type in the schema.
     pub(in crate::http::graphql) fn type_name(&self) -> &'static str {
         id::type_name(match self {
             Self::Space(_) => Kind::Space,

@@ -1,4 +1,4 @@
-//! Pages of lists that can grow, as Relay connections.
+//! Pages of long lists, as Relay connections.
 
 use async_graphql::connection::PageInfo;
 use async_graphql::{Context, OutputType, SimpleObject};
@@ -27,15 +27,15 @@ where
 {
     /// The entries, each with its cursor.
     edges: Vec<Edge<T>>,
-    /// The entries alone.
+    /// The entries without their cursors.
     nodes: Vec<T>,
-    /// Whether there is more, and where to go on.
+    /// Paging information.
     page_info: PageInfo,
-    /// How many entries the whole list has.
+    /// Number of entries in the whole list.
     total_count: usize,
 }
 
-/// An entry of a list and where it stands in it.
+/// An entry of a list with its cursor.
 #[derive(SimpleObject, Clone)]
 #[graphql(concrete(name = "SpaceEdge", params(Space)))]
 #[graphql(concrete(name = "DpuEdge", params(Dpu)))]
@@ -45,7 +45,7 @@ where
 pub(in crate::http::graphql) struct Edge<T: OutputType> {
     /// The entry.
     pub(in crate::http::graphql) node: T,
-    /// Where it stands: the list goes on from here with `after`.
+    /// Position of the entry: pass it as `after` or `before` to continue from here.
     pub(in crate::http::graphql) cursor: String,
 }
 
@@ -54,9 +54,9 @@ pub(in crate::http::graphql) struct Edge<T: OutputType> {
 #[serde(transparent)]
 pub(in crate::http::graphql) struct RowKey(pub(in crate::http::graphql) i64);
 
-/// By what the entries of a list are sorted. Cursors hold it, rows by their public ids.
+/// Sort key of the entries of a list. Cursors contain it, with public ids in place of rows.
 pub(in crate::http::graphql) trait Key: Ord + Serialize + DeserializeOwned {
-    /// The key with the ids in it turned.
+    /// Returns the key with `turn` applied to its ids.
     fn turned(self, turn: impl Fn(i64) -> i64) -> Self;
 }
 
@@ -78,20 +78,20 @@ impl Key for (String, RowKey) {
     }
 }
 
-/// Which page is asked for.
+/// The arguments that select a page.
 #[derive(Clone, Debug)]
 pub(in crate::http::graphql) struct PageArguments {
-    /// At most this many entries, from the beginning of the list.
+    /// Maximum number of entries, from the beginning of the list.
     pub(in crate::http::graphql) first: Option<i32>,
     /// Entries after the one with this cursor.
     pub(in crate::http::graphql) after: Option<String>,
-    /// At most this many entries, from the end of the list.
+    /// Maximum number of entries, from the end of the list.
     pub(in crate::http::graphql) last: Option<i32>,
     /// Entries before the one with this cursor.
     pub(in crate::http::graphql) before: Option<String>,
 }
 
-/// How many entries a page has at most, and from which end of what there is between its cursors.
+/// Maximum number of entries of a page, counted from one end of the range between its cursors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::http::graphql) enum PageSize {
     /// This many from the beginning.
@@ -101,7 +101,7 @@ pub(in crate::http::graphql) enum PageSize {
 }
 
 impl PageSize {
-    /// How many there are at most.
+    /// Returns the maximum number of entries.
     pub(in crate::http::graphql) fn entries(self) -> usize {
         let (Self::First(size) | Self::Last(size)) = self;
         size
@@ -109,7 +109,7 @@ impl PageSize {
 }
 
 impl PageArguments {
-    /// How many entries the page has at most, and from which end.
+    /// Returns the maximum number of entries of the page, and from which end they are taken.
     pub(in crate::http::graphql) fn size(&self) -> Result<PageSize> {
         let size = |name: &str, given: i32| {
             let size = usize::try_from(given).ok().filter(|size| *size <= PAGE_MAX as usize);
@@ -128,8 +128,8 @@ impl PageArguments {
         }
     }
 
-    /// The keys after which and before which the page is. `list` tells its cursors from those of other lists, and of
-    /// this one in another order.
+    /// Returns the keys after and before which the page lies. `list` distinguishes its cursors from those of other
+    /// lists, and of the same list in another order.
     pub(in crate::http::graphql) fn bounds<K: DeserializeOwned>(
         &self,
         list: &str,
@@ -141,16 +141,16 @@ impl PageArguments {
         };
         let key = |name: &str, cursor: &Option<String>| {
             let refused = || {
-                let accepted = "take one from its pageInfo or edges";
-                Fault::BadInput(format!("{name}: this is not a cursor of this list; {accepted}"))
+                let accepted = "use one from its pageInfo or edges";
+                Fault::BadInput(format!("{name}: not a cursor of this list: {accepted}"))
             };
             cursor.as_ref().map(|cursor| decode(cursor).ok_or_else(refused)).transpose()
         };
         Ok((key("after", &self.after)?, key("before", &self.before)?))
     }
 
-    /// The page of entries that are in memory, in the order of their keys. A cursor holds its key, and so
-    /// stays good when entries come and go.
+    /// Returns the page of entries that are in memory, sorted by their keys. A cursor contains its key, and so stays
+    /// valid when entries are added or removed.
     pub(in crate::http::graphql) fn page<K, T>(
         &self,
         context: &Context<'_>,
@@ -188,13 +188,13 @@ impl PageArguments {
     }
 }
 
-/// The cursor of the entry with this key.
+/// Returns the cursor of the entry with this key.
 pub(in crate::http::graphql) fn cursor<K: Serialize>(list: &str, key: &K) -> String {
     let json = serde_json::to_vec(&(list, key)).unwrap_or_default();
     data_encoding::BASE64URL_NOPAD.encode(&json)
 }
 
-/// What a page says about its place.
+/// Returns the paging information of a page.
 pub(in crate::http::graphql) fn page_info<T: OutputType>(
     edges: &[Edge<T>],
     has_previous_page: bool,

@@ -6,31 +6,31 @@ use entity::{Instant, ParseInstantError, Timestamp, shown};
 
 use crate::http::graphql::request::error::{Fault, Result};
 
-/// An instant. A text that is none is kept until a resolver asks for it, which can then refuse the
-/// one field, or the one event, instead of the whole request.
+/// An instant. An invalid text is kept until a resolver reads it, which can then reject one field or one event instead
+/// of the whole request.
 #[derive(Clone, Debug)]
 pub(in crate::http::graphql) struct DateTime(std::result::Result<Timestamp, ParseInstantError>);
 
-/// A day of a calendar, kept like an instant until a resolver asks for it.
+/// A calendar day. An invalid text is kept as for [`DateTime`].
 #[derive(Clone, Debug)]
 pub(in crate::http::graphql) struct LocalDate(std::result::Result<NaiveDate, String>);
 
-/// A time of day, kept like an instant until a resolver asks for it.
+/// A time of day. An invalid text is kept as for [`DateTime`].
 #[derive(Clone, Debug)]
 pub(in crate::http::graphql) struct LocalTime(std::result::Result<NaiveTime, String>);
 
 impl DateTime {
-    /// The timestamp as it was written, or why there is none.
+    /// Returns the timestamp as it was written, or why it is invalid.
     pub(in crate::http::graphql) fn written(self) -> std::result::Result<Timestamp, ParseInstantError> {
         self.0
     }
 
-    /// The instant, or why there is none.
+    /// Returns the instant, or why it is invalid.
     pub(in crate::http::graphql) fn parsed(self) -> std::result::Result<Instant, ParseInstantError> {
         self.0.map(Timestamp::in_utc)
     }
 
-    /// The timestamp as it was written, or a fault that names the argument.
+    /// Returns the timestamp as it was written, or an error that names the argument.
     pub(in crate::http::graphql) fn timestamp(self, name: &str) -> Result<Timestamp> {
         self.written().map_err(|error| Fault::BadInput(format!("{name}: {error}")))
     }
@@ -40,21 +40,21 @@ impl DateTime {
         ts.map(|ts| ts.argument("ts")).transpose()
     }
 
-    /// The instant, or a fault that names the argument.
+    /// Returns the instant, or an error that names the argument.
     pub(in crate::http::graphql) fn argument(self, name: &str) -> Result<Instant> {
         self.parsed().map_err(|error| Fault::BadInput(format!("{name}: {error}")))
     }
 }
 
 impl LocalDate {
-    /// The day, or why there is none.
+    /// Returns the day, or why it is invalid.
     pub(in crate::http::graphql) fn parsed(self) -> std::result::Result<NaiveDate, String> {
         self.0
     }
 }
 
 impl LocalTime {
-    /// The time of day, or why there is none.
+    /// Returns the time of day, or why it is invalid.
     pub(in crate::http::graphql) fn parsed(self) -> std::result::Result<NaiveTime, String> {
         self.0
     }
@@ -79,8 +79,8 @@ impl From<NaiveTime> for LocalTime {
 }
 
 /// An instant, to the millisecond. Written in UTC with `Z`, without a fraction when it is zero and with three digits
-/// otherwise. Read as ISO-8601: a date, or a date and a time, with `Z`, with an offset, or with neither (then it is UTC;
-/// an event's is in the time zone of its DPU). A string of ten digits is seconds since 1970, of thirteen, milliseconds.
+/// otherwise. Read as ISO-8601: a date, or a date and a time, with `Z`, an offset, or neither (then UTC; for an event,
+/// the time zone of its DPU). A string of ten digits is seconds since 1970; a string of thirteen is milliseconds.
 #[Scalar(name = "DateTime")]
 impl ScalarType for DateTime {
     fn parse(value: Value) -> InputValueResult<Self> {
@@ -92,7 +92,7 @@ impl ScalarType for DateTime {
     }
 }
 
-/// A day of a calendar, `YYYY-MM-DD`.
+/// A calendar day, `YYYY-MM-DD`.
 #[Scalar(name = "LocalDate")]
 impl ScalarType for LocalDate {
     fn parse(value: Value) -> InputValueResult<Self> {
@@ -100,9 +100,7 @@ impl ScalarType for LocalDate {
         let strict = text.len() == "YYYY-MM-DD".len();
         let date = NaiveDate::parse_from_str(&text, "%Y-%m-%d").ok().filter(|date| strict && date.year() > 0);
         Ok(Self(
-            date.ok_or_else(|| {
-                format!("{} is no day: write it YYYY-MM-DD, such as 2026-03-01", shown(&text))
-            }),
+            date.ok_or_else(|| format!("invalid day {}: use YYYY-MM-DD, such as 2026-03-01", shown(&text))),
         ))
     }
 
@@ -111,7 +109,7 @@ impl ScalarType for LocalDate {
     }
 }
 
-/// A time of day by the clocks of some time zone, `hh:mm` or `hh:mm:ss`; written with seconds.
+/// A time of day in a local time zone, `hh:mm` or `hh:mm:ss`. Written with seconds.
 #[Scalar(name = "LocalTime")]
 impl ScalarType for LocalTime {
     fn parse(value: Value) -> InputValueResult<Self> {
@@ -121,10 +119,10 @@ impl ScalarType for LocalTime {
             8 => "%H:%M:%S",
             _ => "",
         };
-        // A leap second is no time of day that comes every day.
+        // A leap second does not occur every day.
         let time = NaiveTime::parse_from_str(&text, format).ok().filter(|time| time.nanosecond() == 0);
         Ok(Self(time.ok_or_else(|| {
-            format!("{} is no time of day: write it hh:mm or hh:mm:ss, such as 04:00", shown(&text))
+            format!("invalid time of day {}: use hh:mm or hh:mm:ss, such as 04:00", shown(&text))
         })))
     }
 
@@ -136,7 +134,7 @@ impl ScalarType for LocalTime {
 fn text<T: InputType>(thing: &str, value: Value) -> std::result::Result<String, InputValueError<T>> {
     match value {
         Value::String(text) => Ok(text),
-        other => Err(InputValueError::custom(format!("{thing} is a string, not {other}"))),
+        other => Err(InputValueError::custom(format!("{thing} must be a string, not {other}"))),
     }
 }
 

@@ -1,4 +1,4 @@
-//! What can be watched.
+//! The subscriptions of the schema.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,34 +18,34 @@ use crate::http::graphql::request::scope::Scope;
 use crate::http::graphql::request::view::View;
 use crate::ids::Kind;
 
-/// What can be watched.
+/// The subscriptions.
 pub(in crate::http::graphql) struct Subscription;
 
-/// How long to wait before the counts are read again that could not be read.
+/// Delay before counts that could not be read are read again.
 const REST: Duration = Duration::from_secs(1);
 
-/// The count of a space, as it is now.
+/// The current count of a space.
 #[derive(SimpleObject)]
 struct CountChange {
     /// The space.
     space: Space,
-    /// The instant that was counted at.
+    /// The instant of the count.
     ts: DateTime,
-    /// How many people are in the space. Below zero it is answered as `negativeCounts` says.
+    /// Number of people in the space, with `negativeCounts` applied.
     count: Int,
-    /// How many people are in the space by what was counted: the signed figure, never clamped.
+    /// Number of people in the space as counted: the signed figure, never clamped.
     net_count: Int,
 }
 
-/// What can be watched.
+/// The subscriptions.
 #[GraphqlSubscription]
 impl Subscription {
-    /// The counts of spaces: first as they are, then each as it changes, by whatever it changes: a crossing, however
-    /// late, a reset, a corrected assignment. A client that is slow to read gets the newest counts, not all.
+    /// The counts of spaces: first the current ones, then each count when it changes, for any reason: a crossing
+    /// (however late), a reset, a corrected assignment. A client that reads slowly gets the newest counts, not all.
     async fn count_changed(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "Of these spaces; without it, of all that there are and of those that will be.")]
+        #[graphql(desc = "The spaces. Default: all spaces, including those created later.")]
         space_ids: Option<Vec<ID>>,
     ) -> Result<impl Stream<Item = CountChange> + use<>> {
         let scope = Scope::of(context)?;
@@ -64,9 +64,9 @@ impl Subscription {
 }
 
 impl CountChange {
-    /// The next change that is to be told, as of one state; `None` once there is no feed any more.
+    /// Returns the next change to send, as of one state; `None` once the feed has ended.
     async fn next(watch: &mut Watch, scope: &Scope) -> Option<Self> {
-        // A message in whose fields the state moved on was not sent: it is told again, as the database has it.
+        // A message during which the state changed was not sent: it is sent again, read from the database.
         let mut is_lost = scope.take_move();
         let mut again = if is_lost { watch.last() } else { None };
         loop {
@@ -85,7 +85,7 @@ impl CountChange {
                     again = Some(id);
                 }
                 Err(error) => {
-                    tracing::error!(?error, "the counts could not be read for those who watch");
+                    tracing::error!(?error, "cannot read counts for subscribers");
                     tokio::time::sleep(REST).await;
                     again = Some(id);
                 }
@@ -94,7 +94,7 @@ impl CountChange {
         }
     }
 
-    /// The counts of a space in the view, if it is there.
+    /// Returns the counts of a space in the view; `None` if the space is not in it.
     async fn of(view: Result<Arc<View>>, id: i64, scope: &Scope) -> Result<Option<Self>> {
         let view = view?;
         let Some(row) = view.plan().space(id) else { return Ok(None) };

@@ -7,7 +7,7 @@ use super::executor::Executor;
 use super::sockets::Sockets;
 use crate::http::budget::Budgets;
 
-/// What `/graphql` is served from.
+/// State of the route `/graphql`.
 pub(in crate::http::graphql) struct Endpoint {
     pub(in crate::http::graphql) executor: Executor,
     pub(in crate::http::graphql) sockets: Sockets,
@@ -20,7 +20,7 @@ impl Endpoint {
         Self { executor, sockets, budgets }
     }
 
-    /// What is added to the answer to a browser that looks for a page here.
+    /// Returns a hint for users who open this route in a browser.
     pub(in crate::http::graphql) fn hint(&self, headers: &HeaderMap) -> &'static str {
         let mut accept = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
         let wants_page = accept.any(|value| value.contains("text/html"));

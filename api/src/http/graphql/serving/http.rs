@@ -1,9 +1,8 @@
-//! GraphQL over HTTP, to the letter of its specification.
+//! GraphQL over HTTP, as its specification requires.
 //!
-//! A handler of its own on the raw body: JSON only, so that no page of another origin can send a
-//! mutation without the browser asking first; queries only by GET; and `Accept` decides between
-//! `application/graphql-response+json`, in which a request that cannot be executed is a 400, and
-//! `application/json`, in which it is a 200.
+//! The handler reads the raw body. It accepts only JSON, so that a page of another origin cannot send a mutation
+//! without a CORS preflight. GET runs queries only. `Accept` selects `application/graphql-response+json`, in which a
+//! request that cannot be executed is a 400, or `application/json`, in which it is a 200.
 
 use std::sync::Arc;
 
@@ -38,7 +37,7 @@ enum MediaType {
     Json,
 }
 
-/// Whoever asks. Who may not is refused before anything is read.
+/// The client's access. Clients without access are refused before anything is read.
 pub(in crate::http::graphql) struct Caller(Access);
 
 impl FromRequestParts<Arc<Endpoint>> for Caller {
@@ -62,7 +61,7 @@ pub(in crate::http::graphql) async fn post(
     let executor = &endpoint.executor;
     let Some(media_type) = MediaType::accepted(&headers) else { return not_acceptable("") };
     if !is_json(&headers) {
-        let message = "a POST carries JSON: send it with the header content-type: application/json";
+        let message = "a POST must be JSON: send it with the header content-type: application/json";
         return refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, media_type, message);
     }
     let coding = match Coding::of(&headers) {
@@ -72,7 +71,7 @@ pub(in crate::http::graphql) async fn post(
             return ([(ACCEPT_ENCODING, unpack::ACCEPTED)], refused).into_response();
         }
     };
-    // What the body holds is held until the operation is done: its variables are of the same size.
+    // The memory for the body stays reserved until the operation ends, since its variables take as much.
     let budget = &endpoint.budgets.bodies;
     let mut held = budget.none();
     let body = match body::read(body, coding, executor.limits(), budget, &mut held).await {
@@ -81,7 +80,7 @@ pub(in crate::http::graphql) async fn post(
     };
     if body.trim_ascii_start().starts_with(b"[") {
         let message =
-            "a batch of requests is not accepted: send each by itself, or ask for all of it in one document";
+            "a batch of requests is not accepted: send each by itself, or combine them in one document";
         return refusal(StatusCode::BAD_REQUEST, media_type, message);
     }
     if let Err(refused) = check_extent(&body, executor.limits()) {
@@ -102,7 +101,7 @@ pub(in crate::http::graphql) async fn post(
     media_type.answer(&response)
 }
 
-/// The answer to a body that is not a GraphQL request.
+/// Returns the answer to a body that is not a GraphQL request.
 fn not_a_request(media_type: MediaType, cause: &str) -> HttpResponse {
     let message = format!(
         "the body is not a GraphQL request, {{\"query\": \"…\", \"variables\": {{…}}, \"operationName\": \"…\"}}: {cause}"
@@ -110,15 +109,15 @@ fn not_a_request(media_type: MediaType, cause: &str) -> HttpResponse {
     refusal(StatusCode::BAD_REQUEST, media_type, &message)
 }
 
-/// Refuses a body with too many values, or with a list longer than any that is accepted.
+/// Refuses a body with too many values, or with a list that is too long.
 fn check_extent(body: &[u8], limits: &Limits) -> Result<(), limits::Refusal> {
     let Extent { values, longest } = Extent::of(body, limits.json_values);
     Measure::Values.check(values, limits.json_values)?;
-    // Events are the longest list that there is.
+    // Events are the longest list that is accepted.
     Measure::List.check(longest, limits.ingest_events)
 }
 
-/// `GET /graphql?query=…`, for queries; as the start of a WebSocket, for subscriptions.
+/// `GET /graphql?query=…` for queries, or the upgrade to a WebSocket.
 pub(in crate::http::graphql) async fn get(
     State(endpoint): State<Arc<Endpoint>>,
     headers: HeaderMap,
@@ -160,7 +159,7 @@ pub(in crate::http::graphql) async fn get(
     media_type.answer(&endpoint.executor.execute(operation, caller.0).await)
 }
 
-/// Whether the operation that would run is a query. One that cannot be found is: executing says so.
+/// Returns whether the operation to run is a query. An unknown operation counts as one: executing it reports the error.
 fn is_query(operation: &Operation) -> bool {
     let name = operation.name();
     let mut operations = operation.document.parsed.operations.iter();
@@ -171,7 +170,7 @@ fn is_query(operation: &Operation) -> bool {
 }
 
 impl MediaType {
-    /// The media type to answer in; `None` where the client accepts neither.
+    /// Returns the media type to answer in; `None` if the client accepts neither.
     fn accepted(headers: &HeaderMap) -> Option<Self> {
         let mut accept = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).peekable();
         if accept.peek().is_none() {
@@ -190,7 +189,7 @@ impl MediaType {
                 "application/json" | "application/*" | "*/*" => Some((Self::Json, quality)),
                 _ => None,
             });
-        // Of equals the one that was named first.
+        // Of equal qualities, the first one.
         wanted
             .reduce(|best, next| if next.1 > best.1 { next } else { best })
             .map(|(media_type, _)| media_type)
@@ -209,20 +208,20 @@ impl MediaType {
         self.body(StatusCode::OK, response)
     }
 
-    /// The answer to a request that is not executed.
+    /// Returns the answer to a request that is not executed.
     fn refuse(self, status: StatusCode, error: ServerError) -> HttpResponse {
         let mut errors = vec![error];
         finish_errors(&mut errors);
         self.body(status, &serde_json::json!({ "errors": errors }))
     }
 
-    /// The answer to whoever may not, or not now.
+    /// Returns the answer to a client that is refused.
     fn refuse_caller(self, refusal: &Denied) -> HttpResponse {
         let mut response =
             self.body(status_of(refusal), &serde_json::json!({ "errors": refused(refusal).errors }));
         let headers = response.headers_mut();
         if status_of(refusal) == StatusCode::UNAUTHORIZED {
-            // Basic is accepted, too, but not offered: a browser would ask the user of a page for a password.
+            // Basic is accepted but not offered: a browser would ask the user of a page for a password.
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         if let Some(seconds) = refusal.retry_after_s() {
@@ -256,7 +255,7 @@ fn refusal(status: StatusCode, media_type: MediaType, message: &str) -> HttpResp
     media_type.refuse(status, ServerError::new(message, None))
 }
 
-/// The answer to a body that was not read.
+/// Returns the answer to a body that was not read.
 fn refuse_body(unread: &Unread, media_type: MediaType) -> HttpResponse {
     let mut error = ServerError::new(unread.to_string(), None);
     if let Unread::Exhausted(_) = unread {
@@ -270,13 +269,12 @@ fn refuse_body(unread: &Unread, media_type: MediaType) -> HttpResponse {
 }
 
 fn not_acceptable(hint: &str) -> HttpResponse {
-    let message = format!(
-        "the answer comes as application/graphql-response+json or application/json; Accept names neither{hint}"
-    );
+    let message =
+        format!("unsupported Accept: allow application/graphql-response+json or application/json{hint}");
     refusal(StatusCode::NOT_ACCEPTABLE, MediaType::Json, &message)
 }
 
-/// The answer to a request for a persisted query.
+/// Returns the answer to a request for a persisted query.
 fn persisted_query() -> Response {
     Response::from_errors(vec![no_persisted_queries()])
 }

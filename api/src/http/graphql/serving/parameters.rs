@@ -4,7 +4,7 @@ use async_graphql::{Request, Value, Variables};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-/// What a client sends: in a JSON body, in a query string, or over a WebSocket.
+/// The parameters of a request: from a JSON body, a query string, or a WebSocket.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(in crate::http::graphql) struct Parameters {
@@ -14,13 +14,13 @@ pub(in crate::http::graphql) struct Parameters {
     extensions: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
-/// Why a request has no document.
+/// Reason why a request has no document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::http::graphql) enum NoDocument {
-    /// It names one by its hash, as clients with automatic persisted queries do at first. Once they know that this is not
+    /// It names one by its hash, as clients with automatic persisted queries do first. Once they learn that this is not
     /// supported, they send documents.
     Persisted,
-    /// It has none.
+    /// The member `query` is missing.
     Missing,
 }
 
@@ -39,7 +39,7 @@ impl Parameters {
         Ok(Self { query: document, operation_name, variables, extensions })
     }
 
-    /// The request that a client sends, if it has a document.
+    /// Returns the request, if it has a document.
     pub(in crate::http::graphql) fn into_request(self) -> Result<Request, NoDocument> {
         let Some(query) = self.query else {
             let is_persisted = self.extensions.is_some_and(|given| given.contains_key("persistedQuery"));
@@ -55,8 +55,8 @@ impl Parameters {
     }
 }
 
-/// Makes whole numbers integers: clients that keep all numbers as floats write `1.0` for `1`. A float that is wanted may be
-/// an integer.
+/// Converts whole floats to integers: clients that store all numbers as floats write `1.0` for `1`. GraphQL accepts an
+/// integer for a float.
 fn without_zero_fractions(value: &mut Value) {
     match value {
         Value::Number(number) => {
@@ -72,9 +72,9 @@ fn without_zero_fractions(value: &mut Value) {
     }
 }
 
-/// The JSON object that a parameter of a query string holds.
+/// Parses the JSON object in a parameter of a query string.
 fn object<T: DeserializeOwned>(name: &str, value: &str) -> Result<T, String> {
-    serde_json::from_str(value).map_err(|error| format!("{name}: {error}, where a JSON object is accepted"))
+    serde_json::from_str(value).map_err(|error| format!("{name}: invalid JSON object: {error}"))
 }
 
 #[cfg(test)]

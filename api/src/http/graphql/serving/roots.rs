@@ -1,4 +1,4 @@
-//! What an operation asks for at its root: by these fields it is decided who may.
+//! Permissions of an operation, which depend on the fields at its root.
 
 use std::collections::HashSet;
 
@@ -8,7 +8,7 @@ use super::shape::Shapes;
 use crate::auth::{Access, Denied};
 use crate::http::graphql::permissions::root_field;
 
-/// Whether the operation with this name, or the only one, may be run. None of its resolvers has run yet.
+/// Checks whether the client may run the operation with this name, or the only one. Runs before any resolver.
 pub(in crate::http::graphql) fn permit(
     document: &ExecutableDocument,
     name: Option<&str>,
@@ -32,7 +32,7 @@ pub(in crate::http::graphql) fn permit(
             match root_field(operation.node.ty, field) {
                 Some(need) => access.permit(need)?,
                 None if shapes.has_root(operation.node.ty, field) => return Err(Denied::Forbidden),
-                // There is no such field, as validation will say.
+                // The field is unknown: validation reports it.
                 None => {}
             }
         }
@@ -40,7 +40,7 @@ pub(in crate::http::graphql) fn permit(
     Ok(())
 }
 
-/// The fields at the root, and the fragments that were walked: each once, however often it is spread.
+/// The fields at the root, and the fragments that have been walked. Each fragment is walked once.
 struct Roots<'a> {
     document: &'a ExecutableDocument,
     fragments: HashSet<&'a str>,
