@@ -15,7 +15,7 @@ use super::view::View;
 use crate::floor_plan;
 use crate::ids::Kind;
 
-/// For a stretch of time, a DPU counted for a space.
+/// A period during which a DPU counts for a space.
 #[derive(Clone)]
 pub(super) struct Assignment {
     view: Arc<View>,
@@ -38,7 +38,7 @@ impl Assignment {
     }
 }
 
-/// For a stretch of time, a DPU counted for a space.
+/// A period during which a DPU counts for a space.
 #[Object]
 impl Assignment {
     /// The id.
@@ -46,37 +46,37 @@ impl Assignment {
         id::public(context, Kind::Assignment, self.row.id)
     }
 
-    /// The global id, by which `node` finds it.
+    /// The global id, for the query `node`.
     pub(super) async fn node_id(&self, context: &Context<'_>) -> Result<ID> {
         id::node(context, Kind::Assignment, self.row.id)
     }
 
-    /// The DPU that counted.
+    /// The DPU that counts.
     async fn dpu(&self) -> Dpu {
         Dpu::new(&self.view, &self.dpu)
     }
 
-    /// The space it counted for.
+    /// The space it counts for.
     async fn space(&self) -> Space {
         Space::new(&self.view, &self.space)
     }
 
-    /// Which side of the doorway the DPU hung on.
+    /// The side of the doorway that the DPU hangs on.
     async fn placement(&self) -> Placement {
         self.row.placement.into()
     }
 
-    /// What people call the doorway, where they do.
+    /// The name of the doorway, if it has one.
     async fn doorway(&self) -> Option<&str> {
         self.row.doorway.as_deref()
     }
 
-    /// The first instant that counts; null: since ever.
+    /// Start of the assignment, inclusive. Null: from the beginning.
     async fn starts_at(&self) -> Option<DateTime> {
         self.row.starts_at.map(Into::into)
     }
 
-    /// The first instant that no longer counts; null: until further notice.
+    /// End of the assignment, exclusive. Null: no end.
     async fn ends_at(&self) -> Option<DateTime> {
         self.row.ends_at.map(Into::into)
     }

@@ -15,45 +15,45 @@ use super::space::Space;
 use super::view::View;
 use crate::counting::{Account, Crossings, Reading, Source, Term};
 
-/// What a count is made of: `startCount`, and the `net` of each assignment, add up to `netCount`.
+/// The parts of a count: `netCount` is `startCount` plus the `net` of each assignment.
 #[derive(SimpleObject)]
 pub(super) struct CountBreakdown {
     /// The instant of the count.
     ts: DateTime,
-    /// How finely the count is known in time.
+    /// Time resolution of the count.
     resolution: Resolution,
-    /// The count, answered as the space's `negativeCounts` says.
+    /// The count, with the space's `negativeCounts` applied.
     count: Int,
-    /// The signed figure that all of this adds up to.
+    /// The signed sum, never clamped.
     net_count: Int,
-    /// When the count starts; null: with the first crossing ever.
+    /// Start of the count. Null: from the beginning.
     start: Option<DateTime>,
-    /// How many people there were then.
+    /// Number of people at the start.
     start_count: Int,
-    /// The reset that says so, if it is a recorded one.
+    /// The reset that sets the start, if it is a recorded one.
     reset: Option<Reset>,
-    /// The reset rule that says so, if it is one.
+    /// The reset rule that sets the start, if it is one.
     reset_rule: Option<ResetRule>,
-    /// What each assignment adds; those that were over before the start, or begin after `ts`, are left out.
+    /// The contribution of each assignment. Those that ended before the start, or begin after `ts`, are left out.
     assignments: Vec<AssignmentShare>,
 }
 
-/// What an assignment adds to a count.
+/// The contribution of an assignment to a count.
 #[derive(SimpleObject)]
 pub(super) struct AssignmentShare {
     /// The assignment.
     assignment: Assignment,
     /// Its DPU.
     dpu: Dpu,
-    /// Its doorway, where it has one.
+    /// The name of its doorway, if it has one.
     doorway: Option<String>,
-    /// Only crossings after this instant are counted; null: however old they are.
+    /// Only crossings after this instant count. Null: from the beginning.
     after: Option<DateTime>,
-    /// Crossings until this instant are counted, those at it included.
+    /// Only crossings up to and including this instant count.
     until: DateTime,
-    /// How many people entered the space.
+    /// Number of people who entered the space.
     entrances: Int,
-    /// How many people left it.
+    /// Number of people who left the space.
     exits: Int,
     /// Entrances minus exits.
     net: Int,

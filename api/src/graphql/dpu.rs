@@ -17,14 +17,14 @@ use crate::floor_plan::{self, Span};
 use crate::ids::Kind;
 use crate::timelines::EventRange;
 
-/// In what order DPUs are listed.
+/// Sort order of DPUs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 pub(super) enum DpuOrder {
-    /// By their ids: in the order in which they were created.
+    /// In order of creation.
     Id,
-    /// By their serials.
+    /// By serial.
     Serial,
-    /// By their names, those without a name first.
+    /// By name, with DPUs without a name first.
     Name,
 }
 
@@ -53,28 +53,27 @@ impl Dpu {
         id::public(context, Kind::Dpu, self.dpu.row.id)
     }
 
-    /// The global id, by which `node` finds it.
+    /// The global id, for the query `node`.
     pub(super) async fn node_id(&self, context: &Context<'_>) -> Result<ID> {
         id::node(context, Kind::Dpu, self.dpu.row.id)
     }
 
-    /// The hardware id, by which devices and files name it. No two DPUs share a serial.
+    /// The hardware id that devices and files use. No two DPUs share a serial.
     async fn serial(&self) -> &str {
         &self.dpu.row.serial
     }
 
-    /// What people call it, where they do.
+    /// The name, if it has one.
     async fn name(&self) -> Option<&str> {
         self.dpu.row.name.as_deref()
     }
 
-    /// The IANA time zone of its clock. The timestamps of its events are read in it where they have neither `Z` nor an
-    /// offset; null: in UTC.
+    /// The IANA time zone of its clock, for event timestamps that have neither `Z` nor an offset. Null: UTC.
     async fn time_zone(&self) -> Option<&str> {
         self.dpu.row.time_zone.as_deref()
     }
 
-    /// Which spaces it has counted for and when, past assignments included, oldest entry first.
+    /// The assignments of the DPU to spaces, past ones included, in order of creation.
     async fn assignments(
         &self,
         context: &Context<'_>,
@@ -92,15 +91,15 @@ impl Dpu {
         PageArguments { first, after, last, before }.page(context, "assignments", assignments.collect())
     }
 
-    /// The crossings that it saw, oldest first.
+    /// The crossings that the DPU reported, oldest first by default.
     #[expect(clippy::too_many_arguments, reason = "each is an argument of the field")]
     async fn events(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "From this instant on; without it, since ever.")] start: Option<DateTime>,
-        #[graphql(desc = "Before this instant; without it, until now and ahead.")] end: Option<DateTime>,
-        #[graphql(desc = "Only those in this direction.")] direction: Option<Direction>,
-        #[graphql(desc = "The newest first.", default)] newest_first: bool,
+        #[graphql(desc = "Start of the range, inclusive. Default: the first event.")] start: Option<DateTime>,
+        #[graphql(desc = "End of the range, exclusive. Default: no end.")] end: Option<DateTime>,
+        #[graphql(desc = "Filter by direction.")] direction: Option<Direction>,
+        #[graphql(desc = "List the newest events first.", default)] newest_first: bool,
         #[graphql(desc = "Maximum number of entries from the beginning, 0 to 500. Default: 100.")]
         first: Option<i32>,
         #[graphql(desc = "Return entries after this cursor.")] after: Option<String>,
@@ -119,7 +118,7 @@ impl Dpu {
         EventConnection::read(&self.view, ranges, newest_first, &arguments).await
     }
 
-    /// The event that happened last: it tells a quiet doorway from a dead sensor. Null: none was ever seen.
+    /// The latest event by timestamp: it tells a quiet doorway from a dead sensor. Null: no events yet.
     async fn last_event(&self) -> Result<Option<Event>> {
         let stretches = self.dpu.shown().iter().map(|span| span.stretch(self.dpu.row.id));
         let last = self.view.last_event(stretches).await?;

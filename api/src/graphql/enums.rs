@@ -5,17 +5,17 @@ use entity::Instant;
 
 use super::view::View;
 
-/// Which way a person walked under a DPU.
+/// The direction in which a person walked under a DPU.
 #[derive(Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "entity::event::Direction")]
 pub(super) enum Direction {
-    /// Towards the side the DPU looks from: +1.
+    /// Towards the DPU: +1.
     Toward,
-    /// Away from the side the DPU looks from: -1.
+    /// Away from the DPU: -1.
     Away,
 }
 
-/// Which side of a doorway a DPU hangs on, as seen from the space it counts for.
+/// The side of a doorway that a DPU hangs on, as seen from the space it counts for.
 #[derive(Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "entity::assignment::Placement")]
 pub(super) enum Placement {
@@ -25,17 +25,17 @@ pub(super) enum Placement {
     Outside,
 }
 
-/// What a space answers when its count is below zero, as it is when people were inside before counting began.
+/// How a space reports a count below zero, which occurs when people were inside before counting began.
 #[derive(Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "entity::space::NegativeCounts")]
 pub(super) enum NegativeCounts {
-    /// The signed figure: a difference since counting began.
+    /// As the signed figure: the difference since counting began.
     Report,
-    /// Zero. Only the answer is clamped, never the sum behind it.
+    /// As zero. Only the reported count is clamped, never the sum behind it.
     Clamp,
 }
 
-/// How long a bucket of a history is.
+/// Length of a bucket of a history.
 #[derive(Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "crate::counting::calendar::Interval")]
 pub(super) enum Interval {
@@ -47,23 +47,23 @@ pub(super) enum Interval {
     FifteenMinutes,
     /// Half an hour.
     ThirtyMinutes,
-    /// An hour of the zone's clocks.
+    /// An hour by the clocks of the time zone.
     Hour,
-    /// A day of the zone's calendar, of 23 to 25 hours.
+    /// A calendar day of the time zone, 23 to 25 hours long.
     Day,
-    /// A week of the zone's calendar, from Monday.
+    /// A calendar week of the time zone, from Monday.
     Week,
-    /// A month of the zone's calendar.
+    /// A calendar month of the time zone.
     Month,
 }
 
-/// How finely a count is known in time.
+/// Time resolution of a count.
 #[derive(Clone, Copy, PartialEq, Eq, Enum)]
 pub(super) enum Resolution {
     /// To the millisecond.
     Millisecond,
-    /// To the hour: it is exact at the end of each hour of UTC, and what happened within the hour is counted then. So it
-    /// is for instants whose events are pruned.
+    /// To the hour: the count is exact at the end of each hour of UTC, and crossings within the hour are counted there.
+    /// Applies to instants whose events have been pruned.
     Hour,
 }
 
@@ -73,50 +73,50 @@ impl Resolution {
     }
 }
 
-/// Why an event is not stored.
+/// Reason why an event is not stored.
 #[derive(Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "crate::ingest::RejectionCode")]
 pub(super) enum RejectionCode {
     /// No DPU has this serial.
     UnknownDpu,
-    /// It would happen later than the server's clock and the allowed skew say.
+    /// The timestamp is later than the server's clock plus the allowed skew.
     TimestampInFuture,
-    /// It would have happened before 1970.
+    /// The timestamp is before the earliest instant that the server accepts, by default 2010-01-01T00:00:00Z.
     TimestampOutOfRange,
-    /// It happened before the horizon, where events are pruned.
+    /// The timestamp is before the horizon: events that old have been pruned.
     TimestampPruned,
-    /// The timestamp cannot be read.
+    /// The timestamp is invalid.
     BadTimestamp,
-    /// The direction is none.
+    /// The direction is invalid.
     BadDirection,
-    /// The sequence number is no whole number from 0 to 2147483647.
+    /// The sequence number is not a whole number from 0 to 2147483647.
     BadSeq,
     /// The row as a whole cannot be read.
     Malformed,
 }
 
-/// What kind of thing was wrong with a change.
+/// Kind of reason why a change was refused.
 #[derive(Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "crate::floor_plan::RefusalCode")]
 pub(super) enum UserErrorCode {
-    /// A text is empty, or nothing but blanks.
+    /// A text is empty or consists only of blanks.
     Blank,
-    /// A text has more characters than are kept.
+    /// A text has too many characters.
     TooLong,
-    /// A text holds a control character.
+    /// A text contains a control character.
     BadCharacter,
-    /// A number or an instant lies outside what is accepted.
+    /// A number or an instant is outside the accepted range.
     OutOfRange,
-    /// The name, serial or instant belongs to another one already.
+    /// The name, serial or instant is already in use.
     Taken,
-    /// What the change refers to does not exist.
+    /// An object that the change refers to does not exist.
     NotFound,
-    /// One DPU would count twice for one space at a time.
+    /// One DPU would count twice for one space at the same time.
     Overlap,
-    /// A stretch of time would end before it has started.
+    /// A period would end before it starts.
     EndsBeforeStart,
-    /// Something still refers to what would be deleted.
+    /// Other objects still refer to the object that would be deleted.
     InUse,
-    /// A text cannot be read as what it should be.
+    /// A text has an invalid format.
     Invalid,
 }

@@ -16,7 +16,7 @@ use super::scalars::DateTime;
 use super::view::View;
 use crate::timelines::{EventPage, EventRange};
 
-/// One person crossed a doorway under a DPU.
+/// A crossing: one person walked through a doorway under a DPU.
 #[derive(Clone)]
 pub(super) struct Event {
     dpu: Dpu,
@@ -30,10 +30,10 @@ impl Event {
     }
 }
 
-/// One person crossed a doorway under a DPU.
+/// A crossing: one person walked through a doorway under a DPU.
 #[Object]
 impl Event {
-    /// The DPU that saw it.
+    /// The DPU that reported it.
     async fn dpu(&self) -> &Dpu {
         &self.dpu
     }
@@ -43,17 +43,17 @@ impl Event {
         self.row.ts.into()
     }
 
-    /// Which way the person walked.
+    /// The direction in which the person walked.
     async fn direction(&self) -> Direction {
         self.row.direction.into()
     }
 
-    /// Tells apart people who crossed in the same millisecond.
+    /// Distinguishes people who crossed in the same millisecond.
     async fn seq(&self) -> i32 {
         self.row.seq
     }
 
-    /// When it arrived: when the server received it first.
+    /// When the server first received it.
     async fn created(&self) -> DateTime {
         self.row.created.into()
     }
@@ -132,17 +132,17 @@ impl EventConnection {
         &self.edges
     }
 
-    /// The entries alone.
+    /// The entries without their cursors.
     async fn nodes(&self) -> Vec<&Event> {
         self.edges.iter().map(|edge| &edge.node).collect()
     }
 
-    /// Whether there is more, and where to go on.
+    /// Paging information.
     async fn page_info(&self) -> &PageInfo {
         &self.page_info
     }
 
-    /// How many entries the whole list has. They are counted only if this is asked for.
+    /// Number of entries in the whole list. They are counted only if this field is selected.
     async fn total_count(&self) -> Result<Int> {
         Ok(self.view.event_count(self.ranges.iter().copied()).await?.into())
     }

@@ -8,28 +8,28 @@ use super::scalars::DateTime;
 use super::view::View;
 use crate::counting::Bucket;
 
-/// What a space's count was in a stretch of time.
+/// The count of a space during one bucket of a history.
 #[derive(SimpleObject)]
 pub(super) struct HistoryBucket {
-    /// The first instant in it.
+    /// Start of the bucket, inclusive.
     start: DateTime,
-    /// The first instant after it.
+    /// End of the bucket, exclusive.
     end: DateTime,
-    /// How finely the counts in it are known in time.
+    /// Time resolution of the counts.
     resolution: Resolution,
-    /// The count at its end, that is one millisecond before `end`.
+    /// The count at the end, one millisecond before `end`.
     count: Int,
-    /// The lowest count in it.
+    /// The lowest count.
     min: Int,
-    /// The highest count in it.
+    /// The highest count.
     max: Int,
-    /// The mean of the count over its time.
+    /// The mean of the count, weighted by time.
     average: f64,
-    /// How many people entered the space.
+    /// Number of people who entered the space.
     entrances: Int,
-    /// How many people left it.
+    /// Number of people who left the space.
     exits: Int,
-    /// The average as a part of the space's capacity, 1 where it was full on average; null where it has no capacity.
+    /// The average divided by the space's capacity: 1 is full on average. Null if the space has no capacity.
     utilization: Option<f64>,
 }
 

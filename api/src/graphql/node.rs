@@ -14,12 +14,12 @@ use super::view::View;
 use crate::floor_plan;
 use crate::ids::Kind;
 
-/// An object that can be read again by its global id.
+/// An object that the query `node` finds by its global id.
 #[derive(Interface)]
 #[graphql(field(
     name = "node_id",
     ty = "ID",
-    desc = "The global id, by which `node` finds the object. No other object has it, of whatever type."
+    desc = "The global id, for the query `node`. Unique among the objects of all types."
 ))]
 pub(super) enum Node {
     /// A space.

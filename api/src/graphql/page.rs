@@ -31,15 +31,15 @@ where
 {
     /// The entries, each with its cursor.
     edges: Vec<Edge<T>>,
-    /// The entries alone.
+    /// The entries without their cursors.
     nodes: Vec<T>,
-    /// Whether there is more, and where to go on.
+    /// Paging information.
     page_info: PageInfo,
-    /// How many entries the whole list has.
+    /// Number of entries in the whole list.
     total_count: usize,
 }
 
-/// An entry of a list and where it stands in it.
+/// An entry of a list with its cursor.
 #[derive(SimpleObject, Clone)]
 #[graphql(concrete(name = "SpaceEdge", params(Space)))]
 #[graphql(concrete(name = "DpuEdge", params(Dpu)))]
@@ -49,7 +49,7 @@ where
 pub(super) struct Edge<T: OutputType> {
     /// The entry.
     pub(super) node: T,
-    /// Where it stands: the list goes on from here with `after`.
+    /// Position of the entry: pass it as `after` or `before` to continue from here.
     pub(super) cursor: String,
 }
 

@@ -14,10 +14,10 @@ use super::space::{Space, SpaceOrder};
 use crate::floor_plan;
 use crate::ids::Kind;
 
-/// What can be asked.
+/// The queries.
 pub(super) struct Query;
 
-/// What can be asked.
+/// The queries.
 #[Object]
 impl Query {
     /// The space with this id, or null.
@@ -31,7 +31,7 @@ impl Query {
         Ok(row.and_then(|row| view.plan().space(row)).map(|space| Space::new(view, space)))
     }
 
-    /// The object with this global id, its `nodeId`, or null.
+    /// The object with this global id (its `nodeId`), or null.
     async fn node(
         &self,
         context: &Context<'_>,
@@ -45,7 +45,7 @@ impl Query {
         Ok(node)
     }
 
-    /// All spaces, or those that the filter leaves.
+    /// All spaces, or those that match the filter.
     #[expect(clippy::too_many_arguments, reason = "each is an argument of the field")]
     async fn spaces(
         &self,
@@ -57,9 +57,8 @@ impl Query {
             i32,
         >,
         #[graphql(desc = "Return entries before this cursor.")] before: Option<String>,
-        #[graphql(desc = "Only those whose name contains this text, in whatever case.")]
-        name_contains: Option<String>,
-        #[graphql(desc = "In what order.", default_with = "SpaceOrder::Id")] order_by: SpaceOrder,
+        #[graphql(desc = "Filter by name: case-insensitive substring.")] name_contains: Option<String>,
+        #[graphql(desc = "Sort order.", default_with = "SpaceOrder::Id")] order_by: SpaceOrder,
     ) -> Result<Page<Space>> {
         let view = Scope::of(context)?.view().await?;
         view.look_at_names(view.plan().spaces().len())?;
@@ -81,13 +80,13 @@ impl Query {
     async fn dpu(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "The hardware id, `dpu_id` in a CSV.")] serial: String,
+        #[graphql(desc = "The hardware id: `dpu_id` in a CSV file.")] serial: String,
     ) -> Result<Option<Dpu>> {
         let view = Scope::of(context)?.view().await?;
         Ok(view.plan().dpu_id(&serial).and_then(|id| view.plan().dpu(id)).map(|dpu| Dpu::new(view, dpu)))
     }
 
-    /// All DPUs, or those that the filters leave.
+    /// All DPUs, or those that match the filters.
     #[expect(clippy::too_many_arguments, reason = "each is an argument of the field")]
     async fn dpus(
         &self,
@@ -99,13 +98,14 @@ impl Query {
             i32,
         >,
         #[graphql(desc = "Return entries before this cursor.")] before: Option<String>,
-        #[graphql(desc = "Only those whose name or serial contains this text, in whatever case.")]
-        name_contains: Option<String>,
+        #[graphql(desc = "Filter by name or serial: case-insensitive substring.")] name_contains: Option<
+            String,
+        >,
         #[graphql(
-            desc = "True: only those that count for no space now. False: only those that count for one."
+            desc = "True: only DPUs that count for no space now. False: only DPUs that count for at least one."
         )]
         unassigned: Option<bool>,
-        #[graphql(desc = "In what order.", default_with = "DpuOrder::Id")] order_by: DpuOrder,
+        #[graphql(desc = "Sort order.", default_with = "DpuOrder::Id")] order_by: DpuOrder,
     ) -> Result<Page<Dpu>> {
         let scope = Scope::of(context)?;
         let (view, now) = (scope.view().await?, scope.instant(None)?);

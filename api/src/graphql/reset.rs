@@ -13,7 +13,7 @@ use super::space::Space;
 use super::view::View;
 use crate::ids::Kind;
 
-/// The true count of a space at an instant, which ends drift: later counts go on from it.
+/// The true count of a space at an instant. Later counts continue from it, which ends drift.
 #[derive(Clone)]
 pub(super) struct Reset {
     space: Space,
@@ -33,7 +33,7 @@ impl Reset {
     }
 }
 
-/// The true count of a space at an instant, which ends drift: later counts go on from it.
+/// The true count of a space at an instant. Later counts continue from it, which ends drift.
 #[Object]
 impl Reset {
     /// The id.
@@ -41,7 +41,7 @@ impl Reset {
         id::public(context, Kind::Reset, self.row.id)
     }
 
-    /// The global id, by which `node` finds it.
+    /// The global id, for the query `node`.
     pub(super) async fn node_id(&self, context: &Context<'_>) -> Result<ID> {
         id::node(context, Kind::Reset, self.row.id)
     }
@@ -51,17 +51,17 @@ impl Reset {
         &self.space
     }
 
-    /// When the count was true. Crossings at this very instant are in it.
+    /// When the count was true. Crossings at exactly this instant are included in it.
     async fn ts(&self) -> DateTime {
         self.row.ts.into()
     }
 
-    /// How many people were in the space.
+    /// Number of people in the space.
     async fn count(&self) -> i32 {
         self.row.count
     }
 
-    /// Why, or who counted, where somebody said.
+    /// The reason for the reset, or who counted. Null if not given.
     async fn note(&self) -> Option<&str> {
         self.row.note.as_deref()
     }
@@ -77,7 +77,7 @@ impl Reset {
     }
 }
 
-/// At the same time of every day, a space's count is known. Its occurrences are computed, never stored.
+/// The known count of a space at the same time of every day. Its occurrences are computed, never stored.
 #[derive(Clone)]
 pub(super) struct ResetRule {
     space: Space,
@@ -97,7 +97,7 @@ impl ResetRule {
     }
 }
 
-/// At the same time of every day, a space's count is known. Its occurrences are computed, never stored.
+/// The known count of a space at the same time of every day. Its occurrences are computed, never stored.
 #[Object]
 impl ResetRule {
     /// The id.
@@ -105,7 +105,7 @@ impl ResetRule {
         id::public(context, Kind::ResetRule, self.row.id)
     }
 
-    /// The global id, by which `node` finds it.
+    /// The global id, for the query `node`.
     pub(super) async fn node_id(&self, context: &Context<'_>) -> Result<ID> {
         id::node(context, Kind::ResetRule, self.row.id)
     }
@@ -115,23 +115,23 @@ impl ResetRule {
         &self.space
     }
 
-    /// When it holds, by the clocks of the space's time zone. Where they are turned past it, it holds at the change;
-    /// where they show it twice, at the first time.
+    /// Time of day by the clocks of the space's time zone. If the clocks skip it, the rule holds at the change; if they
+    /// show it twice, at the first time.
     async fn time_of_day(&self) -> LocalTime {
         self.row.time_of_day.into()
     }
 
-    /// How many people are in the space then.
+    /// Number of people in the space at that time.
     async fn count(&self) -> i32 {
         self.row.count
     }
 
-    /// The first day on which it holds.
+    /// First day on which the rule holds.
     async fn first_day(&self) -> LocalDate {
         self.row.first_day.into()
     }
 
-    /// The last day on which it holds; null: until further notice.
+    /// Last day on which the rule holds. Null: no end.
     async fn last_day(&self) -> Option<LocalDate> {
         self.row.last_day.map(Into::into)
     }
@@ -147,13 +147,13 @@ impl ResetRule {
     }
 }
 
-/// What a reset rule would state at one of its occurrences.
+/// The effect of a reset rule at one of its occurrences.
 #[derive(SimpleObject)]
 pub(super) struct ResetRuleChange {
-    /// When.
+    /// The instant.
     pub(super) ts: DateTime,
-    /// The count as it is answered now.
+    /// The count without the rule.
     pub(super) count: Int,
-    /// The count as it would be answered with the rule. Later counts would differ as much, until the next reset.
+    /// The count with the rule. Later counts would differ by the same amount, until the next reset.
     pub(super) count_with_rule: Int,
 }

@@ -74,8 +74,8 @@ impl From<NaiveTime> for LocalTime {
 }
 
 /// An instant, to the millisecond. Written in UTC with `Z`, without a fraction when it is zero and with three digits
-/// otherwise. Read as ISO-8601: a date, or a date and a time, with `Z`, with an offset, or with neither (then it is UTC;
-/// an event's is in the time zone of its DPU). A string of ten digits is seconds since 1970, of thirteen, milliseconds.
+/// otherwise. Read as ISO-8601: a date, or a date and a time, with `Z`, an offset, or neither (then UTC; for an event,
+/// the time zone of its DPU). A string of ten digits is seconds since 1970; a string of thirteen is milliseconds.
 #[Scalar(name = "DateTime")]
 impl ScalarType for DateTime {
     fn parse(value: Value) -> InputValueResult<Self> {
@@ -87,7 +87,7 @@ impl ScalarType for DateTime {
     }
 }
 
-/// A day of a calendar, `YYYY-MM-DD`.
+/// A calendar day, `YYYY-MM-DD`.
 #[Scalar(name = "LocalDate")]
 impl ScalarType for LocalDate {
     fn parse(value: Value) -> InputValueResult<Self> {
@@ -106,7 +106,7 @@ impl ScalarType for LocalDate {
     }
 }
 
-/// A time of day by the clocks of some time zone, `hh:mm` or `hh:mm:ss`; written with seconds.
+/// A time of day in a local time zone, `hh:mm` or `hh:mm:ss`. Written with seconds.
 #[Scalar(name = "LocalTime")]
 impl ScalarType for LocalTime {
     fn parse(value: Value) -> InputValueResult<Self> {

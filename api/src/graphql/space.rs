@@ -26,16 +26,16 @@ use crate::floor_plan::changes::reset_rule::NewResetRule;
 use crate::floor_plan::{self, edge, history_edges};
 use crate::ids::Kind;
 
-/// In what order spaces are listed.
+/// Sort order of spaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 pub(super) enum SpaceOrder {
-    /// By their ids: in the order in which they were created.
+    /// In order of creation.
     Id,
-    /// By their names.
+    /// By name.
     Name,
 }
 
-/// A place where people can be: a room, a floor, a building. Outside is no space.
+/// A place where people can be: a room, a floor, a building. The outside is not a space.
 #[derive(Clone)]
 pub(super) struct Space {
     view: Arc<View>,
@@ -57,7 +57,7 @@ impl Space {
     }
 }
 
-/// A place where people can be: a room, a floor, a building. Outside is no space.
+/// A place where people can be: a room, a floor, a building. The outside is not a space.
 #[Object]
 impl Space {
     /// The id, the same as in REST.
@@ -65,66 +65,66 @@ impl Space {
         id::public(context, Kind::Space, self.space.row.id)
     }
 
-    /// The global id, by which `node` finds it.
+    /// The global id, for the query `node`.
     pub(super) async fn node_id(&self, context: &Context<'_>) -> Result<ID> {
         id::node(context, Kind::Space, self.space.row.id)
     }
 
-    /// What people call it. No two spaces share a name.
+    /// The name. No two spaces share a name.
     async fn name(&self) -> &str {
         &self.space.row.name
     }
 
-    /// How many people it is meant to hold, where somebody said.
+    /// Number of people that the space is meant to hold. Null if not given.
     async fn capacity(&self) -> Option<i32> {
         self.space.row.capacity
     }
 
-    /// The IANA time zone in which its days are told and its reset rules hold.
+    /// The IANA time zone of its calendar days and its reset rules.
     async fn time_zone(&self) -> &str {
         &self.space.row.time_zone
     }
 
-    /// What is answered when the count is below zero.
+    /// How a count below zero is reported.
     async fn negative_counts(&self) -> NegativeCounts {
         self.space.row.negative_counts.into()
     }
 
-    /// How many people were in the space. Below zero it is answered as `negativeCounts` says.
+    /// Number of people in the space, with `negativeCounts` applied.
     async fn count(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "At this instant, crossings at it included; without it, now.")] ts: Option<DateTime>,
+        #[graphql(desc = "The instant, crossings at it included. Default: now.")] ts: Option<DateTime>,
     ) -> Result<Int> {
         let scope = Scope::of(context)?;
         let net = self.view.net(self.space.account(scope.counted_at(ts)?)).await?;
         Ok(self.space.answer(net).into())
     }
 
-    /// How many people were in the space by what was counted: the signed figure, never clamped.
+    /// Number of people in the space as counted: the signed figure, never clamped.
     async fn net_count(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "At this instant, crossings at it included; without it, now.")] ts: Option<DateTime>,
+        #[graphql(desc = "The instant, crossings at it included. Default: now.")] ts: Option<DateTime>,
     ) -> Result<Int> {
         let scope = Scope::of(context)?;
         Ok(self.view.net(self.space.account(scope.counted_at(ts)?)).await?.into())
     }
 
-    /// How finely the count is known in time: to the millisecond, or to the hour where events are pruned.
+    /// Time resolution of the count: the millisecond, or the hour where events have been pruned.
     async fn resolution(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "At this instant; without it, now.")] ts: Option<DateTime>,
+        #[graphql(desc = "The instant. Default: now.")] ts: Option<DateTime>,
     ) -> Result<Resolution> {
         Ok(Resolution::at(&self.view, Scope::of(context)?.instant(ts)?))
     }
 
-    /// What the count is made of: where it starts, and what each assignment adds.
+    /// The parts of the count: where it starts, and what each assignment adds.
     async fn count_breakdown(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "At this instant, crossings at it included; without it, now.")] ts: Option<DateTime>,
+        #[graphql(desc = "The instant, crossings at it included. Default: now.")] ts: Option<DateTime>,
     ) -> Result<CountBreakdown> {
         let scope = Scope::of(context)?;
         let at = scope.counted_at(ts)?;
@@ -134,18 +134,22 @@ impl Space {
         Ok(CountBreakdown::new(self, &self.view, at, account, |reading| odometers[&reading]))
     }
 
-    /// What the count was over time, in buckets that cover `[start, end)` and are cut where an interval begins. It
-    /// agrees with `count` at every instant, those still to come included: they go on from what is known now.
+    /// The count over time, in buckets that cover `[start, end)` and are cut where an interval begins. It agrees with
+    /// `count` at every instant. In the future, it continues from what is known now.
     async fn history(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "The first instant; a date alone is the beginning of that day in the time zone.")]
-        start: DateTime,
-        #[graphql(desc = "The first instant after it; a date alone likewise.")] end: DateTime,
-        #[graphql(desc = "How long a bucket is; at most 10000 of them fit into a history.")]
-        interval: Interval,
         #[graphql(
-            desc = "The IANA time zone whose clocks and calendar cut the buckets; the space's own unless given."
+            desc = "Start of the history, inclusive. A date alone is the start of that day in the time zone."
+        )]
+        start: DateTime,
+        #[graphql(
+            desc = "End of the history, exclusive. A date alone is the start of that day in the time zone."
+        )]
+        end: DateTime,
+        #[graphql(desc = "Length of a bucket. A history has at most 10000 buckets.")] interval: Interval,
+        #[graphql(
+            desc = "The IANA time zone whose clocks and calendar cut the buckets. Default: the space's own."
         )]
         time_zone: Option<String>,
     ) -> Result<Sequence<HistoryBucket>> {
@@ -158,15 +162,15 @@ impl Space {
         Ok(buckets.into_iter().map(|bucket| HistoryBucket::new(bucket, capacity, &self.view)).collect())
     }
 
-    /// The event that happened last at its doorways, while their DPUs counted for it: it tells an empty room from dead
-    /// sensors. Null: none was ever seen.
+    /// The latest event, by timestamp, of all DPUs while they counted for the space: it tells an empty room from dead
+    /// sensors. Null: no events yet.
     async fn last_event(&self) -> Result<Option<Event>> {
         let ever = Account::new(&self.space.assignments, None, Instant::MAX);
         let last = self.view.last_event(ever.terms().map(|term| term.stretch())).await?;
         Ok(last.and_then(|row| Event::new(&self.view, row)))
     }
 
-    /// The counts that were stated for the space, earliest first.
+    /// The resets of the space, earliest first.
     async fn resets(
         &self,
         context: &Context<'_>,
@@ -182,31 +186,30 @@ impl Space {
         PageArguments { first, after, last, before }.page(context, "resets", resets.collect())
     }
 
-    /// The counts that hold for the space every day, oldest rule first.
+    /// The reset rules of the space, oldest rule first.
     async fn reset_rules(&self, context: &Context<'_>) -> Result<Vec<ResetRule>> {
         Scope::list(context, self.space.rules.len())?;
         Ok(self.space.rules.iter().map(|row| ResetRule::new(self, row)).collect())
     }
 
-    /// What a reset rule would change, before it is created: each of its occurrences in `[start, end)`, with the count as
-    /// it is answered now and as it would be.
+    /// What a reset rule would change, before it is created: each of its occurrences in `[start, end)`, with the count
+    /// without the rule and with it.
     #[expect(clippy::too_many_arguments, reason = "each is an argument of the field")]
     async fn reset_rule_preview(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "When it would hold, by the clocks of the space's time zone.")]
-        time_of_day: LocalTime,
-        #[graphql(desc = "How many people would be in the space then: 0 or more.", default)] count: i32,
-        #[graphql(desc = "The first day on which it would hold.")] first_day: LocalDate,
-        #[graphql(desc = "The last day on which it would hold; without it, until further notice.")] last_day: Option<
+        #[graphql(desc = "Time of day by the clocks of the space's time zone.")] time_of_day: LocalTime,
+        #[graphql(desc = "Number of people in the space at that time: 0 or more.", default)] count: i32,
+        #[graphql(desc = "First day on which the rule would hold.")] first_day: LocalDate,
+        #[graphql(desc = "Last day on which the rule would hold. Default: no end.")] last_day: Option<
             LocalDate,
         >,
         #[graphql(
-            desc = "The first instant to look at; a date alone is the beginning of that day in the space's time zone."
+            desc = "Start of the preview, inclusive. A date alone is the start of that day in the space's time zone."
         )]
         start: DateTime,
         #[graphql(
-            desc = "The first instant after those to look at, at most 1000 days after `start`; a date alone likewise."
+            desc = "End of the preview, exclusive; at most 1000 days after `start`. A date alone: as for `start`."
         )]
         end: DateTime,
     ) -> Result<Sequence<ResetRuleChange>> {
@@ -230,11 +233,11 @@ impl Space {
         try_join_all(changes).await.map(Sequence::from_iter)
     }
 
-    /// The DPUs that counted for the space, each once.
+    /// The DPUs that count for the space, each once.
     async fn dpus(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "At this instant; without it, now.")] ts: Option<DateTime>,
+        #[graphql(desc = "The instant. Default: now.")] ts: Option<DateTime>,
     ) -> Result<Vec<Dpu>> {
         let at = Scope::of(context)?.instant(ts)?;
         let ids = self.space.dpu_ids(at);
@@ -243,7 +246,7 @@ impl Space {
         Ok(dpus.map(|dpu| Dpu::new(&self.view, dpu)).collect())
     }
 
-    /// Every assignment of a DPU to the space, past ones included.
+    /// All assignments of DPUs to the space, past ones included.
     async fn assignments(&self, context: &Context<'_>) -> Result<Vec<Assignment>> {
         Scope::list(context, self.space.assignments.len())?;
         let assignments = self.space.assignments.iter();

@@ -18,34 +18,34 @@ use super::view::View;
 use crate::feed::{Count, Feed, Watch};
 use crate::ids::Kind;
 
-/// What can be watched.
+/// The subscriptions.
 pub(super) struct Subscription;
 
 /// How long to wait before the counts are read again that could not be read.
 const REST: Duration = Duration::from_secs(1);
 
-/// The count of a space, as it is now.
+/// The current count of a space.
 #[derive(SimpleObject)]
 struct CountChange {
     /// The space.
     space: Space,
-    /// The instant that was counted at.
+    /// The instant of the count.
     ts: DateTime,
-    /// How many people are in the space. Below zero it is answered as `negativeCounts` says.
+    /// Number of people in the space, with `negativeCounts` applied.
     count: Int,
-    /// How many people are in the space by what was counted: the signed figure, never clamped.
+    /// Number of people in the space as counted: the signed figure, never clamped.
     net_count: Int,
 }
 
-/// What can be watched.
+/// The subscriptions.
 #[GraphqlSubscription]
 impl Subscription {
-    /// The counts of spaces: first as they are, then each as it changes, by whatever it changes: a crossing, however
-    /// late, a reset, a corrected assignment. A client that is slow to read gets the newest counts, not all.
+    /// The counts of spaces: first the current ones, then each count when it changes, for any reason: a crossing
+    /// (however late), a reset, a corrected assignment. A client that reads slowly gets the newest counts, not all.
     async fn count_changed(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "Of these spaces; without it, of all that there are and of those that will be.")]
+        #[graphql(desc = "The spaces. Default: all spaces, including those created later.")]
         space_ids: Option<Vec<ID>>,
     ) -> Result<impl Stream<Item = CountChange> + use<>> {
         let scope = Scope::of(context)?;

@@ -15,56 +15,56 @@ use crate::ids::Kind;
 #[derive(Default)]
 pub(super) struct AssignmentMutation;
 
-/// An assignment to be.
+/// Input for creating an assignment.
 #[derive(InputObject)]
 struct AssignmentCreateInput {
     /// The DPU that counts.
     dpu: ID,
     /// The space it counts for.
     space: ID,
-    /// Which side of the doorway the DPU hangs on.
+    /// The side of the doorway that the DPU hangs on.
     placement: Placement,
-    /// What people call the doorway. At most 200 characters.
+    /// Name of the doorway. At most 200 characters.
     doorway: Option<String>,
-    /// The first instant that counts; without it, since ever.
+    /// Start of the assignment, inclusive. Default: from the beginning.
     starts_at: Option<DateTime>,
-    /// The first instant that no longer counts; without it, until further notice.
+    /// End of the assignment, exclusive. Default: no end.
     ends_at: Option<DateTime>,
 }
 
-/// What to correct of an assignment. What is not given stays as it is.
+/// Input for correcting an assignment. Fields that are left out keep their values.
 #[derive(InputObject)]
 struct AssignmentUpdateInput {
     /// The DPU that counts.
     dpu: Option<ID>,
     /// The space it counts for.
     space: Option<ID>,
-    /// Which side of the doorway the DPU hangs on.
+    /// The side of the doorway that the DPU hangs on.
     placement: Option<Placement>,
-    /// What people call the doorway; null: nothing.
+    /// Name of the doorway. Null removes it.
     doorway: MaybeUndefined<String>,
-    /// The first instant that counts; null: since ever.
+    /// Start of the assignment, inclusive. Null: from the beginning.
     starts_at: MaybeUndefined<DateTime>,
-    /// The first instant that no longer counts; null: until further notice.
+    /// End of the assignment, exclusive. Null: no end.
     ends_at: MaybeUndefined<DateTime>,
 }
 
-/// An assignment that was changed, or why it was not.
+/// Result of changing an assignment.
 #[derive(SimpleObject, Default)]
 struct AssignmentPayload {
-    /// The assignment as it is now, or as it was before it was deleted; null if nothing was changed.
+    /// The assignment after the change, or before it was deleted. Null if the change was refused.
     assignment: Option<Assignment>,
-    /// Why nothing was changed; empty if it was.
+    /// Reasons why the change was refused. Empty on success.
     user_errors: Vec<UserError>,
 }
 
 #[Object]
 impl AssignmentMutation {
-    /// Lets a DPU count for a space. Two assignments of one DPU to one space never overlap.
+    /// Assigns a DPU to a space. Two assignments of one DPU to one space never overlap.
     async fn assignment_create(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "The assignment to be.")] input: AssignmentCreateInput,
+        #[graphql(desc = "The new assignment.")] input: AssignmentCreateInput,
     ) -> Result<AssignmentPayload> {
         let outcome =
             change(context, input.read(context), |t, new, now| Box::pin(assignment::create(t, new, now)))
@@ -72,13 +72,13 @@ impl AssignmentMutation {
         AssignmentPayload::of(outcome.map(|(row, view)| Assignment::find(&view, row.id)))
     }
 
-    /// Corrects what an assignment says, for all the time that it holds and however long ago that is. Every count that
-    /// it has a part in is right at once.
+    /// Corrects an assignment for its whole period, however long ago. Every count that it contributes to is right
+    /// immediately.
     async fn assignment_update(
         &self,
         context: &Context<'_>,
         #[graphql(name = "id", desc = "The assignment.")] assignment: ID,
-        #[graphql(desc = "What to correct.")] input: AssignmentUpdateInput,
+        #[graphql(desc = "The fields to correct.")] input: AssignmentUpdateInput,
     ) -> Result<AssignmentPayload> {
         let update =
             id(context, "id", Kind::Assignment, &assignment).and_then(|id| Ok((id, input.read(context)?)));
@@ -87,12 +87,12 @@ impl AssignmentMutation {
         AssignmentPayload::of(outcome.await?.map(|(row, view)| Assignment::find(&view, row.id)))
     }
 
-    /// Ends an assignment: at `at` and from then on its DPU no longer counts for its space.
+    /// Ends an assignment: from `at` on, its DPU no longer counts for its space.
     async fn assignment_end(
         &self,
         context: &Context<'_>,
         #[graphql(name = "id", desc = "The assignment.")] assignment: ID,
-        #[graphql(desc = "The first instant that no longer counts.")] at: DateTime,
+        #[graphql(desc = "End of the assignment, exclusive.")] at: DateTime,
     ) -> Result<AssignmentPayload> {
         let end = id(context, "id", Kind::Assignment, &assignment)
             .and_then(|id| Ok((id, readable("at", at.parsed())?)));

@@ -16,68 +16,68 @@ use crate::ids::Kind;
 #[derive(Default)]
 pub(super) struct DpuMutation;
 
-/// A DPU to be.
+/// Input for creating a DPU.
 #[derive(InputObject)]
 struct DpuCreateInput {
-    /// The hardware id; no other DPU may have it. At most 200 characters.
+    /// The hardware id. No two DPUs share a serial. At most 200 characters.
     serial: String,
-    /// What people call it. At most 200 characters.
+    /// Name of the DPU. At most 200 characters.
     name: Option<String>,
     /// The IANA time zone of its clock, for timestamps that have neither `Z` nor an offset. Null: UTC.
     time_zone: Option<String>,
 }
 
-/// What to change of a DPU. What is not given stays as it is.
+/// Input for changing a DPU. Fields that are left out keep their values.
 #[derive(InputObject)]
 struct DpuUpdateInput {
-    /// The hardware id, where the hardware was replaced; no other DPU may have it.
+    /// The hardware id, if the hardware was replaced. No two DPUs share a serial.
     serial: Option<String>,
-    /// What people call it; null: nothing.
+    /// Name of the DPU. Null removes it.
     name: MaybeUndefined<String>,
-    /// The IANA time zone of its clock, for timestamps that have neither `Z` nor an offset; null: UTC. Events that are
-    /// stored already stay as they are.
+    /// The IANA time zone of its clock, for timestamps that have neither `Z` nor an offset. Null: UTC. Stored events do
+    /// not change.
     time_zone: MaybeUndefined<String>,
 }
 
-/// A move of a DPU.
+/// Input for moving a DPU.
 #[derive(InputObject)]
 struct DpuMoveInput {
     /// The DPU.
     dpu: ID,
-    /// When it was moved, however long ago: from this instant on it counts for its new spaces.
+    /// When the DPU was moved, however long ago. From this instant on it counts for its new spaces.
     at: DateTime,
-    /// Where to: one space, or the two that its new doorway joins.
+    /// The destinations: one space, or the two that the new doorway joins.
     to: Vec<DpuMoveTarget>,
 }
 
-/// Where a DPU is moved to.
+/// A destination of a moved DPU.
 #[derive(InputObject)]
 struct DpuMoveTarget {
-    /// The space that it counts for.
+    /// The space that the DPU counts for.
     space: ID,
-    /// Which side of the doorway it hangs on.
+    /// The side of the doorway that the DPU hangs on.
     placement: Placement,
-    /// What people call the doorway. At most 200 characters.
+    /// Name of the doorway. At most 200 characters.
     doorway: Option<String>,
 }
 
-/// A DPU that was changed, or why it was not.
+/// Result of changing a DPU.
 #[derive(SimpleObject, Default)]
 struct DpuPayload {
-    /// The DPU as it is now, or as it was before it was deleted; null if nothing was changed.
+    /// The DPU after the change, or before it was deleted. Null if the change was refused.
     dpu: Option<Dpu>,
-    /// Why nothing was changed; empty if it was.
+    /// Reasons why the change was refused. Empty on success.
     user_errors: Vec<UserError>,
 }
 
-/// A DPU that was moved, or why it was not.
+/// Result of moving a DPU.
 #[derive(SimpleObject, Default)]
 struct DpuMovePayload {
-    /// The DPU; null if it was not moved.
+    /// The DPU. Null if the move was refused.
     dpu: Option<Dpu>,
     /// Its new assignments.
     assignments: Vec<Assignment>,
-    /// Why it was not moved; empty if it was.
+    /// Reasons why the move was refused. Empty on success.
     user_errors: Vec<UserError>,
 }
 
@@ -87,7 +87,7 @@ impl DpuMutation {
     async fn dpu_create(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "The DPU to be.")] input: DpuCreateInput,
+        #[graphql(desc = "The new DPU.")] input: DpuCreateInput,
     ) -> Result<DpuPayload> {
         let DpuCreateInput { serial, name, time_zone } = input;
         let new = NewDpu { serial, name, time_zone };
@@ -100,7 +100,7 @@ impl DpuMutation {
         &self,
         context: &Context<'_>,
         #[graphql(name = "id", desc = "The DPU.")] dpu: ID,
-        #[graphql(desc = "What to change.")] input: DpuUpdateInput,
+        #[graphql(desc = "The fields to change.")] input: DpuUpdateInput,
     ) -> Result<DpuPayload> {
         let DpuUpdateInput { serial, name, time_zone } = input;
         let update = id(context, "id", Kind::Dpu, &dpu).and_then(|id| {
@@ -112,8 +112,8 @@ impl DpuMutation {
         DpuPayload::of(outcome.map(|(row, view)| Dpu::find(&view, row.id)))
     }
 
-    /// Deletes a DPU: only if no assignment refers to it, or with its assignments. A DPU that events were recorded of stays,
-    /// and so does one that a token is limited to.
+    /// Deletes a DPU. Refused while assignments refer to it, unless `cascade` is set. Always refused for a DPU that has
+    /// recorded events, or that a token is limited to.
     async fn dpu_delete(
         &self,
         context: &Context<'_>,
@@ -127,8 +127,8 @@ impl DpuMutation {
         DpuPayload::of(outcome.map(|_| deleted))
     }
 
-    /// Moves a DPU, in one step: ends what it counts for at `at`, and lets it count elsewhere from then on. The move may
-    /// lie in the past; counts since then are right at once. The new assignments last as long as the old ones would have.
+    /// Moves a DPU in one step: ends its assignments at `at`, and assigns it to other spaces from then on. The move may
+    /// be in the past: counts since then are right immediately. The new assignments end when the old ones would have.
     async fn dpu_move(
         &self,
         context: &Context<'_>,

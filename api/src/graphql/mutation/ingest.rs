@@ -11,46 +11,46 @@ use crate::ingest::{Crossing, Outcome, Rejection};
 #[derive(Default)]
 pub(super) struct IngestMutation;
 
-/// A crossing that a DPU saw.
+/// Input for recording a crossing.
 #[derive(InputObject)]
 struct EventInput {
     /// The serial of the DPU.
     dpu: String,
     /// When it happened, by the DPU's clock. Without `Z` or an offset, it is in the DPU's time zone.
     ts: DateTime,
-    /// Which way the person walked.
+    /// The direction in which the person walked.
     direction: Direction,
-    /// Tells apart people who crossed in the same millisecond: 0 or more. Default, also for null: 0.
+    /// Distinguishes people who crossed in the same millisecond: 0 or more. Default, also for null: 0.
     #[graphql(default = 0)]
     seq: Option<i32>,
 }
 
-/// What became of a batch of events. Whatever is not rejected is stored.
+/// Result of recording a batch of events. Every event that is not rejected is stored.
 #[derive(SimpleObject)]
 struct IngestPayload {
-    /// How many events are stored and were not before.
+    /// Number of events that are stored now and were not before.
     accepted: usize,
-    /// How many events were stored already, or came twice in the batch; they count once.
+    /// Number of events that were already stored, or are repeated in the batch. They count once.
     duplicates: usize,
-    /// The events that are not stored, and why.
+    /// The events that are not stored, with the reasons.
     rejected: Vec<RejectedEvent>,
 }
 
 /// An event that is not stored.
 #[derive(SimpleObject)]
 struct RejectedEvent {
-    /// Its place in the batch, the first being 0.
+    /// Its position in the batch, starting at 0.
     index: usize,
-    /// The kind of reason.
+    /// Kind of reason.
     code: RejectionCode,
-    /// What was wrong and what is accepted.
+    /// What is wrong and what is accepted.
     message: String,
 }
 
 #[Object]
 impl IngestMutation {
-    /// Records crossings. Any batch may be sent again: what is stored already is a duplicate, and counts once. One bad
-    /// event does not keep the others from being stored. The answer comes after all that it says is durable.
+    /// Records crossings. Any batch may be sent again: events that are already stored are duplicates and count once. A
+    /// rejected event does not keep others from being stored. The answer is sent once the stored events are durable.
     async fn ingest(
         &self,
         context: &Context<'_>,

@@ -27,7 +27,7 @@ use super::view::View;
 use crate::floor_plan::{ChangeError, Refusal, RefusalCode};
 use crate::ids::{Kind, PublicIds};
 
-/// What can be changed.
+/// The mutations.
 #[derive(Default, MergedObject)]
 pub(super) struct Mutation(
     ingest::IngestMutation,
@@ -38,14 +38,14 @@ pub(super) struct Mutation(
     reset_rule::ResetRuleMutation,
 );
 
-/// Why a change was not made.
+/// Reason why a change was refused.
 #[derive(SimpleObject)]
 struct UserError {
-    /// What kind of thing was wrong.
+    /// Kind of reason.
     code: UserErrorCode,
-    /// The argument that was wrong: its path, from the mutation's arguments down.
+    /// Path of the argument that is wrong, from the mutation's arguments down.
     field: Vec<String>,
-    /// What was wrong and what is accepted.
+    /// What is wrong and what is accepted.
     message: String,
 }
 

@@ -14,46 +14,46 @@ use crate::ids::Kind;
 #[derive(Default)]
 pub(super) struct ResetMutation;
 
-/// A reset to be.
+/// Input for creating a reset.
 #[derive(InputObject)]
 struct ResetCreateInput {
     /// The space.
     space: ID,
-    /// When the count was true; crossings at this very instant are in it. One reset a space and instant.
+    /// When the count was true. Crossings at exactly this instant are included in it. One reset per space and instant.
     ts: DateTime,
-    /// How many people were in the space, 0 or more.
+    /// Number of people in the space, 0 or more.
     count: i32,
-    /// Why, or who counted. At most 2000 characters.
+    /// The reason for the reset, or who counted. At most 2000 characters.
     note: Option<String>,
 }
 
-/// What to correct of a reset. What is not given stays as it is.
+/// Input for correcting a reset. Fields that are left out keep their values.
 #[derive(InputObject)]
 struct ResetUpdateInput {
     /// When the count was true.
     ts: Option<DateTime>,
-    /// How many people were in the space, 0 or more.
+    /// Number of people in the space, 0 or more.
     count: Option<i32>,
-    /// Why, or who counted; null: nothing.
+    /// The reason for the reset, or who counted. Null removes it.
     note: MaybeUndefined<String>,
 }
 
-/// A reset that was changed, or why it was not.
+/// Result of changing a reset.
 #[derive(SimpleObject, Default)]
 struct ResetPayload {
-    /// The reset as it is now, or as it was before it was deleted; null if nothing was changed.
+    /// The reset after the change, or before it was deleted. Null if the change was refused.
     reset: Option<Reset>,
-    /// Why nothing was changed; empty if it was.
+    /// Reasons why the change was refused. Empty on success.
     user_errors: Vec<UserError>,
 }
 
 #[Object]
 impl ResetMutation {
-    /// States how many people were in a space at an instant. Counts from then on go on from it.
+    /// Records how many people were in a space at an instant. Later counts continue from it.
     async fn reset_create(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "The reset to be.")] input: ResetCreateInput,
+        #[graphql(desc = "The new reset.")] input: ResetCreateInput,
     ) -> Result<ResetPayload> {
         let outcome =
             change(context, input.read(context), |t, new, now| Box::pin(reset::create(t, new, now))).await?;
@@ -65,7 +65,7 @@ impl ResetMutation {
         &self,
         context: &Context<'_>,
         #[graphql(name = "id", desc = "The reset.")] reset: ID,
-        #[graphql(desc = "What to correct.")] input: ResetUpdateInput,
+        #[graphql(desc = "The fields to correct.")] input: ResetUpdateInput,
     ) -> Result<ResetPayload> {
         let update = id(context, "id", Kind::Reset, &reset).and_then(|id| {
             let note = changed(input.note, Ok)?;
@@ -77,7 +77,7 @@ impl ResetMutation {
         ResetPayload::of(outcome.map(|(row, view)| Reset::find(&view, row.id)))
     }
 
-    /// Deletes a reset, as if nobody had stated the count.
+    /// Deletes a reset, as if it had never been recorded.
     async fn reset_delete(
         &self,
         context: &Context<'_>,

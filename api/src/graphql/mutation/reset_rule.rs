@@ -14,53 +14,53 @@ use crate::ids::Kind;
 #[derive(Default)]
 pub(super) struct ResetRuleMutation;
 
-/// A reset rule to be.
+/// Input for creating a reset rule.
 #[derive(InputObject)]
 struct ResetRuleCreateInput {
     /// The space.
     space: ID,
-    /// When it holds, by the clocks of the space's time zone.
+    /// Time of day by the clocks of the space's time zone.
     time_of_day: LocalTime,
-    /// How many people are in the space then: 0 or more, 0 unless given.
+    /// Number of people in the space at that time: 0 or more. Default: 0.
     #[graphql(default)]
     count: i32,
-    /// The first day on which it holds: it changes nothing before.
+    /// First day on which the rule holds. It changes no counts before.
     first_day: LocalDate,
-    /// The last day on which it holds; without it, until further notice.
+    /// Last day on which the rule holds. Default: no end.
     last_day: Option<LocalDate>,
 }
 
-/// What to change of a reset rule, for all the days on which it holds. What is not given stays as it is. To change
-/// it from a day on, end it the day before and create another.
+/// Input for changing a reset rule, for all days on which it holds. Fields that are left out keep their values. To
+/// change the rule from a certain day on, end it the day before and create another.
 #[derive(InputObject)]
 struct ResetRuleUpdateInput {
-    /// When it holds, by the clocks of the space's time zone.
+    /// Time of day by the clocks of the space's time zone.
     time_of_day: Option<LocalTime>,
-    /// How many people are in the space then, 0 or more.
+    /// Number of people in the space at that time, 0 or more.
     count: Option<i32>,
-    /// The first day on which it holds.
+    /// First day on which the rule holds.
     first_day: Option<LocalDate>,
-    /// The last day on which it holds; null: until further notice.
+    /// Last day on which the rule holds. Null: no end.
     last_day: MaybeUndefined<LocalDate>,
 }
 
-/// A reset rule that was changed, or why it was not.
+/// Result of changing a reset rule.
 #[derive(SimpleObject, Default)]
 struct ResetRulePayload {
-    /// The rule as it is now, or as it was before it was deleted; null if nothing was changed.
+    /// The rule after the change, or before it was deleted. Null if the change was refused.
     reset_rule: Option<ResetRule>,
-    /// Why nothing was changed; empty if it was.
+    /// Reasons why the change was refused. Empty on success.
     user_errors: Vec<UserError>,
 }
 
 #[Object]
 impl ResetRuleMutation {
-    /// States how many people are in a space at a time of every day. `Space.resetRulePreview` shows beforehand what
-    /// that would change.
+    /// Creates a rule that resets the count of a space at the same time of every day. `Space.resetRulePreview` shows in
+    /// advance what the rule would change.
     async fn reset_rule_create(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "The rule to be.")] input: ResetRuleCreateInput,
+        #[graphql(desc = "The new rule.")] input: ResetRuleCreateInput,
     ) -> Result<ResetRulePayload> {
         let outcome =
             change(context, input.read(context), |t, new, now| Box::pin(reset_rule::create(t, new, now)))
@@ -73,7 +73,7 @@ impl ResetRuleMutation {
         &self,
         context: &Context<'_>,
         #[graphql(name = "id", desc = "The rule.")] rule: ID,
-        #[graphql(desc = "What to change.")] input: ResetRuleUpdateInput,
+        #[graphql(desc = "The fields to change.")] input: ResetRuleUpdateInput,
     ) -> Result<ResetRulePayload> {
         let update = id(context, "id", Kind::ResetRule, &rule).and_then(|id| Ok((id, input.read()?)));
         let outcome =
@@ -81,7 +81,7 @@ impl ResetRuleMutation {
         ResetRulePayload::of(outcome.await?.map(|(row, view)| ResetRule::find(&view, row.id)))
     }
 
-    /// Deletes a reset rule, as if it had never held.
+    /// Deletes a reset rule, as if it had never existed.
     async fn reset_rule_delete(
         &self,
         context: &Context<'_>,

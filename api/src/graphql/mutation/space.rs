@@ -13,38 +13,38 @@ use crate::ids::Kind;
 #[derive(Default)]
 pub(super) struct SpaceMutation;
 
-/// A space to be.
+/// Input for creating a space.
 #[derive(InputObject)]
 struct SpaceCreateInput {
-    /// What people call it; no other space may have this name. At most 200 characters.
+    /// Name of the space. No two spaces share a name. At most 200 characters.
     name: String,
-    /// How many people it is meant to hold, 1 or more.
+    /// Number of people that the space is meant to hold, 1 or more.
     capacity: Option<i32>,
-    /// The IANA time zone in which its days are told and its reset rules hold, such as `Europe/Berlin`; UTC unless given.
+    /// The IANA time zone of its calendar days and its reset rules, such as `Europe/Berlin`. Default: UTC.
     time_zone: Option<String>,
-    /// What to answer when the count is below zero; `REPORT` unless given.
+    /// How to report a count below zero. Default: `REPORT`.
     negative_counts: Option<NegativeCounts>,
 }
 
-/// What to change of a space. What is not given stays as it is.
+/// Input for changing a space. Fields that are left out keep their values.
 #[derive(InputObject)]
 struct SpaceUpdateInput {
-    /// What people call it; no other space may have this name. At most 200 characters.
+    /// Name of the space. No two spaces share a name. At most 200 characters.
     name: Option<String>,
-    /// How many people it is meant to hold, 1 or more; null: nobody says.
+    /// Number of people that the space is meant to hold, 1 or more. Null removes it.
     capacity: MaybeUndefined<i32>,
     /// The IANA time zone. Occurrences of reset rules move with it, past ones too.
     time_zone: Option<String>,
-    /// What to answer when the count is below zero.
+    /// How to report a count below zero.
     negative_counts: Option<NegativeCounts>,
 }
 
-/// A space that was changed, or why it was not.
+/// Result of changing a space.
 #[derive(SimpleObject, Default)]
 struct SpacePayload {
-    /// The space as it is now, or as it was before it was deleted; null if nothing was changed.
+    /// The space after the change, or before it was deleted. Null if the change was refused.
     space: Option<Space>,
-    /// Why nothing was changed; empty if it was.
+    /// Reasons why the change was refused. Empty on success.
     user_errors: Vec<UserError>,
 }
 
@@ -54,7 +54,7 @@ impl SpaceMutation {
     async fn space_create(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "The space to be.")] input: SpaceCreateInput,
+        #[graphql(desc = "The new space.")] input: SpaceCreateInput,
     ) -> Result<SpacePayload> {
         let SpaceCreateInput { name, capacity, time_zone, negative_counts } = input;
         let negative_counts = negative_counts.map(Into::into).unwrap_or_default();
@@ -68,7 +68,7 @@ impl SpaceMutation {
         &self,
         context: &Context<'_>,
         #[graphql(name = "id", desc = "The space.")] space: ID,
-        #[graphql(desc = "What to change.")] input: SpaceUpdateInput,
+        #[graphql(desc = "The fields to change.")] input: SpaceUpdateInput,
     ) -> Result<SpacePayload> {
         let SpaceUpdateInput { name, capacity, time_zone, negative_counts } = input;
         let update = id(context, "id", Kind::Space, &space).and_then(|id| {
@@ -82,8 +82,8 @@ impl SpaceMutation {
         SpacePayload::of(outcome.map(|(row, view)| Space::find(&view, row.id)))
     }
 
-    /// Deletes a space: only if no assignment, reset or reset rule refers to it, or with all of them. Events stay,
-    /// since they are facts about DPUs.
+    /// Deletes a space. Refused while assignments, resets or reset rules refer to it, unless `cascade` is set. Events
+    /// are kept, since they belong to DPUs.
     async fn space_delete(
         &self,
         context: &Context<'_>,
