@@ -25,7 +25,7 @@ pub(super) struct Assignment {
 }
 
 impl Assignment {
-    /// `None` only where the floor plan lacks the DPU or the space, which the database rules out.
+    /// Returns `None` only if the floor plan lacks the DPU or the space, which the database rules out.
     pub(super) fn new(view: &Arc<View>, row: &assignment::Model) -> Option<Self> {
         let dpu = Arc::clone(view.plan().dpu(row.dpu_id)?);
         let space = Arc::clone(view.plan().space(row.space_id)?);

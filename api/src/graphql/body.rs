@@ -1,4 +1,4 @@
-//! The body of a request, read whole: not more of it than is accepted, and not for longer.
+//! Reads the whole body of a request, within limits of size and time.
 
 use std::time::Duration;
 
@@ -10,31 +10,31 @@ use crate::budget::{Budget, Exhausted, Held};
 use crate::limits::{Limits, seconds};
 use crate::unpack::{Coding, UnpackError, Unpacked, unpack};
 
-/// Bodies that are shorter are not looked through for the number of their values: they cannot have too many to keep.
+/// Shorter bodies are not checked for the number of their values: they cannot have too many.
 const SHORT_BYTES: usize = 64 << 10;
-/// How deep the lists and objects nest that are looked at; the parser refuses what nests deeper.
+/// Maximum depth of lists and objects that are checked. The parser refuses deeper ones.
 const NESTED_MAX: usize = 128;
-/// How much of a body that was refused is still taken from its sender, who may read the answer only afterwards.
+/// Maximum number of bytes that are still read of a refused body, since some clients read the answer only afterwards.
 const DRAINED_BYTES_MAX: usize = 32 << 20;
-/// For how long.
+/// Maximum time for reading the rest of a refused body.
 const DRAINED_FOR: Duration = Duration::from_secs(2);
 
-/// Why a body was not read to its end.
+/// Error: a body was not read to its end.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unread {
     /// It is too long.
-    #[error("the body has more than {0} bytes, which are accepted at most")]
+    #[error("the body has more than {0} bytes, which is the maximum")]
     TooLong(u32),
-    /// It came too slowly.
-    #[error("the body did not come within {0} seconds")]
+    /// It arrived too slowly.
+    #[error("the body did not arrive within {0} seconds")]
     TooSlow(u32),
-    /// The connection failed.
-    #[error("the body breaks off")]
+    /// The connection failed, or the body ended too early.
+    #[error("the body is incomplete")]
     BreaksOff,
-    /// It is not coded as its header says.
+    /// It does not match its `Content-Encoding`.
     #[error(transparent)]
     Malformed(UnpackError),
-    /// There is no room for it beside those of other requests.
+    /// The memory for the bodies of all requests is used up.
     #[error(transparent)]
     Exhausted(#[from] Exhausted),
 }
@@ -61,7 +61,7 @@ impl From<UnpackError> for Unread {
     }
 }
 
-/// The body without its coding. Its bytes are held, and what unpacking it takes is held of the budget meanwhile.
+/// Returns the decoded body. Its bytes are added to `held`. Decoding takes memory of the budget for its duration.
 pub(super) async fn read(
     body: Body,
     coding: Coding,
@@ -87,7 +87,7 @@ pub(super) async fn read(
 }
 
 async fn collect(chunks: &mut Unpacked, bytes_max: u32, held: &mut Held) -> Result<Bytes, Unread> {
-    // As a rule it comes in one piece, which is then not copied.
+    // Usually it arrives in one piece, which is then not copied.
     let (mut first, mut whole) = (Bytes::new(), Vec::new());
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk?;
@@ -116,25 +116,25 @@ async fn drain(mut chunks: Unpacked) {
     }
 }
 
-/// How much a JSON text holds, told without reading it: a value takes some seventy bytes once it is read, whereas two may
-/// do for its text.
+/// The number of values in a JSON text, counted without parsing it. A value takes some seventy bytes once it is parsed,
+/// whereas its text may take two.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Extent {
-    /// How many values there are, at most; no more of them are counted than were accepted and one.
+    /// Upper bound of the number of values. Counting stops at one more than is accepted.
     pub(super) values: u64,
-    /// How many entries the longest list has, at most.
+    /// Upper bound of the length of the longest list.
     pub(super) longest: u64,
 }
 
 impl Extent {
-    /// Looks through the text until it has more values than are accepted; finds nothing where it is short.
+    /// Scans the text until it has more values than are accepted. Returns zeros for a short text.
     pub(super) fn of(json: &[u8], accepted: u32) -> Self {
         let mut extent = Self::default();
         if json.len() < SHORT_BYTES {
             return extent;
         }
         extent.values = 1;
-        // Of the lists and objects that are open, how many entries each has.
+        // Whether each open bracket is a list, and its number of entries.
         let mut open: Vec<(bool, u64)> = Vec::new();
         let (mut in_string, mut escaped) = (false, false);
         for byte in json {
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn values_and_lists_are_measured_where_they_could_be_many() {
+    fn values_and_lists_of_long_bodies_are_counted() {
         let zeros = "0,".repeat(SHORT_BYTES);
         let many = SHORT_BYTES as u64 + 1;
         assert_eq!(extent(&format!("[{zeros}0]")), (1 + many, many));
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_values_are_counted_than_tell_that_there_are_too_many() {
+    fn counting_stops_at_one_value_more_than_is_accepted() {
         let zeros = format!("[{}0]", "0,".repeat(SHORT_BYTES));
         assert_eq!(Extent::of(zeros.as_bytes(), 10), Extent { values: 11, longest: 10 });
     }

@@ -1,4 +1,4 @@
-//! What a count is made of.
+//! The breakdown of a count.
 
 use std::sync::Arc;
 
@@ -60,7 +60,7 @@ pub(super) struct AssignmentShare {
 }
 
 impl CountBreakdown {
-    /// The breakdown of an account, its odometers read.
+    /// Creates the breakdown of an account whose odometers have been read.
     pub(super) fn new(
         space: &Space,
         view: &Arc<View>,
@@ -92,7 +92,7 @@ impl CountBreakdown {
 }
 
 impl AssignmentShare {
-    /// `None` only where the floor plan lacks the DPU or the space, which the database rules out.
+    /// Returns `None` only if the floor plan lacks the DPU or the space, which the database rules out.
     fn new(
         view: &Arc<View>,
         term: &Term<'_>,

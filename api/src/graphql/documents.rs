@@ -1,5 +1,5 @@
-//! Documents that were parsed before. A client sends the same few again and again, and to parse one takes
-//! longer than to execute it.
+//! The cache of parsed documents. Clients send the same few again and again, and parsing one takes longer than
+//! executing it.
 
 use std::sync::Arc;
 
@@ -14,13 +14,13 @@ use super::literals::join_surrogates;
 use crate::floor_plan::Lengths;
 use crate::limits::Limits;
 
-/// How many bytes of documents are kept, about.
+/// Approximate capacity of the cache, in bytes.
 const BYTES_MAX: u64 = 16 << 20;
-/// How many bytes a parsed document is taken for, a byte of its text: a field alone is some two hundred, and its
-/// text two at least.
+/// Estimated size of a parsed document, in bytes per byte of its text. A field takes some two hundred bytes, and its
+/// text at least two.
 const BYTES_PARSED: usize = 100;
 
-/// The documents that were asked for of late, by their text.
+/// The documents of recent requests, by their text.
 #[derive(Clone)]
 pub(super) struct Documents {
     known: Cache<String, Arc<Document>, RandomState>,
@@ -28,17 +28,17 @@ pub(super) struct Documents {
     limits: Limits,
 }
 
-/// A document that is well-formed and within the limits; whether it suits the schema is for executing to say.
+/// A document that is well-formed and within the limits. It is validated against the schema when it is executed.
 pub(super) struct Document {
     pub(super) parsed: ExecutableDocument,
-    /// What its operations cost.
+    /// The costs of its operations.
     bills: Bills,
-    /// Whether fields may be left out by `@skip` and `@include`, or what else directives do.
+    /// Whether it has directives, such as `@skip` and `@include`.
     pub(super) has_directives: bool,
 }
 
 impl Documents {
-    /// None yet, of a schema in GraphQL's schema language.
+    /// Creates an empty cache for a schema in GraphQL's schema language.
     pub(super) fn new(sdl: &str, limits: Limits) -> Result<Self, parser::Error> {
         let weigh = |text: &String, _: &Arc<Document>| {
             u32::try_from(text.len().saturating_mul(BYTES_PARSED)).unwrap_or(u32::MAX)
@@ -48,9 +48,9 @@ impl Documents {
         Ok(Self { known, prices: Arc::new(Prices::new(sdl)?), limits })
     }
 
-    /// The document of a text, or why there is none, or none that is executed.
+    /// Returns the document of a text, parsed or from the cache, or the error for which it is not executed.
     pub(super) fn parse(&self, text: &str) -> Result<Arc<Document>, ServerError> {
-        // One that is too long is not among them.
+        // Documents that are too long are never in the cache.
         if let Some(known) = self.known.get(text) {
             return Ok(known);
         }
@@ -68,7 +68,7 @@ impl Documents {
 }
 
 impl Document {
-    /// What the request's operation costs where lists are of these lengths.
+    /// Returns the cost of the request's operation, given the lengths of lists.
     pub(super) fn cost(&self, request: &Request, lengths: &Lengths, limits: &Limits) -> Result<u64, Refusal> {
         self.bills.cost(request.operation_name.as_deref(), &request.variables, lengths, limits)
     }

@@ -1,4 +1,4 @@
-//! Enumerations of the schema: what the domain's own are called here, and how they are described.
+//! Enumerations of the schema: names and descriptions of those of the domain.
 
 use async_graphql::Enum;
 use entity::Instant;

@@ -1,4 +1,4 @@
-//! What goes wrong in a resolver, and the one place that turns it into a GraphQL error.
+//! Errors of resolvers, and the one place that turns them into GraphQL errors.
 
 use std::sync::Arc;
 
@@ -12,19 +12,18 @@ use crate::database::Failure;
 use crate::ingest::RecordError;
 use crate::telemetry::request_id;
 
-/// What went wrong. On purpose nothing converts into it by itself but what is listed here, so that no
-/// internals reach a client by way of `?`.
+/// Error of a resolver. Only the error types below convert into it, so that `?` cannot pass internals on to a client.
 #[derive(Debug)]
 pub(super) enum Fault {
-    /// The client asked for something that is not accepted; the message says what is.
+    /// The client's input is invalid; the message says what is accepted.
     BadInput(String),
-    /// The answer would take more work than is accepted; the message says how much, and how to ask for less.
+    /// The answer would take too much work; the message says how much, and how to request less.
     TooMuch(String),
-    /// The state has moved on: the operation is run again, and the client does not hear of this.
+    /// The state has changed: the operation is run again, unnoticed by the client.
     Moved,
-    /// The service cannot do it now; the client may try again.
+    /// The service is temporarily unavailable; the client may try again.
     Unavailable(String),
-    /// Something failed that the client has no part in.
+    /// An internal failure.
     Internal(String),
 }
 
@@ -72,7 +71,7 @@ impl From<RecordError> for Fault {
             RecordError::Database(cause) => match Failure::of(&cause) {
                 Failure::Fault => Self::Internal(cause.to_string()),
                 failure => Self::Unavailable(format!(
-                    "the events could not be recorded, since {failure}: send them again"
+                    "the events could not be recorded ({failure}): send them again"
                 )),
             },
             RecordError::Stopping => Self::Unavailable(error.to_string()),
@@ -86,7 +85,7 @@ impl From<Fault> for Error {
         let (code, message) = match fault {
             Fault::BadInput(message) => (BAD_USER_INPUT, message),
             Fault::TooMuch(message) => (TOO_COMPLEX, message),
-            Fault::Moved => ("UNAVAILABLE", "the state has moved on: try again".to_owned()),
+            Fault::Moved => ("UNAVAILABLE", "the data changed while it was read: try again".to_owned()),
             Fault::Unavailable(message) => ("UNAVAILABLE", message),
             Fault::Internal(cause) => {
                 named = request_id();
@@ -104,29 +103,29 @@ impl From<Fault> for Error {
     }
 }
 
-/// The answer to whoever may not: nothing was run.
+/// Returns the answer to a request that is not permitted. Nothing was run.
 pub(super) fn refused(refusal: &Refusal) -> Response {
     let mut error = ServerError::new(refusal.to_string(), None);
     error.extensions.get_or_insert_default().set("code", refusal.code());
     Response::from_errors(vec![error])
 }
 
-/// Error for an operation that is not run because as many run already as are accepted.
+/// Returns the error for an operation that is not run because too many are running.
 pub(super) fn too_many(message: &str) -> ServerError {
     let mut error = ServerError::new(message, None);
     error.extensions.get_or_insert_default().set("code", "RATE_LIMITED");
     error
 }
 
-/// Error for a request that names its document by a hash. Clients know it by its message and its code, and send the
-/// document from then on.
+/// Returns the error for a request that names its document by a hash. Clients recognize its message and its code, and
+/// send the document from then on.
 pub(super) fn no_persisted_queries() -> ServerError {
     let mut error = ServerError::new("PersistedQueryNotSupported", None);
     error.extensions.get_or_insert_default().set("code", "PERSISTED_QUERY_NOT_SUPPORTED");
     error
 }
 
-/// Whether the error says that whoever asks may not.
+/// Returns whether the error says that the client lacks permission.
 pub(super) fn is_forbidden(error: &ServerError) -> bool {
     let code = error.extensions.as_ref().and_then(|extensions| extensions.get("code"));
     matches!(code, Some(Value::String(code)) if code == Refusal::Forbidden.code())
@@ -134,13 +133,13 @@ pub(super) fn is_forbidden(error: &ServerError) -> bool {
 
 const BAD_USER_INPUT: &str = "BAD_USER_INPUT";
 
-/// How many errors about a document are told; a document of nothing but mistakes could have thousands.
+/// Maximum number of reported errors about a document, which could have thousands.
 const DOCUMENT_ERRORS_MAX: usize = 5;
-/// The longest message, in bytes: the library quotes what it cannot read, which may be all that was sent.
+/// Maximum length of a message, in bytes. The library quotes what it cannot parse, which may be the whole document.
 const MESSAGE_BYTES_MAX: usize = 400;
 
-/// Gives every error a code, and the answer an end: those errors that have no code are the library's own, about the
-/// document itself.
+/// Gives every error a code, and limits the number and the length of errors. Errors without a code are the library's
+/// own, about the document.
 pub(super) fn finish_errors(errors: &mut Vec<ServerError>) {
     if errors.len() > DOCUMENT_ERRORS_MAX && errors.iter().all(|error| error.path.is_empty()) {
         let more = errors.len() - DOCUMENT_ERRORS_MAX;
@@ -156,7 +155,7 @@ pub(super) fn finish_errors(errors: &mut Vec<ServerError>) {
     }
 }
 
-/// Cuts a message that is too long.
+/// Truncates a message that is too long.
 pub(super) fn shorten(message: &mut String) {
     if message.len() > MESSAGE_BYTES_MAX {
         message.truncate(message.floor_char_boundary(MESSAGE_BYTES_MAX));

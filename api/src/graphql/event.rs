@@ -24,7 +24,7 @@ pub(super) struct Event {
 }
 
 impl Event {
-    /// `None` only where the floor plan lacks the DPU, which the database rules out.
+    /// Returns `None` only if the floor plan lacks the DPU, which the database rules out.
     pub(super) fn new(view: &Arc<View>, row: event::Model) -> Option<Self> {
         Some(Self { dpu: Dpu::find(view, row.dpu_id)?, row })
     }
@@ -62,14 +62,14 @@ impl Event {
 /// One page of a DPU's events.
 pub(super) struct EventConnection {
     view: Arc<View>,
-    /// One after the other, no two of them meeting.
+    /// In order of time, without overlaps.
     ranges: Vec<EventRange>,
     edges: Vec<Edge<Event>>,
     page_info: PageInfo,
 }
 
 impl EventConnection {
-    /// The page that the arguments ask for.
+    /// Reads the page that the arguments select.
     pub(super) async fn read(
         view: &Arc<View>,
         ranges: Vec<EventRange>,
@@ -77,19 +77,19 @@ impl EventConnection {
         arguments: &PageArguments,
     ) -> Result<Self> {
         let list = if newest_first { "events, newest first" } else { "events" };
-        // A key of milliseconds, sign and number, since columns' types have no JSON form.
+        // A key of milliseconds, sign and number, since the columns' types have no JSON form.
         let key = |(ts_ms, sign, seq): (i64, i64, i32)| {
             Some((Instant::from_ms(ts_ms), event::Direction::from_sign(sign).ok()?, seq))
         };
         let (after, before) = arguments.bounds(list)?;
         let (after, before) = (after.and_then(key), before.and_then(key));
-        // A page from the end of the list is read from there, in the other order.
+        // A page from the end of the list is read backwards from the end.
         let (backwards, size) = match arguments.size()? {
             PageSize::First(size) => (false, size),
             PageSize::Last(size) => (true, size),
         };
         let (from, until) = if backwards { (before, after) } else { (after, before) };
-        // One more than asked for tells whether there is another page.
+        // One more entry than requested shows whether there is another page.
         let page = |range: &EventRange| EventPage {
             range: *range,
             after: from,

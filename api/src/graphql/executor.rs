@@ -44,7 +44,7 @@ pub(super) struct Operation {
 }
 
 impl Operation {
-    /// The name of the operation that is asked for, where the document has several.
+    /// Returns the name of the operation to run, if the request gives one.
     pub(super) fn name(&self) -> Option<&str> {
         self.request.operation_name.as_deref()
     }
@@ -58,17 +58,17 @@ impl Executor {
         Ok(Self { schema, shapes, documents, limits, pacer: Pacer::new(), app })
     }
 
-    /// The service.
+    /// Returns the service.
     pub(super) fn app(&self) -> &Arc<App> {
         &self.app
     }
 
-    /// What clients may ask for.
+    /// Returns the limits.
     pub(super) fn limits(&self) -> &Limits {
         &self.limits
     }
 
-    /// Reads a request's document and refuses it if it asks for too much. Nothing is executed before this.
+    /// Parses a request's document, and refuses an operation that exceeds the limits. Nothing is executed before this.
     pub(super) fn prepare(
         &self,
         mut request: Request,
@@ -91,8 +91,8 @@ impl Executor {
         }
     }
 
-    /// How long the lists are of the floor plan that the client sees. Before any was read, they are taken for empty; what is
-    /// answered is counted anyway.
+    /// Returns the lengths of the lists in the part of the floor plan that the client may see. Until a floor plan has
+    /// been read, they are 0; the meter limits the answer anyway.
     fn lengths(&self, access: &Access) -> Lengths {
         self.app.state.plan().map(|plan| *access.view(&plan).lengths()).unwrap_or_default()
     }
@@ -107,7 +107,7 @@ impl Executor {
         let now = self.app.clock.now();
         let operation = asked(&document, request.operation_name.as_deref());
         let span = span(operation.as_ref());
-        // A mutation is run once, and none of what it answers can move.
+        // A mutation is run once, and the state that it answers from never changes.
         let again = match &operation {
             Some(asked) if matches!(asked.kind, OperationKind::Query) => Some(again(&document, &mut request)),
             _ => None,
@@ -125,7 +125,8 @@ impl Executor {
         response
     }
 
-    /// Runs an operation once. Says also how the state has moved on meanwhile, if it has: then the answer is of no use.
+    /// Runs an operation once. Also returns how the state changed meanwhile, if it did: then the answer must be
+    /// discarded.
     async fn run(
         &self,
         document: &Arc<Document>,
@@ -152,7 +153,8 @@ impl Executor {
         }
     }
 
-    /// Runs a subscription for a client; a query or a mutation too, which is answered once. Does not check the client's rate.
+    /// Runs a subscription for a client, or a query or mutation, which has one answer. Does not check the client's
+    /// rate.
     pub(super) fn execute_stream(
         &self,
         operation: Operation,
@@ -177,13 +179,13 @@ impl Executor {
         let answers = self.schema.execute_stream(request.data(scope));
         loads.drive_all(answers.filter_map(move |answer| {
             pace.end();
-            // The subscription tells it again.
+            // The subscription sends this message again.
             if moves.has_moved() {
                 return ready(None);
             }
             // No subscription has a root field of an abstract type.
             let answer = finish(answer, &HashMap::new(), false);
-            // It goes on; how long its first answer takes is what can be compared.
+            // A subscription has no duration of its own: the time of its first answer is recorded.
             if let Some(operation) = operation.take() {
                 operation.executed(!answer.errors.is_empty(), begun.elapsed());
             }
@@ -191,15 +193,15 @@ impl Executor {
         }))
     }
 
-    /// Whether whoever asks may run the operation.
+    /// Checks whether the client may run the operation.
     fn permit(&self, operation: &Operation, access: &Access) -> Result<(), Refusal> {
         let introspection = self.app.door.settings().introspection.is_on();
         roots::permit(&operation.document.parsed, operation.name(), access, introspection, &self.shapes)
     }
 
-    /// What shapes the answers to a request. It is told the types of objects that the schema does not tell, and whether the
-    /// resolvers ran without a pause: then they finished in the order of the query, and what none of them failed to answer
-    /// has its shape already.
+    /// Returns the function that shapes the answers to a request. It takes the types of objects in fields of abstract
+    /// types, and whether the resolvers ran without a pause: then they finished in the order of the query, and an
+    /// answer without errors has its shape already.
     fn finisher(
         &self,
         document: Arc<Document>,
@@ -214,7 +216,7 @@ impl Executor {
             } else if cfg!(debug_assertions) {
                 let as_it_is = response.data.to_string();
                 shapes.restore(&document.parsed, operation.as_deref(), types, &mut response);
-                debug_assert_eq!(response.data.to_string(), as_it_is, "it did not have its shape");
+                debug_assert_eq!(response.data.to_string(), as_it_is, "the answer did not have its shape");
             }
             finish_errors(&mut response.errors);
             response
@@ -222,7 +224,7 @@ impl Executor {
     }
 }
 
-/// The same request once more.
+/// Returns a copy of the request.
 fn again(document: &Document, request: &mut Request) -> Request {
     let mut again = Request::new("").variables(request.variables.clone());
     again.operation_name.clone_from(&request.operation_name);
@@ -231,7 +233,7 @@ fn again(document: &Document, request: &mut Request) -> Request {
     again
 }
 
-/// The operation of a document that this name, or none, asks for.
+/// Returns the operation of a document with this name, or the first one.
 fn asked(document: &Document, name: Option<&str>) -> Option<Asked> {
     let mut operations = document.parsed.operations.iter();
     let (name, operation) = match name {

@@ -1,9 +1,8 @@
-//! GraphQL over HTTP, to the letter of its specification.
+//! GraphQL over HTTP, as its specification requires.
 //!
-//! A handler of its own on the raw body: JSON only, so that no page of another origin can send a
-//! mutation without the browser asking first; queries only by GET; and `Accept` decides between
-//! `application/graphql-response+json`, in which a request that cannot be executed is a 400, and
-//! `application/json`, in which it is a 200.
+//! The handler reads the raw body. It accepts only JSON, so that a page of another origin cannot send a mutation
+//! without a CORS preflight. GET runs queries only. `Accept` selects `application/graphql-response+json`, in which a
+//! request that cannot be executed is a 400, or `application/json`, in which it is a 200.
 
 use std::sync::Arc;
 
@@ -29,7 +28,7 @@ use crate::budget::Budgets;
 use crate::limits::Limits;
 use crate::unpack::{self, Coding};
 
-/// What `/graphql` is served from.
+/// State of the route `/graphql`.
 pub(super) struct Endpoint {
     pub(super) executor: Executor,
     pub(super) sockets: Sockets,
@@ -42,7 +41,7 @@ impl Endpoint {
         Self { executor, sockets, budgets }
     }
 
-    /// What is added to the answer to a browser that looks for a page here.
+    /// Returns a hint for users who open this route in a browser.
     fn hint(&self, headers: &HeaderMap) -> &'static str {
         let mut accept = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
         let wants_page = accept.any(|value| value.contains("text/html"));
@@ -61,7 +60,7 @@ enum MediaType {
     Json,
 }
 
-/// Whoever asks. Who may not is refused before anything is read.
+/// The client's access. Clients without access are refused before anything is read.
 pub(super) struct Caller(Access);
 
 impl FromRequestParts<Arc<Endpoint>> for Caller {
@@ -75,7 +74,7 @@ impl FromRequestParts<Arc<Endpoint>> for Caller {
     }
 }
 
-/// What a client sends: in a JSON body, in a query string, or over a WebSocket.
+/// The parameters of a request: from a JSON body, a query string, or a WebSocket.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Parameters {
@@ -85,13 +84,13 @@ pub(super) struct Parameters {
     extensions: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
-/// Why a request has no document.
+/// Reason why a request has no document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NoDocument {
-    /// It names one by its hash, as clients with automatic persisted queries do at first. Once they know that this is not
+    /// It names one by its hash, as clients with automatic persisted queries do first. Once they learn that this is not
     /// supported, they send documents.
     Persisted,
-    /// It has none.
+    /// The member `query` is missing.
     Missing,
 }
 
@@ -105,7 +104,7 @@ pub(super) async fn post(
     let executor = &endpoint.executor;
     let Some(media_type) = MediaType::accepted(&headers) else { return not_acceptable("") };
     if !is_json(&headers) {
-        let message = "a POST carries JSON: send it with the header content-type: application/json";
+        let message = "a POST must be JSON: send it with the header content-type: application/json";
         return refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, media_type, message);
     }
     let coding = match Coding::of(&headers) {
@@ -115,7 +114,7 @@ pub(super) async fn post(
             return ([(ACCEPT_ENCODING, unpack::ACCEPTED)], refused).into_response();
         }
     };
-    // What the body holds is held until the operation is done: its variables are of the same size.
+    // The memory for the body stays reserved until the operation ends, since its variables take as much.
     let budget = &endpoint.budgets.bodies;
     let mut held = budget.none();
     let body = match body::read(body, coding, executor.limits(), budget, &mut held).await {
@@ -124,7 +123,7 @@ pub(super) async fn post(
     };
     if body.trim_ascii_start().starts_with(b"[") {
         let message =
-            "a batch of requests is not accepted: send each by itself, or ask for all of it in one document";
+            "a batch of requests is not accepted: send each by itself, or combine them in one document";
         return refusal(StatusCode::BAD_REQUEST, media_type, message);
     }
     if let Err(refused) = check_extent(&body, executor.limits()) {
@@ -145,7 +144,7 @@ pub(super) async fn post(
     media_type.answer(&response)
 }
 
-/// The answer to a body that is not a GraphQL request.
+/// Returns the answer to a body that is not a GraphQL request.
 fn not_a_request(media_type: MediaType, cause: &str) -> HttpResponse {
     let message = format!(
         "the body is not a GraphQL request, {{\"query\": \"…\", \"variables\": {{…}}, \"operationName\": \"…\"}}: {cause}"
@@ -153,15 +152,15 @@ fn not_a_request(media_type: MediaType, cause: &str) -> HttpResponse {
     refusal(StatusCode::BAD_REQUEST, media_type, &message)
 }
 
-/// Refuses a body with too many values, or with a list longer than any that is accepted.
+/// Refuses a body with too many values, or with a list that is too long.
 fn check_extent(body: &[u8], limits: &Limits) -> Result<(), limits::Refusal> {
     let Extent { values, longest } = Extent::of(body, limits.json_values);
     Measure::Values.check(values, limits.json_values)?;
-    // Events are the longest list that there is.
+    // Events are the longest list that is accepted.
     Measure::List.check(longest, limits.ingest_events)
 }
 
-/// `GET /graphql?query=…`, for queries; as the start of a WebSocket, for subscriptions.
+/// `GET /graphql?query=…` for queries, or the upgrade to a WebSocket.
 pub(super) async fn get(
     State(endpoint): State<Arc<Endpoint>>,
     headers: HeaderMap,
@@ -203,7 +202,7 @@ pub(super) async fn get(
     media_type.answer(&endpoint.executor.execute(operation, caller.0).await)
 }
 
-/// Whether the operation that would run is a query. One that cannot be found is: executing says so.
+/// Returns whether the operation to run is a query. An unknown operation counts as one: executing it reports the error.
 fn is_query(operation: &Operation) -> bool {
     let name = operation.name();
     let mut operations = operation.document.parsed.operations.iter();
@@ -228,7 +227,7 @@ impl Parameters {
         Ok(Self { query: document, operation_name, variables, extensions })
     }
 
-    /// The request that a client sends, if it has a document.
+    /// Returns the request, if it has a document.
     pub(super) fn into_request(self) -> Result<Request, NoDocument> {
         let Some(query) = self.query else {
             let is_persisted = self.extensions.is_some_and(|given| given.contains_key("persistedQuery"));
@@ -244,8 +243,8 @@ impl Parameters {
     }
 }
 
-/// Makes whole numbers integers: clients that keep all numbers as floats write `1.0` for `1`. A float that is wanted may be
-/// an integer.
+/// Converts whole floats to integers: clients that store all numbers as floats write `1.0` for `1`. GraphQL accepts an
+/// integer for a float.
 fn without_zero_fractions(value: &mut Value) {
     match value {
         Value::Number(number) => {
@@ -261,13 +260,13 @@ fn without_zero_fractions(value: &mut Value) {
     }
 }
 
-/// The JSON object that a parameter of a query string holds.
+/// Parses the JSON object in a parameter of a query string.
 fn object<T: DeserializeOwned>(name: &str, value: &str) -> Result<T, String> {
-    serde_json::from_str(value).map_err(|error| format!("{name}: {error}, where a JSON object is accepted"))
+    serde_json::from_str(value).map_err(|error| format!("{name}: invalid JSON object: {error}"))
 }
 
 impl MediaType {
-    /// The media type to answer in; `None` where the client accepts neither.
+    /// Returns the media type to answer in; `None` if the client accepts neither.
     fn accepted(headers: &HeaderMap) -> Option<Self> {
         let mut accept = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).peekable();
         if accept.peek().is_none() {
@@ -286,7 +285,7 @@ impl MediaType {
                 "application/json" | "application/*" | "*/*" => Some((Self::Json, quality)),
                 _ => None,
             });
-        // Of equals the one that was named first.
+        // Of equal qualities, the first one.
         wanted
             .reduce(|best, next| if next.1 > best.1 { next } else { best })
             .map(|(media_type, _)| media_type)
@@ -305,20 +304,20 @@ impl MediaType {
         self.body(StatusCode::OK, response)
     }
 
-    /// The answer to a request that is not executed.
+    /// Returns the answer to a request that is not executed.
     fn refuse(self, status: StatusCode, error: ServerError) -> HttpResponse {
         let mut errors = vec![error];
         finish_errors(&mut errors);
         self.body(status, &serde_json::json!({ "errors": errors }))
     }
 
-    /// The answer to whoever may not, or not now.
+    /// Returns the answer to a client that is refused.
     fn refuse_caller(self, refusal: &Refusal) -> HttpResponse {
         let mut response =
             self.body(refusal.status(), &serde_json::json!({ "errors": refused(refusal).errors }));
         let headers = response.headers_mut();
         if refusal.status() == StatusCode::UNAUTHORIZED {
-            // Basic is accepted, too, but not offered: a browser would ask the user of a page for a password.
+            // Basic is accepted but not offered: a browser would ask the user of a page for a password.
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         if let Some(seconds) = refusal.retry_after_s() {
@@ -342,8 +341,8 @@ impl MediaType {
     }
 }
 
-/// Whether a response says that a request was not executed. Errors without a path concern the request, and then there
-/// is no data to speak of.
+/// Returns whether a response says that a request was not executed. Errors without a path concern the whole request,
+/// and then there is no data.
 pub(super) fn is_refusal(response: &Response) -> bool {
     response.data == Value::Null
         && !response.errors.is_empty()
@@ -360,7 +359,7 @@ fn refusal(status: StatusCode, media_type: MediaType, message: &str) -> HttpResp
     media_type.refuse(status, ServerError::new(message, None))
 }
 
-/// The answer to a body that was not read.
+/// Returns the answer to a body that was not read.
 fn refuse_body(unread: &Unread, media_type: MediaType) -> HttpResponse {
     let mut error = ServerError::new(unread.to_string(), None);
     if let Unread::Exhausted(_) = unread {
@@ -374,13 +373,12 @@ fn refuse_body(unread: &Unread, media_type: MediaType) -> HttpResponse {
 }
 
 fn not_acceptable(hint: &str) -> HttpResponse {
-    let message = format!(
-        "the answer comes as application/graphql-response+json or application/json; Accept names neither{hint}"
-    );
+    let message =
+        format!("unsupported Accept: allow application/graphql-response+json or application/json{hint}");
     refusal(StatusCode::NOT_ACCEPTABLE, MediaType::Json, &message)
 }
 
-/// The answer to a request for a persisted query.
+/// Returns the answer to a request for a persisted query.
 fn persisted_query() -> Response {
     Response::from_errors(vec![no_persisted_queries()])
 }

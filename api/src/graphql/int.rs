@@ -8,7 +8,7 @@ use async_graphql::{
     ContextSelectionSet, Error, ErrorExtensions, OutputType, Positioned, ServerResult, Value,
 };
 
-/// A number of people or events. GraphQL's `Int` has 32 bits: a number that needs more is an error of its field.
+/// A number of people or events. GraphQL's `Int` has 32 bits: a larger number is an error of its field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Int(pub(super) i64);
 

@@ -1,14 +1,14 @@
-//! String literals as the GraphQL specification of September 2025 has them.
+//! String literals as in the GraphQL specification of September 2025.
 
 use std::borrow::Cow;
 
-/// What begins and ends a block string, in which `\u` means nothing.
+/// Delimiter of a block string, in which `\u` has no meaning.
 const BLOCK: &str = "\"\"\"";
 /// The length of `\uD83D\uDE42`.
 const PAIR_BYTES: usize = 12;
 
-/// The document with each surrogate pair of a string literal (`\uD83D\uDE42`) written as the character that it stands for:
-/// the parser refuses the halves.
+/// Replaces each surrogate pair in a string literal (`\uD83D\uDE42`) by the character that it encodes. The parser
+/// rejects surrogates.
 pub(super) fn join_surrogates(document: &str) -> Cow<'_, str> {
     if !document.contains("\\u") {
         return Cow::Borrowed(document);
@@ -32,7 +32,7 @@ pub(super) fn join_surrogates(document: &str) -> Cow<'_, str> {
                 }
                 from.chars().take(2).map(char::len_utf8).sum()
             }
-            // No string goes on in the next line.
+            // A string ends with its line.
             _ => {
                 in_string = false;
                 1
@@ -45,7 +45,7 @@ pub(super) fn join_surrogates(document: &str) -> Cow<'_, str> {
     Cow::Owned(joined)
 }
 
-/// The length of the block string that the text begins with; of the whole text where it does not end.
+/// Returns the length of the block string at the start of the text; of the whole text if the string does not end.
 fn block_length(text: &str) -> usize {
     let mut at = BLOCK.len();
     while let Some(found) = text[at..].find(BLOCK) {
@@ -58,7 +58,7 @@ fn block_length(text: &str) -> usize {
     text.len()
 }
 
-/// The character whose surrogate pair the text begins with.
+/// Returns the character whose surrogate pair is at the start of the text.
 fn pair(text: &str) -> Option<char> {
     let unit = |text: &str| {
         let digits = text.strip_prefix("\\u")?.get(..4)?;
@@ -82,7 +82,7 @@ mod tests {
         for (document, joined) in [
             (r#"{ a(b: "\ud83d\uDE42 x") }"#, "{ a(b: \"\u{1f642} x\") }"),
             (r#"{ a(b: "", c: "\"\ud83d\ude42") }"#, "{ a(b: \"\", c: \"\\\"\u{1f642}\") }"),
-            // An escaped backslash, a block string, halves alone, a character of the first plane.
+            // An escaped backslash, a block string, lone surrogates, a character of the basic plane.
             (r#"{ a(b: "\\ud83d\ude42") }"#, r#"{ a(b: "\\ud83d\ude42") }"#),
             (
                 r#"{ a(b: """\ud83d\ude42 \""" \ud83d\ude42""") }"#,

@@ -1,8 +1,8 @@
-//! What an operation answers, counted while it runs.
+//! The size of an operation's answer, measured while the operation runs.
 //!
-//! A list says how many entries it is about to answer before it does so. Together with what is selected below it, that tells
-//! how many fields there will be, and how many bytes their names take. So lists whose lengths no argument bounds are paid for
-//! as they are, and an operation ends before it has answered more than is accepted.
+//! A list reports its number of entries before it resolves them. Together with the selection below it, this gives the
+//! number of fields to come, and of bytes of their names. So lists that no argument bounds count with their actual
+//! lengths, and an operation ends before its answer exceeds the limits.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -12,10 +12,10 @@ use super::error::{Fault, Result};
 use super::limits::{Measure, Refusal};
 use crate::limits::Limits;
 
-/// About what a value takes in an answer, with its colon, comma and quotes, in bytes.
+/// Estimated size of a value in an answer, with its colon, comma and quotes, in bytes.
 const VALUE_BYTES: u64 = 10;
 
-/// Counts fields and bytes, and ends an operation that answers too many.
+/// Counts the fields and bytes of an answer, and ends an operation that exceeds the limits.
 #[derive(Debug)]
 pub(super) struct Meter {
     fields: AtomicU64,
@@ -24,7 +24,7 @@ pub(super) struct Meter {
     bytes_max: u32,
 }
 
-/// The fields below one entry of a list, as they are selected.
+/// The number and size of the fields that are selected below one entry of a list.
 #[derive(Default)]
 struct Selected {
     fields: u64,
@@ -32,7 +32,7 @@ struct Selected {
 }
 
 impl Meter {
-    /// Counts against these limits.
+    /// Creates a meter with these limits.
     pub(super) fn new(limits: &Limits) -> Self {
         Self {
             fields: AtomicU64::default(),
@@ -42,13 +42,13 @@ impl Meter {
         }
     }
 
-    /// Forgets what was answered: the next message of a subscription begins.
+    /// Resets the counters for the next message of a subscription.
     pub(super) fn start_again(&self) {
         self.fields.store(0, Ordering::Relaxed);
         self.bytes.store(0, Ordering::Relaxed);
     }
 
-    /// Takes note that a field is about to answer so many entries.
+    /// Counts a field that is about to answer this many entries.
     pub(super) fn list(&self, context: &Context<'_>, entries: usize) -> Result<()> {
         let Selected { fields, bytes } = Selected::below(context.field());
         let entries = entries as u64;
@@ -58,7 +58,7 @@ impl Meter {
         self.check(fields, bytes).map_err(|refusal| Fault::TooMuch(refusal.to_string()))
     }
 
-    /// Why the operation ends, if it has answered too much.
+    /// Returns the error if the answer exceeds the limits.
     pub(super) fn exceeded(&self) -> Option<ServerError> {
         let (fields, bytes) = (self.fields.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed));
         self.check(fields, bytes).err().map(ServerError::from)

@@ -1,8 +1,8 @@
-//! GraphQL: the schema, one file a noun, and how it is served.
+//! GraphQL: the schema, one file per noun, and its serving over HTTP and WebSockets.
 //!
-//! Resolvers call domain functions and nothing else. What is in memory (the floor plan, and timelines as a
-//! rule) they read from there; what must be read from the database for many parents goes through the
-//! DataLoader of the request's scope, so that a request costs a fixed number of statements.
+//! Resolvers call domain functions and nothing else. They read the floor plan, and usually timelines, from memory.
+//! Reads from the database for many parents go through the DataLoader of the request's scope, so that a request costs
+//! a fixed number of statements.
 
 mod assignment;
 mod body;
@@ -47,14 +47,14 @@ use crate::app::App;
 use crate::budget::Budgets;
 use crate::limits::Limits;
 
-/// Everything that can be asked.
+/// The GraphQL schema of the server.
 type Schema = async_graphql::Schema<query::Query, mutation::Mutation, subscription::Subscription>;
 
 fn schema(introspection: bool) -> Schema {
-    // What a document may ask for is decided before it gets here, by `limits`; the library's own limits walk it first.
+    // `limits` has checked the document already, and the library's own limits would walk all of it.
     let schema = Schema::build(query::Query, mutation::Mutation::default(), subscription::Subscription)
         .limit_recursive_depth(usize::MAX);
-    // Whoever may not ask what there is shall not learn it from suggestions either.
+    // Suggestions in error messages would reveal parts of the schema.
     if introspection {
         schema.finish()
     } else {
@@ -62,7 +62,7 @@ fn schema(introspection: bool) -> Schema {
     }
 }
 
-/// The schema in GraphQL's schema language, as `schema.graphql` holds it.
+/// Returns the schema in GraphQL's schema language, as in `schema.graphql`.
 pub fn sdl() -> String {
     let mut sdl = schema(true).sdl_with_options(SDLExportOptions::new());
     sdl.truncate(sdl.trim_end().len());
@@ -70,11 +70,11 @@ pub fn sdl() -> String {
     sdl
 }
 
-/// `/graphql`, with a slash at its end and without, within the limits and the budgets.
+/// Returns the router for `/graphql`, with and without a trailing slash, within the limits and the budgets.
 ///
 /// # Panics
 ///
-/// If the schema, which is part of the program, cannot be parsed; a test builds it.
+/// If the schema, which is part of the program, cannot be parsed. A test builds it.
 #[expect(clippy::expect_used, reason = "a start-up invariant, and every test that starts a server checks it")]
 pub fn router(app: Arc<App>, limits: Limits, budgets: Budgets) -> Router {
     let executor = executor::Executor::new(app, limits).expect("the schema is well-formed");

@@ -1,4 +1,4 @@
-//! Objects that can be read again by their global ids, as Relay wants it.
+//! Objects that can be read again by their global ids, as Relay requires.
 
 use std::sync::Arc;
 
@@ -35,7 +35,7 @@ pub(super) enum Node {
 }
 
 impl Node {
-    /// The object of this kind with this row.
+    /// Returns the object of this kind with this row.
     pub(super) fn find(view: &Arc<View>, kind: Kind, row: i64) -> Result<Option<Self>> {
         let look_at = |rows: fn(&floor_plan::Space) -> usize| {
             view.look_at_names(view.plan().spaces().values().map(|space| rows(space)).sum())
@@ -59,7 +59,7 @@ impl Node {
         })
     }
 
-    /// The name of its type in the schema.
+    /// Returns the name of its type in the schema.
     pub(super) fn type_name(&self) -> &'static str {
         id::type_name(match self {
             Self::Space(_) => Kind::Space,

@@ -1,26 +1,26 @@
-//! Keeps subscriptions that ask for much from taking the server's time.
+//! Limits the time that expensive subscriptions take.
 //!
-//! A subscription is answered again and again, by whatever changes a count. One whose messages cost little is told at
-//! once. The others take turns, and after each of their messages none of them is made for a while.
+//! Every change of a count may cause a message to a subscription. Cheap messages are made immediately. Expensive ones
+//! are made one at a time, with a pause after each.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-/// A message that costs more than this takes turns.
+/// Messages that cost more than this are made one at a time.
 const LIGHT_COST: u64 = 100;
-/// How much longer than a message took no other one is made. So they take a sixteenth of one core together.
+/// Length of the pause after a message, relative to the time that it took. So they take 1/16 of one core together.
 const REST_FACTOR: u32 = 15;
 
-/// Where subscriptions take turns.
+/// The turn that expensive subscriptions share.
 #[derive(Clone, Debug)]
 pub(super) struct Pacer(Arc<Semaphore>);
 
-/// The pace of one subscription.
+/// The pacing of one subscription.
 #[derive(Debug)]
 pub(super) struct Pace {
-    /// `None`: its messages cost little.
+    /// `None`: its messages are cheap.
     pacer: Option<Pacer>,
     turn: Mutex<Option<Turn>>,
 }
@@ -33,12 +33,12 @@ struct Turn {
 }
 
 impl Pacer {
-    /// One turn at a time.
+    /// Creates a pacer that gives one turn at a time.
     pub(super) fn new() -> Self {
         Self(Arc::new(Semaphore::new(1)))
     }
 
-    /// The pace of a subscription whose messages cost so much.
+    /// Returns the pacing of a subscription whose messages cost this much.
     pub(super) fn pace(&self, cost: u64) -> Arc<Pace> {
         let pacer = (cost > LIGHT_COST).then(|| self.clone());
         Arc::new(Pace { pacer, turn: Mutex::default() })
@@ -57,7 +57,7 @@ impl Pace {
         }
     }
 
-    /// The message is made, or is not made after all.
+    /// Ends the turn: the message is made, or there is none. The pause begins.
     pub(super) fn end(&self) {
         let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(Turn { begun, permit }) = turn {
@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn messages_that_cost_much_take_an_eighth_of_the_time_together() {
+    async fn expensive_messages_take_a_sixteenth_of_the_time_together() {
         let pacer = Pacer::new();
         let (one, other) = (pacer.pace(LIGHT_COST + 1), pacer.pace(10_000));
         let begun = Instant::now();
@@ -86,10 +86,10 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(100)).await;
             pace.end();
         }
-        // The last one's rest is still to come.
-        assert_eq!(begun.elapsed().as_millis(), 5 * 100 + 4 * 700);
+        // The pause after the last message is still to come.
+        assert_eq!(begun.elapsed().as_millis(), 5 * 100 + 4 * 1_500);
         let light = pacer.pace(LIGHT_COST);
         light.begin().await;
-        assert_eq!(begun.elapsed().as_millis(), 3_300, "it waits for nobody");
+        assert_eq!(begun.elapsed().as_millis(), 6_500, "a cheap message does not wait");
     }
 }

@@ -1,4 +1,4 @@
-//! Pages of lists that can grow, as Relay connections.
+//! Pages of long lists, as Relay connections.
 
 use async_graphql::connection::PageInfo;
 use async_graphql::{Context, OutputType, SimpleObject};
@@ -14,9 +14,9 @@ use super::scope::Scope;
 use super::space::Space;
 use crate::ids::{Kind, PublicIds};
 
-/// How many entries a page has unless `first` says otherwise.
+/// Default number of entries of a page.
 pub(super) const PAGE_DEFAULT: u32 = 100;
-/// How many entries a page can have.
+/// Maximum number of entries of a page.
 pub(super) const PAGE_MAX: u32 = 500;
 
 /// One page of a list.
@@ -58,9 +58,9 @@ pub(super) struct Edge<T: OutputType> {
 #[serde(transparent)]
 pub(super) struct RowKey(pub(super) i64);
 
-/// By what the entries of a list are sorted. Cursors hold it, rows by their public ids.
+/// Sort key of the entries of a list. Cursors contain it, with public ids in place of rows.
 pub(super) trait Key: Ord + Serialize + DeserializeOwned {
-    /// The key with the ids in it turned.
+    /// Returns the key with `turn` applied to its ids.
     fn turned(self, turn: impl Fn(i64) -> i64) -> Self;
 }
 
@@ -82,20 +82,20 @@ impl Key for (String, RowKey) {
     }
 }
 
-/// Which page is asked for.
+/// The arguments that select a page.
 #[derive(Clone, Debug)]
 pub(super) struct PageArguments {
-    /// At most this many entries, from the beginning of the list.
+    /// Maximum number of entries, from the beginning of the list.
     pub(super) first: Option<i32>,
     /// Entries after the one with this cursor.
     pub(super) after: Option<String>,
-    /// At most this many entries, from the end of the list.
+    /// Maximum number of entries, from the end of the list.
     pub(super) last: Option<i32>,
     /// Entries before the one with this cursor.
     pub(super) before: Option<String>,
 }
 
-/// How many entries a page has at most, and from which end of what there is between its cursors.
+/// Maximum number of entries of a page, counted from one end of the range between its cursors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PageSize {
     /// This many from the beginning.
@@ -105,7 +105,7 @@ pub(super) enum PageSize {
 }
 
 impl PageSize {
-    /// How many there are at most.
+    /// Returns the maximum number of entries.
     pub(super) fn entries(self) -> usize {
         let (Self::First(size) | Self::Last(size)) = self;
         size
@@ -113,7 +113,7 @@ impl PageSize {
 }
 
 impl PageArguments {
-    /// How many entries the page has at most, and from which end.
+    /// Returns the maximum number of entries of the page, and from which end they are taken.
     pub(super) fn size(&self) -> Result<PageSize> {
         let size = |name: &str, given: i32| {
             let size = usize::try_from(given).ok().filter(|size| *size <= PAGE_MAX as usize);
@@ -132,8 +132,8 @@ impl PageArguments {
         }
     }
 
-    /// The keys after which and before which the page is. `list` tells its cursors from those of other lists, and of
-    /// this one in another order.
+    /// Returns the keys after and before which the page lies. `list` distinguishes its cursors from those of other
+    /// lists, and of the same list in another order.
     pub(super) fn bounds<K: DeserializeOwned>(&self, list: &str) -> Result<(Option<K>, Option<K>)> {
         let decode = |cursor: &String| {
             let bytes = data_encoding::BASE64URL_NOPAD.decode(cursor.as_bytes()).ok()?;
@@ -142,16 +142,16 @@ impl PageArguments {
         };
         let key = |name: &str, cursor: &Option<String>| {
             let refused = || {
-                let accepted = "take one from its pageInfo or edges";
-                Fault::BadInput(format!("{name}: this is not a cursor of this list; {accepted}"))
+                let accepted = "use one from its pageInfo or edges";
+                Fault::BadInput(format!("{name}: not a cursor of this list: {accepted}"))
             };
             cursor.as_ref().map(|cursor| decode(cursor).ok_or_else(refused)).transpose()
         };
         Ok((key("after", &self.after)?, key("before", &self.before)?))
     }
 
-    /// The page of entries that are in memory, in the order of their keys. A cursor holds its key, and so
-    /// stays good when entries come and go.
+    /// Returns the page of entries that are in memory, sorted by their keys. A cursor contains its key, and so stays
+    /// valid when entries are added or removed.
     pub(super) fn page<K, T>(
         &self,
         context: &Context<'_>,
@@ -189,13 +189,13 @@ impl PageArguments {
     }
 }
 
-/// The cursor of the entry with this key.
+/// Returns the cursor of the entry with this key.
 pub(super) fn cursor<K: Serialize>(list: &str, key: &K) -> String {
     let json = serde_json::to_vec(&(list, key)).unwrap_or_default();
     data_encoding::BASE64URL_NOPAD.encode(&json)
 }
 
-/// What a page says about its place.
+/// Returns the paging information of a page.
 pub(super) fn page_info<T: OutputType>(
     edges: &[Edge<T>],
     has_previous_page: bool,

@@ -1,4 +1,4 @@
-//! What can be asked.
+//! The queries of the schema.
 
 use std::sync::Arc;
 

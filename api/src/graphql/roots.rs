@@ -1,4 +1,4 @@
-//! What an operation asks for at its root: by these fields it is decided who may.
+//! Permissions of an operation, which depend on the fields at its root.
 
 use std::collections::HashSet;
 
@@ -7,7 +7,7 @@ use async_graphql::parser::types::{ExecutableDocument, Selection, SelectionSet};
 use super::shape::Shapes;
 use crate::auth::{Access, Refusal, root_field};
 
-/// Whether the operation with this name, or the only one, may be run. None of its resolvers has run yet.
+/// Checks whether the client may run the operation with this name, or the only one. Runs before any resolver.
 pub(super) fn permit(
     document: &ExecutableDocument,
     name: Option<&str>,
@@ -31,7 +31,7 @@ pub(super) fn permit(
             match root_field(operation.node.ty, field) {
                 Some(need) => access.permit(need)?,
                 None if shapes.has_root(operation.node.ty, field) => return Err(Refusal::Forbidden),
-                // There is no such field, as validation will say.
+                // The field is unknown: validation reports it.
                 None => {}
             }
         }
@@ -39,7 +39,7 @@ pub(super) fn permit(
     Ok(())
 }
 
-/// The fields at the root, and the fragments that were walked: each once, however often it is spread.
+/// The fields at the root, and the fragments that have been walked. Each fragment is walked once.
 struct Roots<'a> {
     document: &'a ExecutableDocument,
     fragments: HashSet<&'a str>,

@@ -6,50 +6,50 @@ use entity::{Instant, ParseInstantError, Timestamp, shown};
 
 use super::error::{Fault, Result};
 
-/// An instant. A text that is none is kept until a resolver asks for it, which can then refuse the
-/// one field, or the one event, instead of the whole request.
+/// An instant. An invalid text is kept until a resolver reads it, which can then reject one field or one event instead
+/// of the whole request.
 #[derive(Clone, Debug)]
 pub(super) struct DateTime(std::result::Result<Timestamp, ParseInstantError>);
 
-/// A day of a calendar, kept like an instant until a resolver asks for it.
+/// A calendar day. An invalid text is kept as for [`DateTime`].
 #[derive(Clone, Debug)]
 pub(super) struct LocalDate(std::result::Result<NaiveDate, String>);
 
-/// A time of day, kept like an instant until a resolver asks for it.
+/// A time of day. An invalid text is kept as for [`DateTime`].
 #[derive(Clone, Debug)]
 pub(super) struct LocalTime(std::result::Result<NaiveTime, String>);
 
 impl DateTime {
-    /// The timestamp as it was written, or why there is none.
+    /// Returns the timestamp as it was written, or why it is invalid.
     pub(super) fn written(self) -> std::result::Result<Timestamp, ParseInstantError> {
         self.0
     }
 
-    /// The instant, or why there is none.
+    /// Returns the instant, or why it is invalid.
     pub(super) fn parsed(self) -> std::result::Result<Instant, ParseInstantError> {
         self.0.map(Timestamp::in_utc)
     }
 
-    /// The timestamp as it was written, or a fault that names the argument.
+    /// Returns the timestamp as it was written, or an error that names the argument.
     pub(super) fn timestamp(self, name: &str) -> Result<Timestamp> {
         self.written().map_err(|error| Fault::BadInput(format!("{name}: {error}")))
     }
 
-    /// The instant, or a fault that names the argument.
+    /// Returns the instant, or an error that names the argument.
     pub(super) fn argument(self, name: &str) -> Result<Instant> {
         self.parsed().map_err(|error| Fault::BadInput(format!("{name}: {error}")))
     }
 }
 
 impl LocalDate {
-    /// The day, or why there is none.
+    /// Returns the day, or why it is invalid.
     pub(super) fn parsed(self) -> std::result::Result<NaiveDate, String> {
         self.0
     }
 }
 
 impl LocalTime {
-    /// The time of day, or why there is none.
+    /// Returns the time of day, or why it is invalid.
     pub(super) fn parsed(self) -> std::result::Result<NaiveTime, String> {
         self.0
     }
@@ -95,9 +95,7 @@ impl ScalarType for LocalDate {
         let strict = text.len() == "YYYY-MM-DD".len();
         let date = NaiveDate::parse_from_str(&text, "%Y-%m-%d").ok().filter(|date| strict && date.year() > 0);
         Ok(Self(
-            date.ok_or_else(|| {
-                format!("{} is no day: write it YYYY-MM-DD, such as 2026-03-01", shown(&text))
-            }),
+            date.ok_or_else(|| format!("invalid day {}: use YYYY-MM-DD, such as 2026-03-01", shown(&text))),
         ))
     }
 
@@ -116,10 +114,10 @@ impl ScalarType for LocalTime {
             8 => "%H:%M:%S",
             _ => "",
         };
-        // A leap second is no time of day that comes every day.
+        // A leap second does not occur every day.
         let time = NaiveTime::parse_from_str(&text, format).ok().filter(|time| time.nanosecond() == 0);
         Ok(Self(time.ok_or_else(|| {
-            format!("{} is no time of day: write it hh:mm or hh:mm:ss, such as 04:00", shown(&text))
+            format!("invalid time of day {}: use hh:mm or hh:mm:ss, such as 04:00", shown(&text))
         })))
     }
 
@@ -131,7 +129,7 @@ impl ScalarType for LocalTime {
 fn text<T: InputType>(thing: &str, value: Value) -> std::result::Result<String, InputValueError<T>> {
     match value {
         Value::String(text) => Ok(text),
-        other => Err(InputValueError::custom(format!("{thing} is a string, not {other}"))),
+        other => Err(InputValueError::custom(format!("{thing} must be a string, not {other}"))),
     }
 }
 

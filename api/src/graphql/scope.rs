@@ -1,4 +1,4 @@
-//! What the resolvers of one request share.
+//! State that the resolvers of one request share.
 
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -27,17 +27,17 @@ use crate::auth::Access;
 use crate::counts;
 use crate::telemetry::metrics;
 
-/// How long a request may take to be answered.
+/// Maximum time for answering a request.
 const ANSWER_MAX: Duration = Duration::from_mins(1);
 
-/// What one request has: its access, its "now", and the state that it is answered from.
+/// Context of one request: its access, its "now", and the state that it is answered from.
 pub(super) struct Scope {
     app: Arc<App>,
     access: Access,
-    /// `None`: whenever somebody asks, since a subscription goes on.
+    /// `None` for subscriptions, which read the clock each time.
     now: Option<Instant>,
     view: OnceCell<Arc<View>>,
-    /// Whether the view is of the database from the beginning.
+    /// Whether the view is read from the database instead of memory.
     of_database: bool,
     /// Whether the request reads long histories.
     is_long: bool,
@@ -45,49 +45,49 @@ pub(super) struct Scope {
     moves: Arc<Moves>,
     types: Arc<Types>,
     meter: Arc<Meter>,
-    /// Of a subscription.
+    /// Only for subscriptions.
     pace: Option<Arc<Pace>>,
 }
 
-/// The types of the objects that root fields of an abstract type answer, by the names under which they are answered.
+/// The types of the objects that root fields of an abstract type return, by response key.
 #[derive(Debug, Default)]
 pub(super) struct Types(Mutex<HashMap<String, &'static str>>);
 
 impl Types {
-    /// What is known of them.
+    /// Returns the types known so far.
     pub(super) fn known(&self) -> HashMap<String, &'static str> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-/// What became of the views of a request.
+/// Records whether the views of a request became outdated.
 #[derive(Debug, Default)]
 pub(super) struct Moves {
-    /// Whether the state has moved on while it was read.
+    /// Whether the state changed while it was read.
     has_moved: AtomicBool,
-    /// Whether long histories were read then.
+    /// Whether long histories were read at that time.
     is_long: AtomicBool,
 }
 
 impl Moves {
-    /// Whether the state has moved on.
+    /// Returns whether the state has changed.
     pub(super) fn has_moved(&self) -> bool {
         self.has_moved.load(Ordering::SeqCst)
     }
 
-    /// Takes note that it has.
+    /// Records that the state has changed.
     pub(super) fn moved(&self, is_long: bool) {
         self.is_long.store(is_long, Ordering::SeqCst);
         self.has_moved.store(true, Ordering::SeqCst);
     }
 }
 
-/// Loads that the resolvers have asked for and that wait to be driven.
+/// Loads that resolvers have requested and that are yet to be driven.
 pub(super) struct Loads(UnboundedReceiver<BoxFuture<'static, ()>>);
 
 impl Scope {
-    /// The scope of a request that is answered once: it happens at `now`, in a state of memory or, where it was tried before
-    /// and the state has moved on, of the database. With it, the loads that its resolvers will ask for.
+    /// Creates the scope of a request that is answered once, at `now`, and its loads. The state is that of memory or,
+    /// if an earlier try found that it had changed, that of the database.
     pub(super) fn once(
         app: Arc<App>,
         access: Access,
@@ -100,7 +100,7 @@ impl Scope {
         (Self { of_database: tried.is_some(), is_long, ..scope }, loads)
     }
 
-    /// The scope of a request that may be answered again and again, and the loads that its resolvers will ask for.
+    /// Creates the scope of a subscription, and its loads.
     pub(super) fn ongoing(
         app: Arc<App>,
         access: Access,
@@ -129,32 +129,32 @@ impl Scope {
         (scope, Loads(receiver))
     }
 
-    /// The scope that a resolver belongs to.
+    /// Returns the scope that a resolver belongs to.
     pub(super) fn of<'a>(context: &Context<'a>) -> Result<&'a Self> {
         context.data::<Self>().map_err(|error| Fault::Internal(error.message))
     }
 
-    /// The service.
+    /// Returns the service.
     pub(super) fn app(&self) -> &Arc<App> {
         &self.app
     }
 
-    /// What the client may do.
+    /// Returns the client's permissions.
     pub(super) fn access(&self) -> &Access {
         &self.access
     }
 
-    /// Tells whether the state has moved on while the request was answered, so that it has to be answered again.
+    /// Returns the record of whether the state changed while the request was answered, so that it must be run again.
     pub(super) fn moves(&self) -> Arc<Moves> {
         Arc::clone(&self.moves)
     }
 
-    /// The types of the objects that root fields answer.
+    /// Returns the types of the objects that root fields return.
     pub(super) fn types(&self) -> Arc<Types> {
         Arc::clone(&self.types)
     }
 
-    /// Takes note that this root field, of an abstract type, answers an object of this type.
+    /// Records that this root field, of an abstract type, returns an object of this type.
     pub(super) fn answers(context: &Context<'_>, type_name: &'static str) -> Result<()> {
         let field = context.field();
         let key = field.alias().unwrap_or(field.name()).to_owned();
@@ -163,12 +163,12 @@ impl Scope {
         Ok(())
     }
 
-    /// Whether the state has moved on since the last time that this was asked.
+    /// Returns whether the state has changed since the last call.
     pub(super) fn take_move(&self) -> bool {
         self.moves.has_moved.swap(false, Ordering::SeqCst)
     }
 
-    /// The same scope for a stream that outlasts the resolver.
+    /// Returns the same scope for a stream that outlives the resolver.
     pub(super) fn watching(&self) -> Self {
         Self {
             app: Arc::clone(&self.app),
@@ -185,7 +185,7 @@ impl Scope {
         }
     }
 
-    /// Waits until the next message of a subscription may be made, of which nothing is answered yet.
+    /// Waits until the next message of a subscription may be made, and resets the meter for it.
     pub(super) async fn begin_message(&self) {
         if let Some(pace) = &self.pace {
             pace.begin().await;
@@ -193,14 +193,14 @@ impl Scope {
         self.meter.start_again();
     }
 
-    /// Says that there is no message to be made after all.
+    /// Ends the turn without a message.
     pub(super) fn no_message(&self) {
         if let Some(pace) = &self.pace {
             pace.end();
         }
     }
 
-    /// The state that the request is answered from, the same for all of its resolvers.
+    /// Returns the state that the request is answered from, the same for all of its resolvers.
     pub(super) async fn view(&self) -> Result<&Arc<View>> {
         self.view
             .get_or_try_init(async || {
@@ -209,19 +209,19 @@ impl Scope {
             .await
     }
 
-    /// A view of the state that memory is in now.
+    /// Returns a view of the current state in memory.
     pub(super) async fn view_of_memory(&self) -> Result<Arc<View>> {
         let view = self.app.counts.view().await?;
         Ok(self.see(view))
     }
 
-    /// A view of the state that the database is in now, which never moves.
+    /// Returns a view of the current state in the database, which never changes.
     pub(super) async fn view_of_database(&self) -> Result<Arc<View>> {
         let view = self.app.counts.view_of_database(self.is_long).await?;
         Ok(self.see(view))
     }
 
-    /// A view of the state that there is before or after a change that the request makes. It never moves.
+    /// Returns a view of the state before or after a change that the request makes. It never changes.
     pub(super) async fn view_of_change(&self) -> Result<Arc<View>> {
         let view = self.app.counts.view_of_change().await?;
         Ok(self.see(view))
@@ -231,12 +231,12 @@ impl Scope {
         Arc::new(View::new(view, &self.access, self.loads.clone(), Arc::clone(&self.moves)))
     }
 
-    /// Takes note that a field is about to answer so many entries, if that is not too much.
+    /// Counts a field that is about to answer this many entries, or refuses it if there are too many.
     pub(super) fn list(context: &Context<'_>, entries: usize) -> Result<()> {
         Self::of(context)?.meter.list(context, entries)
     }
 
-    /// The instant of an argument `ts`; without one it is now, the same for the whole request.
+    /// Returns the instant of an argument `ts`. Default: now, the same for the whole request.
     pub(super) fn instant(&self, ts: Option<DateTime>) -> Result<Instant> {
         match ts {
             Some(ts) => ts.argument("ts"),
@@ -244,7 +244,7 @@ impl Scope {
         }
     }
 
-    /// The instant that is counted at, by an argument `ts`.
+    /// Returns the instant of a count by its argument `ts`, and records it in the metrics.
     pub(super) fn counted_at(&self, ts: Option<DateTime>) -> Result<Instant> {
         let now = self.instant(None)?;
         let at = ts.map_or(Ok(now), |ts| ts.argument("ts"))?;
@@ -254,11 +254,11 @@ impl Scope {
 }
 
 impl Loads {
-    /// Runs a request to its end, and its loads beside it. Says also whether it paused on the way. `None` where it
-    /// answers too much, or takes longer than [`ANSWER_MAX`].
+    /// Runs a request to completion together with its loads. Also returns whether it paused. Returns `None` if its
+    /// answer is too large, or takes longer than [`ANSWER_MAX`].
     pub(super) async fn drive<T>(self, meter: &Meter, request: impl Future<Output = T>) -> Option<(T, bool)> {
         let mut request = pin!(request);
-        // As a rule all is in memory, and there is nothing to drive.
+        // Usually everything is in memory, and there are no loads.
         if let Poll::Ready(done) = poll!(&mut request) {
             return meter.exceeded().is_none().then_some((done, false));
         }
@@ -273,7 +273,7 @@ impl Loads {
         meter.exceeded().is_none().then_some((done, true))
     }
 
-    /// Runs a request that is answered again and again, and its loads beside it.
+    /// Runs a subscription together with its loads.
     pub(super) fn drive_all<T: Send + 'static>(
         self,
         answers: impl Stream<Item = T> + Send + 'static,
@@ -285,12 +285,11 @@ impl Loads {
     }
 }
 
-/// Polls a request, and its loads when the request is stuck.
+/// Polls a request, and its loads when the request cannot go on.
 ///
-/// The loads go on only when the request cannot: it is waiting, and has not asked to be polled again,
-/// as an executor of many futures does to be fair to others. By then every resolver that can run
-/// has said what it needs, so equal queries load in equally many statements, however many threads
-/// there are and whatever they do meanwhile.
+/// The loads run only when the request is waiting and has not woken itself, as executors of many futures do to yield.
+/// By then every resolver that can run has requested its data. So equal queries load in equally many statements,
+/// whatever the number of threads.
 struct Driver {
     loads: BoxFuture<'static, ()>,
     watch: Arc<Watch>,
@@ -313,14 +312,14 @@ impl Driver {
         self.watch.woken.store(false, Ordering::SeqCst);
         let polled = request(&mut TaskContext::from_waker(&self.waker));
         if polled.is_pending() && !self.watch.woken.load(Ordering::SeqCst) {
-            // The loads themselves end only with the request, which holds their other end.
+            // The loads end only with the request, which holds the sender.
             let _ = self.loads.as_mut().poll(context);
         }
         polled
     }
 }
 
-/// Notices when the request is woken, and wakes the task that polls it.
+/// Records when the request is woken, and wakes the task that polls it.
 #[derive(Default)]
 struct Watch {
     woken: AtomicBool,

@@ -1,4 +1,4 @@
-//! Long lists of small things.
+//! Long lists of small entries.
 
 use std::borrow::Cow;
 
@@ -8,8 +8,8 @@ use async_graphql::{ContextSelectionSet, OutputType, Positioned, ServerResult, V
 
 /// A list whose entries are resolved one after the other.
 ///
-/// async-graphql resolves the entries of a `Vec` together, which lets them wait for loads together. An entry then takes some
-/// kilobytes until all are resolved, and entries that wait for nothing gain nothing by it.
+/// async-graphql resolves the entries of a `Vec` concurrently, so that they can wait for loads together. An entry then
+/// takes some kilobytes until all are resolved, which has no benefit for entries that wait for nothing.
 pub(super) struct Sequence<T>(Vec<T>);
 
 impl<T> FromIterator<T> for Sequence<T> {

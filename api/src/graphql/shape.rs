@@ -1,9 +1,8 @@
-//! The shape of an answer: fields in the order of the query, and nulls where the schema allows them.
+//! The shape of an answer: fields in the order of the query, and nulls only where the schema allows them.
 //!
-//! async-graphql 7.2 puts a field where its resolver happened to finish, and leaves a non-null field
-//! that failed out of its object. The specification wants the fields in the order in which they were
-//! asked for, and the nearest parent that may be null to be null. This module restores both, from the
-//! query, the schema and the paths of the errors.
+//! async-graphql 7.2 orders fields as their resolvers happened to finish, and leaves a failed non-null field out of its
+//! object. The specification requires the order of the query, and null for the nearest nullable parent. This module
+//! restores both, from the query, the schema and the paths of the errors.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Display;
@@ -23,7 +22,7 @@ pub(super) struct Shapes {
 }
 
 impl Shapes {
-    /// Learns them from a schema in GraphQL's schema language.
+    /// Reads them from a schema in GraphQL's schema language.
     pub(super) fn new(sdl: &str) -> Result<Self, parser::Error> {
         let types = parse_schema(sdl)?.definitions.into_iter().filter_map(|definition| match definition {
             TypeSystemDefinition::Type(definition) => Some(definition.node),
@@ -40,13 +39,13 @@ impl Shapes {
         Ok(Self { objects: objects.collect() })
     }
 
-    /// Whether there is such a field at the root of such an operation.
+    /// Returns whether operations of this type have this root field.
     pub(super) fn has_root(&self, operation: OperationType, field: &str) -> bool {
         self.objects.get(root(operation)).is_some_and(|fields| fields.contains_key(field))
     }
 
-    /// Gives the answer to an operation of the document its shape. `roots` names the type of each object that a root field
-    /// of an abstract type answers; there are abstract types nowhere else.
+    /// Restores the shape of the answer to an operation of the document. `roots` has the type of each object that a
+    /// root field of an abstract type returns. Only root fields have abstract types.
     pub(super) fn restore(
         &self,
         document: &ExecutableDocument,
@@ -68,7 +67,7 @@ impl Shapes {
     }
 }
 
-/// The type at the root of such an operation.
+/// Returns the root type of operations of this type.
 pub(super) const fn root(operation: OperationType) -> &'static str {
     match operation {
         OperationType::Query => "Query",
@@ -77,7 +76,7 @@ pub(super) const fn root(operation: OperationType) -> &'static str {
     }
 }
 
-/// A step of a path, as text. A path is its steps, one after the other.
+/// Returns a step of a path as text. A path is the concatenation of its steps.
 fn step(segment: &PathSegment) -> String {
     match segment {
         PathSegment::Field(name) => format!("/{name}"),
@@ -88,17 +87,17 @@ fn step(segment: &PathSegment) -> String {
 /// A walk down an answer, along the query.
 struct Walk<'a> {
     types: &'a HashMap<Name, HashMap<Name, Type>>,
-    /// The types of objects that root fields of abstract types answer.
+    /// The types of objects that root fields of abstract types return.
     roots: &'a HashMap<String, &'static str>,
     document: &'a ExecutableDocument,
     /// The paths at which resolvers failed.
     failed: HashSet<String>,
-    /// The path of where the walk is; kept up to date only if something failed.
+    /// The current path; maintained only if a resolver failed.
     path: String,
 }
 
 impl<'a> Walk<'a> {
-    /// The object with its fields in order; `None` where one of them failed that may not be null.
+    /// Returns the object with its fields in order; `None` if a non-null field failed.
     fn object(
         &mut self,
         type_name: &str,
@@ -113,7 +112,7 @@ impl<'a> Walk<'a> {
         let mut ordered = IndexMap::with_capacity(found.len());
         for (key, fields) in asked {
             let value = found.swap_remove(key);
-            // Introspection is not in the schema it describes; it is resolved at once, and so in order.
+            // The schema does not list introspection, which is resolved without waiting, and so in order.
             let Some(ty) = types.get(type_name).and_then(|object| object.get(&fields[0].name.node)) else {
                 ordered.extend(value.map(|value| (key.clone(), value)));
                 continue;
@@ -128,7 +127,7 @@ impl<'a> Walk<'a> {
                 }
                 Some(value) => Some(self.value(ty, &selections(), value)),
                 None if self.failed.contains(&self.path) => Some(ty.nullable.then_some(Value::Null)),
-                // A directive left it out.
+                // A directive excluded it.
                 None => None,
             };
             self.path.truncate(parent);
@@ -139,7 +138,7 @@ impl<'a> Walk<'a> {
         Some(ordered)
     }
 
-    /// The value; `None` where it is null and may not be.
+    /// Returns the value; `None` if it is null and must not be.
     fn value(&mut self, ty: &Type, selections: &[&'a SelectionSet], value: Value) -> Option<Value> {
         let shaped = match (&ty.base, value) {
             (BaseType::List(ty), Value::List(items)) => {
@@ -154,7 +153,7 @@ impl<'a> Walk<'a> {
             (BaseType::Named(name), Value::Object(fields)) => {
                 self.object(name, selections, fields).map(Value::Object)
             }
-            // All of the object's fields failed, or directives left all of them out.
+            // All of the object's fields failed, or directives excluded all of them.
             (BaseType::Named(name), Value::Null) if !ty.nullable && self.types.contains_key(name) => {
                 let failed = self.failed.iter().any(|path| path.starts_with(&format!("{}/", self.path)));
                 (!failed).then(|| Value::Object(IndexMap::new()))
@@ -165,17 +164,17 @@ impl<'a> Walk<'a> {
         if ty.nullable { Some(shaped.unwrap_or_default()) } else { shaped }
     }
 
-    /// Whether the objects of a type are of others.
+    /// Returns whether a type is abstract.
     fn is_abstract(&self, ty: &Type) -> bool {
         matches!(&ty.base, BaseType::Named(name) if !self.types.contains_key(name))
     }
 
-    /// Whether a fragment on a type is about objects of this one.
+    /// Returns whether a fragment on the type `condition` applies to objects of this type.
     fn concerns(&self, condition: &Name, type_name: &str) -> bool {
         condition == type_name || !self.types.contains_key(condition)
     }
 
-    /// The fields that a selection asks for, in order, by the names under which they are answered.
+    /// Collects the selected fields, in order, by response key.
     fn collect(
         &self,
         type_name: &str,
@@ -204,7 +203,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Goes a step down, and says how long the path was before it.
+    /// Appends a step to the path, and returns the length of the path before it.
     fn enter(&mut self, step: &impl Display) -> usize {
         let parent = self.path.len();
         if !self.failed.is_empty() {
@@ -244,7 +243,7 @@ mod tests {
         response.data
     }
 
-    /// Equal with fields in the same order, which `==` on objects does not say.
+    /// Compares with the order of fields, which `==` on objects ignores.
     fn assert_same(left: &Value, right: &Value) {
         assert_eq!(left.to_string(), right.to_string());
     }
@@ -259,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn the_nearest_parent_that_may_be_null_is_null() {
+    fn the_nearest_nullable_parent_of_a_failed_field_is_null() {
         let query = "{ a { x thing { y x } } b { y } }";
         let data = value!({ "a": { "x": 1, "thing": { "y": 2 } }, "b": { "y": 3 } });
         let wanted = value!({ "a": null, "b": { "y": 3 } });
@@ -278,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_of_an_abstract_type_has_the_fields_of_its_own() {
+    fn an_object_of_an_abstract_type_has_the_fields_of_its_own_type() {
         let query =
             "{ n: node { ... on Thing { y x } ...F ... on Other { z } id } } fragment F on Node { k: id }";
         let data = value!({ "n": { "id": "1", "z": 2, "k": "1" } });
@@ -289,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_of_which_directives_left_nothing_is_empty() {
+    fn an_object_whose_fields_are_all_excluded_by_directives_is_empty() {
         let query = "{ b { x @skip(if: true) } }";
         assert_same(&restored(query, value!({ "b": null }), &[]), &value!({ "b": {} }));
     }

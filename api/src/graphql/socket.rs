@@ -1,10 +1,9 @@
-//! Operations over a WebSocket that speaks `graphql-transport-ws`: subscriptions as a rule.
+//! Operations over a WebSocket with the protocol `graphql-transport-ws`, usually subscriptions.
 //!
-//! A connection holds one message at a time, whatever its client does: the next answer is computed after the last one
-//! was sent, and a message is read only when there is nothing to send, pongs included. A client that does not read, or
-//! that is gone without closing, loses the connection after a time limit. async-graphql's own implementation has none of
-//! these limits, and breaks the protocol where clients do: it knows no time limit for `connection_init`, and accepts an
-//! id twice.
+//! A connection holds one message at a time: the next answer is computed after the last one was sent, and a message is
+//! read only when there is nothing to send, pongs included. A connection whose client does not read, or has gone
+//! without closing it, is closed after a time limit. async-graphql's own implementation has none of these limits, and
+//! tolerates violations of the protocol: it has no time limit for `connection_init`, and accepts an id twice.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -38,25 +37,26 @@ use crate::limits::seconds;
 use crate::rest;
 use crate::telemetry::this_request;
 
-/// The only protocol that is spoken. The older one, `graphql-ws`, has had no maintainer since 2020.
+/// The only supported protocol. The older one, `graphql-ws`, has had no maintainer since 2020.
 const PROTOCOL: &str = "graphql-transport-ws";
-/// How much is read from a connection at a time; most messages are shorter, and there is one buffer a connection.
+/// Size of the read buffer of each connection. Most messages are shorter.
 const READ_BYTES: usize = 4 << 10;
-/// How long a reason for closing may be in a close frame.
+/// Maximum length of the reason in a close frame.
 const REASON_BYTES_MAX: usize = 123;
-/// How long a client is given to say goodbye.
+/// Maximum time for the closing handshake.
 const GOODBYE: Duration = Duration::from_secs(1);
 
 /// A request to open a WebSocket.
 pub(super) struct Socket(Result<(WebSocketUpgrade, ByHeaders), Response>);
 
-/// Who asks, as far as the request's headers tell. A browser's script cannot set any, and tells by the first message.
+/// The client's access by the request's headers. A browser's script cannot set any, and sends its token in the first
+/// message.
 type ByHeaders = Result<Access, Refusal>;
 
 impl OptionalFromRequestParts<Arc<Endpoint>> for Socket {
     type Rejection = Infallible;
 
-    /// `None`: the request is an ordinary one.
+    /// Returns `None` for an ordinary request.
     async fn from_request_parts(
         parts: &mut Parts,
         endpoint: &Arc<Endpoint>,
@@ -72,7 +72,7 @@ impl OptionalFromRequestParts<Arc<Endpoint>> for Socket {
         };
         let offered = parts.headers.get(header::SEC_WEBSOCKET_PROTOCOL).and_then(|value| value.to_str().ok());
         if !offered.unwrap_or_default().split(',').any(|protocol| protocol.trim() == PROTOCOL) {
-            let message = format!("only the WebSocket protocol {PROTOCOL} is spoken here");
+            let message = format!("unsupported WebSocket protocol: use {PROTOCOL}");
             return Ok(Some(Self(Err((StatusCode::BAD_REQUEST, message).into_response()))));
         }
         let upgrade = WebSocketUpgrade::from_request_parts(parts, endpoint).await;
@@ -83,7 +83,8 @@ impl OptionalFromRequestParts<Arc<Endpoint>> for Socket {
     }
 }
 
-/// Whether a WebSocket is opened, and for whom. Who shows no token may still do so by the first message.
+/// Checks whether the client may open a WebSocket. A client without a token in its headers may send it in the first
+/// message.
 async fn opens(parts: &Parts, app: &App) -> Result<ByHeaders, Refusal> {
     let by_headers = match Access::of(parts, app).await {
         Err(Refusal::Missing) => Err(Refusal::Missing),
@@ -95,19 +96,19 @@ async fn opens(parts: &Parts, app: &App) -> Result<ByHeaders, Refusal> {
     Ok(by_headers)
 }
 
-/// Whether the request is for a WebSocket and has lost its header `Upgrade`, as in a proxy that was not told to pass it on.
+/// Returns whether the request is for a WebSocket but lacks the header `Upgrade`, as after a proxy that drops it.
 fn lacks_upgrade(headers: &HeaderMap) -> bool {
     headers.contains_key(header::SEC_WEBSOCKET_KEY) || headers.contains_key(header::SEC_WEBSOCKET_VERSION)
 }
 
 fn upgrade_required() -> Response {
-    let message = "a WebSocket begins with the headers `Connection: Upgrade` and `Upgrade: websocket`, and `Upgrade` is \
-        missing: a proxy in between has to pass both on";
+    let message = "the header `Upgrade` is missing: a WebSocket needs the headers `Connection: Upgrade` and \
+        `Upgrade: websocket`, and a proxy in between must pass both on";
     (StatusCode::UPGRADE_REQUIRED, [(header::UPGRADE, "websocket")], message).into_response()
 }
 
 impl Socket {
-    /// Serves operations until the client goes, the server stops, or whoever asks may not any more.
+    /// Serves operations until the client disconnects, the server stops, or the client's access ends.
     pub(super) fn serve(self, endpoint: Arc<Endpoint>) -> Response {
         let (upgrade, by_headers) = match self.0 {
             Ok(opened) => opened,
@@ -132,7 +133,7 @@ impl Socket {
     }
 }
 
-/// What a client says.
+/// A message from a client.
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum FromClient {
@@ -151,7 +152,7 @@ enum FromClient {
     },
 }
 
-/// What it is told.
+/// A message to a client.
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum ToClient<'a> {
@@ -162,11 +163,11 @@ enum ToClient<'a> {
     Complete { id: &'a str },
 }
 
-/// Why a connection ends.
+/// Reason why a connection ends.
 enum End {
-    /// It is closed, with a code and a reason.
+    /// The server closes it, with a code and a reason.
     Close(u16, Cow<'static, str>),
-    /// It is gone, or nobody is there to be told.
+    /// It is lost, or its client has closed it.
     Gone,
 }
 
@@ -198,24 +199,24 @@ impl From<Full> for End {
 struct Session {
     endpoint: Arc<Endpoint>,
     by_headers: ByHeaders,
-    /// The place of a client that has not sent `connection_init`.
+    /// The permit of a client that has not sent `connection_init`.
     opened: Option<OwnedSemaphorePermit>,
-    /// What the client may do, and its place, once its `connection_init` was accepted.
+    /// The client's access and its permits, once its `connection_init` has been accepted.
     admitted: Option<(Access, Place)>,
-    /// Resolves when it may not any more.
+    /// Resolves when the client's access ends.
     ended: BoxFuture<'static, ()>,
-    /// The answers to all operations that go on, each with its id, and `None` after its last.
+    /// The answers to all running operations, each with its id, and `None` after the last.
     answers: SelectAll<BoxStream<'static, (Arc<str>, Option<Answer>)>>,
-    /// How to end each of them, and the place of each.
+    /// The abort handle and the permit of each running operation.
     running: HashMap<Arc<str>, (AbortHandle, OwnedSemaphorePermit)>,
     /// Resolves when the server stops.
     stopping: BoxFuture<'static, ()>,
     since: Instant,
-    /// When something came last.
+    /// When the last message was received.
     heard: Instant,
 }
 
-/// What happens next.
+/// An event in the life of a connection.
 enum Event {
     Came(Option<Result<Message, axum::Error>>),
     Answered(Arc<str>, Option<Answer>),
@@ -243,7 +244,7 @@ impl Session {
 
     async fn run(mut self, mut socket: WebSocket) {
         if let End::Close(code, mut reason) = self.serve(&mut socket).await {
-            // No operation goes on while the client says goodbye. The app does: the server has not stopped before that.
+            // Operations end before the closing handshake. The app is kept: the server stops only after it.
             self.answers.clear();
             let length = reason.floor_char_boundary(REASON_BYTES_MAX);
             reason.to_mut().truncate(length);
@@ -292,7 +293,7 @@ impl Session {
         &self.endpoint.executor
     }
 
-    /// Often enough to see that a client is late.
+    /// Returns an interval that is short enough to detect timeouts.
     fn ticks(&self) -> Interval {
         let limits = self.executor().limits();
         let often = limits.socket_init_timeout_s.min(limits.socket_timeout_s.div_ceil(2));
@@ -302,7 +303,7 @@ impl Session {
         ticks
     }
 
-    /// Looks whether the client is late, and asks one that has been silent for a sign of life.
+    /// Checks the timeouts, and pings a client that has been silent.
     async fn tick(&mut self, socket: &mut WebSocket) -> Result<(), End> {
         let limits = self.executor().limits();
         if self.admitted.is_none() && self.since.elapsed() >= seconds(limits.socket_init_timeout_s) {
@@ -310,7 +311,7 @@ impl Session {
         }
         let silent = self.heard.elapsed();
         if silent >= seconds(limits.socket_timeout_s) {
-            return Err(End::close(close_code::POLICY, "nothing came for too long"));
+            return Err(End::close(close_code::POLICY, "no message or pong was received for too long"));
         }
         if silent >= seconds(limits.socket_timeout_s) / 3 {
             self.send(socket, Message::Ping("".into())).await?;
@@ -318,20 +319,22 @@ impl Session {
         Ok(())
     }
 
-    /// Does what a message asks for.
+    /// Handles a message.
     async fn hear(&mut self, socket: &mut WebSocket, message: Message) -> Result<(), End> {
         let text = match message {
             Message::Text(text) => text,
-            Message::Binary(_) => return Err(End::close(4400, "messages are text, not binary")),
-            // The library has queued the pong. Nothing more is read before it is sent: pongs that a client does not
-            // read would fill the memory.
+            Message::Binary(_) => {
+                return Err(End::close(4400, "binary messages are not supported: send text"));
+            }
+            // The library has queued the pong. Nothing more is read before it is sent, since pongs that a client does
+            // not read would fill the memory.
             Message::Ping(_) => return self.write(socket.flush()).await,
             Message::Pong(_) => return Ok(()),
-            // The library answers what ends the connection.
+            // The library answers the close frame.
             Message::Close(_) => return Err(End::Gone),
         };
         let message = serde_json::from_str(&text).map_err(|error| {
-            let mut reason = format!("this is no message of {PROTOCOL}: {error}");
+            let mut reason = format!("invalid {PROTOCOL} message: {error}");
             shorten(&mut reason);
             End::close(4400, reason)
         })?;
@@ -354,7 +357,7 @@ impl Session {
         }
     }
 
-    /// Lets the client in by what it says when it connects.
+    /// Authenticates the client by its headers or the payload of its `connection_init`.
     async fn admit(&mut self, payload: Value) -> Result<(), End> {
         let app = Arc::clone(self.executor().app());
         let access = Door::session(&app, self.by_headers.clone(), &payload).await?;
@@ -366,7 +369,7 @@ impl Session {
         Ok(())
     }
 
-    /// Begins an operation.
+    /// Starts an operation.
     async fn subscribe(
         &mut self,
         socket: &mut WebSocket,
@@ -389,8 +392,8 @@ impl Session {
         Ok(())
     }
 
-    /// The operation that a message asks for, and a place for it; or why it is not run. What is refused counts for the
-    /// client's rate, as a request over HTTP does.
+    /// Returns the requested operation and its permit, or why it is not run. Refused operations count for the client's
+    /// rate, as requests over HTTP do.
     fn begin(
         &self,
         payload: Parameters,
@@ -414,7 +417,7 @@ impl Session {
         Ok(self.executor().prepare(request, access).map(|operation| (operation, place)))
     }
 
-    /// A place for one more operation.
+    /// Takes a permit for one more operation.
     fn place(&self, place: &Place) -> Result<OwnedSemaphorePermit, ServerError> {
         let operations = self.running.len() as u64 + 1;
         let accepted = self.executor().limits().socket_subscriptions;
@@ -422,7 +425,7 @@ impl Session {
         self.endpoint.sockets.begin(place).map_err(|full| too_many(&full.to_string()))
     }
 
-    /// Passes an answer on.
+    /// Sends an answer.
     async fn answer(&mut self, socket: &mut WebSocket, id: &str, answer: Option<Answer>) -> Result<(), End> {
         match answer {
             Some(refused) if is_refusal(&refused) => {
@@ -442,7 +445,7 @@ impl Session {
         }
     }
 
-    /// Ends an operation; it answers no more.
+    /// Stops an operation.
     fn end(&mut self, id: &str) {
         if let Some((running, _)) = self.running.remove(id) {
             running.abort();
@@ -463,7 +466,7 @@ impl Session {
         self.write(socket.send(message)).await
     }
 
-    /// Waits until something is written. A client that does not read it in time loses the connection.
+    /// Waits until the data is written. A client that does not read it in time loses the connection.
     async fn write(&mut self, writing: impl Future<Output = Result<(), axum::Error>>) -> Result<(), End> {
         let write_timeout = self.write_timeout();
         tokio::select! {
@@ -472,12 +475,12 @@ impl Session {
                 Ok(Ok(())) => Ok(()),
                 Ok(Err(_)) | Err(_) => Err(End::Gone),
             },
-            // Half of a message may be on its way: nothing can be said after it.
+            // Half of a message may have been sent: no close frame can follow it.
             () = &mut self.stopping => Err(End::Gone),
         }
     }
 
-    /// How long the client may read nothing. It cannot put off its `connection_init` by that.
+    /// Returns the maximum time for a write. It does not extend the time limit for `connection_init`.
     fn write_timeout(&self) -> Duration {
         let limits = self.executor().limits();
         let write_timeout = seconds(limits.write_timeout_s);
@@ -488,7 +491,7 @@ impl Session {
     }
 }
 
-/// A message as it is sent.
+/// Returns a message as JSON.
 fn text(message: &ToClient<'_>) -> Result<String, End> {
     serde_json::to_string(message).map_err(|error| {
         tracing::error!(%error, "an answer could not be written as JSON");
@@ -496,11 +499,11 @@ fn text(message: &ToClient<'_>) -> Result<String, End> {
     })
 }
 
-/// What a client is told of a message that could not be read.
+/// Returns how the connection ends after a message that could not be read.
 fn unreadable(error: &axum::Error) -> End {
-    // The library's own error type is not at hand.
+    // The library's own error type is not accessible.
     if error.to_string().starts_with("Space limit exceeded") {
-        return End::close(close_code::SIZE, "the message is longer than is accepted");
+        return End::close(close_code::SIZE, "the message is too long");
     }
     End::Gone
 }

@@ -1,7 +1,7 @@
-//! Places for WebSockets and for what runs over them: in total, and for each token.
+//! Limits on WebSockets and on the operations over them: in total, and for each token.
 //!
-//! A WebSocket that has not sent `connection_init` yet takes one of a few places of their own, so that clients without a
-//! token cannot use up those of clients with one.
+//! A WebSocket that has not sent `connection_init` yet takes one of a separate set of permits, so that clients without
+//! a token cannot use up those of clients with one.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -11,38 +11,38 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::auth::Access;
 use crate::limits::Limits;
 
-/// The places of this server.
+/// The permits of this server.
 pub(super) struct Sockets {
     initializing: Arc<Semaphore>,
     initialized: Arc<Semaphore>,
-    /// The quota of each token that holds something, by its id. The clients of an open server share one, `None`.
+    /// The quota of each token with open WebSockets, by its id. The clients of an open server share one, `None`.
     quotas: Mutex<HashMap<Option<i64>, Weak<Quota>>>,
     limits: Limits,
 }
 
-/// What one token may hold at a time.
+/// The permits of one token.
 struct Quota {
     sockets: Arc<Semaphore>,
     subscriptions: Arc<Semaphore>,
 }
 
-/// The place of a WebSocket that has sent its `connection_init`, until it is dropped.
+/// The permits of a WebSocket that has sent its `connection_init`, until it is dropped.
 pub(super) struct Place {
     quota: Arc<Quota>,
     _in_total: OwnedSemaphorePermit,
     _of_token: OwnedSemaphorePermit,
 }
 
-/// Why there is no place.
+/// Error: no permit is left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Full {
-    /// There are as many WebSockets as are accepted.
+    /// The server has the maximum number of WebSockets.
     #[error("{0} WebSockets are open, the maximum: try again later")]
     InTotal(u32),
-    /// The token has as many WebSockets as are accepted.
+    /// The token has the maximum number of WebSockets.
     #[error("{0} WebSockets are open with this token, the maximum: close one, or try again later")]
     OfToken(u32),
-    /// As many operations run with the token as are accepted.
+    /// The token has the maximum number of running operations.
     #[error("{0} operations run over the WebSockets of this token, the maximum: complete one first")]
     Operations(u32),
 }
@@ -58,13 +58,13 @@ impl Sockets {
         }
     }
 
-    /// A place until `connection_init` comes.
+    /// Takes a permit for a WebSocket until its `connection_init` is received.
     pub(super) fn open(&self) -> Result<OwnedSemaphorePermit, Full> {
         let place = Arc::clone(&self.initializing).try_acquire_owned();
         place.map_err(|_| Full::InTotal(self.limits.sockets_initializing))
     }
 
-    /// A place for a WebSocket of this client.
+    /// Takes the permits for a WebSocket of this client.
     pub(super) fn admit(&self, access: &Access) -> Result<Place, Full> {
         let quota = self.quota(access.token().map(|token| token.id));
         let of_token = Arc::clone(&quota.sockets).try_acquire_owned();
@@ -74,7 +74,7 @@ impl Sockets {
         Ok(Place { quota, _in_total: in_total, _of_token: of_token })
     }
 
-    /// A place for an operation over a WebSocket.
+    /// Takes a permit for an operation over a WebSocket.
     pub(super) fn begin(&self, place: &Place) -> Result<OwnedSemaphorePermit, Full> {
         let begun = Arc::clone(&place.quota.subscriptions).try_acquire_owned();
         begun.map_err(|_| Full::Operations(self.limits.subscriptions_per_token))

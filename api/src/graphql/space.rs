@@ -51,7 +51,7 @@ impl Space {
         Some(Self::new(view, view.plan().space(id)?))
     }
 
-    /// What a count of `net` people is answered as.
+    /// Applies `negativeCounts` to a count of `net` people.
     pub(super) fn answer(&self, net: i64) -> i64 {
         self.space.answer(net)
     }

@@ -1,4 +1,4 @@
-//! What can be watched.
+//! The subscriptions of the schema.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use crate::ids::Kind;
 /// The subscriptions.
 pub(super) struct Subscription;
 
-/// How long to wait before the counts are read again that could not be read.
+/// Delay before counts that could not be read are read again.
 const REST: Duration = Duration::from_secs(1);
 
 /// The current count of a space.
@@ -64,9 +64,9 @@ impl Subscription {
 }
 
 impl CountChange {
-    /// The next change that is to be told, as of one state; `None` once there is no feed any more.
+    /// Returns the next change to send, as of one state; `None` once the feed has ended.
     async fn next(watch: &mut Watch, scope: &Scope) -> Option<Self> {
-        // A message in whose fields the state moved on was not sent: it is told again, as the database has it.
+        // A message during which the state changed was not sent: it is sent again, read from the database.
         let mut is_lost = scope.take_move();
         let mut again = if is_lost { watch.last() } else { None };
         loop {
@@ -85,7 +85,7 @@ impl CountChange {
                     again = Some(id);
                 }
                 Err(error) => {
-                    tracing::error!(?error, "the counts could not be read for those who watch");
+                    tracing::error!(?error, "cannot read counts for subscribers");
                     tokio::time::sleep(REST).await;
                     again = Some(id);
                 }
@@ -94,7 +94,7 @@ impl CountChange {
         }
     }
 
-    /// The counts of a space in the view, if it is there.
+    /// Returns the counts of a space in the view; `None` if the space is not in it.
     async fn of(view: Result<Arc<View>>, id: i64, scope: &Scope) -> Result<Option<Self>> {
         let view = view?;
         let Some(row) = view.plan().space(id) else { return Ok(None) };

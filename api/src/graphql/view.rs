@@ -1,4 +1,4 @@
-//! The state that a request is answered from, as its client may see it, with reads that are made together.
+//! The state that a request is answered from, as its client may see it, with batched reads.
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
@@ -19,9 +19,10 @@ use crate::floor_plan::FloorPlan;
 use crate::telemetry;
 use crate::timelines::{EventPage, EventRange};
 
-/// One state, and what the client sees of its floor plan.
+/// One state, with the part of its floor plan that the client may see.
 ///
-/// What is not in memory is read through a [`DataLoader`], together with what all other resolvers of the request need.
+/// Data that is not in memory is read through a [`DataLoader`], together with the data for all other resolvers of the
+/// request.
 pub(super) struct View {
     counts: Arc<counts::View>,
     plan: Arc<FloorPlan>,
@@ -31,8 +32,8 @@ pub(super) struct View {
 }
 
 impl View {
-    /// What the client sees of a state. `loads` takes the loads that resolvers ask for; `moves` is told where one of them
-    /// finds that the state has moved on.
+    /// Creates a view of a state for a client. Loads of resolvers are sent to `loads`. `moves` records whether a load
+    /// found that the state has changed.
     pub(super) fn new(
         counts: counts::View,
         access: &Access,
@@ -43,18 +44,18 @@ impl View {
         Self { counts: Arc::new(counts), plan, loads, moves, loader: OnceLock::new() }
     }
 
-    /// The floor plan, as the client sees it.
+    /// Returns the part of the floor plan that the client may see.
     pub(super) fn plan(&self) -> &Arc<FloorPlan> {
         &self.plan
     }
 
-    /// Takes note that a list is gone through which has so many entries, if that is not too much.
+    /// Charges the request's budget for going through a list of `names` entries.
     pub(super) fn look_at_names(&self, names: usize) -> Result<()> {
         let work = Work { names: names as u64, ..Work::default() };
         self.counts.budget().spend(work).map_err(|too_much| Fault::TooMuch(too_much.to_string()))
     }
 
-    /// What an account adds up to.
+    /// Returns the net count of an account.
     pub(super) async fn net(&self, account: Account<'_>) -> Result<i64> {
         if let Some(net) = self.counts.net_in_memory(&account) {
             return Ok(net);
@@ -63,7 +64,7 @@ impl View {
         Ok(account.net(|reading| odometers[&reading]))
     }
 
-    /// What odometers show.
+    /// Returns the values of odometers.
     pub(super) async fn odometers(
         &self,
         readings: impl Iterator<Item = Reading>,
@@ -81,13 +82,13 @@ impl View {
         Ok(shown)
     }
 
-    /// The buckets of a history.
+    /// Returns the buckets of a history.
     pub(super) async fn history(&self, space: i64, edges: Vec<Instant>) -> Result<Vec<Bucket>> {
         let found = self.read(self.loader().load_one(HistoryOf { space, edges }).await)?;
         Ok(found.unwrap_or_default())
     }
 
-    /// The last event of all these stretches.
+    /// Returns the latest event of all these stretches.
     pub(super) async fn last_event(
         &self,
         stretches: impl Iterator<Item = Stretch>,
@@ -96,19 +97,19 @@ impl View {
         Ok(found.into_values().max_by_key(|event| (event.ts, event.created)))
     }
 
-    /// Pages of events, in no order.
+    /// Returns the events of all these pages, in no particular order.
     pub(super) async fn events(&self, pages: impl Iterator<Item = EventPage>) -> Result<Vec<event::Model>> {
         let found = self.read(self.loader().load_many(pages).await)?;
         Ok(found.into_values().flatten().collect())
     }
 
-    /// How many events there are.
+    /// Returns the number of events in these ranges.
     pub(super) async fn event_count(&self, ranges: impl Iterator<Item = EventRange>) -> Result<i64> {
         let found = self.read(self.loader().load_many(ranges).await)?;
         Ok(found.into_values().sum())
     }
 
-    /// What loads from the database, all at once what resolvers ask for while the request is not stuck.
+    /// Returns the loader. It reads from the database in one batch what resolvers have requested when none can go on.
     fn loader(&self) -> &DataLoader<Reads> {
         self.loader.get_or_init(|| {
             let loads = self.loads.clone();
@@ -130,14 +131,14 @@ impl View {
     }
 }
 
-/// Reads for [`DataLoader`]: each kind of key is read together, whatever the number of keys.
+/// Reads for [`DataLoader`]: all keys of one kind are read together.
 struct Reads(Arc<counts::View>);
 
-/// Asks for the last event of a stretch, not for all its crossings.
+/// Key for the last event of a stretch, as opposed to all its crossings.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct LastOf(Stretch);
 
-/// Asks for the history of a space in the buckets between the edges.
+/// Key for the history of a space in the buckets between the edges.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct HistoryOf {
     space: i64,

@@ -122,7 +122,7 @@ async fn each_limit_is_kept_to_and_one_more_is_refused() {
     for (query, message) in [
         (padded(1_001), "the document has 1001 bytes; at most 1000 are accepted"),
         (tokens(101), "the document has 101 tokens; at most 100 are accepted"),
-        (deep(7), "the document nests fields and fragments more than 6 deep"),
+        (deep(7), "the document nests fields and fragments more than 6 deep, which is the maximum"),
         (aliases(5), "the document has 5 aliases; at most 4 are accepted"),
         (directives(4), "the document has 4 directives; at most 3 are accepted"),
         (
@@ -139,7 +139,7 @@ async fn each_limit_is_kept_to_and_one_more_is_refused() {
     }
     assert_too_complex(&service, PAGE, json!({ "first": 501 }), "first: 501 is not a number from 0 to 500")
         .await;
-    let message = "events: there are 6 of them; at most 5 are accepted";
+    let message = "events: 6 were given; at most 5 are accepted";
     assert_too_complex(&service, INGEST, json!({ "events": events(6) }), message).await;
     service.finish().await;
 }
@@ -288,7 +288,7 @@ async fn bodies_that_are_too_large_and_batches_are_refused() {
     let error = refusal(&service, values(40_000)).await;
     assert_ne!(error["extensions"]["code"], "TOO_COMPLEX", "{error}");
     let error = refusal(&service, values(40_001)).await;
-    assert_eq!(error["message"], "the request has more than 40000 values; no more are accepted");
+    assert_eq!(error["message"], "the request has more than 40000 values, which is the maximum");
     let few = Limits { ingest_events: 100, ..limits };
     let few = Service::within(few).await;
     let error = refusal(&few, values(35_000)).await;
@@ -418,7 +418,7 @@ async fn who_is_too_slow_loses_the_connection() {
     let slow = "POST /graphql HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{";
     let answer = ended(slow).await;
     assert!(
-        answer.starts_with("HTTP/1.1 408") && answer.contains("did not come within 1 seconds"),
+        answer.starts_with("HTTP/1.1 408") && answer.contains("did not arrive within 1 seconds"),
         "{answer}"
     );
     server.abort();

@@ -1,5 +1,5 @@
-//! What the operations of a document cost: computed when it is parsed, but for what depends on variables and on how long the
-//! lists of the floor plan are.
+//! Query cost of the operations of a document. Computed when the document is parsed, except for the parts that depend
+//! on variables and on the lengths of the floor plan's lists.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,42 +16,42 @@ use crate::graphql::page::{PAGE_DEFAULT, PAGE_MAX};
 use crate::graphql::shape::root;
 use crate::limits::Limits;
 
-/// More buckets than this a history does not have.
+/// Maximum number of buckets of a history.
 const BUCKETS_MAX: u64 = 10_000;
 const MINUTE_MS: u64 = 60_000;
 const DAY_MS: u64 = 24 * 60 * MINUTE_MS;
-/// What a day of a history costs beside its buckets: `bench/dearest` shows how much memory the days of many spaces take.
+/// Cost of a day of a history, in addition to its buckets. `bench/dearest` measures the memory for days of many spaces.
 const DAY_COST: u64 = 2;
 
-/// What the operations of one document cost. No price is below one, so an operation that is cheap is answered briefly.
+/// Costs of the operations of one document. Every field costs at least one, so a cheap operation has a short answer.
 #[derive(Debug)]
 pub(in crate::graphql) struct Bills(Vec<Bill>);
 
-/// What one operation costs.
+/// Cost of one operation.
 #[derive(Debug)]
 struct Bill {
     operation: Option<Name>,
     cost: Cost,
-    /// What its variables are unless they are given.
+    /// Default values of its variables.
     defaults: HashMap<Name, ConstValue>,
 }
 
-/// A cost: what is known, and what depends on the request.
+/// A cost: a constant part, and parts that depend on the request.
 #[derive(Clone, Debug, Default)]
 struct Cost {
     known: u64,
     varying: Vec<Arc<Varying>>,
 }
 
-/// A part of a cost that is known once the request is.
+/// A part of a cost that depends on the request.
 #[derive(Debug)]
 struct Varying {
     count: Count,
-    /// What each of them costs.
+    /// Cost of each.
     each: Cost,
 }
 
-/// How many times something is answered, by a field's arguments.
+/// Number of objects that a field returns, as a function of its arguments.
 #[derive(Clone, Debug)]
 enum Count {
     Fixed(u64),
@@ -64,14 +64,14 @@ enum Count {
     Days(Stretch),
 }
 
-/// The arguments that say how long a page is.
+/// The arguments that set the length of a page.
 #[derive(Clone, Debug)]
 struct PageLength {
     first: Argument,
     last: Argument,
 }
 
-/// The arguments of a stretch of time.
+/// The arguments that set a time range.
 #[derive(Clone, Debug)]
 struct Stretch {
     start: Argument,
@@ -79,16 +79,16 @@ struct Stretch {
     interval: Argument,
 }
 
-/// An argument: its value, or the variable that holds it; null where it is not given.
+/// An argument: its value, or the variable that holds it. Null if it is not given.
 #[derive(Clone, Debug)]
 enum Argument {
     Known(ConstValue),
     Variable(Name),
-    /// A list of so many, with variables in it.
+    /// The length of a list that contains variables.
     List(u64),
 }
 
-/// The variables of a request, and what it is asked of.
+/// The variables of a request, and the data and limits that its cost depends on.
 struct Given<'a> {
     variables: &'a Variables,
     defaults: &'a HashMap<Name, ConstValue>,
@@ -96,16 +96,16 @@ struct Given<'a> {
     limits: &'a Limits,
 }
 
-/// The objects that a field is answered for.
+/// The parent objects of a field.
 #[derive(Clone, Copy, Debug)]
 struct Parents {
     number: u64,
-    /// Whether they are certainly different from each other. Then their lists together are no longer than all there are.
+    /// Whether they are certainly distinct. Then their lists together have no more entries than exist.
     are_distinct: bool,
 }
 
 impl Bills {
-    /// Works them out. The document must have passed [`check_size`](super::check_size()).
+    /// Computes the costs. The document must have passed [`check_size`](super::check_size()).
     pub(in crate::graphql) fn new(document: &ExecutableDocument, prices: &Prices) -> Self {
         let mut clerk = Clerk { document, prices, fragments: HashMap::new() };
         let bills = document.operations.iter().map(|(name, operation)| {
@@ -120,7 +120,7 @@ impl Bills {
         Self(bills.collect())
     }
 
-    /// Refuses an operation that costs too much. One that the document lacks is refused when it is executed.
+    /// Refuses an operation that costs too much. An unknown operation is refused when it is executed.
     pub(in crate::graphql) fn check(
         &self,
         operation: Option<&str>,
@@ -131,7 +131,7 @@ impl Bills {
         Measure::Cost.check(self.cost(operation, variables, lengths, limits)?, limits.graphql_cost)
     }
 
-    /// What an operation costs with these variables, where lists are of these lengths.
+    /// Returns the cost of an operation, given its variables and the lengths of lists.
     pub(in crate::graphql) fn cost(
         &self,
         operation: Option<&str>,
@@ -148,12 +148,12 @@ impl Bills {
 impl Parents {
     const ROOT: Self = Self { number: 1, are_distinct: true };
 
-    /// How many children there are, if each parent has this many.
+    /// Returns the number of children, if each parent has this many.
     fn times(self, each: u64) -> u64 {
         self.number.saturating_mul(each)
     }
 
-    /// This number of objects. A single one is always different from all others.
+    /// Creates this number of objects. A single one is always distinct.
     fn new(number: u64, are_distinct: bool) -> Self {
         Self { number, are_distinct: are_distinct || number <= 1 }
     }
@@ -165,7 +165,7 @@ impl Cost {
         self.varying.extend(other.varying);
     }
 
-    /// What it comes to for all these parents.
+    /// Returns the cost for all these parents.
     fn of(&self, parents: Parents, given: &Given<'_>) -> Result<u64, Refusal> {
         self.varying.iter().try_fold(parents.times(self.known), |sum, part| {
             let extra = parents.times(part.count.extra(given)?);
@@ -176,7 +176,7 @@ impl Cost {
 }
 
 impl Count {
-    /// How many children the parents have together.
+    /// Returns the number of children of all parents together.
     fn children(&self, parents: Parents, given: &Given<'_>) -> Result<Parents, Refusal> {
         let many = |each: u64| Parents::new(parents.times(each), false);
         let listed = |list: &List, first: u64| {
@@ -187,7 +187,7 @@ impl Count {
         Ok(match self {
             Self::Fixed(times) => Parents::new(parents.times(*times), parents.are_distinct && *times == 1),
             Self::Shared => many(1),
-            // No page has an entry twice.
+            // The entries of a page are distinct.
             Self::Page(length) => Parents { are_distinct: parents.number == 1, ..many(length.with(given)?) },
             Self::PageOf(list, length) => listed(list, length.with(given)?),
             Self::All(list) => listed(list, u64::MAX),
@@ -201,13 +201,13 @@ impl Count {
         })
     }
 
-    /// What it costs beside its children, for each parent.
+    /// Returns the cost in addition to the children, for each parent.
     fn extra(&self, given: &Given<'_>) -> Result<u64, Refusal> {
         Ok(match self {
             Self::Events(events) => events.length(given),
-            // Each entry is an object of its own, however little is asked of it.
+            // Each entry is an object of its own, however few of its fields are selected.
             Self::Page(length) => length.with(given)?,
-            // Each day is looked at, unless the history certainly has too many buckets and the resolver refuses it.
+            // Each day is read, unless the history certainly has too many buckets and the resolver refuses it.
             Self::Buckets(stretch) if stretch.buckets(given) <= BUCKETS_MAX + BUCKETS_MAX / 4 => {
                 DAY_COST * (stretch.ms(given) / DAY_MS)
             }
@@ -217,22 +217,22 @@ impl Count {
 }
 
 impl PageLength {
-    /// How many entries the page has at most.
+    /// Returns the maximum number of entries of the page.
     fn with(&self, given: &Given<'_>) -> Result<u64, Refusal> {
         let first = self.first.page_size(Measure::First, given)?;
         let last = self.last.page_size(Measure::Last, given)?;
-        // Where both are given, the resolver refuses it.
+        // The resolver refuses a request with both.
         Ok(first.max(last).unwrap_or(PAGE_DEFAULT.into()))
     }
 }
 
 impl Stretch {
-    /// How many buckets it has at most, the first and the last of which are cut short.
+    /// Returns the maximum number of buckets, of which the first and the last may be shorter.
     fn buckets(&self, given: &Given<'_>) -> u64 {
         self.ms(given).div_ceil(interval_ms(self.interval.word(given))).saturating_add(1)
     }
 
-    /// How long it is, in milliseconds; nothing where its ends cannot be read, as its resolver says.
+    /// Returns its length in milliseconds; 0 if an end is invalid, which the resolver reports.
     fn ms(&self, given: &Given<'_>) -> u64 {
         let instant = |argument: &Argument| argument.word(given).parse::<Instant>().ok();
         let ms = instant(&self.start).zip(instant(&self.end)).map(|(start, end)| end.ms() - start.ms());
@@ -250,7 +250,7 @@ impl Argument {
         }
     }
 
-    /// Its value; `None` where a variable that is not given holds it.
+    /// Returns its value; `None` if it is a variable without a value.
     fn value<'a>(&'a self, given: &'a Given<'_>) -> Option<&'a ConstValue> {
         match self {
             Self::Known(value) => Some(value),
@@ -259,8 +259,8 @@ impl Argument {
         }
     }
 
-    /// How many entries a page has by this argument, if it says so. What is no number its type refuses, and what is
-    /// negative its resolver.
+    /// Returns the page size that this argument sets, if it is given. Validation refuses other types, and the resolver
+    /// negative numbers.
     fn page_size(&self, measure: Measure, given: &Given<'_>) -> Result<Option<u64>, Refusal> {
         let Some(ConstValue::Number(number)) = self.value(given) else { return Ok(None) };
         let size = number.as_u64();
@@ -268,7 +268,7 @@ impl Argument {
         Ok(size)
     }
 
-    /// How many entries the list has; a single value is a list of one.
+    /// Returns the length of a list. A single value is a list of one.
     fn length(&self, given: &Given<'_>) -> u64 {
         match (self, self.value(given)) {
             (Self::List(length), _) => *length,
@@ -278,7 +278,7 @@ impl Argument {
         }
     }
 
-    /// The text or the name that it is.
+    /// Returns the string or the enum value.
     fn word<'a>(&'a self, given: &'a Given<'_>) -> &'a str {
         match self.value(given) {
             Some(ConstValue::String(text)) => text,
@@ -288,7 +288,7 @@ impl Argument {
     }
 }
 
-/// Works out costs, those of each fragment once.
+/// Computes costs, those of each fragment once.
 struct Clerk<'a> {
     document: &'a ExecutableDocument,
     prices: &'a Prices,
@@ -323,7 +323,8 @@ impl<'a> Clerk<'a> {
         cost
     }
 
-    /// A field costs one, and what is below it once for each entry; an entry that nothing is below costs one.
+    /// Returns the cost of a field: one, plus the cost of its selection for each entry. An entry without a selection
+    /// costs one.
     fn field(&mut self, type_name: &str, field: &'a Field) -> Cost {
         let (returns, entries) = self.prices.of(type_name, &field.name.node);
         let mut each = self.cost(returns, &field.selection_set.node);
@@ -334,7 +335,7 @@ impl<'a> Clerk<'a> {
         let mut cost = Cost { known: 1, varying: Vec::new() };
         match count {
             Count::Fixed(1) => cost.add(each),
-            // Whose parents are the same does not matter to what costs the same for each.
+            // Whether parents are distinct does not matter for a constant cost.
             Count::Shared if each.varying.is_empty() => cost.add(each),
             count => cost.varying.push(Arc::new(Varying { count, each })),
         }
@@ -361,7 +362,7 @@ impl Count {
     }
 }
 
-/// How long a bucket is at least, in milliseconds, by the name of its interval.
+/// Returns the minimum length of a bucket in milliseconds, by the name of its interval.
 fn interval_ms(name: &str) -> u64 {
     match name {
         "MINUTE" => MINUTE_MS,
@@ -371,7 +372,7 @@ fn interval_ms(name: &str) -> u64 {
         "HOUR" => 60 * MINUTE_MS,
         "WEEK" => 7 * DAY_MS,
         "MONTH" => 28 * DAY_MS,
-        // A day; what is no interval validating refuses.
+        // A day. Validation refuses unknown intervals.
         _ => DAY_MS,
     }
 }

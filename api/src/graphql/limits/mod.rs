@@ -1,11 +1,10 @@
-//! What a GraphQL document may ask for. Everything here is decided before the document is validated, and so before
-//! any resolver runs.
+//! Limits on GraphQL documents. They are checked before the document is validated, and so before any resolver runs.
 //!
-//! async-graphql looks at depth and complexity only after it has walked a document with its fragments written out,
-//! which a few hundred bytes can make take for ever, and it parses whatever it is given. So three looks come first,
-//! each bounded by the one before it: one pass over the text ([`scan`](self::scan())), before it is parsed; one over
-//! the parsed document, each fragment once ([`check_size`]); and what each operation costs ([`Bills`]), of which only
-//! what depends on variables is left for when a request brings them. A document's verdict is kept with it.
+//! async-graphql checks depth and complexity only after it has walked a document with its fragments expanded, which a
+//! few hundred bytes can make take forever, and it parses documents of any size. So three checks come first, each
+//! bounded by the one before it: one pass over the text, before it is parsed ([`scan`](self::scan())); one over the
+//! parsed document, each fragment once ([`check_size`]); and the cost of each operation ([`Bills`]). The results are
+//! cached with the document, except for the part of the cost that depends on variables and on the floor plan.
 
 mod cost;
 mod prices;
@@ -22,29 +21,29 @@ pub(super) use self::prices::Prices;
 pub(super) use self::scan::scan;
 pub(super) use self::size::check_size;
 
-/// The code of an error that says a limit was passed.
+/// The code of an error about an exceeded limit.
 pub(super) const TOO_COMPLEX: &str = "TOO_COMPLEX";
 
-/// Why a document is not executed.
+/// Reason why a document is not executed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// It has more of something than is accepted.
+    /// A limit is exceeded.
     Excess {
-        /// Of what.
+        /// What is limited.
         measure: Measure,
-        /// How much it has.
+        /// The amount found.
         found: u64,
-        /// How much is accepted.
+        /// The accepted amount.
         accepted: u32,
     },
-    /// It nests deeper than is accepted.
+    /// It is nested too deeply.
     Depth {
-        /// How deep it may nest.
+        /// The accepted depth.
         accepted: u32,
     },
-    /// A fragment contains itself, so that it has no end.
+    /// A fragment contains itself.
     Cycle(Name),
-    /// Brackets that are not closed, or not opened, or closed by one of another kind.
+    /// Brackets do not match.
     Unbalanced,
 }
 
@@ -55,31 +54,31 @@ pub(super) enum Measure {
     Bytes,
     /// The tokens of the text.
     Tokens,
-    /// The letters of a name, or the digits of a number.
+    /// The length of a name or a number.
     Name,
-    /// Brackets of all kinds, open at a time.
+    /// Nested brackets of all kinds.
     Brackets,
-    /// Fields answered under other names.
+    /// Aliases of fields.
     Aliases,
     /// Directives.
     Directives,
-    /// Fields and spreads, once fragments are written out.
+    /// Fields and spreads after fragments are expanded.
     Selections,
-    /// What an operation costs.
+    /// The cost of an operation.
     Cost,
-    /// Fields that an operation answers.
+    /// Fields of an answer.
     Answered,
-    /// Bytes of its answer.
+    /// Bytes of an answer.
     AnswerBytes,
     /// Entries of a page from the beginning.
     First,
     /// Entries of a page from the end.
     Last,
-    /// Events handed over together.
+    /// Events of a batch.
     Events,
-    /// Values of a request's JSON.
+    /// Values in a request's JSON.
     Values,
-    /// Entries of a list in it.
+    /// Entries of a list in a request's JSON.
     List,
     /// Operations over one WebSocket.
     Operations,
@@ -97,7 +96,7 @@ impl fmt::Display for Refusal {
                     Measure::Aliases => format!("the document has {found} aliases"),
                     Measure::Directives => format!("the document has {found} directives"),
                     Measure::Selections => {
-                        format!("the document has {found} selections once its fragments are written out")
+                        format!("the document has {found} selections once its fragments are expanded")
                     }
                     Measure::Cost => {
                         format!("the operation costs {found}, about as many fields as its answer can have")
@@ -120,11 +119,11 @@ impl fmt::Display for Refusal {
                     Measure::Last => {
                         return write!(formatter, "last: {found} is not a number from 0 to {accepted}");
                     }
-                    Measure::Events => format!("events: there are {found} of them"),
+                    Measure::Events => format!("events: {found} were given"),
                     Measure::Values => {
                         return write!(
                             formatter,
-                            "the request has more than {accepted} values; no more are accepted"
+                            "the request has more than {accepted} values, which is the maximum"
                         );
                     }
                     Measure::List => format!("the request has a list of {found} entries"),
@@ -134,13 +133,17 @@ impl fmt::Display for Refusal {
             }
             Self::Depth { accepted } => write!(
                 formatter,
-                "the document nests fields and fragments more than {accepted} deep; at most {accepted} are accepted"
+                "the document nests fields and fragments more than {accepted} deep, which is the maximum"
             ),
             Self::Cycle(fragment) => {
-                write!(formatter, "the fragment {} contains itself; fragments end", shown(fragment))
+                write!(
+                    formatter,
+                    "the fragment {} contains itself: fragments must not form a cycle",
+                    shown(fragment)
+                )
             }
             Self::Unbalanced => {
-                write!(formatter, "the document's brackets do not match: each of {{ [ ( is closed by its own")
+                write!(formatter, "the document's brackets do not match: close each {{ [ ( by }} ] )")
             }
         }
     }
@@ -149,7 +152,7 @@ impl fmt::Display for Refusal {
 impl From<Refusal> for ServerError {
     fn from(refusal: Refusal) -> Self {
         let mut error = Self::new(refusal.to_string(), None);
-        // These are mistakes in the document, whatever its size.
+        // A cycle and unbalanced brackets are syntax errors, whatever the document's size.
         if !matches!(refusal, Refusal::Cycle(_) | Refusal::Unbalanced) {
             error.extensions.get_or_insert_with(ErrorExtensionValues::default).set("code", TOO_COMPLEX);
         }
@@ -158,7 +161,7 @@ impl From<Refusal> for ServerError {
 }
 
 impl Measure {
-    /// Refuses more than is accepted.
+    /// Returns an error if more was found than is accepted.
     pub(super) fn check(self, found: u64, accepted: u32) -> Result<(), Refusal> {
         if found > accepted.into() { Err(Refusal::Excess { measure: self, found, accepted }) } else { Ok(()) }
     }

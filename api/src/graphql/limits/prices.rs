@@ -1,4 +1,4 @@
-//! What the fields of the schema cost: one each, and what is below a list as many times as the list has entries.
+//! Cost model: each field costs one, and the selection below a list counts once for each entry.
 
 use std::collections::HashMap;
 
@@ -10,45 +10,45 @@ use async_graphql::parser::{self, parse_schema};
 
 use crate::floor_plan::List;
 
-/// How many entries a list is taken for whose length nothing tells: those of what a mutation did.
+/// Assumed length of lists of unknown length: those in the results of mutations.
 const FEW: u64 = 10;
 
-/// The prices of all fields of all objects of a schema.
+/// Costs of all fields of all objects of a schema.
 #[derive(Debug)]
 pub(in crate::graphql) struct Prices {
     objects: HashMap<Name, HashMap<Name, Price>>,
 }
 
-/// What a field costs, and the type of what it answers.
+/// Cost of a field, and the type that it returns.
 #[derive(Debug)]
 pub(super) struct Price {
     pub(super) returns: Name,
     pub(super) entries: Entries,
 }
 
-/// How many times what is below a field is answered.
+/// Number of objects that a field returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Entries {
-    /// So many times, whatever its arguments.
+    /// This number, whatever its arguments.
     Fixed(u64),
-    /// Once, but several parents may have the same one: an assignment's space.
+    /// One, but several parents may have the same one, such as an assignment's space.
     Shared,
-    /// As its argument `first` says.
+    /// A page, by the arguments `first` and `last`.
     Page,
-    /// As its argument `first` says, and at most as many as the list has.
+    /// A page, and at most as many as the list has.
     PageOf(List),
     /// As many as the list has.
     All(List),
-    /// Once for each event that it is given.
+    /// One for each event that is given.
     Events,
-    /// Once for each bucket of a history.
+    /// One for each bucket of a history.
     Buckets,
-    /// Once for each day of a stretch of time.
+    /// One for each day of a time range.
     Days,
 }
 
 impl Prices {
-    /// Learns them from a schema in GraphQL's schema language.
+    /// Reads them from a schema in GraphQL's schema language.
     pub(in crate::graphql) fn new(sdl: &str) -> Result<Self, parser::Error> {
         let mut objects = HashMap::new();
         for definition in parse_schema(sdl)?.definitions {
@@ -62,7 +62,7 @@ impl Prices {
         Ok(Self { objects })
     }
 
-    /// The price of a field of a type. Validating refuses a field that there is not; its price is one.
+    /// Returns the type and the number of entries of a field. An unknown field, which validation refuses, has one.
     pub(super) fn of<'a>(&'a self, type_name: &'a str, field: &str) -> (&'a str, Entries) {
         match self.objects.get(type_name).and_then(|fields| fields.get(field)) {
             Some(price) => (price.returns.as_str(), price.entries),
@@ -70,8 +70,8 @@ impl Prices {
         }
     }
 
-    /// How many entries a field of the schema's description has, about: its types refer to each other, and so a
-    /// document can go round and round in it.
+    /// Returns the approximate number of entries of an introspection field. Its types refer to each other, so a
+    /// document can nest them repeatedly.
     fn introspected(&self, field: &str) -> u64 {
         match field {
             "types" => self.objects.len() as u64,
@@ -95,7 +95,7 @@ fn prices_of(object_name: &Name, object: &ObjectType) -> HashMap<Name, Price> {
     priced.collect()
 }
 
-/// How many entries a field of an object has.
+/// Returns the number of entries of a field of an object.
 fn entries(object: &Name, field: &FieldDefinition) -> Entries {
     match (object.as_str(), field.name.node.as_str()) {
         ("Mutation", "ingest") => Entries::Events,
@@ -106,7 +106,7 @@ fn entries(object: &Name, field: &FieldDefinition) -> Entries {
             Entries::All(List::AssignmentsOfSpace)
         }
         ("Space", "resetRules") => Entries::All(List::RulesOfSpace),
-        // The page, and the batch, are multiplied by already.
+        // The page or the batch has been counted already.
         (object, "edges" | "nodes") if object.ends_with("Connection") => Entries::Fixed(1),
         ("IngestPayload", "rejected") => Entries::Fixed(1),
         (object, "node") if object.ends_with("Edge") => Entries::Fixed(1),
@@ -119,7 +119,7 @@ fn entries(object: &Name, field: &FieldDefinition) -> Entries {
     }
 }
 
-/// The type beneath all lists.
+/// Returns the type of the innermost entries.
 fn base(ty: &Type) -> Name {
     match &ty.base {
         BaseType::Named(name) => name.clone(),

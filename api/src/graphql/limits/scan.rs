@@ -1,17 +1,16 @@
-//! One pass over the text of a document, before anything parses it.
+//! One pass over the text of a document, before it is parsed.
 
 use super::{Measure, Refusal};
 use crate::limits::Limits;
 
-/// How many brackets may be open at a time: twice what the parser can follow of selections, so that a deep document
-/// cannot use up the stack of the thread that parses it.
+/// Maximum depth of nested brackets: twice the parser's maximum depth of selections, so that a deep document cannot
+/// overflow the stack of the thread that parses it.
 const BRACKETS_MAX: u32 = 128;
 
-/// The longest name, in bytes. Whatever names there are, the library looks for those that are like one that there is
-/// not, letter by letter.
+/// Maximum length of a name, in bytes. For an unknown name, the library searches for similar ones, letter by letter.
 const NAME_BYTES_MAX: u32 = 200;
 
-/// What a text is made of.
+/// Counts of the lexical elements of a text.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Lexemes {
     tokens: u64,
@@ -23,9 +22,9 @@ struct Lexemes {
     balanced: bool,
 }
 
-/// Refuses a text that is too long, or has too many tokens, open brackets, aliases or directives. Whether it is
-/// well-formed the parser says later, but for brackets: it would read all of what they hold more than once, to find that
-/// they are not closed.
+/// Refuses a text that is too long, or has too many tokens, nested brackets, aliases or directives. Syntax is left to
+/// the parser, except for brackets: it would read their contents more than once before it finds that they are not
+/// closed.
 pub(in crate::graphql) fn scan(text: &str, limits: &Limits) -> Result<(), Refusal> {
     Measure::Bytes.check(text.len() as u64, limits.graphql_bytes)?;
     let Lexemes { tokens, longest, brackets, aliases, directives, balanced } = Lexemes::of(text.as_bytes());
@@ -38,11 +37,11 @@ pub(in crate::graphql) fn scan(text: &str, limits: &Limits) -> Result<(), Refusa
 }
 
 impl Lexemes {
-    /// Counts them. Where the text is not well-formed it rather counts too many.
+    /// Counts the elements. In a malformed text it may count too many, never too few.
     fn of(text: &[u8]) -> Self {
         let mut lexemes = Self { balanced: true, ..Self::default() };
         let (mut at, mut parentheses) = (0, 0_u64);
-        // The brackets that are open, by what closes each.
+        // The closing brackets of all open brackets.
         let mut open = Vec::new();
         while let Some(&byte) = text.get(at) {
             at += match byte {
@@ -75,7 +74,7 @@ impl Lexemes {
                     parentheses = parentheses.saturating_sub(u64::from(byte == b')'));
                 }
                 b'@' => lexemes.directives += 1,
-                // Within parentheses a colon is an argument's, an object's or a variable's.
+                // Within parentheses, a colon belongs to an argument, an object or a variable.
                 b':' if parentheses == 0 => lexemes.aliases += 1,
                 _ => {}
             }
@@ -85,7 +84,7 @@ impl Lexemes {
     }
 }
 
-/// What closes this bracket.
+/// Returns the bracket that closes this one.
 fn closer(bracket: u8) -> u8 {
     match bracket {
         b'{' => b'}',
@@ -94,17 +93,17 @@ fn closer(bracket: u8) -> u8 {
     }
 }
 
-/// Whether the byte belongs to a name or a number.
+/// Returns whether the byte belongs to a name or a number.
 fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
-/// How long the comment is that the text begins with.
+/// Returns the length of the comment at the start of the text.
 fn comment(text: &[u8]) -> usize {
     text.iter().position(|byte| matches!(byte, b'\n' | b'\r')).unwrap_or(text.len())
 }
 
-/// How long the string is that the text begins with; its quote alone where it does not end.
+/// Returns the length of the string at the start of the text; of its opening quote if the string does not end.
 fn string(text: &[u8]) -> usize {
     if text.starts_with(b"\"\"\"") {
         let mut at = 3;
@@ -117,7 +116,7 @@ fn string(text: &[u8]) -> usize {
                 at += 1;
             }
         }
-        // The parser, too, then reads an empty string.
+        // The parser also reads an empty string here.
         return 2;
     }
     let mut at = 1;
@@ -151,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_in_strings_and_comments_is_not() {
+    fn the_contents_of_strings_and_comments_are_not_counted() {
         assert_eq!(counted("{ a(b: \"@@ {{ \\\" x: y\") # @ : {{{\n }"), (8, 2, 0, 0));
         assert_eq!(counted("{ a(b: \"\"\"@ \" \\\"\"\" {\n\"\"\") }"), (8, 2, 0, 0));
         assert_eq!(counted("{ a(b: \"\") }"), (8, 2, 0, 0));
@@ -169,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_string_without_an_end_hides_nothing() {
+    fn an_unterminated_string_does_not_hide_directives() {
         assert_eq!(counted("\" @a @b").3, 2);
         assert_eq!(counted("\"\"\" @a @b").3, 2);
         assert_eq!(counted("\"\n@a \"@b").3, 2);

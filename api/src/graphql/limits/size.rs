@@ -1,4 +1,4 @@
-//! How large a document is once its fragments are written out, found without writing them out.
+//! Size of a document with its fragments expanded, computed without expanding them.
 
 use std::collections::HashMap;
 
@@ -8,8 +8,8 @@ use async_graphql::parser::types::{ExecutableDocument, Selection, SelectionSet};
 use super::{Measure, Refusal};
 use crate::limits::Limits;
 
-/// Refuses a document that nests too deep, has too many selections, or a fragment that contains itself. Each
-/// fragment is looked at once, those too that nobody spreads: validating walks them all.
+/// Refuses a document that is nested too deeply, has too many selections, or has a fragment that contains itself. Each
+/// fragment is visited once, unused ones included, since validation walks all of them.
 pub(in crate::graphql) fn check_size(document: &ExecutableDocument, limits: &Limits) -> Result<(), Refusal> {
     let mut walk = Walk { document, depth_max: limits.graphql_depth, fragments: HashMap::new() };
     let mut selections = 0_u64;
@@ -18,7 +18,7 @@ pub(in crate::graphql) fn check_size(document: &ExecutableDocument, limits: &Lim
         selections = selections.saturating_add(size.selections);
     }
     for name in document.fragments.keys() {
-        // What is spread was counted where it is, and must be walked only to be found to end.
+        // Used fragments have been counted where they are spread.
         if !walk.fragments.contains_key(name) {
             let size = walk.fragment(name, 1)?;
             selections = selections.saturating_add(size.selections);
@@ -27,23 +27,23 @@ pub(in crate::graphql) fn check_size(document: &ExecutableDocument, limits: &Lim
     Measure::Selections.check(selections, limits.graphql_selections)
 }
 
-/// How large a selection is.
+/// Size of a selection.
 #[derive(Clone, Copy, Default)]
 struct Size {
     selections: u64,
-    /// How many selections lie in each other.
+    /// Number of nested selections.
     depth: u32,
 }
 
 struct Walk<'a> {
     document: &'a ExecutableDocument,
     depth_max: u32,
-    /// The sizes of fragments; `None` while one is being found.
+    /// The sizes of fragments; `None` while one is being computed.
     fragments: HashMap<&'a Name, Option<Size>>,
 }
 
 impl<'a> Walk<'a> {
-    /// The size of a selection that lies in `level - 1` others.
+    /// Returns the size of a selection that is nested in `level - 1` others.
     fn size(&mut self, selection: &'a SelectionSet, level: u32) -> Result<Size, Refusal> {
         if level > self.depth_max {
             return Err(Refusal::Depth { accepted: self.depth_max });
@@ -67,13 +67,13 @@ impl<'a> Walk<'a> {
         Ok(size)
     }
 
-    /// The size of a fragment whose selection lies in `level - 1` others. One that there is not is for validating to
-    /// refuse.
+    /// Returns the size of a fragment whose selection is nested in `level - 1` others. Validation refuses unknown
+    /// fragments.
     fn fragment(&mut self, name: &'a Name, level: u32) -> Result<Size, Refusal> {
         let Some(fragment) = self.document.fragments.get(name) else { return Ok(Size::default()) };
         match self.fragments.get(name) {
             Some(None) => Err(Refusal::Cycle(name.clone())),
-            // It was walked at another level, where it did not reach too deep.
+            // It was visited at another level, where it was not too deep.
             Some(Some(size)) if level - 1 + size.depth > self.depth_max => {
                 Err(Refusal::Depth { accepted: self.depth_max })
             }
@@ -112,17 +112,17 @@ mod tests {
         assert_size("{ a b { c d { e } } }", 3, 5);
         assert_size("{ a { ... { b } ...F } } fragment F on T { c { d } }", 4, 6);
         assert_size("query A { a } query B { b { c } }", 2, 3);
-        // Walked first where it is shallow.
+        // Visited first where it is shallow.
         assert_size("{ ...F a { b { ...F } } } fragment F on T { c { d } }", 5, 8);
     }
 
     #[test]
-    fn fragments_that_nobody_spreads_count_once() {
+    fn unused_fragments_count_once() {
         assert_size("{ a } fragment F on T { b { c } }", 2, 3);
     }
 
     #[test]
-    fn fragments_that_spread_exponentially_are_counted_and_not_walked() {
+    fn fragments_that_grow_exponentially_are_counted_without_expanding_them() {
         let fragment = |level: i32| {
             let next = level + 1;
             format!(" fragment F{level} on T {{ ...F{next} ...F{next} }}")

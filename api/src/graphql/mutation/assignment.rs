@@ -1,4 +1,4 @@
-//! Assignments: created, corrected, ended, deleted.
+//! Mutations that create, correct, end and delete assignments.
 
 use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 

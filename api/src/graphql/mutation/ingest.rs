@@ -1,4 +1,4 @@
-//! Events: recorded.
+//! The mutation that records events.
 
 use async_graphql::{Context, InputObject, Object, SimpleObject};
 

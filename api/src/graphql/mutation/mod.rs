@@ -1,7 +1,7 @@
-//! What can be changed, a file a noun.
+//! The mutations of the schema, one file per noun.
 //!
-//! A change that the rules refuse is no error of the request: its payload says in `userErrors` what was
-//! wrong, and its object is null.
+//! A change that the rules refuse is not an error of the request: `userErrors` of its payload lists the reasons, and
+//! its object is null.
 
 mod assignment;
 mod dpu;
@@ -49,10 +49,10 @@ struct UserError {
     message: String,
 }
 
-/// What a change came to: its result and the state with it, or why it was not made.
+/// Outcome of a change: its result with the state after it, or the reasons why it was refused.
 type Outcome<T> = std::result::Result<(T, Arc<View>), Vec<UserError>>;
 
-/// Makes a change, given its input as far as that could be read.
+/// Makes a change, unless its input is invalid.
 async fn change<I: Send, T: Send>(
     context: &Context<'_>,
     input: std::result::Result<I, Refusal>,
@@ -85,7 +85,7 @@ impl UserError {
         Self { code: refusal.code.into(), field, message: refusal.told(ids) }
     }
 
-    /// The same error where `at` is when assignments start and end.
+    /// Returns the same error for a mutation whose `at` is the start or end of assignments.
     fn at_their_edge(self) -> Self {
         match self.field.as_slice() {
             [_, edge] if ["startsAt", "endsAt"].contains(&edge.as_str()) => {
@@ -95,7 +95,7 @@ impl UserError {
         }
     }
 
-    /// The same error where all arguments are fields of `input`.
+    /// Returns the same error for a mutation whose arguments are all fields of `input`.
     fn beneath_input(mut self) -> Self {
         if self.field.first().is_some_and(|first| first != "input") {
             self.field.insert(0, "input".to_owned());
@@ -104,7 +104,7 @@ impl UserError {
     }
 }
 
-/// The row that an id names; one that is no id names nothing.
+/// Returns the row of an id, or an error if the id is invalid.
 fn id(context: &Context<'_>, field: &str, kind: Kind, id: &ID) -> std::result::Result<i64, Refusal> {
     let refusal = || {
         let message = format!("there is no {} {:.40}", kind.name(), id.as_str());
@@ -113,7 +113,7 @@ fn id(context: &Context<'_>, field: &str, kind: Kind, id: &ID) -> std::result::R
     row(context, kind, id).ok().flatten().ok_or_else(refusal)
 }
 
-/// What an argument that came as text says.
+/// Returns a parsed argument, or the error that names its field.
 fn readable<T, E: Display>(
     field: &str,
     parsed: std::result::Result<T, E>,
@@ -121,12 +121,12 @@ fn readable<T, E: Display>(
     parsed.map_err(|error| Refusal::new(RefusalCode::Invalid, field, error.to_string()))
 }
 
-/// What an optional timestamp says.
+/// Returns the instant of an optional timestamp, or the error that names its field.
 fn optional_instant(field: &str, given: Option<DateTime>) -> std::result::Result<Option<Instant>, Refusal> {
     given.map(|given| readable(field, given.parsed())).transpose()
 }
 
-/// What to change of a field that may be null: nothing where it is not given.
+/// Returns the change of a nullable field: `None` leaves it alone, `Some(None)` sets it to null.
 fn changed<T, U, E>(
     given: MaybeUndefined<T>,
     read: impl FnOnce(T) -> std::result::Result<U, E>,
@@ -138,8 +138,10 @@ fn changed<T, U, E>(
     }
 }
 
-/// What was made is in the floor plan that was read after it.
+/// Returns the changed object, as found in the floor plan that was read after the change.
 fn made<T>(thing: Option<T>) -> Result<T> {
-    // Somebody else may have deleted it in between.
-    thing.ok_or_else(|| Fault::Unavailable("what was changed is gone again".to_owned()))
+    // Another client may have deleted it in the meantime.
+    thing.ok_or_else(|| {
+        Fault::Unavailable("the change was made, but the object was deleted in the meantime".to_owned())
+    })
 }
