@@ -1,7 +1,7 @@
-//! Budgets of memory: how many bytes the bodies of all requests, and all answers that are not read yet, take together.
+//! Memory budgets: limits on the total bytes of the bodies of all requests, and of all answers that are yet to be read.
 //!
-//! Limits on a single body or answer do not bound the memory of many. What is short is not counted: the number of
-//! connections bounds it.
+//! Limits on a single body or answer do not bound the memory of many. Short ones are not counted: the number of
+//! connections bounds them.
 
 use std::sync::Arc;
 
@@ -9,25 +9,25 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
 use crate::limits::Limits;
 
-/// Bodies and answers that are not longer are not counted, in bytes.
+/// Bodies and answers up to this length are not counted, in bytes.
 pub const UNCOUNTED_BYTES: usize = 16 << 10;
 
 /// The budgets of a process.
 #[derive(Clone, Debug)]
 pub struct Budgets {
-    /// For what clients send.
+    /// For the bodies of requests.
     pub bodies: Budget,
-    /// For what they have not read yet.
+    /// For answers that clients have yet to read.
     pub answers: Budget,
 }
 
-/// A number of bytes that all holders share.
+/// A number of bytes that its holders share.
 #[derive(Clone, Debug)]
 pub struct Budget {
     free: Arc<Semaphore>,
 }
 
-/// Bytes that are held until this is dropped.
+/// Bytes that are reserved until this is dropped.
 #[derive(Debug)]
 pub struct Held {
     budget: Budget,
@@ -35,30 +35,30 @@ pub struct Held {
     counted: Option<OwnedSemaphorePermit>,
 }
 
-/// There are too few bytes left.
+/// Error: the budget has too few bytes left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the server holds as many bytes for requests as it may: try again")]
+#[error("the server's memory for requests is used up: try again")]
 pub struct Exhausted;
 
 impl Budgets {
-    /// The budgets that the limits set.
+    /// Creates the budgets that the limits set.
     pub fn new(limits: &Limits) -> Self {
         Self { bodies: Budget::new(limits.bodies_bytes), answers: Budget::new(limits.answers_bytes) }
     }
 }
 
 impl Budget {
-    /// A budget of `bytes` bytes.
+    /// Creates a budget of `bytes` bytes.
     pub fn new(bytes: u32) -> Self {
         Self { free: Arc::new(Semaphore::new(bytes as usize)) }
     }
 
-    /// Holds no bytes yet.
+    /// Returns a reservation of 0 bytes.
     pub fn none(&self) -> Held {
         Held { budget: self.clone(), bytes: 0, counted: None }
     }
 
-    /// Holds `bytes` bytes.
+    /// Reserves `bytes` bytes.
     pub fn hold(&self, bytes: usize) -> Result<Held, Exhausted> {
         let mut held = self.none();
         held.grow(bytes)?;
@@ -67,7 +67,7 @@ impl Budget {
 }
 
 impl Held {
-    /// Holds `more` bytes in addition. Where too few are free, it keeps what it held before.
+    /// Reserves `more` bytes in addition. On error, keeps the earlier reservation.
     pub fn grow(&mut self, more: usize) -> Result<(), Exhausted> {
         self.bytes += more;
         if self.bytes <= UNCOUNTED_BYTES {

@@ -1,4 +1,4 @@
-//! In which encoding a client gets a file or an answer.
+//! Content encodings of files and answers, by the client's `Accept-Encoding`.
 
 use axum::http::{HeaderMap, header};
 
@@ -14,12 +14,12 @@ pub(crate) enum Encoding {
 }
 
 impl Encoding {
-    /// The encodings that the build has made files in, the smallest first.
+    /// The encodings of the files that the build has compressed, smallest first.
     pub(crate) const OF_FILES: [Self; 2] = [Self::Brotli, Self::Gzip];
-    /// The encodings that answers are made in, the fastest first.
+    /// The encodings of answers, fastest first.
     pub(crate) const OF_ANSWERS: [Self; 2] = [Self::Zstd, Self::Gzip];
 
-    /// Its name in `Accept-Encoding` and `Content-Encoding`.
+    /// Returns its name in `Accept-Encoding` and `Content-Encoding`.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Brotli => "br",
@@ -28,7 +28,7 @@ impl Encoding {
         }
     }
 
-    /// What the names of files in it end with.
+    /// Returns the suffix of the names of its files.
     pub(crate) fn suffix(self) -> &'static str {
         match self {
             Self::Brotli => ".br",
@@ -37,8 +37,8 @@ impl Encoding {
         }
     }
 
-    /// Returns those of these encodings that the client accepts, the one it likes most first, and equals as they are listed.
-    /// What it likes less than no encoding is left out.
+    /// Returns the encodings of `among` that the client accepts, in order of its preference, then in the order of
+    /// `among`. Leaves out encodings that the client ranks below no encoding.
     pub(crate) fn accepted(headers: &HeaderMap, among: &[Self]) -> Vec<Self> {
         if !headers.contains_key(header::ACCEPT_ENCODING) {
             return Vec::new();
@@ -56,7 +56,7 @@ impl Encoding {
     }
 }
 
-/// Returns how much the client likes an encoding, from 0 to 1, if it says so.
+/// Returns the quality that the client gives an encoding, from 0 to 1, if it names it.
 fn quality(headers: &HeaderMap, name: &str) -> Option<f32> {
     let values = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
     let mut codings = values.flat_map(|value| value.split(','));
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_encoding_that_a_client_likes_most_comes_first() {
+    fn the_encoding_that_a_client_prefers_comes_first() {
         let among = |values: &[&str], encodings: &[Encoding]| {
             let headers = values.iter().map(|value| (header::ACCEPT_ENCODING, value.parse().unwrap()));
             Encoding::accepted(&headers.collect(), encodings)

@@ -1,7 +1,7 @@
-//! The routes that there are. What is counted of a request, and who may send it, depends on its route; so that is told by
-//! the path alone, before a router is asked.
+//! The routes. The metrics of a request and the permission that it needs depend on its route, so the route is
+//! determined from the path alone, before the router runs.
 
-/// A route, by what it answers.
+/// A route of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
     /// A space's count.
@@ -10,13 +10,13 @@ pub enum Route {
     Counts,
     /// GraphQL, over HTTP and WebSockets.
     GraphQl,
-    /// Takes events.
+    /// Recording of events.
     Events,
     /// The metrics.
     Metrics,
-    /// Whether the process lives.
+    /// Liveness of the process.
     Healthz,
-    /// Whether it can do its work.
+    /// Readiness of the process.
     Readyz,
     /// The description of the REST interface.
     OpenApi,
@@ -28,14 +28,14 @@ pub enum Route {
     Space,
     /// GraphiQL.
     GraphiQl,
-    /// What the pages load.
+    /// Files that the pages load.
     Asset,
-    /// None: whatever asks for it is told that there is nothing.
+    /// Unknown paths, answered with 404.
     Unmatched,
 }
 
 impl Route {
-    /// Every one, in the order of their numbers.
+    /// All routes, in the order of their numbers.
     pub const ALL: [Self; 14] = [
         Self::Count,
         Self::Counts,
@@ -53,7 +53,7 @@ impl Route {
         Self::Unmatched,
     ];
 
-    /// The route that answers this path, with a slash at its end or without.
+    /// Returns the route of this path, with or without a trailing slash.
     pub fn of(path: &str) -> Self {
         let path = path.strip_prefix('/').unwrap_or(path);
         let mut segments = path.strip_suffix('/').unwrap_or(path).split('/');
@@ -79,17 +79,17 @@ impl Route {
         }
     }
 
-    /// Whether it answers a page, or what pages load.
+    /// Returns whether it serves a page or a file of a page.
     pub fn is_of_pages(self) -> bool {
         matches!(self, Self::Dashboard | Self::FloorPlan | Self::Space | Self::GraphiQl | Self::Asset)
     }
 
-    /// Whether its answers can be long and are text, so that it pays to compress them. Those of pages the build has compressed.
+    /// Returns whether its answers can be long and are text, and so are compressed. Pages are compressed by the build.
     pub fn has_long_answers(self) -> bool {
         matches!(self, Self::Counts | Self::GraphQl | Self::Events | Self::Metrics | Self::OpenApi)
     }
 
-    /// Its paths, as metrics, logs and traces name them.
+    /// Returns the pattern of its paths, for metrics, logs and traces.
     pub fn pattern(self) -> &'static str {
         match self {
             Self::Count => "/space/{id}/count",
@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_that_is_like_a_pattern_is_answered_by_its_route() {
+    fn a_path_that_matches_a_pattern_belongs_to_its_route() {
         for (place, route) in Route::ALL.into_iter().enumerate() {
             assert_eq!(route as usize, place);
             let slashed = format!("{}/", route.pattern().trim_end_matches('/'));
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_is_like_none_is_answered_by_none() {
+    fn a_path_that_matches_no_pattern_is_unmatched() {
         for path in [
             "*",
             "/space",

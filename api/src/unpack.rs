@@ -1,4 +1,4 @@
-//! Compressed bodies of requests, unpacked while they arrive, in bounded memory.
+//! Decompresses the bodies of requests while they arrive, in bounded memory.
 
 use std::fmt;
 use std::io;
@@ -20,49 +20,49 @@ use crate::budget::{Budget, Exhausted, Held};
 pub const ACCEPTED: HeaderValue = HeaderValue::from_static("gzip, zstd");
 /// The longest window of a zstd frame, as a power of two: 8 MiB, which is the most that HTTP allows (RFC 9659).
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
-/// How much is unpacked at a time, in bytes.
+/// Size of a decompressed chunk, in bytes.
 const CHUNK_BYTES: usize = 32 << 10;
 
-/// How a body is coded.
+/// The encoding of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Coding {
-    /// Not at all.
+    /// No encoding.
     Identity,
-    /// By gzip.
+    /// Gzip.
     Gzip,
-    /// By Zstandard.
+    /// Zstandard.
     Zstd,
 }
 
 /// A `Content-Encoding` that is not accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the Content-Encoding {} is not accepted: compress the body once, by gzip or zstd, or send it without Content-Encoding",
+    "unsupported Content-Encoding {}: compress the body once, with gzip or zstd, or send it without Content-Encoding",
     shown(.0)
 )]
 pub struct UnknownCoding(String);
 
-/// Why a body, or the rest of it, could not be read.
+/// Error: a body, or the rest of it, could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum UnpackError {
     /// The connection failed.
     #[error("{0}")]
     Connection(axum::Error),
     /// It ends too early.
-    #[error("the compressed body breaks off before its end")]
+    #[error("the compressed body is incomplete")]
     BreaksOff,
-    /// It is not coded as its header says.
+    /// It does not match its `Content-Encoding`.
     #[error(
-        "the body is not what its Content-Encoding {coding} says ({cause}): accepted are gzip, zstd with a window of at \
+        "the body does not match its Content-Encoding {coding} ({cause}): accepted are gzip, zstd with a window of at \
          most 8 MiB, and a body without Content-Encoding"
     )]
     Malformed {
-        /// What the header says.
+        /// The encoding that the header names.
         coding: Coding,
-        /// What is wrong.
+        /// The error of the decoder.
         cause: io::Error,
     },
-    /// There is no room to unpack it beside the bodies of other requests.
+    /// The memory for the bodies of all requests is used up.
     #[error(transparent)]
     Exhausted(#[from] Exhausted),
 }
@@ -71,7 +71,7 @@ pub enum UnpackError {
 pub type Unpacked = BoxStream<'static, Result<Bytes, UnpackError>>;
 
 impl Coding {
-    /// The coding that the headers name.
+    /// Returns the encoding that the headers name.
     pub fn of(headers: &HeaderMap) -> Result<Self, UnknownCoding> {
         let values = headers.get_all(CONTENT_ENCODING).iter();
         let names = values.flat_map(|value| value.to_str().unwrap_or("?").split(','));
@@ -85,7 +85,7 @@ impl Coding {
         }
     }
 
-    /// How much of what it has unpacked a decoder keeps, in bytes, at most.
+    /// Returns the maximum size of a decoder's window, in bytes.
     const fn window_bytes(self) -> usize {
         match self {
             Self::Identity => 0,
@@ -105,7 +105,7 @@ impl fmt::Display for Coding {
     }
 }
 
-/// The body without its coding. What the decoder keeps of it is held of the budget.
+/// Returns the decoded body. The decoder's window takes memory of the budget.
 pub fn unpack(body: Body, coding: Coding, budget: &Budget) -> Unpacked {
     let plain = body.into_data_stream().map_err(UnpackError::Connection);
     if coding == Coding::Identity {
@@ -129,7 +129,7 @@ pub fn unpack(body: Body, coding: Coding, budget: &Budget) -> Unpacked {
 
 fn chunks(decoder: impl AsyncRead + Send + Unpin + 'static, coding: Coding, held: Held) -> Unpacked {
     let chunks = stream::try_unfold((decoder, held, 0), move |(mut decoder, mut held, kept)| async move {
-        // A short body may unpack to a long one, which must not keep other tasks waiting.
+        // A short body may decompress to a long one, which must not block other tasks.
         tokio::task::coop::consume_budget().await;
         let mut chunk = BytesMut::with_capacity(CHUNK_BYTES);
         let read = read_buf(&mut decoder, &mut chunk).await.map_err(|error| told(error, coding))?;
@@ -140,7 +140,7 @@ fn chunks(decoder: impl AsyncRead + Send + Unpin + 'static, coding: Coding, held
     chunks.boxed()
 }
 
-/// What the decoder's error means: it may be that of the body beneath it.
+/// Converts an error of the decoder, which may be caused by the underlying body.
 fn told(error: io::Error, coding: Coding) -> UnpackError {
     match error.downcast() {
         Ok(beneath) => beneath,
@@ -171,7 +171,7 @@ mod tests {
         encoder.finish().unwrap()
     }
 
-    /// What a body that comes in pieces of `piece` bytes is unpacked to.
+    /// Decompresses a body that arrives in pieces of `piece` bytes.
     async fn unpacked(
         packed: &[u8],
         coding: Coding,
@@ -200,12 +200,12 @@ mod tests {
             assert_eq!(of(values), Ok(expected), "{values:?}");
         }
         for values in [&["br"][..], &["deflate"], &["gzip, gzip"], &["gzip", "zstd"], &["*"]] {
-            assert!(of(values).unwrap_err().to_string().contains("by gzip or zstd"), "{values:?}");
+            assert!(of(values).unwrap_err().to_string().contains("with gzip or zstd"), "{values:?}");
         }
     }
 
     #[tokio::test]
-    async fn what_was_packed_comes_back_in_pieces_of_any_size() {
+    async fn compressed_bodies_in_pieces_of_any_size_are_decompressed() {
         let (text, budget) = (b"2026-01-01,1,283\n".repeat(10_000), Budget::new(100 << 20));
         let twice = |packed: Vec<u8>| [packed.clone(), packed].concat();
         for piece in [1, 7, 1 << 20] {
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_cannot_be_unpacked_says_why() {
+    async fn malformed_and_incomplete_bodies_are_refused() {
         let (text, budget) = (b"2026-01-01,1,283\n".repeat(10_000), Budget::new(100 << 20));
         for (packed, coding) in [(gzip(&text), Coding::Gzip), (zstd(&text, 20), Coding::Zstd)] {
             let half = unpacked(&packed[..packed.len() / 2], coding, 100, &budget).await;
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_windows_of_all_decoders_are_held_of_the_budget() {
+    async fn the_windows_of_all_decoders_count_for_the_budget() {
         let (text, budget) = (vec![b' '; 20 << 20], Budget::new(9 << 20));
         let mut first = unpack(Body::from(zstd(&text, 23)), Coding::Zstd, &budget);
         let mut bytes = 0;

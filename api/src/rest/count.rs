@@ -1,6 +1,6 @@
 //! `GET /space/{id}/count?ts=`: the contract that existing clients rely on.
 //!
-//! Keys, their order, and every error's text are part of it. They do not change.
+//! Keys, their order, and the texts of all errors are part of the contract and must not change.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -27,24 +27,23 @@ use crate::telemetry::metrics;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// A space's count; its fields are written in this order.
+/// The count of a space. Fields are written in this order.
 #[derive(ToSchema)]
 #[schema(example = json!({ "space_id": 24, "ts": "2018-05-01T08:46:00Z", "count": 42 }))]
 pub(super) struct Count {
     /// The space's id.
     space_id: i64,
-    /// The instant that was asked about, in UTC: without a fraction of a second where it is zero, else with three
-    /// digits.
+    /// The instant of the count, in UTC. Fractions of a second have three digits, and are left out when zero.
     #[schema(value_type = String, format = DateTime)]
     ts: Instant,
-    /// How many people were in the space. Below zero where more people left than were known of, unless the space
-    /// wants such counts answered as zero.
+    /// Number of people in the space. Below zero if more people left than were known to be inside, unless the space
+    /// reports such counts as zero.
     count: i64,
 }
 
 impl IntoResponse for Count {
     fn into_response(self) -> Response {
-        // Written as it stands, since there is nothing in it to escape.
+        // Written by hand: nothing in it needs escaping.
         let (mut space_id, mut count) = (itoa::Buffer::new(), itoa::Buffer::new());
         let mut body = String::with_capacity(96);
         for part in [
@@ -64,9 +63,9 @@ impl IntoResponse for Count {
     }
 }
 
-/// What is asked for, read from the request's target without a copy.
+/// The parameters of the request, read from its target without a copy.
 pub(super) struct Asked {
-    /// `None`: no space is called so.
+    /// `None`: not an id.
     space_id: Option<i64>,
     at: Result<Option<Instant>, RestError>,
 }
@@ -83,14 +82,14 @@ impl<S: Sync> FromRequestParts<S> for Asked {
     }
 }
 
-/// How many people were in the space at `ts`, or are in it now.
+/// Returns the number of people in the space at `ts`, or now.
 #[utoipa::path(
     get,
     path = "/space/{id}/count",
     operation_id = "space_count",
     params(
         ("id" = i64, Path, description = "The space's id.", minimum = 0, example = 24),
-        ("ts" = Option<String>, Query, description = "The instant; events at exactly `ts` are in. Left out: now.",
+        ("ts" = Option<String>, Query, description = "The instant. Events at exactly `ts` are included. Default: now.",
             example = "2018-05-01T08:46:00Z"),
     ),
     responses((status = 200, body = Count, description = "The count."), CountFailures, Refused, Unavailable),
@@ -113,22 +112,22 @@ pub(super) async fn count(
             Ok::<_, RestError>(space.answer(view.net(&space.account(ts)).await?))
         })
         .await?;
-    // What is wrong with it matters only where there is such a space.
+    // An unknown space takes precedence over an invalid `ts`.
     at?;
     metrics::counted(now, ts);
     Ok(Count { space_id, ts, count })
 }
 
-/// What asking for a count may fail with.
+/// Errors of a request for a count.
 struct CountFailures;
 
 impl IntoResponses for CountFailures {
     fn responses() -> BTreeMap<String, RefOr<openapi::Response>> {
         let no_timestamp = "yesterday".parse::<Instant>().err();
         let no_timestamp =
-            no_timestamp.map(|error| ("`ts` is no timestamp.", RestError::Timestamp { name: "ts", error }));
+            no_timestamp.map(|error| ("Invalid `ts`.", RestError::Timestamp { name: "ts", error }));
         let unknown = RestError::UnknownParameter { given: "timestamp".to_owned(), accepted: &["ts"] };
-        let others = [("There is no such space.", RestError::NotFound), ("`ts` is misspelt.", unknown)];
+        let others = [("Space not found.", RestError::NotFound), ("Unknown parameter.", unknown)];
         failures(others.into_iter().chain(no_timestamp))
     }
 }

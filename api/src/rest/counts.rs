@@ -25,66 +25,66 @@ use crate::counts::SpaceHistory;
 use crate::floor_plan::history_edges;
 use crate::ids::Kind;
 
-/// A space's history; its fields are written in this order.
+/// The history of a space. Fields are written in this order.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Counts {
     /// The space's id.
     space_id: i64,
-    /// The first instant of the history, in UTC.
+    /// Start of the history, inclusive, in UTC.
     #[schema(format = DateTime)]
     start: String,
-    /// The first instant after it, in UTC.
+    /// End of the history, exclusive, in UTC.
     #[schema(format = DateTime)]
     end: String,
-    /// How long a bucket is.
+    /// Length of a bucket.
     interval: &'static str,
-    /// By the calendar of which time zone the buckets are.
+    /// The time zone whose clocks and calendar cut the buckets.
     time_zone: String,
     /// The buckets, earliest first.
     counts: Vec<BucketRow>,
 }
 
-/// One bucket: a row of the CSV, whose columns are named and ordered as these fields.
+/// One bucket, or one row of the CSV, whose columns have the names and the order of these fields.
 #[derive(Serialize, ToSchema)]
 pub(super) struct BucketRow {
-    /// The bucket's first instant, in UTC.
+    /// Start of the bucket, inclusive, in UTC.
     #[schema(format = DateTime)]
     start: String,
-    /// The first instant after it, in UTC.
+    /// End of the bucket, exclusive, in UTC.
     #[schema(format = DateTime)]
     end: String,
-    /// How many people were in the space at its end.
+    /// Number of people in the space at the end of the bucket.
     count: i64,
-    /// The fewest people at a time.
+    /// The lowest count.
     min: i64,
-    /// The most people at a time.
+    /// The highest count.
     max: i64,
-    /// How many people there were on average over time.
+    /// The mean of the count, weighted by time.
     average: f64,
-    /// How many people came in.
+    /// Number of people who entered the space.
     entrances: i64,
-    /// How many people went out.
+    /// Number of people who left the space.
     exits: i64,
-    /// The average as a part of the space's capacity; null where it has none.
+    /// The average divided by the space's capacity. Null if the space has no capacity.
     utilization: Option<f64>,
 }
 
-/// The history of the space in `[start, end)`.
+/// Returns the history of the space in `[start, end)`.
 #[utoipa::path(
     get,
     path = "/space/{id}/counts",
     operation_id = "space_counts",
     params(
         ("id" = i64, Path, description = "The space's id.", minimum = 0, example = 24),
-        ("start" = String, Query, description = "The first instant. A date alone: \
-            the beginning of that day in the time zone.", example = "2025-03-06T08:00:00Z"),
-        ("end" = String, Query, description = "The first instant after the last; a date \
-            alone likewise.", example = "2025-03-06T10:00:00Z"),
-        ("interval" = Option<String>, Query, example = "hour", description = "How long a bucket is: minute, \
-            five_minutes, fifteen_minutes, thirty_minutes, hour, day, week or month. Left out: an hour."),
-        ("time_zone" = Option<String>, Query, description = "By which calendar: a name of the IANA's. Left out: the \
-            space's own.", example = "Europe/Zurich"),
-        ("format" = Option<String>, Query, description = "json or csv. Left out: what `Accept` says.", example = "json"),
+        ("start" = String, Query, description = "Start, inclusive. A date alone is \
+            the start of that day in the time zone.", example = "2025-03-06T08:00:00Z"),
+        ("end" = String, Query, description = "End, exclusive. A date alone is \
+            the start of that day in the time zone.", example = "2025-03-06T10:00:00Z"),
+        ("interval" = Option<String>, Query, example = "hour", description = "Length of a bucket: minute, \
+            five_minutes, fifteen_minutes, thirty_minutes, hour, day, week or month. Default: hour."),
+        ("time_zone" = Option<String>, Query, description = "The IANA time zone whose clocks and calendar \
+            cut the buckets. Default: the space's own.", example = "Europe/Zurich"),
+        ("format" = Option<String>, Query, description = "json or csv. Default: by `Accept`.", example = "json"),
     ),
     responses(
         (status = 200, description = "The history.", content((Counts = "application/json"), (String = "text/csv"))),
@@ -108,7 +108,7 @@ pub(super) async fn counts(
         .ask(|view| async move {
             let plan = access.view(view.plan());
             let space = plan.space(app.ids.row(Kind::Space, space_id)).ok_or(RestError::NotFound)?;
-            // What is wrong with the query matters only where there is such a space.
+            // An unknown space takes precedence over an invalid query.
             let Ok(Asked { start, end, interval, time_zone, .. }) = wanted else { return Ok(None) };
             let edges = history_edges(space, *start, *end, *interval, time_zone.as_deref())?;
             let ends = edges.first().copied().zip(edges.last().copied());
@@ -128,7 +128,7 @@ pub(super) async fn counts(
     Ok(Json(Counts { space_id, start, end, interval: name(interval), time_zone, counts }).into_response())
 }
 
-/// What is asked for.
+/// The parameters of the request.
 struct Asked {
     start: Timestamp,
     end: Timestamp,
@@ -150,15 +150,15 @@ impl Asked {
     }
 }
 
-/// What asking for a history may fail with.
+/// Errors of a request for a history.
 struct CountsFailures;
 
 impl IntoResponses for CountsFailures {
     fn responses() -> BTreeMap<String, RefOr<openapi::Response>> {
         failures([
-            ("There is no such space.", RestError::NotFound),
+            ("Space not found.", RestError::NotFound),
             (
-                "A parameter is missing or not accepted, or there would be too many buckets.",
+                "A parameter is missing or invalid, or the history would have too many buckets.",
                 RestError::Missing { name: "start" },
             ),
         ])
@@ -174,7 +174,7 @@ impl BucketRow {
     }
 }
 
-/// What this route calls an interval: its name in GraphQL, in small letters.
+/// Returns the name of an interval: the same as in GraphQL, in lower case.
 const fn name(interval: Interval) -> &'static str {
     match interval {
         Interval::Minute => "minute",
@@ -197,7 +197,7 @@ fn interval(text: &str) -> Result<Interval, RestError> {
     })
 }
 
-/// Whether the answer is CSV: as `format` says, or else as `Accept` does.
+/// Returns whether the answer is CSV, by `format` if it is given, or else by `Accept`.
 fn wants_csv(format: Option<&str>, headers: &HeaderMap) -> Result<bool, RestError> {
     match format {
         Some("csv") => Ok(true),
@@ -210,7 +210,7 @@ fn wants_csv(format: Option<&str>, headers: &HeaderMap) -> Result<bool, RestErro
         None => {
             let accept =
                 headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-            // Whichever is named first; a browser's list names neither.
+            // The first of the two; a browser names neither.
             let mut ranges =
                 accept.split(',').map(|range| range.split(';').next().unwrap_or_default().trim());
             Ok(ranges.find(|range| ["text/csv", "application/json"].contains(range)) == Some("text/csv"))
@@ -221,7 +221,7 @@ fn wants_csv(format: Option<&str>, headers: &HeaderMap) -> Result<bool, RestErro
 fn as_csv(rows: Vec<BucketRow>) -> Result<Response, RestError> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     if rows.is_empty() {
-        // The header comes with the first row, and there is none.
+        // The writer adds the header with the first row only.
         writer.write_record([
             "start",
             "end",

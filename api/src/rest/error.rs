@@ -1,4 +1,4 @@
-//! What goes wrong in a REST request, and the one place that turns it into an answer: `{"detail":"…"}`.
+//! Errors of REST requests, and the one place that turns them into answers: `{"detail":"…"}`.
 
 use std::fmt;
 
@@ -19,30 +19,30 @@ use crate::ingest::{RecordError, Summary};
 use crate::telemetry::request_id;
 use crate::unpack::{self, UnknownCoding, UnpackError};
 
-/// After how many seconds a client may try again what the service could not do.
+/// Seconds after which a client may retry when the service is unavailable.
 pub(super) const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("1");
 
-/// What is told where the same may succeed a little later.
+/// Text for errors that may be temporary.
 const LATER: &str = "The service cannot answer now, try again.";
-/// What is told where it will not.
+/// Text for internal errors.
 const FAULT: &str = "Something went wrong inside the server; its log says what.";
 
-/// How a client can show a token.
+/// The authentication schemes that are offered.
 const SCHEMES: [HeaderValue; 2] =
     [HeaderValue::from_static("Bearer"), HeaderValue::from_static("Basic realm=\"headcount\"")];
 
-/// What went wrong.
+/// Error of a REST request.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RestError {
-    /// There is no such space, or no such route.
+    /// The space or the route is unknown.
     #[error("Not found.")]
     NotFound,
-    /// The request does not say clearly which host it is for.
+    /// The request's host is missing or ambiguous.
     #[error(
         "invalid Host: HTTP/1.1 wants exactly one header Host, with the same host as the request target if that names one."
     )]
     Host,
-    /// A parameter is no timestamp.
+    /// A parameter is not a valid timestamp.
     #[error("{name}: {error}")]
     Timestamp {
         /// The parameter.
@@ -50,13 +50,13 @@ pub(super) enum RestError {
         /// What is wrong with it.
         error: ParseInstantError,
     },
-    /// A parameter that is needed is not given.
-    #[error("{name}: it is missing; give a timestamp, such as 2018-05-01T08:46:00Z")]
+    /// A required parameter is missing.
+    #[error("{name} is missing: give a timestamp, such as 2018-05-01T08:46:00Z")]
     Missing {
         /// The parameter.
         name: &'static str,
     },
-    /// The route has no such parameter.
+    /// A parameter is unknown.
     #[error("{}", Unknown(given, accepted))]
     UnknownParameter {
         /// The name that was given.
@@ -64,73 +64,73 @@ pub(super) enum RestError {
         /// The names that are accepted.
         accepted: &'static [&'static str],
     },
-    /// A parameter does not name a time zone.
+    /// A time zone is unknown.
     #[error("time_zone: {0}")]
     Zone(#[from] UnknownZone),
-    /// A parameter is none of the words that are accepted.
-    #[error("{name}: {} is not accepted; accepted are {accepted}", shown(given))]
+    /// A parameter is not one of the accepted words.
+    #[error("{name}: invalid value {}: use one of {accepted}", shown(given))]
     NotOneOf {
         /// The parameter.
         name: &'static str,
-        /// What was given.
+        /// The given value.
         given: String,
-        /// What is accepted.
+        /// The accepted values.
         accepted: String,
     },
-    /// There is no such history.
+    /// The parameters of a history are invalid.
     #[error("{name}: {0}", name = .0.argument("time_zone"))]
     History(#[from] HistoryError),
     /// An answer could not be written.
     #[error("{FAULT}")]
     Csv(#[from] csv::Error),
-    /// The body is of a kind that is not read.
+    /// The body's media type is not supported.
     #[error("{0}")]
     MediaType(&'static str),
-    /// The body is compressed in a way that is not read.
+    /// The body's compression is not supported.
     #[error("{0}.")]
     Coding(#[from] UnknownCoding),
-    /// The body is not compressed as its header says.
+    /// The body does not match its `Content-Encoding`.
     #[error("{cause}.{}", Recorded(.recorded))]
     Packed {
         /// What is wrong with it.
         cause: UnpackError,
-        /// What became of the events before that place.
+        /// Outcome of the events before the error.
         recorded: Summary,
     },
-    /// The body, or what is left of it, cannot be read.
+    /// The body, or the rest of it, is malformed.
     #[error("{cause}.{}", Recorded(.recorded))]
     Body {
         /// What is wrong with it.
         cause: DecodeError,
-        /// What became of the events before that place.
+        /// Outcome of the events before the error.
         recorded: Summary,
     },
-    /// The sender fell silent in the middle of its body.
-    #[error("No event came for {silence_s} seconds.{}", Recorded(.recorded))]
+    /// The client stopped sending in the middle of its body.
+    #[error("No event arrived for {silence_s} seconds.{}", Recorded(.recorded))]
     Silence {
-        /// How long nothing came, in seconds.
+        /// Time without an event, in seconds.
         silence_s: u64,
-        /// What became of the events before that.
+        /// Outcome of the events before the error.
         recorded: Summary,
     },
-    /// Whoever asks may not.
+    /// The client lacks permission.
     #[error("{0}")]
     Refused(Refusal),
-    /// The sender may not any more, in the middle of its body.
+    /// The client's access ended in the middle of its body.
     #[error("{refusal}{}", Recorded(.recorded))]
     Ended {
         /// Why.
         refusal: Refusal,
-        /// What became of the events before that.
+        /// Outcome of the events before the error.
         recorded: Summary,
     },
-    /// The answer would take more memory than there is.
+    /// The memory for answers is used up.
     #[error("The service cannot answer now, try again: too many answers are waiting to be read.")]
     Exhausted(Exhausted),
-    /// The events would take more memory than there is.
+    /// The memory for events is used up.
     #[error("The service cannot take more events now, try again.{}", Recorded(.recorded))]
     Full {
-        /// What became of the events before that.
+        /// Outcome of the events before the error.
         recorded: Summary,
     },
     /// The recorder failed.
@@ -150,7 +150,7 @@ impl MayMove for RestError {
     }
 }
 
-/// What a client needs to know of a parameter that the route does not have.
+/// Text about an unknown parameter.
 struct Unknown<'a>(&'a str, &'a [&'a str]);
 
 impl fmt::Display for Unknown<'_> {
@@ -164,7 +164,7 @@ impl fmt::Display for Unknown<'_> {
     }
 }
 
-/// What a client needs to know of a count that could not be read.
+/// Text about a count that could not be read.
 struct Unread<'a>(&'a ReadError);
 
 impl fmt::Display for Unread<'_> {
@@ -177,25 +177,25 @@ impl fmt::Display for Unread<'_> {
     }
 }
 
-/// What a client needs to know of an error of the database.
+/// Returns the text about an error of the database.
 fn failed(cause: &DbErr) -> &'static str {
     if Failure::of(cause).is_transient() { LATER } else { FAULT }
 }
 
-/// What a sender needs to know of events that were not recorded.
+/// Text about events that were not recorded.
 struct Unrecorded<'a>(&'a RecordError);
 
 impl fmt::Display for Unrecorded<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(if self.0.is_transient() {
-            "The events could not be recorded, send them again: what is recorded already counts once."
+            "The events could not be recorded, send them again: events that are already recorded count once."
         } else {
             "The events could not be recorded: something went wrong inside the server; its log says what."
         })
     }
 }
 
-/// What a sender needs to know of a body that was read in part.
+/// Text about the recorded part of a body.
 struct Recorded<'a>(&'a Summary);
 
 impl fmt::Display for Recorded<'_> {
@@ -213,7 +213,7 @@ impl fmt::Display for Recorded<'_> {
 }
 
 impl RestError {
-    /// The status of its answer.
+    /// Returns the status of its answer.
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::NotFound => StatusCode::NOT_FOUND,
@@ -242,7 +242,7 @@ impl RestError {
         }
     }
 
-    /// After how many seconds the same request may succeed.
+    /// Returns the seconds after which the same request may succeed.
     pub(super) fn retry_after(&self) -> Option<HeaderValue> {
         match self {
             Self::Refused(refusal) => refusal.retry_after_s().map(HeaderValue::from),
@@ -253,7 +253,7 @@ impl RestError {
 
 impl IntoResponse for RestError {
     fn into_response(self) -> Response {
-        // What makes the recorder fail it has logged itself.
+        // The recorder logs its own errors.
         match &self {
             Self::Database(cause) | Self::Read(ReadError::Database(cause)) => {
                 tracing::error!(%cause, request_id = request_id(), "a request failed");
@@ -279,7 +279,7 @@ impl IntoResponse for RestError {
     }
 }
 
-/// The answer of a route that answers the methods `allowed` and no others.
+/// Returns the answer of a route that accepts only the methods `allowed`.
 pub(super) fn method_not_allowed(method: &Method, allowed: &'static str) -> Response {
     let mut response = detail(StatusCode::METHOD_NOT_ALLOWED, &format!("Method \"{method}\" not allowed."));
     response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));

@@ -1,8 +1,8 @@
-//! `POST /events`: records crossings, from one to as many as a sender cares to stream.
+//! `POST /events`: records any number of crossings.
 //!
-//! The body is recorded while it arrives and never kept whole: what has come in makes the next batch, and
-//! while that one is being committed the sender has to wait. So memory is bounded whatever the body's length,
-//! and there is no limit to it.
+//! The body is recorded while it arrives and never held as a whole: the events that have arrived form the next batch,
+//! and the client has to wait while that one is committed. So memory is bounded, and the length of the body is not
+//! limited.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -33,37 +33,37 @@ use crate::ingest::decoder::{DecodeError, Decoder, Entry, Format};
 use crate::ingest::{Outcome, RecordError, RejectionCode, Summary, zone};
 use crate::unpack::{Coding, UnpackError, unpack};
 
-/// The most events of one body that are recorded at a time.
+/// Maximum number of events in a batch of one body.
 const BATCH_EVENTS_MAX: usize = 5_000;
-/// What an event takes in memory until it is recorded, in bytes, with its serial or what is wrong with it.
+/// Estimated memory for an event until it is recorded, in bytes, with its serial or its error.
 const EVENT_BYTES: usize = 256;
-/// The most rejected events that an answer lists.
+/// Maximum number of rejected events that an answer lists.
 const ERRORS_MAX: usize = 1_000;
-/// What a sender is told who sends something else.
-const ACCEPTED_TYPES: &str = "Events are sent with the Content-Type application/json (one object or an array), \
-    application/x-ndjson (an object a line) or text/csv (with a header).";
+/// Text about an unsupported media type.
+const ACCEPTED_TYPES: &str = "Unsupported Content-Type: send events as application/json (one object or an array), \
+    application/x-ndjson (one object per line) or text/csv (with a header).";
 /// The query parameters that are accepted.
 const PARAMETERS: &[&str] = &["time_zone"];
-/// How long a sender may send no event before it is given up.
+/// Maximum time without an event before the request is aborted.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
 
-/// A crossing that a DPU saw. An event with a member that is not described here is rejected.
+/// A crossing that a DPU reports. An event with unknown members is rejected.
 #[derive(ToSchema)]
 #[schema(example = json!({ "timestamp": "2025-04-01T09:00:00Z", "direction": 1, "dpu_id": "1001", "seq": 0 }))]
 #[expect(dead_code, reason = "events are read by `ingest::json`; this describes them")]
 struct Event {
-    /// When it happened, by the DPU's clock. `ts` means the same. Without `Z` or an offset, it is in `time_zone`.
+    /// When it happened, by the DPU's clock. `ts` is a synonym. Without `Z` or an offset, it is in `time_zone`.
     timestamp: Timestamp,
-    /// Which way the person walked.
+    /// The direction in which the person walked.
     direction: Direction,
-    /// The serial of the DPU, as a string or as a whole number. `dpu` means the same.
+    /// The serial of the DPU, as a string or as a whole number. `dpu` is a synonym.
     dpu_id: Serial,
-    /// Tells apart people who crossed in the same millisecond. Default, and null: 0.
+    /// Distinguishes people who crossed in the same millisecond. Default, and null: 0.
     #[schema(minimum = 0, maximum = 2_147_483_647)]
     seq: Option<i32>,
 }
 
-/// `1` or `TOWARD`: towards the side the DPU looks from. `-1` or `AWAY`: away from it.
+/// `1` or `TOWARD`: towards the DPU. `-1` or `AWAY`: away from it.
 #[derive(ToSchema)]
 #[serde(untagged)]
 #[expect(dead_code, reason = "see `Event`")]
@@ -99,7 +99,7 @@ enum Events {
     Many(Vec<Event>),
 }
 
-/// What became of a body's events; its fields are written in this order.
+/// Outcome of a body's events. Fields are written in this order.
 #[derive(Debug, Default, Serialize, ToSchema)]
 #[schema(example = json!({
     "accepted": 1, "duplicates": 0, "rejected": 1, "errors_truncated": false,
@@ -107,17 +107,17 @@ enum Events {
         "message": "no DPU has the serial \"9\": create it, or correct the serial" }],
 }))]
 pub(super) struct Receipt {
-    /// How many events are stored and were not before.
+    /// Number of events that are stored now and were not before.
     accepted: u64,
-    /// How many events were stored already, or came twice in the body; they count once.
+    /// Number of events that were already stored, or are repeated in the body. They count once.
     duplicates: u64,
-    /// How many events are not stored.
+    /// Number of events that are not stored.
     rejected: u64,
-    /// The events that are not stored, and why: the first 1,000 of them.
+    /// The first 1,000 of the events that are not stored, with the reasons.
     errors: Vec<RejectedEvent>,
     /// Whether more events were rejected than `errors` lists.
     errors_truncated: bool,
-    /// The columns of a CSV that are not read; left out where all are.
+    /// The columns of a CSV that are not read. Left out if all are read.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(nullable = false, required = false)]
     ignored_columns: Vec<String>,
@@ -126,33 +126,34 @@ pub(super) struct Receipt {
 /// An event that is not stored.
 #[derive(Debug, Serialize, ToSchema)]
 struct RejectedEvent {
-    /// Its place among the body's events, the first being 0.
+    /// Its position among the body's events, starting at 0.
     index: u64,
-    /// The number of its line, the body's first being 1; left out in JSON, where lines mean nothing.
+    /// Its line in the body, starting at 1. Left out for JSON, where lines have no meaning.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     line: Option<u64>,
-    /// The kind of reason.
+    /// Kind of reason.
     code: RejectionCode,
-    /// What was wrong and what is accepted.
+    /// What is wrong and what is accepted.
     message: String,
 }
 
 /// Records crossings.
 ///
-/// They come in any order, and all of them may be sent again: what is stored already is a duplicate, and counts
-/// once. One bad event does not keep the others from being stored. The body may have any length: it is recorded
-/// while it arrives, and may be compressed by gzip or zstd, which `Content-Encoding` names. The answer comes after all
-/// that it says is durable.
+/// Events may be in any order, and may be sent again: events that are already stored are duplicates and count once. A
+/// rejected event does not keep the others from being stored. The body may have any length: it is recorded while it
+/// arrives. It may be compressed with gzip or zstd, as named by `Content-Encoding`. The answer is sent once the stored
+/// events are durable.
 ///
-/// In a CSV, values are separated by commas, semicolons or tabs, and rows end with a line feed, a carriage return, or both.
+/// In a CSV, values are separated by commas, semicolons or tabs, and rows end with a line feed, a carriage return, or
+/// both.
 #[utoipa::path(
     post,
     path = "/events",
     operation_id = "record_events",
     params(
-        ("time_zone" = Option<String>, Query, description = "The time zone of timestamps that have neither `Z` nor an \
-            offset: a name of the IANA's. Left out: that of their DPU, or UTC where it has none.", example = "Europe/Zurich"),
+        ("time_zone" = Option<String>, Query, description = "The IANA time zone of timestamps that have neither `Z` \
+            nor an offset. Default: that of their DPU, or UTC if it has none.", example = "Europe/Zurich"),
     ),
     request_body(
         description = "The events. An event is at most 65,536 bytes long, a row of a CSV at most 16,384.",
@@ -165,7 +166,7 @@ struct RejectedEvent {
         )
     ),
     responses(
-        (status = 200, body = Receipt, description = "What became of the events, also where all of them were rejected."),
+        (status = 200, body = Receipt, description = "The outcome of the events, even if all of them were rejected."),
         RecordFailures, Refused
     ),
     security((), ("token" = []))
@@ -179,14 +180,14 @@ pub(super) async fn record(
     body: Body,
 ) -> Result<Json<Receipt>, RestError> {
     let decoder = Decoder::new(format(&headers)?).in_zone(zone(query.as_deref())?);
-    // The raw body: the server's limit on the length of bodies is for handlers that keep them whole.
+    // The raw body: the server's limit on the length of bodies is for handlers that hold them as a whole.
     let bytes = StreamReader::new(unpack(body, Coding::of(&headers)?, &budget).map_err(io::Error::other));
     let batches = FramedRead::new(bytes, decoder).try_ready_chunks(BATCH_EVENTS_MAX);
     // Boxed, since the router moves what a handler returns more than once, and this is large.
     Box::pin(record_all(batches, &app, &access, &budget)).await
 }
 
-/// Records the entries as they come, each batch in one commit.
+/// Records the entries as they arrive, each batch in one commit.
 async fn record_all(
     mut batches: TryReadyChunks<FramedRead<impl AsyncRead + Unpin, Decoder>>,
     app: &App,
@@ -218,7 +219,7 @@ async fn record_all(
     }
 }
 
-/// What sending events may fail with.
+/// Errors of a request that sends events.
 struct RecordFailures;
 
 impl IntoResponses for RecordFailures {
@@ -227,28 +228,28 @@ impl IntoResponses for RecordFailures {
         let unknown = RestError::UnknownParameter { given: "timezone".to_owned(), accepted: PARAMETERS };
         failures([
             (
-                "The body cannot be read, or not to its end. What came before is stored.",
+                "The body is malformed or incomplete. The events before that are stored.",
                 RestError::Body { cause: DecodeError::BreaksOff, recorded },
             ),
             (
-                "The sender fell silent in the middle of the body. What came before is stored.",
+                "The client stopped sending in the middle of the body. The events before that are stored.",
                 RestError::Silence { silence_s: SILENCE_MAX.as_secs(), recorded },
             ),
-            ("A parameter is unknown.", unknown),
-            ("The body is of a kind that is not read.", RestError::MediaType(ACCEPTED_TYPES)),
+            ("Unknown parameter.", unknown),
+            ("The media type is not supported.", RestError::MediaType(ACCEPTED_TYPES)),
             (
-                "The events that came last could not be stored; those before are.",
+                "The last events could not be stored. The events before them are stored.",
                 RestError::Record(RecordError::Stopping),
             ),
             (
-                "The server is at fault, and the events that came last are not stored; those before are.",
+                "Internal error. The last events are not stored. The events before them are stored.",
                 RestError::Record(RecordError::Database(Arc::new(DbErr::Custom(String::new())))),
             ),
         ])
     }
 }
 
-/// The format that `Content-Type` names.
+/// Returns the format that `Content-Type` names.
 fn format(headers: &HeaderMap) -> Result<Format, RestError> {
     let content_type = headers.get(header::CONTENT_TYPE).map(|value| value.to_str().unwrap_or("?"));
     let media_type = content_type.unwrap_or_default().split(';').next().unwrap_or_default();
@@ -260,14 +261,14 @@ fn format(headers: &HeaderMap) -> Result<Format, RestError> {
     }
 }
 
-/// The time zone that the query string names.
+/// Returns the time zone that the query string names.
 fn zone(query: Option<&str>) -> Result<Option<Tz>, RestError> {
     let query = Query::new(query.unwrap_or_default());
     query.only(PARAMETERS)?;
     Ok(query.get("time_zone").map(|name| zone::parse(&name)).transpose()?)
 }
 
-/// The answer where the body cannot be read any further.
+/// Returns the error for a body that cannot be read any further.
 fn unreadable(cause: DecodeError, recorded: Summary) -> RestError {
     let DecodeError::Io(error) = cause else { return RestError::Body { cause, recorded } };
     match error.downcast() {
@@ -279,12 +280,12 @@ fn unreadable(cause: DecodeError, recorded: Summary) -> RestError {
 }
 
 impl Receipt {
-    /// Records a batch and enters what became of it.
+    /// Records a batch and adds its outcome.
     async fn record(&mut self, app: &App, access: &Access, entries: Vec<Entry>) -> Result<(), RestError> {
         if entries.is_empty() {
             return Ok(());
         }
-        // The body may go on for longer than the token does.
+        // The token may expire or be revoked before the body ends.
         if !access.still_holds(app).await? {
             return Err(RestError::Ended { refusal: Refusal::Invalid, recorded: self.summary() });
         }

@@ -1,4 +1,4 @@
-//! Whether the process is alive, and whether it can do its work.
+//! Liveness and readiness of the process.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,28 +23,28 @@ pub(super) struct Health {
     status: &'static str,
 }
 
-/// Whether the process answers. It says nothing about the database.
-#[utoipa::path(get, path = "/healthz", responses((status = 200, body = Health, description = "It does."), Misasked))]
+/// Returns whether the process is alive. Does not check the database.
+#[utoipa::path(get, path = "/healthz", responses((status = 200, body = Health, description = "It is alive."), Misasked))]
 pub(super) async fn healthz(_: NoParameters) -> Json<Health> {
     Json(Health { status: "ok" })
 }
 
-/// What the service needs, and how it is.
+/// Readiness of the service, with the result of each check.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({ "status": "ready", "checks": { "database": "ok", "writes": "ok", "migrations": "ok", "coherence": "ok", "tasks": "ok" } }))]
 pub(super) struct Ready {
     /// `ready`, or `not ready`.
     status: &'static str,
-    /// By its name, `ok` or what is wrong.
+    /// The result of each check, by its name: `ok`, or what is wrong.
     checks: BTreeMap<&'static str, String>,
 }
 
-/// Whether the service can do its work: whether the database answers, takes writes and has its schema, changes by other
-/// processes are heard of, and all background tasks run. The checks run at most once a second.
+/// Returns whether the service is ready: the database answers, accepts writes and has its schema, changes by other
+/// processes are received, and all background tasks run. The checks run at most once per second.
 #[utoipa::path(get, path = "/readyz", responses(
-    (status = 200, body = Ready, description = "It can."),
-    (status = 503, body = Ready, description = "It cannot; `checks` says why.",
-        headers(("retry-after" = i64, description = "After how many seconds to try again."))),
+    (status = 200, body = Ready, description = "The service is ready."),
+    (status = 503, body = Ready, description = "The service is not ready. `checks` says why.",
+        headers(("retry-after" = i64, description = "Seconds after which to try again."))),
     Misasked
 ))]
 pub(super) async fn readyz(State(app): State<Arc<App>>, _: NoParameters) -> Response {

@@ -1,4 +1,4 @@
-//! `GET /metrics`: what was counted, for Prometheus.
+//! `GET /metrics`: the metrics, for Prometheus.
 
 use std::sync::Arc;
 
@@ -11,11 +11,11 @@ use super::query::NoParameters;
 use crate::app::App;
 use crate::telemetry::metrics;
 
-/// What was counted, as Prometheus text.
+/// Returns the metrics in Prometheus' text format.
 #[utoipa::path(
     get,
     path = "/metrics",
-    responses((status = 200, description = "The text.", content((String = "text/plain"))), Misasked)
+    responses((status = 200, description = "The metrics.", content((String = "text/plain"))), Misasked)
 )]
 pub(super) async fn text(State(app): State<Arc<App>>, _: NoParameters) -> Response {
     match metrics::text(&app) {

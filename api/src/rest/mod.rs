@@ -1,4 +1,4 @@
-//! REST: the route that existing clients rely on, byte for byte, and what stands beside it.
+//! REST: the route that existing clients rely on, byte for byte, and the other REST routes.
 
 mod count;
 mod counts;
@@ -21,7 +21,7 @@ use crate::auth::Refusal;
 use crate::budget::Exhausted;
 use crate::ids::public_id;
 
-/// The REST routes, and the answer to what no router knows.
+/// Returns the REST routes, with the answer to unknown paths.
 pub fn router(app: Arc<App>) -> Router {
     Documented::new()
         .add(routes!(count::count))
@@ -36,7 +36,7 @@ pub fn router(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
-/// The routes that tell how the process is.
+/// Returns the routes that report the status of the process.
 pub fn status_router(app: Arc<App>) -> Router {
     Documented::new()
         .add(routes!(health::healthz))
@@ -47,27 +47,27 @@ pub fn status_router(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
-/// The answer to a request by no route.
+/// Returns the answer to a request for an unknown path.
 pub(crate) fn not_found() -> Response {
     error::RestError::NotFound.into_response()
 }
 
-/// The answer to a request that does not say clearly which host it is for.
+/// Returns the answer to a request whose host is missing or ambiguous.
 pub(crate) fn bad_host() -> Response {
     error::RestError::Host.into_response()
 }
 
-/// The answer to a request whose answer would take more memory than there is.
+/// Returns the answer to a request when the memory for answers is used up.
 pub(crate) fn exhausted() -> Response {
     error::RestError::Exhausted(Exhausted).into_response()
 }
 
-/// The answer to whoever is refused.
+/// Returns the answer to a client that is refused.
 pub(crate) fn refuse(refusal: Refusal) -> Response {
     error::RestError::Refused(refusal).into_response()
 }
 
-/// The id in a path: digits and nothing else. Whatever else stands there names no space.
+/// Returns the id in a path, which consists of digits only. Any other text is an unknown space.
 fn space_id(text: &str) -> Result<i64, error::RestError> {
     public_id(text).ok_or(error::RestError::NotFound)
 }

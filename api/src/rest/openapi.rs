@@ -1,7 +1,7 @@
-//! `GET /openapi.json`: the REST interface for programs that generate clients, and for people with a viewer.
+//! `GET /openapi.json`: the description of the REST interface, for client generators and viewers.
 //!
-//! A route enters the router and the document by the same call, [`Documented::add`], so neither knows one that
-//! the other does not. What a request may fail with is described by the very errors that it fails with.
+//! The same call, [`Documented::add`], adds a route to the router and to the document, so both have the same routes.
+//! The errors of a request are described by their own values.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -23,30 +23,30 @@ use super::query::NoParameters;
 use crate::app::App;
 use crate::auth::Refusal;
 
-/// What the document says of the interface as a whole.
+/// Description of the interface as a whole.
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "Headcount",
         description = "How many people are in a space, now or at any instant of the past.\n\n\
-            Timestamps are ISO-8601: a date, or a date and a time, with `Z`, with an offset, or with neither (then \
-            it is UTC; an event's is in the time zone of its DPU), or the seconds (10 digits) or milliseconds (13 digits) \
-            since 1970. A query parameter that is not described here is refused with 400. \
-            A path is accepted with a slash at its end, too. A method that a path does not answer is \
-            refused with 405 and the header `Allow`, a path that there is not with 404, both with a `detail`."
+            Timestamps are ISO-8601: a date, or a date and a time, with `Z`, an offset, or neither (then UTC; for \
+            an event, the time zone of its DPU), or the seconds (10 digits) or milliseconds (13 digits) \
+            since 1970. Unknown query parameters are refused with 400. \
+            Paths may end with a slash. A method that a path does not support is \
+            refused with 405 and the header `Allow`, an unknown path with 404, both with a `detail`."
     ),
     components(schemas(Problem)),
     modifiers(&Tokens)
 )]
 struct Interface;
 
-/// How a client says who it is.
+/// Authentication by token.
 struct Tokens;
 
 impl Modify for Tokens {
     fn modify(&self, document: &mut openapi::OpenApi) {
-        let description = "What `headcount token create` prints; it is also accepted as the password of HTTP Basic, \
-            with any user name. An open server asks for none.";
+        let description = "The token that `headcount token create` prints. Also accepted as the password of HTTP \
+            Basic, with any user name. An open server requires no token.";
         let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(description)).build();
         document
             .components
@@ -55,12 +55,12 @@ impl Modify for Tokens {
     }
 }
 
-/// What went wrong.
+/// An error.
 #[derive(ToSchema)]
 #[schema(example = json!({ "detail": "Not found." }))]
 #[expect(dead_code, reason = "answers are written by `RestError`; this describes them")]
 struct Problem {
-    /// What was wrong and what is accepted, for people.
+    /// What is wrong and what is accepted, for people.
     detail: String,
 }
 
@@ -74,12 +74,12 @@ pub(super) struct Documented {
 type Document = Arc<OnceLock<openapi::OpenApi>>;
 
 impl Documented {
-    /// No routes yet.
+    /// Creates a router without routes.
     pub(super) fn new() -> Self {
         Self { router: OpenApiRouter::with_openapi(Interface::openapi()), document: Document::default() }
     }
 
-    /// Adds a path, with a slash at its end and without. Methods that it does not answer are told which it does.
+    /// Adds a path, with and without a trailing slash. Other methods get an answer that names the supported ones.
     pub(super) fn add(self, (schemas, paths, methods): UtoipaMethodRouter<Arc<App>>) -> Self {
         let posts = paths.paths.values().any(|item| item.post.is_some());
         let allowed = if posts { "POST" } else { "GET, HEAD" };
@@ -93,27 +93,27 @@ impl Documented {
     /// Adds the path of the document itself.
     pub(super) fn add_document(self) -> Self {
         let (schemas, paths, methods) = routes!(document);
-        // For this route alone: whatever surrounds a route costs each of its requests something.
+        // For this route alone, since a layer costs time for each request.
         let methods = methods.layer(Extension(Arc::clone(&self.document)));
         self.add((schemas, paths, methods))
     }
 
-    /// The router.
+    /// Returns the router.
     pub(super) fn into_router(self) -> Router<Arc<App>> {
         let (router, document) = self.router.split_for_parts();
-        // It is made once, so it is not set yet.
+        // Called once, so the document is not set yet.
         self.document.set(document).ok();
         router
     }
 }
 
-/// This document.
+/// Returns this document.
 #[utoipa::path(get, path = "/openapi.json", operation_id = "openapi", responses((status = 200, body = Object, description = "An OpenAPI 3.1 document."), Misasked))]
 async fn document(Extension(document): Extension<Document>, _: NoParameters) -> Response {
     Json(document.get()).into_response()
 }
 
-/// Describes answers by the errors that cause them.
+/// Describes error responses by the errors themselves.
 pub(super) fn failures(
     failures: impl IntoIterator<Item = (&'static str, RestError)>,
 ) -> BTreeMap<String, RefOr<openapi::Response>> {
@@ -127,7 +127,7 @@ pub(super) fn failures(
         if error.retry_after().is_some() {
             let seconds = HeaderBuilder::new()
                 .schema(Some(ObjectBuilder::new().schema_type(Type::Integer)))
-                .description(Some("After how many seconds to try again."));
+                .description(Some("Seconds after which to try again."));
             response = response.header(header::RETRY_AFTER.as_str(), seconds.build());
         }
         (status.as_str().to_owned(), response.build().into())
@@ -135,30 +135,30 @@ pub(super) fn failures(
     failures.into_iter().map(describe).collect()
 }
 
-/// What whoever asks may be refused with.
+/// Errors of authentication and authorization.
 pub(super) struct Refused;
 
 impl IntoResponses for Refused {
     fn responses() -> BTreeMap<String, RefOr<openapi::Response>> {
         failures([
             ("No valid token was sent.", RestError::Refused(Refusal::Missing)),
-            ("The token is not for this.", RestError::Refused(Refusal::Forbidden)),
+            ("The token does not allow this.", RestError::Refused(Refusal::Forbidden)),
             ("Too many requests.", RestError::Refused(Refusal::TooMany { after_s: 1 })),
         ])
     }
 }
 
-/// What a route that takes no parameters may fail with.
+/// Errors of a route without parameters.
 pub(super) struct Misasked;
 
 impl IntoResponses for Misasked {
     fn responses() -> BTreeMap<String, RefOr<openapi::Response>> {
         let error = RestError::UnknownParameter { given: "verbose".to_owned(), accepted: &[] };
-        failures([("The path has no parameters.", error)])
+        failures([("Unknown parameter: the path has none.", error)])
     }
 }
 
-/// What reading from the database may fail with.
+/// Errors of reading from the database.
 pub(super) struct Unavailable;
 
 impl IntoResponses for Unavailable {
@@ -166,7 +166,7 @@ impl IntoResponses for Unavailable {
         let away = DbErr::ConnectionAcquire(ConnAcquireErr::Timeout);
         failures([
             ("The database does not answer.", RestError::Database(away)),
-            ("The server is at fault.", RestError::Database(DbErr::Custom(String::new()))),
+            ("Internal error.", RestError::Database(DbErr::Custom(String::new()))),
         ])
     }
 }

@@ -1,4 +1,4 @@
-//! What a query string says.
+//! Parameters of query strings.
 
 use std::borrow::Cow;
 
@@ -17,7 +17,7 @@ impl<'a> Query<'a> {
         Self(text)
     }
 
-    /// Refuses a parameter of another name than these: it would be ignored, and the answer not be what was asked for.
+    /// Refuses unknown parameters: ignoring them would give an answer that the client did not ask for.
     pub(super) fn only(&self, accepted: &'static [&'static str]) -> Result<(), RestError> {
         let mut names = form_urlencoded::parse(self.0.as_bytes()).map(|(name, _)| name);
         match names.find(|name| !accepted.contains(&&**name)) {
@@ -26,26 +26,26 @@ impl<'a> Query<'a> {
         }
     }
 
-    /// The value of a parameter, the last where it is given several times.
+    /// Returns the value of a parameter, the last one if it is repeated.
     pub(super) fn get(&self, name: &str) -> Option<Cow<'a, str>> {
         let values = form_urlencoded::parse(self.0.as_bytes()).filter(|(found, _)| found == name);
         values.last().map(|(_, value)| value)
     }
 
-    /// The instant that a parameter names, if it is given.
+    /// Returns the instant in a parameter, if it is given.
     pub(super) fn instant(&self, name: &'static str) -> Result<Option<Instant>, RestError> {
         let parsed = self.get(name).map(|text| text.parse()).transpose();
         parsed.map_err(|error| RestError::Timestamp { name, error })
     }
 
-    /// The timestamp that a parameter is, which must be given.
+    /// Returns the timestamp in a required parameter.
     pub(super) fn required_timestamp(&self, name: &'static str) -> Result<Timestamp, RestError> {
         let text = self.get(name).ok_or(RestError::Missing { name })?;
         text.parse().map_err(|error| RestError::Timestamp { name, error })
     }
 }
 
-/// A request to a route that takes no parameters, and has none.
+/// Extractor that refuses all parameters.
 pub(super) struct NoParameters;
 
 impl<S: Sync> FromRequestParts<S> for NoParameters {
