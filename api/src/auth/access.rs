@@ -1,4 +1,4 @@
-//! What whoever asks may do, and why somebody is refused.
+//! Permissions of a client, and the reasons for refusing it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,65 +15,65 @@ use crate::app::App;
 use crate::floor_plan::FloorPlan;
 use crate::ingest::{Batch, Rejection};
 
-/// How often it is looked whether a token that expires has done so.
+/// Interval of the checks whether a token has expired.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// What whoever asks may do.
+/// Permissions of a client.
 #[derive(Clone, Debug)]
 pub struct Access(Grant);
 
 #[derive(Clone, Debug)]
 enum Grant {
-    /// The server asks nobody for a token; whoever asks may have a rate to keep to.
+    /// The server requires no token. The client may have a rate limit.
     Open(Option<Arc<Pace>>),
-    /// Somebody has shown this token.
+    /// The client has sent this token.
     Token(Arc<Token>),
 }
 
-/// Why somebody is refused.
+/// Reason why a client is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// No token was shown.
+    /// The token is missing.
     #[error(
         "A token is needed: send the header Authorization: Bearer TOKEN, or the token as the password of HTTP Basic."
     )]
     Missing,
-    /// What was shown is no valid token.
+    /// The token is invalid.
     #[error("The token is not valid: it is not known, or has expired or been revoked.")]
     Invalid,
-    /// The token is not for this.
+    /// The token does not allow this.
     #[error("This token does not allow that.")]
     Forbidden,
     /// Introspection is turned off.
     #[error("Introspection is turned off on this server.")]
     NoIntrospection,
-    /// While the server is open to its own machine, a request was made for another host's name, as a page does whose own
-    /// name leads here.
+    /// The server is open to its own machine, and a request names another host, as a page does whose domain resolves to
+    /// this server (DNS rebinding).
     #[error(
         "No token exists yet, so this server answers only requests for localhost. Create one with `headcount token create \
          NAME --role admin`, or start the server with --open."
     )]
     Elsewhere,
-    /// While the server is open to its own machine, a request came through a proxy, as this header says.
+    /// The server is open to its own machine, and a request came through a proxy, according to this header.
     #[error(
         "This request came through a proxy (it has the header {0}), and no token exists yet, so this server answers \
          only its own machine. Create a token with `headcount token create NAME --role admin`, or start the server with \
          --open."
     )]
     Proxied(HeaderName),
-    /// While the server is open, a page of another origin asks.
+    /// The server is open, and a page of another origin sent the request.
     #[error(
         "A page of another origin sent this request, and no token exists yet, so this server answers only its own pages. \
          Create a token with `headcount token create NAME --role admin`, or name the origin with --cors-origins."
     )]
     Foreign,
-    /// A page of another origin asks in a way in which browsers let any page ask.
+    /// A page of another origin sent a request of a kind that browsers allow to any page.
     #[error("Pages of this origin are not allowed: name it with --cors-origins.")]
     Origin,
     /// Too many requests.
     #[error("Too many requests: try again in {after_s} s.")]
     TooMany {
-        /// After how many seconds there may be one more.
+        /// Seconds after which the next request is accepted.
         after_s: u64,
     },
     /// The tokens cannot be read.
@@ -82,22 +82,22 @@ pub enum Refusal {
 }
 
 impl Access {
-    /// Everything, for anybody.
+    /// Returns unrestricted access, with an optional rate limit.
     pub(super) fn open(pace: Option<Arc<Pace>>) -> Self {
         Self(Grant::Open(pace))
     }
 
-    /// What the token allows.
+    /// Returns the access that the token gives.
     pub(super) fn by(token: &Arc<Token>) -> Self {
         Self(Grant::Token(Arc::clone(token)))
     }
 
-    /// Whether it allows everything to anybody, at any rate.
+    /// Returns whether it is unrestricted and without a rate limit.
     pub(super) fn is_boundless(&self) -> bool {
         matches!(self.0, Grant::Open(None))
     }
 
-    /// The token, if one was needed: for logs, its id and name.
+    /// Returns the token, if the server requires one.
     pub fn token(&self) -> Option<&Token> {
         match &self.0 {
             Grant::Open(_) => None,
@@ -105,7 +105,7 @@ impl Access {
         }
     }
 
-    /// Whether it allows what needs this.
+    /// Checks whether it satisfies a need.
     pub fn permit(&self, need: Need) -> Result<(), Refusal> {
         let Grant::Token(token) = &self.0 else { return Ok(()) };
         let allowed = match need {
@@ -118,7 +118,7 @@ impl Access {
         if allowed { Ok(()) } else { Err(Refusal::Forbidden) }
     }
 
-    /// Takes note of one more request, if it is not too many.
+    /// Counts one more request, or refuses it if there are too many.
     pub fn step(&self) -> Result<(), Refusal> {
         let pace = match &self.0 {
             Grant::Open(pace) => pace.as_ref(),
@@ -127,12 +127,12 @@ impl Access {
         pace.map_or(Ok(()), |pace| pace.step().map_err(|after_s| Refusal::TooMany { after_s }))
     }
 
-    /// What is seen of the floor plan as it is now.
+    /// Returns the part of the current floor plan that the client may see.
     pub async fn plan(&self, app: &App) -> Result<Arc<FloorPlan>, DbErr> {
         Ok(self.seen(app.floor_plan().await?))
     }
 
-    /// What is seen of this floor plan.
+    /// Returns the part of this floor plan that the client may see.
     pub fn view(&self, plan: &Arc<FloorPlan>) -> Arc<FloorPlan> {
         self.seen(Arc::clone(plan))
     }
@@ -146,7 +146,7 @@ impl Access {
         }
     }
 
-    /// The batch as it may be recorded: what is not for this token to report is rejected as if there were no such DPU.
+    /// Returns the batch with the events rejected that this token may not report, as if their DPUs were unknown.
     pub async fn reports(&self, app: &App, mut batch: Batch) -> Result<Batch, DbErr> {
         let Grant::Token(token) = &self.0 else { return Ok(batch) };
         let Role::Ingest(Some(dpu)) = token.role else { return Ok(batch) };
@@ -161,12 +161,12 @@ impl Access {
         Ok(batch)
     }
 
-    /// Whether it still holds.
+    /// Returns whether it is still valid.
     pub async fn still_holds(&self, app: &App) -> Result<bool, DbErr> {
         Ok(self.holds(app, &*app.tokens().await?, app.clock.now()))
     }
 
-    /// Resolves when it holds no more: its token was revoked or has expired, or tokens are wanted since.
+    /// Resolves when it is no longer valid: its token was revoked or has expired, or the server now requires tokens.
     pub async fn ended(&self, app: &App) {
         let mut changes = app.tokens.changes();
         let expires = matches!(&self.0, Grant::Token(token) if token.expires.is_some());
@@ -199,7 +199,7 @@ impl Access {
 }
 
 impl Refusal {
-    /// The code by which GraphQL tells it.
+    /// Returns its code in GraphQL errors.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Missing | Self::Invalid => "UNAUTHENTICATED",
@@ -214,7 +214,7 @@ impl Refusal {
         }
     }
 
-    /// The status of an answer over HTTP.
+    /// Returns its HTTP status.
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Missing | Self::Invalid => StatusCode::UNAUTHORIZED,
@@ -229,7 +229,7 @@ impl Refusal {
         }
     }
 
-    /// The code with which a WebSocket is closed for it, as `graphql-transport-ws` has them.
+    /// Returns the code with which a WebSocket is closed, as defined by `graphql-transport-ws`.
     pub fn close_code(&self) -> u16 {
         match self {
             Self::Missing => 4401,
@@ -237,7 +237,7 @@ impl Refusal {
         }
     }
 
-    /// After how many seconds the same request may succeed.
+    /// Returns the seconds after which the same request may succeed.
     pub fn retry_after_s(&self) -> Option<u64> {
         match self {
             Self::TooMany { after_s } => Some(*after_s),

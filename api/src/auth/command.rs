@@ -14,49 +14,49 @@ use crate::ids::{Kind, PublicIds};
 /// A day in milliseconds.
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
-/// What to do about tokens.
+/// Command about tokens.
 #[derive(Clone, Debug, clap::Subcommand)]
 pub enum TokenCommand {
-    /// Create a token and print it, this once
+    /// Create a token and print it; it is not shown again
     Create(Create),
-    /// List all tokens, without what makes them valid
+    /// List all tokens, without their secrets
     List,
-    /// Revoke a token: from now on no server accepts it
+    /// Revoke a token; servers reject it from now on
     Revoke {
-        /// Its id or its name
+        /// Id or name of the token
         token: String,
     },
 }
 
-/// A token to be.
+/// Arguments for creating a token.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Create {
-    /// What to call it: who or what has it
+    /// Name of the token, such as its owner or its purpose
     name: String,
-    /// What it is for
+    /// Role of the token
     #[arg(long)]
     role: RoleName,
-    /// The name of a space that it shows, given again for each; for the role read. Without any, it shows all
+    /// Limit a token with the role read to the space with this name; repeat for more. Default: all spaces
     #[arg(long, value_name = "NAME")]
     space: Vec<String>,
-    /// The id of a space that it shows, as answers have it, given again for each; for the role read
+    /// Limit a token with the role read to the space with this id, as in the API; repeat for more
     #[arg(long, value_name = "ID")]
     space_id: Vec<i64>,
-    /// The serial of the only DPU that it reports for; for the role ingest
+    /// Limit a token with the role ingest to the DPU with this serial. Default: all DPUs
     #[arg(long, value_name = "SERIAL")]
     dpu: Option<String>,
-    /// When it expires: a timestamp, or a number of days, such as 90d; without it, never
+    /// Let the token expire at a timestamp, or after a number of days, such as 90d. Default: never
     #[arg(long, value_name = "WHEN")]
     expires: Option<Expiry>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum RoleName {
-    /// Asks and watches, and changes nothing
+    /// Query and subscribe; no changes
     Read,
-    /// Records events, and sees nothing
+    /// Record events; no queries
     Ingest,
-    /// Does everything
+    /// Everything
     Admin,
 }
 
@@ -67,22 +67,22 @@ enum Expiry {
     Days(i64),
 }
 
-/// Why it was not done.
+/// Error of a command about tokens.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
-    /// A limit does not go with the role.
-    #[error("--{option} goes with --role {role} only")]
+    /// A limit does not apply to the role.
+    #[error("--{option} requires --role {role}")]
     Limit {
         /// The option.
         option: &'static str,
-        /// The role that it is for.
+        /// The role that it requires.
         role: &'static str,
     },
-    /// It cannot be.
+    /// The token cannot be created or revoked.
     #[error(transparent)]
     Manage(#[from] ManageError),
-    /// It was done, and cannot be told.
-    #[error("cannot write what was done: {0}")]
+    /// The output cannot be written.
+    #[error("the command succeeded, but its output cannot be written: {0}")]
     Write(#[from] io::Error),
 }
 
@@ -98,7 +98,7 @@ impl FromStr for Expiry {
 }
 
 impl TokenCommand {
-    /// Does it. What is asked for goes to `out`, and what is said about it to `aside`.
+    /// Runs the command. Writes results to `out` and messages to `aside`.
     pub async fn run(
         self,
         database: &Database,
@@ -164,7 +164,7 @@ impl Create {
     }
 }
 
-/// A token in a line, its columns with tabs between.
+/// Returns a token as one line, with columns separated by tabs.
 fn line(row: &token::Model, ids: &PublicIds, now: Instant) -> String {
     let role = match row.role {
         token::Role::Read => "read",

@@ -1,4 +1,4 @@
-//! What the command line and the environment decide of who may do what.
+//! Configuration of access control: flags, environment variables, and the settings that result.
 
 use std::num::NonZeroU32;
 
@@ -11,82 +11,82 @@ use super::tokens::Tokens;
 use crate::clock::Clock;
 use crate::database::Database;
 
-/// How many requests a second a token may make unless somebody says otherwise.
+/// Default rate limit of a token, in requests per second.
 const TOKEN_RATE: u32 = 500;
 
-/// What the log says in addition of a server that is open to its own machine.
+/// Addition to the log line of a server that is open to its own machine.
 const THROUGH_PROXIES: &str = ", also through a proxy or a tunnel on this machine that adds no header X-Forwarded-For, \
     Forwarded or Via";
 
-/// Who may do what.
+/// Flags for access control.
 #[derive(Clone, Debug, clap::Args)]
-#[command(next_help_heading = "Who may do what")]
+#[command(next_help_heading = "Access control")]
 pub struct AuthConfig {
-    /// Let everybody do everything on any address, for as long as there is no token; without it, on a loopback address
-    /// only
+    /// Let anyone read and change everything, on any address, as long as no token exists. Default: on loopback
+    /// addresses only
     #[arg(long, env = "OPEN", value_parser = FalseyValueParser::new())]
     pub open: bool,
-    /// Origins whose pages may send requests from a browser, with commas between: `https://example.org`,
+    /// Allow pages of these origins, separated by commas, to send requests from a browser: `https://example.org`,
     /// `https://*.example.org` for every host below a domain, `*` for all
     #[arg(long, env = "CORS_ORIGINS", value_name = "ORIGINS", value_delimiter = ',')]
     pub cors_origins: Vec<Origin>,
-    /// Whether there is GraphiQL
+    /// Serve GraphiQL at /graphiql
     #[arg(long, env = "GRAPHIQL", value_name = "ON|OFF", default_value = "on")]
     pub graphiql: Switch,
-    /// Whether the schema can be asked for
+    /// Allow introspection of the GraphQL schema
     #[arg(long, env = "INTROSPECTION", value_name = "ON|OFF", default_value = "on")]
     pub introspection: Switch,
-    /// How many requests a second a token may make, and, if this is given, a client address where no tokens are asked
-    /// for; 0 for any number [default: 500 a token]
+    /// Limit the requests per second of each token and, if this flag is given, of each client address while no token
+    /// exists; 0 for no limit [default: 500 per token]
     #[arg(long, env = "RATE", value_name = "REQUESTS")]
     pub rate: Option<u32>,
-    /// How many requests it may make at once after a rest [default: twice the rate]
+    /// Allow this many requests at once after a pause [default: twice the rate]
     #[arg(long, env = "RATE_BURST", value_name = "REQUESTS")]
     pub rate_burst: Option<NonZeroU32>,
 }
 
-/// Whether there is something.
+/// A switch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Switch {
-    /// There is.
+    /// Turned on.
     On,
-    /// There is not.
+    /// Turned off.
     Off,
 }
 
-/// What was decided.
+/// Settings of access control.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Whether everybody may do everything while there is no token.
+    /// Whether any client may read and change everything while no token exists.
     pub open_without_tokens: bool,
-    /// Whether an open server answers only who asks for it by a name of its own machine.
+    /// Whether an open server answers only requests for a name of its own machine.
     pub this_machine_only: bool,
-    /// Of which origins pages may ask.
+    /// The origins whose pages may send requests.
     pub origins: Vec<Origin>,
-    /// Whether there is GraphiQL.
+    /// Whether GraphiQL is served.
     pub graphiql: Switch,
-    /// Whether the schema can be asked for.
+    /// Whether introspection is allowed.
     pub introspection: Switch,
-    /// How many requests a token may make.
+    /// Rate limit of a token.
     pub token_rate: Option<Rate>,
-    /// How many requests a client address may make where no tokens are asked for.
+    /// Rate limit of a client address while no token is required.
     pub address_rate: Option<Rate>,
 }
 
-/// Why the server does not start.
+/// Error: the server must not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// Everybody could do everything, and nobody said that this is meant.
+    /// No valid token exists, and the server can be reached from other machines without `--open`.
     #[error(
-        "there is no valid token, and {0} can be reached from other machines: whoever reaches it could read and change \
-         everything. Create a token first, by `headcount token create NAME --role admin`, or listen on a loopback \
-         address, or say by --open that this is meant"
+        "no valid token exists, and {0} can be reached from other machines. Create a token with `headcount token \
+         create NAME --role admin`, listen on a loopback address, or, to let anyone read and change everything while \
+         no token exists, start with --open"
     )]
     NoTokens(String),
     /// Pages of all origins could read and change everything.
     #[error(
-        "there is no token, and --cors-origins has *: pages of any site that a browser of this machine visits could read \
-         and change everything. Create a token first, by `headcount token create NAME --role admin`, or name the origins"
+        "no token exists, and --cors-origins has *: pages of any site that a browser on this machine visits could read \
+         and change everything. Create a token with `headcount token create NAME --role admin`, or name the origins"
     )]
     AnyOrigin,
     /// The tokens cannot be read.
@@ -95,14 +95,14 @@ pub enum StartError {
 }
 
 impl Switch {
-    /// Whether there is.
+    /// Returns whether it is turned on.
     pub fn is_on(self) -> bool {
         self == Self::On
     }
 }
 
 impl AuthConfig {
-    /// What that comes to on a loopback address, or on any other.
+    /// Returns the settings for a loopback address, or for any other.
     pub fn settings(&self, loopback: bool) -> Settings {
         let rate = |per_second: u32| {
             let per_second = NonZeroU32::new(per_second)?;
@@ -124,7 +124,7 @@ impl AuthConfig {
 }
 
 impl Default for Settings {
-    /// As on a loopback address, at any rate.
+    /// Returns the settings for a loopback address, without rate limits.
     fn default() -> Self {
         Self {
             open_without_tokens: true,
@@ -139,7 +139,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Whether the server may start there, which the log is told if everybody is let in.
+    /// Checks whether the server may start on this address, and logs whether it requires tokens.
     pub async fn check(&self, database: &Database, clock: &Clock, listen: &str) -> Result<(), StartError> {
         let tokens = Tokens::new(None).newest(database).await?;
         if tokens.is_empty() && self.open_without_tokens {
@@ -156,7 +156,7 @@ impl Settings {
         if !tokens.any_valid(clock.now()) && !self.open_without_tokens {
             return Err(StartError::NoTokens(listen.to_owned()));
         }
-        tracing::info!("tokens are asked for");
+        tracing::info!("requests require a token");
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! Finds out who asks.
+//! Authentication: turns the credentials of a request into an [`Access`].
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -21,24 +21,24 @@ use crate::app::App;
 use crate::database::Database;
 use crate::tasks::Tasks;
 
-/// Of how many addresses it is known how they keep to the rate of an open server.
+/// Maximum number of client addresses whose rates are tracked.
 const ADDRESSES_MAX: u64 = 100_000;
 
 const BEARER: &[u8] = b"Bearer ";
 const BASIC: &[u8] = b"Basic ";
 
-/// Knows who is let in.
+/// Authenticates requests by token, or admits clients without one while the server is open.
 #[derive(Debug)]
 pub struct Door {
     settings: Settings,
-    /// Where it is said that a token was used for the first time on a day.
+    /// Receives the tokens that are used for the first time on a day.
     used: UnboundedSender<(i64, Instant)>,
-    /// How client addresses keep to the rate, where nobody is asked for a token.
+    /// Rate limiters of client addresses, while no token is required.
     addresses: Option<Cache<IpAddr, Arc<Pace>>>,
 }
 
 impl Door {
-    /// A door with these settings.
+    /// Creates an authenticator with these settings, and its background task.
     pub fn new(settings: Settings, database: &Database, tasks: &Tasks) -> Self {
         let (used, days) = unbounded_channel();
         tasks.spawn("uses of tokens", note_uses(database.clone(), days));
@@ -46,17 +46,17 @@ impl Door {
         Self { settings, used, addresses }
     }
 
-    /// What was set.
+    /// Returns the settings.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
 
-    /// Whether everybody may do everything: there was never a token, and that is meant.
+    /// Returns whether any client may read and change everything: no token was ever created, and the settings allow it.
     pub(super) fn is_open(&self, tokens: &Snapshot) -> bool {
         self.settings.open_without_tokens && tokens.is_empty()
     }
 
-    /// What whoever sent this request may do.
+    /// Returns the access of the client that sent this request.
     pub(super) fn admit(
         &self,
         app: &App,
@@ -66,7 +66,7 @@ impl Door {
         let (headers, extensions) = request;
         if !self.is_open(tokens) {
             let shown = headers.get(header::AUTHORIZATION).ok_or(Refusal::Missing)?.as_bytes();
-            // Browsers that know a password send it along for pages of any origin.
+            // Browsers send stored passwords with requests of pages of any origin.
             if is_basic(shown) && is_foreign(headers, &self.settings.origins) {
                 return Err(Refusal::Origin);
             }
@@ -94,13 +94,13 @@ impl Door {
         Ok(access)
     }
 
-    /// What whoever shows this, as the header `Authorization` has it, may do.
+    /// Returns the access that these credentials, the value of a header `Authorization`, give.
     fn show(&self, app: &App, tokens: &Snapshot, shown: &[u8]) -> Result<Access, Refusal> {
         let now = app.clock.now();
         let secret = secret(shown).ok_or(Refusal::Invalid)?;
         let token = tokens.find(&secret, now).ok_or(Refusal::Invalid)?;
         if let Some(day) = token.used(now) {
-            // Where nobody writes it down any more, the server is stopping.
+            // The receiver is gone only when the server is stopping.
             self.used.send((token.id, day)).ok();
         }
         let access = Access::by(token);
@@ -108,8 +108,8 @@ impl Door {
         Ok(access)
     }
 
-    /// What whoever opens a WebSocket may do: as its headers say, or, where they have no token, as the payload of the
-    /// first message does, `{"authorization": "Bearer …"}`.
+    /// Returns the access of a client that opens a WebSocket: by its headers or, if they have no token, by the payload
+    /// of the first message, `{"authorization": "Bearer …"}`.
     pub(crate) async fn session(
         app: &App,
         by_headers: Result<Access, Refusal>,
@@ -127,7 +127,7 @@ impl Door {
 }
 
 impl App {
-    /// The tokens as they are now.
+    /// Returns the current tokens.
     pub(super) async fn tokens(&self) -> Result<Arc<Snapshot>, DbErr> {
         if !self.coherence.is_listening() {
             self.tokens.forget();
@@ -135,7 +135,7 @@ impl App {
         self.tokens.newest(&self.database).await
     }
 
-    /// Does something with the tokens, if they are in memory and can be trusted.
+    /// Runs `work` with the tokens, if they are in memory and known to be current.
     pub(super) fn with_tokens<T>(&self, work: impl FnOnce(&Snapshot) -> T) -> Option<T> {
         if !self.coherence.is_listening() {
             return None;
@@ -144,19 +144,20 @@ impl App {
     }
 }
 
-/// The same where the tokens may have to be read first.
+/// Returns the access of a client, after reading the tokens if necessary.
 pub(super) async fn admit(app: &App, parts: &Parts) -> Result<Access, Refusal> {
     let tokens = app.tokens().await.map_err(|error| unavailable(&error))?;
     app.door.admit(app, &tokens, (&parts.headers, &parts.extensions))
 }
 
-/// That the tokens cannot be read.
+/// Logs that the tokens cannot be read, and returns the refusal.
 pub(super) fn unavailable(error: &DbErr) -> Refusal {
-    tracing::error!(%error, "the tokens could not be read");
+    tracing::error!(%error, "cannot read the tokens");
     Refusal::Unavailable
 }
 
-/// The token in `Bearer TOKEN`, or in `Basic CREDENTIALS`, whose password it is; devices can often send no other.
+/// Returns the token in `Bearer TOKEN`, or the password in `Basic CREDENTIALS`, which is all that many devices can
+/// send.
 fn secret(shown: &[u8]) -> Option<Cow<'_, [u8]>> {
     if is_basic(shown) {
         let credentials = data_encoding::BASE64.decode(shown[BASIC.len()..].trim_ascii()).ok()?;
@@ -167,7 +168,7 @@ fn secret(shown: &[u8]) -> Option<Cow<'_, [u8]>> {
     Some(token.trim_ascii().into())
 }
 
-/// Whether the credentials are those of HTTP Basic.
+/// Returns whether the credentials are those of HTTP Basic.
 fn is_basic(shown: &[u8]) -> bool {
     has_scheme(shown, BASIC)
 }
@@ -176,7 +177,7 @@ fn has_scheme(shown: &[u8], scheme: &[u8]) -> bool {
     shown.get(..scheme.len()).is_some_and(|found| found.eq_ignore_ascii_case(scheme))
 }
 
-/// Writes down on which days tokens were used, aside from all requests.
+/// Records the days on which tokens were used, outside of requests.
 async fn note_uses(database: Database, mut days: UnboundedReceiver<(i64, Instant)>) {
     while let Some((id, day)) = days.recv().await {
         let earlier = Condition::any()
@@ -193,7 +194,7 @@ async fn note_uses(database: Database, mut days: UnboundedReceiver<(i64, Instant
             transaction.commit().await
         };
         if let Err(error) = noted.await {
-            tracing::warn!(%error, token = id, "the day on which a token was used could not be noted");
+            tracing::warn!(%error, token = id, "cannot record the day on which a token was used");
         }
     }
 }
@@ -203,7 +204,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_shown_by_itself_or_as_a_password() {
+    fn a_token_is_sent_by_itself_or_as_a_password() {
         let text = |shown: &str| {
             let secret = secret(shown.as_bytes())?;
             Some(String::from_utf8(secret.into_owned()).unwrap())

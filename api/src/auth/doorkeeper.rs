@@ -1,4 +1,4 @@
-//! What stands in front of every route, and hands on what whoever asks may do.
+//! The authorization middleware in front of every route. It passes the client's [`Access`] on to the handlers.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -19,17 +19,17 @@ use crate::app::App;
 use crate::rest;
 use crate::routes::Route;
 
-/// An answer of the router, or of the doorkeeper, at once or once the tokens are read.
+/// An answer of the router, or of the middleware: immediately, or after the tokens are read.
 pub(crate) type Guarded = Either<
     RouteFuture<Infallible>,
     Either<Ready<Result<Response, Infallible>>, BoxFuture<'static, Result<Response, Infallible>>>,
 >;
 
-/// What was found out about whoever asks; handed on by the request's extensions. Where nothing is, the server was open.
+/// The result of authentication, passed on in the request's extensions. Absent if the server was open.
 #[derive(Clone, Debug)]
 struct Found(Result<Access, Refusal>);
 
-/// Lets the request pass to the router if whoever asks may. One by no route does not get so far, whatever the router has.
+/// Passes the request to the router if the client is permitted. Unknown paths are answered here.
 pub(crate) fn guard(app: &Arc<App>, route: Route, router: &mut Router, mut request: Request) -> Guarded {
     if route == Route::Unmatched {
         return answered(rest::not_found());
@@ -58,20 +58,20 @@ pub(crate) fn guard(app: &Arc<App>, route: Route, router: &mut Router, mut reque
     }
 }
 
-/// An answer without asking the router.
+/// Returns an answer without running the router.
 pub(crate) fn answered(response: Response) -> Guarded {
     Either::Right(Either::Left(ready(Ok(response))))
 }
 
-/// Whether the request may pass, and with what.
+/// Authenticates the client, and checks whether the request may pass.
 fn decide(app: &App, tokens: &Snapshot, need: Need, request: &mut Request) -> Result<(), Refusal> {
     let admitted = app.door.admit(app, tokens, (request.headers(), request.extensions()));
     found(need, admitted, request)
 }
 
-/// The same once it is found out what whoever asks may do.
+/// Checks whether the request may pass, and stores the client's access in its extensions.
 fn found(need: Need, admitted: Result<Access, Refusal>, request: &mut Request) -> Result<(), Refusal> {
-    // GraphQL has a form of its own for saying no, and over a WebSocket a token may come later.
+    // GraphQL has its own form of refusals, and over a WebSocket the token may be sent later.
     if need != Need::Operation {
         admitted.as_ref().map_err(Clone::clone)?.permit(need)?;
     }
@@ -82,8 +82,8 @@ fn found(need: Need, admitted: Result<Access, Refusal>, request: &mut Request) -
 }
 
 impl Access {
-    /// What the doorkeeper has found out about whoever sent this request. Where it did not stand, nobody is let in
-    /// but by an open server.
+    /// Returns the access of the client that sent this request, as found by the middleware, or else by authenticating
+    /// the request.
     pub(crate) async fn of(parts: &Parts, app: &App) -> Result<Self, Refusal> {
         if let Some(found) = parts.extensions.get::<Found>() {
             return found.0.clone();

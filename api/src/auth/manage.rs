@@ -1,4 +1,4 @@
-//! Tokens: created, listed, revoked. Running servers hear of it by themselves.
+//! Creates, lists and revokes tokens. Running servers notice the changes.
 
 use std::collections::BTreeSet;
 
@@ -14,64 +14,62 @@ use super::token::Role;
 use crate::database::Database;
 use crate::floor_plan::changes::composed;
 
-/// The most characters of a name.
+/// Maximum number of characters of a name.
 const NAME_CHARACTERS_MAX: usize = 200;
 
-/// A token to be.
+/// Input for creating a token.
 #[derive(Clone, Debug)]
 pub struct NewToken {
-    /// What it is called. No other valid token may have this name.
+    /// Name of the token. No other unrevoked token may have this name.
     pub name: String,
-    /// What it is for.
+    /// Role of the token.
     pub role: Role,
-    /// The first instant at which it is not valid any more, if there is one.
+    /// Expiry, exclusive. `None`: never.
     pub expires: Option<Instant>,
 }
 
-/// Why that cannot be.
+/// Error of managing tokens.
 #[derive(Debug, thiserror::Error)]
 pub enum ManageError {
-    /// The name is none.
+    /// The name is invalid.
     #[error(
-        "{} is no name for a token: give 1 to {NAME_CHARACTERS_MAX} characters that are not all digits, so that it is \
-         told from an id",
+        "invalid token name {}: use 1 to {NAME_CHARACTERS_MAX} characters, not all of them digits, since that would be \
+         an id",
         shown(.0)
     )]
     Name(String),
     /// The name is taken.
-    #[error("there is a token called {0:?}: choose another name, or revoke that one first")]
+    #[error("a token named {0:?} exists already: choose another name, or revoke that one first")]
     Taken(String),
-    /// It would be over before it begins.
-    #[error("{expires} is past, it is {now}: a token expires in the future")]
+    /// The expiry is in the past.
+    #[error("the expiry {expires} is in the past (it is {now}): give an instant in the future")]
     Expired {
-        /// When it would expire.
+        /// The given expiry.
         expires: Instant,
-        /// When that was.
+        /// The time of the check.
         now: Instant,
     },
     /// No space has this name.
     #[error("there is no space {0:?}: --space takes its name, --space-id its id")]
     Space(String),
     /// No space has this id.
-    #[error("there is no space with the id {0}: --space-id takes an id as answers have it, --space a name")]
+    #[error("there is no space with the id {0}: --space-id takes an id as in the API, --space a name")]
     SpaceId(i64),
-    /// There is no such DPU.
+    /// No DPU has this serial.
     #[error("no DPU has the serial {0:?}")]
     Dpu(String),
-    /// There is no such token.
-    #[error(
-        "there is no token {0:?} that is not revoked: name it by its id or its name, as `headcount token list` shows them"
-    )]
+    /// The token is unknown or revoked.
+    #[error("unknown or revoked token {0:?}: give its id or its name, as `headcount token list` shows them")]
     NotFound(String),
-    /// The operating system has no randomness.
-    #[error("the operating system gives no random bytes: {0}")]
+    /// The operating system provided no random bytes.
+    #[error("cannot get random bytes from the operating system: {0}")]
     Random(#[from] getrandom::Error),
     /// The database failed.
     #[error(transparent)]
     Database(#[from] DbErr),
 }
 
-/// Creates a token at `now`. The secret is in the answer, and nowhere else.
+/// Creates a token at `now`. The returned secret is stored nowhere.
 pub async fn create(
     database: &Database,
     now: Instant,
@@ -116,12 +114,12 @@ pub async fn create(
     Ok((row, secret))
 }
 
-/// All tokens, oldest first, revoked ones too.
+/// Returns all tokens, oldest first, revoked ones included.
 pub async fn list(database: &Database) -> Result<Vec<token::Model>, ManageError> {
     Ok(token::Entity::find().order_by_asc(token::Column::Id).all(database.reader()).await?)
 }
 
-/// Revokes the token with this id or name at `now`, for good.
+/// Revokes the token with this id or name at `now`. Cannot be undone.
 pub async fn revoke(database: &Database, now: Instant, given: &str) -> Result<token::Model, ManageError> {
     let named = match given.parse::<i64>() {
         Ok(id) => token::Column::Id.eq(id),
@@ -138,7 +136,7 @@ pub async fn revoke(database: &Database, now: Instant, given: &str) -> Result<to
     Ok(row)
 }
 
-/// The ids of the spaces with these names, and of those with these public and own ids.
+/// Returns the row ids of the spaces with these names, and of those with these pairs of public and row ids.
 pub(super) async fn space_ids(
     database: &Database,
     names: &[String],
@@ -155,7 +153,7 @@ pub(super) async fn space_ids(
     by_name.chain(by_id).collect()
 }
 
-/// The id of the DPU with this serial.
+/// Returns the row id of the DPU with this serial.
 pub(super) async fn dpu_id(database: &Database, serial: &str) -> Result<i64, ManageError> {
     let found = dpu::Entity::find()
         .filter(dpu::Column::Serial.is_in([composed(serial), serial.trim().to_owned()]))

@@ -1,16 +1,15 @@
-//! Who may do what.
+//! Authentication and authorization.
 //!
-//! Every request meets the same three, and nothing that it does goes past them:
+//! Every request passes three checks:
 //!
-//! - `doorkeeper` stands in front of every route. It finds out who asks ([`Door`], by a token that is in memory), and
-//!   lets nobody pass whom `rules` does not name for the route.
-//! - What comes of it is an [`Access`]. GraphQL's root fields are held against `rules` with it, before any resolver
-//!   runs.
-//! - A token that is limited to some spaces sees a floor plan that has no others ([`Access::view`]). So what is
-//!   forbidden looks as what there is not, wherever the floor plan is looked at.
+//! - `doorkeeper` is the middleware in front of every route. It authenticates the client ([`Door`], by the tokens in
+//!   memory), and refuses requests that `rules` does not permit for the route.
+//! - The result is an [`Access`]. GraphQL's root fields are checked against `rules` with it, before any resolver runs.
+//! - A token that is limited to some spaces gets a floor plan without the others ([`Access::view`]). So objects that it
+//!   may not see look as if they did not exist.
 //!
-//! To find out who asks costs a hash and a search in memory: no SQL, no lock. Tokens themselves are stored nowhere, and
-//! are in no log.
+//! Authentication takes a hash and a search in memory: no SQL, no lock. The tokens' secrets are neither stored nor
+//! logged.
 
 mod access;
 mod command;

@@ -1,4 +1,4 @@
-//! Where a request comes from: which pages may send it, by which name this server was asked for, and through what.
+//! Origin of a request: the page that sent it, the host name that it was sent to, and proxies in between.
 
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -6,10 +6,12 @@ use std::str::FromStr;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-/// How a browser says from where the page is that sends a request: `same-origin`, `same-site`, `cross-site`, or `none`.
+/// The header in which browsers name the relation of a page to this server: `same-origin`, `same-site`, `cross-site`,
+/// `none`.
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// The headers that a page of another origin may send: those that are read here, and those that GraphQL clients add.
+/// The headers that a page of another origin may send: those that this server reads, and those that GraphQL clients
+/// add.
 const REQUEST_HEADERS: [HeaderName; 8] = [
     header::AUTHORIZATION,
     header::CONTENT_TYPE,
@@ -21,14 +23,14 @@ const REQUEST_HEADERS: [HeaderName; 8] = [
     HeaderName::from_static("apollo-require-preflight"),
 ];
 
-/// The headers of an answer that such a page may read.
+/// The headers of an answer that a page of another origin may read.
 const ANSWER_HEADERS: [HeaderName; 3] =
     [header::RETRY_AFTER, header::WWW_AUTHENTICATE, HeaderName::from_static("x-request-id")];
 
-/// Where a page comes from.
+/// An allowed origin of pages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// Anywhere.
+    /// Any origin.
     Any,
     /// This scheme, host and port, as browsers write them.
     One(HeaderValue),
@@ -41,7 +43,7 @@ pub enum Origin {
     },
 }
 
-/// Error for a text that names no origin.
+/// Error: a text is not a valid origin.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "invalid origin {0:?}: use a scheme, a host and perhaps a port, such as https://example.org; \
@@ -77,7 +79,7 @@ impl FromStr for Origin {
 }
 
 impl Origin {
-    /// Whether a page with this origin comes from here.
+    /// Returns whether it includes the origin of a page.
     fn contains(&self, origin: &HeaderValue) -> bool {
         match self {
             Self::Any => true,
@@ -94,7 +96,7 @@ impl Origin {
     }
 }
 
-/// Lets pages of these origins ask, as browsers want to hear it; `None`: of no others than our own.
+/// Returns the CORS layer that allows pages of these origins; `None` if only the server's own pages are allowed.
 pub(crate) fn cors(origins: &[Origin]) -> Option<CorsLayer> {
     let allowed = if origins.contains(&Origin::Any) {
         AllowOrigin::any()
@@ -104,7 +106,7 @@ pub(crate) fn cors(origins: &[Origin]) -> Option<CorsLayer> {
         let origins = origins.to_vec();
         AllowOrigin::predicate(move |origin, _| is_allowed(origin, &origins))
     };
-    // A token goes in a header that a script sets; a browser adds nothing by itself.
+    // Scripts send the token in a header, so no credentials of the browser are allowed.
     let cors = CorsLayer::new()
         .allow_origin(allowed)
         .allow_methods([Method::GET, Method::POST])
@@ -113,20 +115,20 @@ pub(crate) fn cors(origins: &[Origin]) -> Option<CorsLayer> {
     Some(cors)
 }
 
-/// Whether a WebSocket may be opened: browsers let any page try, and say which does.
+/// Returns whether a WebSocket may be opened. Browsers let any page try, and send its origin.
 pub(crate) fn may_open_socket(headers: &HeaderMap, origins: &[Origin]) -> bool {
     let Some(origin) = headers.get(header::ORIGIN) else { return true };
     is_own(origin, headers) || is_allowed(origin, origins)
 }
 
-/// Whether a page of another origin sends the request, as far as its browser says, and no origin that is named allows it.
-/// `*` allows none here: it is for pages that have a token and show it.
+/// Returns whether the request was sent by a page of another origin, according to its browser, that is not allowed by
+/// name. `*` does not count here: it is for pages that send a token.
 pub(super) fn is_foreign(headers: &HeaderMap, origins: &[Origin]) -> bool {
     let origin = headers.get(header::ORIGIN);
     if origin.is_some_and(|origin| is_named(origin, origins)) {
         return false;
     }
-    // Images and links do not tell their origin, and older browsers tell nothing but it.
+    // Requests for images and links have no `Origin`, and older browsers send no other header.
     match headers.get(SEC_FETCH_SITE).map(HeaderValue::as_bytes) {
         Some(b"cross-site" | b"same-site") => true,
         Some(b"same-origin" | b"none") => false,
@@ -134,10 +136,10 @@ pub(super) fn is_foreign(headers: &HeaderMap, origins: &[Origin]) -> bool {
     }
 }
 
-/// Whether the origin is that of the server, by the name that it was asked for.
+/// Returns whether the origin is that of the server, by the request's host.
 fn is_own(origin: &HeaderValue, headers: &HeaderMap) -> bool {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    // A proxy may speak TLS for us: the scheme is not compared.
+    // The scheme is not compared, since a proxy may terminate TLS.
     host_of(origin).zip(host).is_some_and(|(own, host)| own.eq_ignore_ascii_case(host))
 }
 
@@ -149,24 +151,24 @@ fn is_named(origin: &HeaderValue, origins: &[Origin]) -> bool {
     origins.iter().any(|allowed| *allowed != Origin::Any && allowed.contains(origin))
 }
 
-/// The host and the port of an origin.
+/// Returns the host and the port of an origin.
 fn host_of(origin: &HeaderValue) -> Option<&str> {
     Some(origin.to_str().ok()?.split_once("://")?.1)
 }
 
-/// Whether the request was made for this machine by a name that none but this machine has. A page whose own name
-/// is made to lead here asks for that name.
+/// Returns whether the request was made for a loopback name or address. A page whose domain resolves to this server
+/// (DNS rebinding) sends its own domain.
 pub(super) fn is_this_machine(headers: &HeaderMap) -> bool {
-    // Every browser says it.
+    // Every browser sends the host.
     let asked = headers.get(header::HOST).map(|host| host.to_str().unwrap_or_default());
-    // A proxy may ask for another host than the browser did; the origin of our own page is what the browser asked for.
+    // A proxy may change the host; the origin of the server's own page is the host that the browser used.
     let is_own_page = headers.get(SEC_FETCH_SITE).is_some_and(|site| site == "same-origin");
     let page = headers.get(header::ORIGIN).filter(|_| is_own_page);
     let page = page.map(|origin| host_of(origin).unwrap_or_default());
     asked.into_iter().chain(page).all(names_this_machine)
 }
 
-/// The header that shows that the request came through a proxy, if it has one.
+/// Returns the header that shows that the request came through a proxy, if there is one.
 pub(super) fn proxy_header(headers: &HeaderMap) -> Option<&HeaderName> {
     headers.keys().find(|name| {
         matches!(name.as_str(), "forwarded" | "via" | "x-real-ip")
@@ -180,7 +182,7 @@ fn names_this_machine(host: &str) -> bool {
         None => host.split(':').next(),
     };
     let name = name.unwrap_or_default();
-    // First those that nearly everybody writes.
+    // The most common names first.
     matches!(name, "localhost" | "127.0.0.1" | "::1")
         || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
         || name.eq_ignore_ascii_case("localhost")
@@ -249,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn browsers_say_which_page_sends_a_request() {
+    fn requests_of_pages_of_other_origins_are_recognized() {
         let origins = ["https://app.example".parse().unwrap(), Origin::Any];
         let is_foreign = |site: Option<&str>, origin: Option<&str>| {
             let mut given = vec![(header::HOST, "counts.example:8000")];
@@ -284,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn proxies_leave_headers() {
+    fn proxies_are_recognized_by_their_headers() {
         for name in
             ["forwarded", "via", "x-real-ip", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"]
         {
@@ -294,7 +296,7 @@ mod tests {
         let plain =
             [(header::HOST, "a"), (header::ORIGIN, "b"), (HeaderName::from_static("x-request-id"), "c")];
         assert_eq!(proxy_header(&headers(&plain)), None);
-        // The browser asked for another name than the proxy did.
+        // The proxy has changed the host.
         let page = |origin: &str| {
             let page = (SEC_FETCH_SITE, "same-origin");
             is_this_machine(&headers(&[(header::HOST, "localhost:8000"), page, (header::ORIGIN, origin)]))
@@ -329,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn sockets_are_for_our_own_pages_and_those_that_are_named() {
+    fn sockets_may_be_opened_by_own_pages_and_allowed_origins() {
         let opens = |origin: &str, origins: &[Origin]| {
             may_open_socket(
                 &headers(&[(header::HOST, "counts.example:8000"), (header::ORIGIN, origin)]),

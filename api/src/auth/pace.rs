@@ -1,4 +1,4 @@
-//! How many requests somebody may make in a time.
+//! The rate limiter.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -8,16 +8,16 @@ use governor::middleware::NoOpMiddleware;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 
-/// So many requests a second, and so many at once after a rest.
+/// A rate limit, with a burst after a pause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
-    /// Requests a second.
+    /// Requests per second.
     pub per_second: NonZeroU32,
     /// Requests at once.
     pub burst: NonZeroU32,
 }
 
-/// How somebody keeps to a rate. Asking it takes no lock.
+/// Rate limiter of one token or client address. Takes no lock.
 #[derive(Debug)]
 pub(super) struct Pace {
     limiter: RateLimiter<NotKeyed, InMemoryState, MonotonicClock, NoOpMiddleware<std::time::Instant>>,
@@ -29,7 +29,7 @@ impl Pace {
         Arc::new(Self { limiter: RateLimiter::direct_with_clock(quota, MonotonicClock) })
     }
 
-    /// Takes note of one more request, or says after how many seconds there may be one.
+    /// Counts one more request, or returns the seconds after which one is accepted.
     pub(super) fn step(&self) -> Result<(), u64> {
         self.limiter.check().map_err(|early| {
             let wait = early.wait_time_from(self.limiter.clock().now());
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_burst_passes_and_a_crowd_is_slowed_down() {
+    fn a_burst_passes_and_further_requests_are_refused() {
         let pace =
             Pace::new(Rate { per_second: NonZeroU32::new(2).unwrap(), burst: NonZeroU32::new(5).unwrap() });
         for _ in 0..5 {

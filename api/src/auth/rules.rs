@@ -1,39 +1,39 @@
-//! What is needed for what: every route, and every field at the root of GraphQL.
+//! Permissions that each route and each GraphQL root field needs.
 //!
-//! A root field that is not named here nobody gets, whatever token they have. A test walks the schema and the routes, and
-//! finds what was forgotten.
+//! A root field that is not listed here is refused to every token. A test walks the schema and the routes, and reports
+//! those that are not listed.
 
 use async_graphql::parser::types::OperationType;
 
 use crate::routes::Route;
 
-/// What is needed.
+/// A needed permission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
-    /// Nothing: there is no data in it.
+    /// None: it contains no data.
     Nothing,
     /// Any valid token.
     Token,
-    /// A token to read; one that is limited to some spaces sees these and no others.
+    /// A token with permission to read. One that is limited to some spaces sees only these.
     Read,
-    /// A token to read that is not limited: what is shown is not about single spaces.
+    /// A token with permission to read all spaces.
     ReadAll,
-    /// A token to record events; one that is limited to a DPU records those of this one.
+    /// A token with permission to record events. One that is limited to a DPU records only its events.
     Ingest,
-    /// A token for everything.
+    /// A token with all permissions.
     Admin,
-    /// What the operation needs that is sent there: its root fields say it.
+    /// Determined by the root fields of the GraphQL operation.
     Operation,
 }
 
-/// What a route needs. A route that is not among them does not exist.
+/// Returns the permission that a route needs.
 pub fn route(route: Route) -> Need {
     match route {
         Route::Count | Route::Counts => Need::Read,
         Route::GraphQl => Need::Operation,
         Route::Events => Need::Ingest,
         Route::Metrics => Need::ReadAll,
-        // Whether the process lives and is ready; the interface's description; the pages, which hold no data.
+        // Liveness and readiness, the description of the interface, and the pages, which contain no data.
         Route::Healthz
         | Route::Readyz
         | Route::OpenApi
@@ -46,9 +46,9 @@ pub fn route(route: Route) -> Need {
     }
 }
 
-/// What a field at the root of an operation needs. `None`: nobody gets it.
+/// Returns the permission that a root field needs. `None`: refused to every token.
 pub fn root_field(operation: OperationType, field: &str) -> Option<Need> {
-    // The schema tells what can be asked, and nothing of what there is.
+    // The schema contains no data.
     if matches!(field, "__typename" | "__schema" | "__type") {
         return Some(Need::Token);
     }

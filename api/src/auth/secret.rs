@@ -1,4 +1,4 @@
-//! A token's own text, and its hash.
+//! The secret text of a token, and its hash.
 
 use std::fmt;
 
@@ -6,12 +6,12 @@ use data_encoding::HEXLOWER;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
 
-/// What every token begins with, so that those who look for leaked secrets find it: `hc_` and 64 hexadecimal digits.
+/// Prefix of every token, so that secret scanners find leaked ones: `hc_` and 64 hexadecimal digits.
 const PREFIX: &str = "hc_";
-/// How many random bytes a token has: 256 bits.
+/// Number of random bytes of a token: 256 bits.
 const RANDOM_BYTES: usize = 32;
 
-/// A token's text. It is shown once, to whoever creates it, and stored nowhere.
+/// The secret text of a token. It is shown once, when it is created, and stored nowhere.
 pub struct Secret(String);
 
 /// The SHA-256 of a token. With 256 random bits behind it, it needs neither salt nor a slow hash.
@@ -19,14 +19,14 @@ pub struct Secret(String);
 pub(super) struct Digest([u8; 32]);
 
 impl Secret {
-    /// A new one, by the operating system's randomness.
+    /// Creates a secret from random bytes of the operating system.
     pub(super) fn new() -> Result<Self, getrandom::Error> {
         let mut bytes = [0; RANDOM_BYTES];
         getrandom::fill(&mut bytes)?;
         Ok(Self(format!("{PREFIX}{}", HEXLOWER.encode(&bytes))))
     }
 
-    /// Its text.
+    /// Returns its text.
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -49,12 +49,12 @@ impl fmt::Debug for Digest {
 }
 
 impl Digest {
-    /// The digest of what somebody shows.
+    /// Returns the digest of a secret that a client sent.
     pub(super) fn of(shown: &[u8]) -> Self {
         Self(Sha256::digest(shown).into())
     }
 
-    /// The digest that is stored; `None` where it is none, which the database rules out.
+    /// Returns a stored digest; `None` if its length is wrong, which the database rules out.
     pub(super) fn stored(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Self)
     }
@@ -63,12 +63,12 @@ impl Digest {
         &self.0
     }
 
-    /// By which digests are ordered: their first eight bytes.
+    /// Returns the sort key of digests: their first eight bytes.
     pub(super) fn order(&self) -> u64 {
         self.0.first_chunk().map_or(0, |first| u64::from_be_bytes(*first))
     }
 
-    /// Whether they are the same, found out in a time that does not tell how much of them is.
+    /// Returns whether they are equal, in constant time.
     pub(super) fn is(&self, other: &Self) -> bool {
         self.0.ct_eq(&other.0).into()
     }
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn secrets_differ_and_are_known_by_their_looks() {
+    fn secrets_are_unique_and_have_the_documented_form() {
         let (one, other) = (Secret::new().unwrap(), Secret::new().unwrap());
         for secret in [&one, &other] {
             let random = secret.reveal().strip_prefix("hc_").unwrap();

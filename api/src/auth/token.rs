@@ -1,4 +1,4 @@
-//! A token that is valid, as it is kept in memory.
+//! A token in memory.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -14,37 +14,37 @@ use crate::floor_plan::FloorPlan;
 /// A day in milliseconds.
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
-/// A token that was not revoked when it was read. Whether it has expired is asked when it is used.
+/// A token that was not revoked when it was read. Its expiry is checked on each use.
 #[derive(Debug)]
 pub struct Token {
     /// Its row's id.
     pub id: i64,
-    /// What it is called.
+    /// Its name.
     pub name: String,
-    /// What it is for.
+    /// Its role.
     pub role: Role,
     pub(super) digest: Digest,
     pub(super) expires: Option<Instant>,
-    /// How it keeps to its rate, if there is one.
+    /// Its rate limiter, if it has a limit.
     pub(super) pace: Option<Arc<Pace>>,
-    /// When the day began on which it was last used, in milliseconds since the Unix epoch.
+    /// The beginning of the day on which it was last used, in milliseconds since the Unix epoch.
     last_used_day_ms: AtomicI64,
-    /// The floor plan as it was last seen with this token.
+    /// The last floor plan, restricted to what this token may see.
     view: ArcSwapOption<View>,
 }
 
-/// What a token is for.
+/// The role of a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// To ask about these spaces, or about all.
+    /// Read these spaces, or all.
     Read(Option<BTreeSet<i64>>),
-    /// To record events of this DPU, or of all.
+    /// Record events of this DPU, or of all.
     Ingest(Option<i64>),
-    /// To do everything.
+    /// Do everything.
     Admin,
 }
 
-/// What is seen of a floor plan.
+/// The visible part of a floor plan.
 #[derive(Debug)]
 struct View {
     of: Weak<FloorPlan>,
@@ -52,7 +52,7 @@ struct View {
 }
 
 impl Token {
-    /// The token of a row; `None` where it was revoked. `pace` is for what has one.
+    /// Creates the token of a row; `None` if it was revoked. `pace` is its rate limiter, if it has a limit.
     pub(super) fn new(row: token::Model, pace: Option<Arc<Pace>>) -> Option<Self> {
         if row.revoked.is_some() {
             return None;
@@ -74,12 +74,12 @@ impl Token {
         })
     }
 
-    /// Whether it is still valid at `now`.
+    /// Returns whether it has not expired at `now`.
     pub(super) fn holds(&self, now: Instant) -> bool {
         self.expires.is_none_or(|expires| now < expires)
     }
 
-    /// Takes note that it is used at `now`; the day's beginning if it is the first time on that day.
+    /// Records a use at `now`. Returns the beginning of the day if it is the first use on that day.
     pub(super) fn used(&self, now: Instant) -> Option<Instant> {
         let day = now.floor_to(DAY_MS);
         let first = self.last_used_day_ms.load(Ordering::Relaxed) < day.ms()
@@ -87,10 +87,10 @@ impl Token {
         first.then_some(day)
     }
 
-    /// What a token that is limited to these spaces sees of the floor plan. It is made once for each plan.
+    /// Returns the part of the floor plan that a token limited to these spaces may see. Computed once for each plan.
     pub(super) fn view(&self, plan: &Arc<FloorPlan>, spaces: &BTreeSet<i64>) -> Arc<FloorPlan> {
         let last = self.view.load();
-        // While somebody holds a weak reference, no other plan comes to lie at its address.
+        // The weak reference keeps the plan's address from being reused.
         if let Some(view) = &*last
             && std::ptr::eq(view.of.as_ptr(), Arc::as_ptr(plan))
         {
@@ -102,7 +102,7 @@ impl Token {
     }
 }
 
-/// The ids of a row's spaces. What is no id lets nobody see more.
+/// Returns the ids of a row's spaces. Invalid ids are ignored, which gives access to fewer spaces.
 fn ids(text: &str) -> BTreeSet<i64> {
     text.split(',').filter_map(|id| id.parse().ok()).collect()
 }

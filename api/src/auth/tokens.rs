@@ -1,4 +1,4 @@
-//! The valid tokens, read from the database again after they were forgotten.
+//! The cache of valid tokens, which is read from the database again after it was invalidated.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,16 +13,16 @@ use super::secret::Digest;
 use super::token::Token;
 use crate::database::Database;
 
-/// Hands out the tokens as they are now: from memory, until somebody says that they have changed.
+/// The current tokens, cached until they are known to have changed.
 #[derive(Debug)]
 pub struct Tokens {
     newest: ArcSwapOption<Snapshot>,
-    /// How often they were forgotten: the reading of those that are kept began after that.
+    /// Number of invalidations. The cached tokens were read after the last one.
     forgotten: watch::Sender<u64>,
-    /// Held while reading, so that requests that come meanwhile wait for one reading instead of starting theirs. How
-    /// each token keeps to its rate outlasts what else is read again.
+    /// The rate limiter of each token, which outlives the cached tokens. Locked while reading, so that concurrent
+    /// requests wait for one reading instead of starting their own.
     paces: tokio::sync::Mutex<HashMap<i64, Arc<Pace>>>,
-    /// Held while what was read is kept, and while it is forgotten.
+    /// Locked while tokens are stored in the cache, and while it is invalidated.
     keeping: Mutex<()>,
     rate: Option<Rate>,
 }
@@ -30,14 +30,14 @@ pub struct Tokens {
 /// All tokens at one time.
 #[derive(Debug, Default)]
 pub(crate) struct Snapshot {
-    /// Those that are not revoked, in the order of their digests.
+    /// The tokens that are not revoked, sorted by digest.
     valid: Vec<Arc<Token>>,
-    /// Whether there is one at all, be it revoked.
+    /// Whether any token exists, including revoked ones.
     any: bool,
 }
 
 impl Tokens {
-    /// None read yet. Each may be used at this rate.
+    /// Creates an empty cache, with a rate limit for each token.
     pub fn new(rate: Option<Rate>) -> Self {
         Self {
             newest: ArcSwapOption::empty(),
@@ -48,17 +48,17 @@ impl Tokens {
         }
     }
 
-    /// The tokens, if they are in memory. Takes no lock and does not wait.
+    /// Returns the tokens, if they are in memory. Takes no lock and does not wait.
     pub(super) fn in_memory(&self) -> Guard<Option<Arc<Snapshot>>> {
         self.newest.load()
     }
 
-    /// The tokens, with every change in them that was committed before they were last forgotten.
+    /// Returns the tokens, including every change that was committed before the last invalidation.
     pub(super) async fn newest(&self, database: &Database) -> Result<Arc<Snapshot>, DbErr> {
         if let Some(tokens) = self.newest.load_full() {
             return Ok(tokens);
         }
-        // While the database is away each that waits here would wait for the failures of all before it.
+        // Without a time limit, a request would wait for the failures of all before it while the database is down.
         let mut paces = database.in_turn(self.paces.lock()).await?;
         if let Some(tokens) = self.newest.load_full() {
             return Ok(tokens);
@@ -73,7 +73,7 @@ impl Tokens {
         Ok(tokens)
     }
 
-    /// Forgets them: they have changed.
+    /// Invalidates the cache, since tokens have changed.
     pub(crate) fn forget(&self) {
         let keeping = self.keeping.lock().unwrap_or_else(PoisonError::into_inner);
         self.newest.store(None);
@@ -81,7 +81,7 @@ impl Tokens {
         drop(keeping);
     }
 
-    /// Tells whoever holds it that they were forgotten.
+    /// Returns a receiver that is notified of each invalidation.
     pub(super) fn changes(&self) -> watch::Receiver<u64> {
         self.forgotten.subscribe()
     }
@@ -102,12 +102,12 @@ impl Snapshot {
         Self { valid, any }
     }
 
-    /// Whether there was never a token.
+    /// Returns whether no token was ever created.
     pub(super) fn is_empty(&self) -> bool {
         !self.any
     }
 
-    /// The token that somebody shows, if it is valid at `now`.
+    /// Returns the token with this secret, if it is valid at `now`.
     pub(super) fn find(&self, shown: &[u8], now: Instant) -> Option<&Arc<Token>> {
         let digest = Digest::of(shown);
         let first = self.valid.partition_point(|token| token.digest.order() < digest.order());
@@ -115,12 +115,12 @@ impl Snapshot {
         alike.into_iter().find(|token| token.digest.is(&digest)).filter(|token| token.holds(now))
     }
 
-    /// Whether this token is among them and valid at `now`.
+    /// Returns whether this token is among them and valid at `now`.
     pub(super) fn holds(&self, token: &Token, now: Instant) -> bool {
         self.valid.iter().any(|valid| valid.id == token.id) && token.holds(now)
     }
 
-    /// Whether there is one that is valid at `now`.
+    /// Returns whether any token is valid at `now`.
     pub(super) fn any_valid(&self, now: Instant) -> bool {
         self.valid.iter().any(|token| token.holds(now))
     }

@@ -1,8 +1,7 @@
-//! The pages: the dashboard and GraphiQL, as `build.rs` made them of `web/`, carried in the binary.
+//! The pages: the dashboard and GraphiQL, built from `web/` by `build.rs` and embedded in the binary.
 //!
-//! Assets have their hash in their names and never change under them; the pages name their assets, and are asked
-//! for each time. Everything comes from here: the policies let a browser load nothing else. The build has compressed what
-//! is worth it: nothing is compressed when it is asked for.
+//! The names of assets contain their hash, so browsers may cache them forever. Pages are revalidated each time. The
+//! content security policies let a browser load files from this server only. Compressed copies are made by the build.
 
 use axum::Router;
 use axum::extract::Path;
@@ -18,14 +17,14 @@ use sha2::{Digest as _, Sha256};
 
 use crate::encoding::Encoding;
 
-/// What `build.rs` made; empty where there was no Node.js.
+/// The output of `build.rs`; empty if Node.js was missing.
 static FILES: Dir<'_> = include_dir!("$OUT_DIR/pages");
 
-/// What the dashboard may load.
+/// The content security policy of the dashboard.
 const DASHBOARD: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// What GraphiQL may load. Its editor styles itself as it goes, works in workers, and has fonts in its style sheet.
+/// The content security policy of GraphiQL. Its editor uses inline styles, workers, and fonts in its style sheet.
 const GRAPHIQL: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
     font-src 'self' data:; connect-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; \
     frame-ancestors 'none'";
@@ -33,10 +32,10 @@ const GRAPHIQL: &str = "default-src 'none'; script-src 'self'; style-src 'self' 
 const MISSING: &str = "This server was built without its pages: install Node.js 20.19 or newer, `touch web/package.json`, \
     and build it again.\n";
 
-/// How many bytes of a page's hash are in its `ETag`.
+/// Number of bytes of a page's hash in its `ETag`.
 const TAG_BYTES: usize = 12;
 
-/// The pages, GraphiQL among them or not, and what they load.
+/// Returns the routes of the pages, with or without GraphiQL, and of their assets.
 pub fn router(graphiql: bool) -> Router {
     let dashboard = get(async |headers: HeaderMap| page("index.html", DASHBOARD, &headers));
     let router = Router::new()
@@ -54,8 +53,8 @@ pub fn router(graphiql: bool) -> Router {
     }
 }
 
-/// Leads from a page's path with a slash at its end to the one that the page knows itself by. The way is a relative one, since
-/// a proxy may serve the pages below a path of its own.
+/// Redirects from a page's path with a trailing slash to the one without. The redirect is relative, since a proxy may
+/// serve the pages below a path of its own.
 async fn without_slash(uri: Uri) -> Response {
     let page = uri.path().trim_end_matches('/').rsplit('/').next().unwrap_or_default();
     let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
@@ -63,7 +62,7 @@ async fn without_slash(uri: Uri) -> Response {
 }
 
 fn page(path: &str, policy: &'static str, headers: &HeaderMap) -> Response {
-    // A page has the same name after it has changed.
+    // A page keeps its name when it changes.
     let Some(page) = contents(path) else { return (StatusCode::NOT_FOUND, MISSING).into_response() };
     let tag = data_encoding::HEXLOWER.encode(&Sha256::digest(page)[..TAG_BYTES]);
     let about =
@@ -75,7 +74,7 @@ async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
     let path = format!("assets/{name}");
     let is_copy = Encoding::OF_FILES.iter().any(|encoding| name.ends_with(encoding.suffix()));
     match contents(&path) {
-        // The name has the hash of what is in it.
+        // The name contains the hash of the file.
         Some(contents) if !is_copy => {
             let about = [(CACHE_CONTROL, "public, max-age=31536000, immutable")];
             (about, file(&path, contents, &name, &headers)).into_response()
@@ -84,13 +83,13 @@ async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
     }
 }
 
-/// The answer with a file: in the encoding that the client likes best, and without a body if the client has it.
+/// Returns the answer with a file: in the encoding that the client prefers, and without a body if the client has it.
 fn file(path: &str, plain: &'static [u8], tag: &str, headers: &HeaderMap) -> Response {
     let kind = mime_guess::from_path(path).first_or_octet_stream();
     let encoded = Encoding::accepted(headers, &Encoding::OF_FILES)
         .into_iter()
         .find_map(|encoding| Some((encoding, contents(&format!("{path}{}", encoding.suffix()))?)));
-    // What is encoded otherwise is another representation, whose tag is another one.
+    // Each encoding is a representation of its own, with its own tag.
     let tag = format!("\"{tag}{}\"", encoded.map_or("", |(encoding, _)| encoding.suffix()));
     let about = [(VARY, ACCEPT_ENCODING.as_str()), (ETAG, &tag), (X_CONTENT_TYPE_OPTIONS, "nosniff")];
     if has(headers, &tag) {
@@ -103,11 +102,11 @@ fn file(path: &str, plain: &'static [u8], tag: &str, headers: &HeaderMap) -> Res
     }
 }
 
-/// Whether the client has what this tag is of.
+/// Returns whether the client has the file with this tag.
 fn has(headers: &HeaderMap, tag: &str) -> bool {
     let values = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     let mut tags = values.flat_map(|value| value.split(',')).map(str::trim);
-    // A proxy that encodes anew makes a tag a weak one.
+    // A proxy that encodes a file again weakens its tag.
     tags.any(|known| known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag)
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The bits of an IPv6 address that its network has; a client has all addresses below it.
+/// The network prefix of an IPv6 address. A client may use all addresses of its network.
 const IPV6_NETWORK: u128 = u128::MAX << 64;
 
 /// Counts the connections of each address, up to a maximum.
@@ -22,12 +22,12 @@ pub(super) struct Counted {
 }
 
 impl Addresses {
-    /// Counts up to `max` connections of an address.
+    /// Creates a counter that accepts up to `max` connections of an address.
     pub(super) fn new(max: u32) -> Self {
         Self { connections: Arc::default(), max }
     }
 
-    /// Counts one more connection of the address. Returns `None` if it has as many as are accepted.
+    /// Counts one more connection of the address. Returns `None` if the address has the maximum number.
     pub(super) fn count(&self, address: IpAddr) -> Option<Counted> {
         let address = network(address);
         let mut connections = lock(&self.connections);
@@ -52,7 +52,7 @@ impl Drop for Counted {
     }
 }
 
-/// What counts as one address.
+/// Returns the address, or the network of an IPv6 address, that is counted as one client.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & IPV6_NETWORK).into(),
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_has_a_maximum_and_others_have_their_own() {
+    fn each_address_has_its_own_maximum() {
         let addresses = Addresses::new(2);
         let count = |address: &str| addresses.count(address.parse().unwrap());
         let first = count("192.0.2.1").unwrap();
@@ -78,7 +78,7 @@ mod tests {
         let _other = count("192.0.2.2").unwrap();
         drop(first);
         let _third = count("192.0.2.1").unwrap();
-        // A client may choose among the addresses of its network.
+        // A client may use any address of its network.
         let of_network = [count("2001:db8::1").unwrap(), count("2001:db8::2").unwrap()];
         assert!(count("2001:db8::3").is_none());
         let _other = count("2001:db8:0:1::1").unwrap();

@@ -1,5 +1,5 @@
-//! What every answer of an interface has: headers for browsers, a share of the budget until its client has read it, and an
-//! encoding that the client accepts where it is long.
+//! Finishes every answer of the interfaces: adds headers for browsers, counts it for the memory budget until the client
+//! has read it, and compresses it if it is long and the client accepts an encoding.
 
 use std::convert::Infallible;
 use std::io;
@@ -23,13 +23,13 @@ use crate::encoding::Encoding;
 use crate::rest;
 use crate::routes::Route;
 
-/// Answers that are shorter are not compressed, in bytes.
+/// Minimum length of compressed answers, in bytes.
 const COMPRESSED_BYTES_MIN: u64 = 1_000;
-/// How much of a compressed answer is made at a time, in bytes.
+/// Size of a piece of a compressed answer, in bytes.
 const PIECE_BYTES: usize = 16 << 10;
 
 pin_project! {
-    /// A request whose answer is finished here. Without a budget, it is one for a page, which has headers of its own.
+    /// A request whose answer is finished here. `budget` is `None` for pages, which have headers of their own.
     pub struct Finishing<F> {
         #[pin]
         answering: F,
@@ -41,9 +41,9 @@ pin_project! {
 /// Whether the answers of a route are compressed.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Compression {
-    /// They never are.
+    /// Never.
     Never,
-    /// They are where the client accepts an encoding, and this is the one that it likes best.
+    /// With the encoding that the client prefers, if it accepts one.
     If(Option<Encoding>),
 }
 
@@ -54,7 +54,7 @@ impl<F> Finishing<F> {
 }
 
 impl Compression {
-    /// How the answer to a request by this route is compressed.
+    /// Returns how the answer to a request for this route is compressed.
     pub(super) fn of(route: Route, headers: &HeaderMap) -> Self {
         if !route.has_long_answers() {
             return Self::Never;
@@ -72,13 +72,14 @@ impl Compression {
     }
 }
 
-/// Whether a response is known to be so long that it is compressed. The answer to HEAD only says how long it would be.
+/// Returns whether a response is known to be long enough to compress. An answer to HEAD has the length in its header
+/// only.
 fn is_long(response: &Response) -> bool {
     let said = response.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     said.or_else(|| response.body().size_hint().exact()).is_some_and(|length| length >= COMPRESSED_BYTES_MIN)
 }
 
-/// The response with its body compressed while it is sent, a piece at a time.
+/// Returns the response with its body compressed while it is sent, one piece at a time.
 fn compress(encoding: Encoding, response: Response) -> Response {
     let (mut head, body) = response.into_parts();
     head.headers.remove(CONTENT_LENGTH);
@@ -107,7 +108,7 @@ impl<F: Future<Output = Result<Response, Infallible>>> Future for Finishing<F> {
         let Some(budget) = this.budget else { return Poll::Ready(Ok(response)) };
         let response = count(budget, response).unwrap_or_else(|Exhausted| rest::exhausted());
         let mut response = this.compression.apply(response);
-        // A count is of its instant, and somebody's; and it is what it says it is, whatever a browser makes of it.
+        // Answers must not be cached: they depend on the time and on the client's token.
         let headers = response.headers_mut();
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -115,7 +116,7 @@ impl<F: Future<Output = Result<Response, Infallible>>> Future for Finishing<F> {
     }
 }
 
-/// The response, whose body counts for the budget from now on.
+/// Returns the response with its body counted for the budget.
 fn count(budget: &Budget, response: Response) -> Result<Response, Exhausted> {
     let bytes = response.body().size_hint().lower();
     if bytes <= UNCOUNTED_BYTES as u64 {
@@ -131,7 +132,7 @@ struct Unread {
     held: Arc<Held>,
 }
 
-/// A piece of it. The connection has it until it is sent.
+/// A piece of a body. The connection holds it until it is sent.
 struct Piece {
     bytes: Bytes,
     _held: Arc<Held>,

@@ -1,8 +1,8 @@
-//! One connection: what it is at, and for how long it may be at that.
+//! One connection, with its state and its timeouts.
 //!
-//! hyper can limit how long a request's head takes, but sets a timer for each request to do so, and it has no limit for
-//! a client that does not read its answer. Here a connection notes what it is at, which costs a store or two, and
-//! whoever watches over all connections looks at the notes now and then.
+//! hyper has a timeout for the head of a request, but sets a timer for each request, and it has no timeout for a client
+//! that does not read its answer. Here a connection records its state, which costs a store or two, and a periodic sweep
+//! over all connections checks the timeouts.
 
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
@@ -29,30 +29,31 @@ use tower::Service as _;
 use super::Site;
 use crate::limits::{Limits, seconds};
 
-/// What a connection is at. A new one waits for the head of its first request, for no longer than for the rest of it.
+/// States of a connection. A new one waits for the head of its first request, with the same timeout as for a started
+/// one.
 const HEAD: u8 = 0;
 const IDLE: u8 = 1;
 const ANSWERING: u8 = 2;
 
-/// What it is told, if anything: to end after what it is at, or at once.
+/// Commands to a connection: end after the current request, or immediately.
 const FINISH: u8 = 1;
 const CUT: u8 = 2;
 
-/// What a connection is at, and what it is told.
+/// State of a connection, and the command to it.
 ///
-/// Only its own task writes what it is at, so that nothing here need be more than a relaxed load and store.
+/// Only the connection's own task writes the state, so relaxed loads and stores suffice.
 #[derive(Debug, Default)]
 pub(super) struct Pulse {
     at: AtomicU8,
-    /// Whether an answer waits for the client to read.
+    /// Whether an answer is waiting for the client to read.
     blocked: AtomicBool,
-    /// Changes whenever one of these does, or a blocked answer goes on.
+    /// Incremented whenever one of these changes.
     moves: AtomicU32,
     told: AtomicU8,
     waker: AtomicWaker,
 }
 
-/// What a connection was at when somebody looked, and since when.
+/// Snapshot of a connection's state: its number of changes, and since when it has been the same.
 #[derive(Debug)]
 pub(super) struct Look {
     moves: u32,
@@ -88,7 +89,7 @@ impl Pulse {
         self.moves.store(self.moves.load(Relaxed).wrapping_add(1), Relaxed);
     }
 
-    /// Whether the connection has been at the same for longer than it may.
+    /// Returns whether the connection has been in the same state for longer than its timeout.
     pub(super) fn is_late(&self, look: &mut Look, now: Instant, limits: &Limits) -> bool {
         let moves = self.moves.load(Relaxed);
         if moves != look.moves {
@@ -98,18 +99,18 @@ impl Pulse {
             _ if self.blocked.load(Relaxed) => limits.write_timeout_s,
             IDLE => limits.idle_timeout_s,
             HEAD => limits.header_timeout_s,
-            // Whoever answers has limits of its own.
+            // Handlers have limits of their own.
             _ => return false,
         };
         now.saturating_duration_since(look.since) >= seconds(longest_s)
     }
 
-    /// Tells the connection to end, after what it is at.
+    /// Tells the connection to end after the current request.
     pub(super) fn finish(&self) {
         self.tell(FINISH);
     }
 
-    /// Tells the connection to end at once.
+    /// Tells the connection to end immediately.
     pub(super) fn cut(&self) {
         self.tell(CUT);
     }
@@ -120,7 +121,7 @@ impl Pulse {
     }
 }
 
-/// Serves a connection to its end. Its requests are told whose it is, if that is given.
+/// Serves a connection until it ends. Passes the peer's address to requests, if it is given.
 pub(super) async fn serve(
     http: &http1::Builder,
     stream: TcpStream,
@@ -147,12 +148,12 @@ pub(super) async fn serve(
     poll_fn(|context| {
         let mut told = pulse.told.load(Acquire);
         if heard != Some(told) {
-            // Waking takes the waker away, and what is told meanwhile is seen after it is there again.
+            // Waking consumes the waker. A command that was sent meanwhile is seen after registering it again.
             pulse.waker.register(context.waker());
             told = pulse.told.load(Acquire);
             heard = Some(told);
             match told {
-                // Of a request whose head is not complete nothing was accepted.
+                // A request with an incomplete head has not been accepted.
                 FINISH if pulse.is_at(HEAD) => return Poll::Ready(()),
                 FINISH => connection.as_mut().graceful_shutdown(),
                 CUT => return Poll::Ready(()),
@@ -168,7 +169,7 @@ pub(super) async fn serve(
     .await;
 }
 
-/// A stream that notes when a request begins to come in, and when an answer does not go out.
+/// A stream that records when a request begins to arrive, and when an answer is blocked.
 struct Watched {
     stream: TcpStream,
     pulse: Arc<Pulse>,
@@ -235,7 +236,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_connection_is_late_once_it_has_been_at_the_same_for_too_long() {
+    fn a_connection_is_late_once_its_state_has_not_changed_for_too_long() {
         let limits =
             Limits { header_timeout_s: 10, idle_timeout_s: 60, write_timeout_s: 30, ..Limits::default() };
         let (pulse, start) = (Pulse::default(), Instant::now());
@@ -251,7 +252,7 @@ mod tests {
         assert_eq!([is_late(71), is_late(10_000)], [false, false]);
         pulse.block(true);
         assert_eq!([is_late(10_000), is_late(10_029), is_late(10_030)], [false, false, true]);
-        // What goes out, however slowly, begins anew.
+        // Progress, however slow, restarts the timeout.
         pulse.block(false);
         pulse.block(true);
         assert_eq!([is_late(10_030), is_late(10_059)], [false, false]);

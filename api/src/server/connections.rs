@@ -1,4 +1,4 @@
-//! All connections: accepted, watched over, and ended when the server stops.
+//! Accepts connections, enforces their timeouts, and ends them when the server stops.
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind};
@@ -20,17 +20,17 @@ use super::listeners::Listeners;
 use crate::app::App;
 use crate::limits::{Limits, seconds};
 
-/// How often connections are looked at: by so much a limit of theirs may be passed.
+/// Interval of the sweeps over all connections. A timeout may be exceeded by this much.
 const SWEEP: Duration = Duration::from_secs(1);
-/// How long to wait before accepting again when the system refuses.
+/// Delay before accepting again after an error of the operating system.
 const REFUSED: Duration = Duration::from_millis(100);
-/// The longest head of a request, in bytes, and what is kept of an answer that is not read.
+/// Maximum length of a request's head, and size of the buffer for an unread answer, in bytes.
 const BUFFER_BYTES: usize = 64 << 10;
 
-/// Serves the site of the app until `stop` resolves. Then accepts nothing more, finishes what was accepted, and records
-/// what was handed over, for as long as the limits say; what is left is dropped.
+/// Serves the site of the app until `stop` resolves. Then stops accepting, finishes accepted requests, and records
+/// received events, within the time limit. Remaining connections are dropped.
 ///
-/// `recording` ends when the last clone of the app is gone and everything handed over is recorded.
+/// `recording` ends when the last clone of the app has been dropped and all received events are recorded.
 pub async fn serve(
     listeners: impl Into<Listeners>,
     app: Arc<App>,
@@ -46,43 +46,39 @@ pub async fn serve(
     connections.accept(listeners, site, stop).await;
     feed.stop();
     connections.finish();
-    // With the last request the last clone of the app goes, and then what was handed over is recorded.
+    // The last request drops the last clone of the app. Then the received events are recorded.
     let stop_timeout = seconds(limits.stop_timeout_s);
     if let Ok(recorded) = timeout(stop_timeout, &mut recording).await {
         return if recorded.is_ok() { Stopped::Finished } else { Stopped::Unrecorded };
     }
     let dropped = connections.cut();
-    tracing::warn!(
-        dropped,
-        "connections are dropped that did not end within {} seconds",
-        limits.stop_timeout_s
-    );
-    // What the requests had handed over is still recorded.
+    tracing::warn!(dropped, "dropping connections that did not end within {} seconds", limits.stop_timeout_s);
+    // Events that those requests had sent are still recorded.
     match timeout(stop_timeout, recording).await {
         Ok(Ok(())) => Stopped::Dropped,
         Ok(Err(_)) | Err(_) => Stopped::Unrecorded,
     }
 }
 
-/// How a server stopped.
+/// Outcome of stopping a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Stopped {
-    /// Everything that was accepted was finished.
+    /// All accepted requests were finished.
     Finished,
-    /// Connections were dropped that did not end in time. Everything that was handed over is recorded.
+    /// Connections that did not end in time were dropped. All received events are recorded.
     Dropped,
-    /// What was handed over was not recorded, or not in time; nobody was told that it was.
+    /// Received events were not recorded, or not in time. They were not acknowledged.
     Unrecorded,
 }
 
-/// The connections that are open, and what each was at when it was last looked at.
+/// The open connections, each with the snapshot of its state at the last sweep.
 pub struct Connections {
     limits: Limits,
     http: http1::Builder,
     places: Arc<Semaphore>,
     addresses: Addresses,
-    /// Whether requests are told who sends them.
+    /// Whether requests get the address of their peer.
     tells_peers: bool,
     open: Arc<Mutex<Open>>,
 }
@@ -94,7 +90,7 @@ struct Open {
 }
 
 impl Connections {
-    /// None yet.
+    /// Creates an empty set.
     pub fn new(limits: &Limits) -> Self {
         let mut http = http1::Builder::new();
         http.max_buf_size(BUFFER_BYTES);
@@ -103,7 +99,7 @@ impl Connections {
         Self { limits: *limits, http, places, addresses, tells_peers: false, open: Arc::default() }
     }
 
-    /// Accepts connections and watches over them until `stop` resolves.
+    /// Accepts connections and enforces their timeouts until `stop` resolves.
     pub async fn accept(&self, listeners: impl Into<Listeners>, site: Site, stop: impl Future<Output = ()>) {
         let listeners = listeners.into();
         let mut stop = pin!(stop);
@@ -121,16 +117,16 @@ impl Connections {
         }
     }
 
-    /// The next connection, once there is a place for it.
+    /// Returns the next connection, once the number of connections permits it.
     async fn next(&self, listeners: &Listeners) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
         let place = Arc::clone(&self.places).acquire_owned().await.map_err(io::Error::other)?;
         let (stream, peer) = listeners.accept().await?;
-        // An answer is not held back to be sent with the next one.
+        // Answers are sent without delay.
         stream.set_nodelay(true)?;
         Ok((stream, peer, place))
     }
 
-    /// Serves a connection, or drops it where its address has as many as are accepted.
+    /// Serves a connection, or drops it if its address has the maximum number.
     fn begin(&self, stream: TcpStream, peer: SocketAddr, place: OwnedSemaphorePermit, site: Site) {
         let Some(counted) = self.addresses.count(peer.ip()) else { return };
         let (http, pulse) = (self.http.clone(), Arc::new(Pulse::default()));
@@ -142,7 +138,7 @@ impl Connections {
         });
     }
 
-    /// Drops those that have taken too long.
+    /// Drops connections that exceed a timeout.
     fn sweep(&self, now: Instant) {
         let mut open = lock(&self.open);
         for (pulse, look) in open.connections.values_mut() {
@@ -152,12 +148,12 @@ impl Connections {
         }
     }
 
-    /// Lets every connection end after what it is at.
+    /// Ends every connection after its current request.
     fn finish(&self) {
         lock(&self.open).connections.values().for_each(|(pulse, _)| pulse.finish());
     }
 
-    /// Ends all connections, and says how many there were.
+    /// Ends all connections immediately, and returns their number.
     fn cut(&self) -> usize {
         let open = lock(&self.open);
         open.connections.values().for_each(|(pulse, _)| pulse.cut());
@@ -165,7 +161,7 @@ impl Connections {
     }
 }
 
-/// A connection's entry among those that are open, for as long as it is.
+/// Entry of an open connection, which removes itself when it is dropped.
 struct Entered {
     open: Arc<Mutex<Open>>,
     number: u64,
@@ -199,15 +195,15 @@ fn lock(open: &Mutex<Open>) -> std::sync::MutexGuard<'_, Open> {
     open.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Waits where the system has nothing left to accept with.
+/// Waits if the operating system lacks the resources to accept connections.
 async fn refused(error: &io::Error) {
     use ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, InvalidInput, NotConnected};
-    // The client went away meanwhile.
+    // The client has disconnected.
     if [ConnectionAborted, ConnectionRefused, ConnectionReset, InvalidInput, NotConnected]
         .contains(&error.kind())
     {
         return;
     }
-    tracing::error!(%error, "no connection can be accepted");
+    tracing::error!(%error, "cannot accept connections");
     sleep(REFUSED).await;
 }

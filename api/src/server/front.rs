@@ -1,4 +1,4 @@
-//! What every request meets before the router.
+//! The middleware in front of the router.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -19,9 +19,9 @@ use crate::rest;
 use crate::routes::Route;
 use crate::telemetry::{self, Answering};
 
-/// A router with the doorkeeper in front, and in front of both what observes requests.
+/// A router behind telemetry and authorization.
 ///
-/// Once for all routes, since as a layer each would be in one more box; so the route is known before the router is asked.
+/// One service for all routes, since a layer would box each of them. So the route is determined before the router runs.
 #[derive(Clone, Debug)]
 pub struct Front {
     app: Arc<App>,
@@ -41,7 +41,7 @@ impl Service<Request> for Front {
     type Future = Answering<Finishing<Guarded>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        // A router always is.
+        // A router is always ready.
         Poll::Ready(Ok(()))
     }
 
@@ -50,7 +50,7 @@ impl Service<Request> for Front {
         if route == Route::Events {
             request.extensions_mut().insert(self.budgets.bodies.clone());
         }
-        // Assets and pages are part of the program: they take no memory, however many read them.
+        // Assets and pages are part of the binary: serving them takes no memory.
         let budget = (!route.is_of_pages()).then(|| self.budgets.answers.clone());
         let compression = Compression::of(route, request.headers());
         telemetry::observe(route, request, |request| {
@@ -64,8 +64,8 @@ impl Service<Request> for Front {
     }
 }
 
-/// Whether a request says clearly which host it is for: once, as HTTP/1.1 wants it, and twice only where the target says the
-/// same. Proxies disagree about all others.
+/// Returns whether a request names its host unambiguously: in exactly one header, as HTTP/1.1 requires, and with the
+/// same host in the target if that has one. Proxies disagree about all other requests.
 fn names_its_host(request: &Request) -> bool {
     let mut hosts = request.headers().get_all(HOST).iter();
     match (hosts.next(), hosts.next(), request.uri().authority()) {

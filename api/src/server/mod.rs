@@ -1,4 +1,4 @@
-//! The HTTP server: every route, what stands in front of them, and the connections that they are served over.
+//! The HTTP server: all routes, the middleware in front of them, and their connections.
 
 mod addresses;
 mod answer;
@@ -22,11 +22,11 @@ use crate::budget::Budgets;
 use crate::limits::Limits;
 use crate::{auth, graphql, pages, rest};
 
-/// What answers requests. Pages of other origins may ask where that is configured; a browser asks beforehand, without a
-/// token.
+/// The service that answers requests. Pages of other origins may send requests if that is configured; a browser sends a
+/// preflight without a token first.
 pub type Site = Either<Cors<Front>, Front>;
 
-/// Everything that is served.
+/// Returns the service for all routes.
 pub fn site(app: &Arc<App>, limits: &Limits) -> Site {
     let settings = app.door.settings();
     let pages = pages::router(settings.graphiql.is_on());
@@ -35,7 +35,7 @@ pub fn site(app: &Arc<App>, limits: &Limits) -> Site {
     in_front(app, budgets, pages.merge(graphql).merge(rest::router(Arc::clone(app))))
 }
 
-/// What tells how a process is that serves nothing else: `/healthz`, `/readyz` and `/metrics`.
+/// Returns the service for a process that serves only `/healthz`, `/readyz` and `/metrics`.
 pub fn status_site(app: &Arc<App>) -> Site {
     in_front(app, Budgets::new(&Limits::default()), rest::status_router(Arc::clone(app)))
 }

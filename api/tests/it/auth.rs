@@ -490,7 +490,7 @@ on_both! {
         early.subscribe("a", watch, Value::Null).await;
         early.data("a").await;
         let kiosk = token(service, "kiosk", Role::Read(None), None).await;
-        assert_eq!(closed(&mut early).await, 4403, "tokens are asked for since");
+        assert_eq!(closed(&mut early).await, 4403, "the server now requires tokens");
         assert_eq!(gets(service, "/space/1/count", None).await.status, StatusCode::UNAUTHORIZED);
         let guest = token(service, "guest", Role::Read(None), Some(at("2026-03-01T12:00:10Z"))).await;
         let mut sockets = Vec::new();
@@ -557,12 +557,12 @@ on_both! {
         let (kiosk, secret) = auth::create(database, now, new("kiosk", Role::Admin)).await.unwrap();
         assert!(!format!("{kiosk:?}").contains(secret.reveal().trim_start_matches("hc_")));
         let refused = async |new: NewToken| auth::create(database, now, new).await.unwrap_err().to_string();
-        assert!(refused(new("kiosk", Role::Admin)).await.contains("there is a token called \"kiosk\""));
+        assert!(refused(new("kiosk", Role::Admin)).await.contains("a token named \"kiosk\" exists already"));
         for name in ["", " ", "17", &"x".repeat(201)] {
-            assert!(refused(new(name, Role::Admin)).await.contains("is no name for a token"), "{name}");
+            assert!(refused(new(name, Role::Admin)).await.contains("invalid token name"), "{name}");
         }
         let past = NewToken { expires: Some(now), ..new("past", Role::Admin) };
-        assert!(refused(past).await.contains("is past"));
+        assert!(refused(past).await.contains("is in the past"));
         assert_eq!(auth::revoke(database, now, "kiosk").await.unwrap().revoked, Some(now));
         for gone in ["kiosk", "1", "nobody", "99"] {
             assert!(auth::revoke(database, now, gone).await.unwrap_err().to_string().contains("there is no token"), "{gone}");

@@ -93,7 +93,7 @@ fn what_is_switched_on_by_the_file_is_switched_off_by_the_environment() {
     serves(serve());
     let mut closed = serve();
     closed.env("OPEN", "false");
-    assert!(refusal(closed).contains("there is no valid token"));
+    assert!(refusal(closed).contains("no valid token exists"));
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn what_is_wrong_stops_the_start_by_a_sentence_that_names_it() {
         "cors_origins = [\"*\"]\nlisten = \"127.0.0.1:0\"",
         &["--config", "it.toml"],
     ));
-    assert!(refused.contains("there is no token, and --cors-origins has *"), "{refused}");
+    assert!(refused.contains("no token exists, and --cors-origins has *"), "{refused}");
 
     let mut command = headcount(&folder, "", &["--config", "it.toml"]);
     command.env("GRAPHQL_DEPTH", "99");
