@@ -3,7 +3,6 @@
 //! The modules stand on each other in this order; `tests/structure.rs` keeps it.
 //!
 //! - [`clock`], [`ids`], [`config`], [`limits`], [`readiness`], [`tasks`], [`telemetry`]: what everything stands on
-//! - [`counting`]: what a count is; pure
 //! - [`floor_plan`]: spaces, DPUs, assignments, resets: rules, snapshot, changes
 //! - [`database`]: connections, partitions, the change log, a standby, notifications between processes
 //! - [`timelines`]: the cache of odometers, and how they are read from the database
@@ -26,7 +25,6 @@ pub mod clock;
 pub mod coherence;
 pub mod commands;
 pub mod config;
-pub mod counting;
 pub mod counts;
 pub mod database;
 pub mod feed;

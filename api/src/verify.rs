@@ -15,8 +15,8 @@ use sea_orm::{
     EntityTrait, Statement, StreamTrait,
 };
 
-use crate::counting::Crossings;
 use crate::database::{CommitId, Database, log_commit};
+use counting::Crossings;
 
 /// A discrepancy.
 #[derive(Clone, Debug, PartialEq, Eq)]

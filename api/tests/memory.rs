@@ -9,11 +9,11 @@
 use std::alloc::System;
 use std::sync::Arc;
 
-use api::counting::Reading;
 use api::counts::{Counts, WORK_DEFAULT};
 use api::database::Database;
 use api::state::State;
 use cap::Cap;
+use counting::Reading;
 use entity::Instant;
 use sea_orm::ConnectionTrait;
 

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules at the top, from the lowest to the highest. A module uses only those before it.
-const ORDER: [&str; 23] = [
+const ORDER: [&str; 22] = [
     "clock",
     "ids",
     "config",
@@ -15,7 +15,6 @@ const ORDER: [&str; 23] = [
     "readiness",
     "tasks",
     "telemetry",
-    "counting",
     "floor_plan",
     "database",
     "timelines",

@@ -1,12 +1,12 @@
 //! The cost of counting itself, without a database: `cargo bench -p bench`.
 
-use api::counting::{Account, Buckets, Crossings, History, Odometer, Starts, fold};
 use chrono::{NaiveDate, NaiveTime};
 use chrono_tz::Tz;
+use counting::{Account, Assignment, Buckets, Crossings, History, Odometer, Reset, ResetRule, Starts, fold};
 use divan::{Bencher, black_box};
-use entity::assignment::{self, Placement};
+use entity::Instant;
+use entity::assignment::Placement;
 use entity::event::Direction;
-use entity::{Instant, reset, reset_rule};
 
 const START: Instant = Instant::from_ms(1_741_000_000_000);
 const DAY_MS: i64 = 86_400_000;
@@ -21,17 +21,13 @@ fn after_days(days: i64) -> Instant {
     START.plus_ms(days * DAY_MS)
 }
 
-fn assignments() -> Vec<assignment::Model> {
-    let assignment = |dpu_id| assignment::Model {
-        id: dpu_id,
-        dpu_id,
-        space_id: 1,
-        placement: if dpu_id % 2 == 0 { Placement::Outside } else { Placement::Inside },
-        doorway: None,
+fn assignments() -> Vec<Assignment> {
+    let assignment = |dpu| Assignment {
+        id: dpu,
+        dpu,
+        placement: if dpu % 2 == 0 { Placement::Outside } else { Placement::Inside },
         starts_at: Some(START),
         ends_at: None,
-        created: START,
-        modified: START,
     };
     (0..DPUS).map(assignment).collect()
 }
@@ -42,29 +38,18 @@ fn crossings(days: i64) -> Vec<(Instant, Direction)> {
     (0..days * 960).map(|number| (START.plus_ms(number * 90_000), direction(number))).collect()
 }
 
-fn resets(count: i64) -> Vec<reset::Model> {
-    let reset = |number| reset::Model {
-        id: number,
-        space_id: 1,
-        ts: after_days(number),
-        count: 0,
-        note: None,
-        created: START,
-        modified: START,
-    };
+fn resets(count: i64) -> Vec<Reset> {
+    let reset = |number| Reset { id: number, ts: after_days(number), count: 0 };
     (0..count).map(reset).collect()
 }
 
-fn rules(count: i64) -> Vec<reset_rule::Model> {
-    let rule = |number| reset_rule::Model {
+fn rules(count: i64) -> Vec<ResetRule> {
+    let rule = |number| ResetRule {
         id: number,
-        space_id: 1,
         time_of_day: NaiveTime::from_hms_opt(4, 30, 0).unwrap_or_default(),
         count: 0,
         first_day: NaiveDate::default(),
         last_day: None,
-        created: START,
-        modified: START,
     };
     (0..count).map(rule).collect()
 }

@@ -4,11 +4,11 @@
 
 use std::sync::Arc;
 
-use api::counting::Reading;
 use api::counts::{Counts, View};
 use api::database::Database;
 use api::state::State;
 use api::timelines::Patch;
+use counting::Reading;
 use divan::{Bencher, black_box};
 use entity::Instant;
 use entity::event::Direction;

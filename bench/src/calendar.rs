@@ -7,11 +7,11 @@
 use std::io::{BufRead, Write, stdin, stdout};
 
 use anyhow::{Context, bail};
-use api::counting::Starts;
-use api::counting::calendar::{self, Interval};
 use chrono::{NaiveDate, NaiveDateTime};
 use chrono_tz::{IANA_TZDB_VERSION, TZ_VARIANTS, Tz};
-use entity::{Instant, reset_rule};
+use counting::calendar::{self, Interval};
+use counting::{ResetRule, Starts};
+use entity::Instant;
 
 fn main() -> anyhow::Result<()> {
     let mut output = stdout().lock();
@@ -69,16 +69,12 @@ fn seconds(ts: Option<Instant>) -> String {
     }
 }
 
-fn rule(time_of_day: &str) -> anyhow::Result<reset_rule::Model> {
-    let zero = Instant::from_ms(0);
-    Ok(reset_rule::Model {
+fn rule(time_of_day: &str) -> anyhow::Result<ResetRule> {
+    Ok(ResetRule {
         id: 1,
-        space_id: 1,
         time_of_day: time_of_day.parse()?,
         count: 0,
         first_day: NaiveDate::MIN,
         last_day: None,
-        created: zero,
-        modified: zero,
     })
 }

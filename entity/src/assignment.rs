@@ -2,6 +2,8 @@
 
 use sea_orm::entity::prelude::*;
 
+pub use values::Placement;
+
 use crate::Instant;
 
 /// A row of `assignment`, which applies during `[starts_at, ends_at)`. No two of the same DPU and space overlap.
@@ -38,24 +40,9 @@ pub struct Model {
 
 impl ActiveModelBehavior for ActiveModel {}
 
-/// Which side of a doorway a DPU hangs on, as seen from the space it counts for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EnumIter, DeriveActiveEnum)]
-#[sea_orm(rs_type = "i16", db_type = "SmallInteger")]
-pub enum Placement {
-    /// On the space's own side: walking towards the DPU enters the space.
-    #[sea_orm(num_value = 1)]
-    Inside,
-    /// On the other side: walking towards the DPU leaves the space.
-    #[sea_orm(num_value = -1)]
-    Outside,
-}
-
-impl Placement {
-    /// Returns `+1` for inside, `-1` for outside, by which a DPU's net crossings are multiplied.
-    pub const fn sign(self) -> i64 {
-        match self {
-            Self::Inside => 1,
-            Self::Outside => -1,
-        }
+impl From<&Model> for counting::Assignment {
+    fn from(row: &Model) -> Self {
+        let Model { id, dpu_id, placement, starts_at, ends_at, .. } = *row;
+        Self { id, dpu: dpu_id, placement, starts_at, ends_at }
     }
 }

@@ -30,3 +30,10 @@ pub struct Model {
 }
 
 impl ActiveModelBehavior for ActiveModel {}
+
+impl From<&Model> for counting::Reset {
+    fn from(row: &Model) -> Self {
+        let Model { id, ts, count, .. } = *row;
+        Self { id, ts, count }
+    }
+}

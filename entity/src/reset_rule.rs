@@ -35,3 +35,10 @@ pub struct Model {
 }
 
 impl ActiveModelBehavior for ActiveModel {}
+
+impl From<&Model> for counting::ResetRule {
+    fn from(row: &Model) -> Self {
+        let Model { id, time_of_day, count, first_day, last_day, .. } = *row;
+        Self { id, time_of_day, count, first_day, last_day }
+    }
+}

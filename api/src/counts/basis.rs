@@ -7,9 +7,9 @@ use std::sync::{PoisonError, RwLock};
 use entity::Instant;
 
 use super::error::ReadError;
-use crate::counting::{Crossings, Reading};
 use crate::database::{Changes, Position};
 use crate::timelines::{Days, Lacking, Loaded, PageAt, PageKey, Since, Timelines, Version};
+use counting::{Crossings, Reading};
 
 /// A version of memory, and the DPUs that differ from it in the view's state.
 #[derive(Debug)]

@@ -13,8 +13,8 @@ use entity::{Instant, event};
 use super::budget::Work;
 use super::error::ReadError;
 use super::view::View;
-use crate::counting::{Reading, Stretch};
 use crate::timelines::{self, Days, EventPage, EventRange};
+use counting::{Reading, Stretch};
 
 const DAY_MS: i64 = 86_400_000;
 /// Pages with more events than this in total are read on the thread for long histories.

@@ -17,9 +17,9 @@ use super::basis::warn_of_tally;
 use super::budget::Work;
 use super::error::ReadError;
 use super::view::View;
-use crate::counting::{Bucket, Buckets, Cell, History, Term, fold};
 use crate::floor_plan::Space;
 use crate::timelines::{Days, Grain, Lacking, Page, PageAt, PageKey, Summary, SummaryKey, SummarySource};
+use counting::{Bucket, Buckets, Cell, History, Term, fold};
 
 /// Maximum number of crossings, and of pages, that one statement loads.
 const LOADED_MAX: i64 = 400_000;
@@ -136,7 +136,7 @@ impl View {
                 }
                 for (term, length) in terms_on(&history, day).zip(lengths).filter(|(_, length)| *length > 0) {
                     work.crossings += length.unsigned_abs();
-                    let key = PageKey { dpu: term.assignment.dpu_id, day };
+                    let key = PageKey { dpu: term.assignment.dpu, day };
                     if !self.has_page(key, length) && loaded.insert(key) {
                         work.pages += 1;
                         work.loaded += length.unsigned_abs();
@@ -322,7 +322,7 @@ impl Folding<'_> {
                 continue;
             }
             for (term, length) in terms_on(self.history, day).zip(lengths).filter(|(_, length)| *length > 0) {
-                let key = PageKey { dpu: term.assignment.dpu_id, day };
+                let key = PageKey { dpu: term.assignment.dpu, day };
                 if source.held.contains_key(&key) {
                     continue;
                 }
@@ -348,7 +348,7 @@ impl Source<'_> {
     ) -> bool {
         self.crossed.clear();
         for (term, length) in terms_on(history, day).zip(lengths).filter(|(_, length)| **length > 0) {
-            let key = PageKey { dpu: term.assignment.dpu_id, day };
+            let key = PageKey { dpu: term.assignment.dpu, day };
             let after = term.after.max(Some(from.just_before())).map_or(-1, |after| after.ms() - day.ms());
             let until = term.until.min(end.just_before()).ms() - day.ms();
             let inside = term.placement() == Placement::Inside;
@@ -394,7 +394,7 @@ fn bounds(asked: &[SpaceHistory], days: &BTreeMap<i64, Days>) -> (Work, Work) {
         warm.days += busy * (1 + history.terms().len()) as u64;
         warm.occurrences += busy * one.space.rules.len() as u64;
         for term in history.terms() {
-            let Some(days) = days.get(&term.assignment.dpu_id) else { continue };
+            let Some(days) = days.get(&term.assignment.dpu) else { continue };
             crossings += crossings_within(days, first, last);
             pages += busy.min(days.len() as u64);
         }
@@ -412,7 +412,7 @@ fn crossings_within(days: &Days, first: Instant, last: Instant) -> u64 {
 /// Returns the first and last day of a history with crossings or resets.
 fn busy_days(history: &History<'_>, days: &BTreeMap<i64, Days>) -> Option<(Instant, Instant)> {
     let (start, end) = (*history.edges().first()?, *history.edges().last()?);
-    let crossed = history.terms().iter().filter_map(|term| days.get(&term.assignment.dpu_id)?.ends());
+    let crossed = history.terms().iter().filter_map(|term| days.get(&term.assignment.dpu)?.ends());
     let reset = history
         .reset_span(start, end)
         .map(|(first, last)| (Resolution::Day.bucket(first), Resolution::Day.bucket(last)));
@@ -439,10 +439,10 @@ fn terms_on<'h>(history: &'h History<'_>, day: Instant) -> impl Iterator<Item = 
 /// Returns the number of crossings on the day, for the DPU of each of these terms.
 fn lengths(history: &History<'_>, days: &BTreeMap<i64, Days>, day: Instant) -> Vec<i64> {
     let length =
-        |term: &Term<'_>| days.get(&term.assignment.dpu_id).map_or(0, |days| days.around(day).1.count());
+        |term: &Term<'_>| days.get(&term.assignment.dpu).map_or(0, |days| days.around(day).1.count());
     terms_on(history, day).map(length).collect()
 }
 
 fn dpus_of<'h>(history: &'h History<'_>) -> impl Iterator<Item = i64> + 'h {
-    history.terms().iter().map(|term| term.assignment.dpu_id)
+    history.terms().iter().map(|term| term.assignment.dpu)
 }

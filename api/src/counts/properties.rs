@@ -13,11 +13,11 @@ use entity::tally::Resolution;
 use proptest::prelude::*;
 
 use super::basis::{Basis, Reached};
-use crate::counting::{Crossings, Odometer, Reading};
 use crate::database::{Changes, CommitId, LoggedCommit, Position};
 use crate::floor_plan::FloorPlan;
 use crate::state::Memory;
 use crate::timelines::{Days, Lacking, Loaded, PageKey, Patch, Since, Step};
+use counting::{Crossings, Odometer, Reading};
 
 const DAY_MS: i64 = 24 * 3_600_000;
 /// Few of each, so that they often interact.

@@ -21,12 +21,12 @@ use super::basis::{Basis, Reached};
 use super::budget::{Budget, Work};
 use super::error::ReadError;
 use super::heavy::{Heavy, Turn};
-use crate::counting::{Account, Crossings, Reading};
 use crate::database::{Changes, Position};
 use crate::floor_plan::{self, FloorPlan};
 use crate::state::State;
 use crate::telemetry::metrics::{CACHE_HITS, CACHE_MISSES};
 use crate::timelines::{self, Days, Lacking, Loaded, PageKey, Version};
+use counting::{Account, Crossings, Reading};
 
 /// Maximum number of DPUs whose days one statement reads.
 const DAYS_DPUS_MAX: usize = 1_000;

@@ -4,7 +4,7 @@ use chrono_tz::Tz;
 use entity::{Instant, Timestamp, shown};
 
 use super::Space;
-use crate::counting::calendar::{self, Interval};
+use counting::calendar::{self, Interval};
 
 /// Maximum number of buckets of a history.
 const BUCKETS_MAX: usize = 10_000;

@@ -4,7 +4,7 @@ use entity::{Instant, assignment};
 use sea_orm::{DatabaseBackend, Value};
 
 use super::{Space, holds};
-use crate::counting::{Reading, Start};
+use counting::{Reading, Start};
 
 /// Where events are pruned, crossings are stored per hour.
 pub(super) const HOUR_MS: i64 = 3_600_000;
@@ -17,18 +17,18 @@ pub struct Mark<'a> {
     /// The assignment whose DPU is read.
     pub assignment: &'a assignment::Model,
     /// The reason for the reading.
-    pub cause: Cause<'a>,
+    pub cause: Cause,
 }
 
 /// The reason for reading an odometer.
 #[derive(Clone, Copy, Debug)]
-pub enum Cause<'a> {
+pub enum Cause {
     /// The assignment starts.
     Starts,
     /// The assignment ends.
     Ends,
     /// Counts of the space continue from here.
-    GoesOn(Start<'a>),
+    GoesOn(Start),
 }
 
 impl Space {

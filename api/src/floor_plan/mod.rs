@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
 
 use chrono_tz::Tz;
+use counting::{Account, History, Starts, Stretch};
 use entity::{Instant, assignment, dpu, reset, reset_rule, space};
 pub use history::{HistoryError, edge, history_edges};
 pub use lengths::{Lengths, List};
@@ -28,8 +29,6 @@ pub use refusal::{ChangeError, Refusal, RefusalCode};
 pub use view::Span;
 
 use self::changes::composed;
-
-use crate::counting::{Account, History, Starts};
 
 /// The rows of a floor plan.
 #[derive(Debug, Default)]
@@ -78,6 +77,16 @@ pub struct Space {
     pub rules: Vec<reset_rule::Model>,
     /// Its time zone.
     pub zone: Tz,
+    /// What its counts are made of.
+    formula: Formula,
+}
+
+/// The assignments, resets and reset rules of a space as counts are made of them.
+#[derive(Debug, Default)]
+struct Formula {
+    assignments: Vec<counting::Assignment>,
+    resets: Vec<counting::Reset>,
+    rules: Vec<counting::ResetRule>,
 }
 
 /// A DPU and its assignments.
@@ -105,16 +114,19 @@ impl FloorPlan {
                 dpu.assignments.push(assignment.clone());
             }
             if let Some(space) = spaces.get_mut(&assignment.space_id) {
+                space.formula.assignments.push((&assignment).into());
                 space.assignments.push(assignment);
             }
         }
         for reset in resets {
             if let Some(space) = spaces.get_mut(&reset.space_id) {
+                space.formula.resets.push((&reset).into());
                 space.resets.push(reset);
             }
         }
         for rule in rules {
             if let Some(space) = spaces.get_mut(&rule.space_id) {
+                space.formula.rules.push((&rule).into());
                 space.rules.push(rule);
             }
         }
@@ -190,22 +202,40 @@ impl Space {
     fn new(row: space::Model) -> Self {
         // Only valid names are stored. A name that a newer tz database has dropped is read as UTC.
         let zone = row.time_zone.parse().unwrap_or(Tz::UTC);
-        Self { row, assignments: Vec::new(), resets: Vec::new(), rules: Vec::new(), zone }
+        Self {
+            row,
+            assignments: Vec::new(),
+            resets: Vec::new(),
+            rules: Vec::new(),
+            zone,
+            formula: Formula::default(),
+        }
     }
 
     /// Returns the resets and reset rules.
     pub fn starts(&self) -> Starts<'_> {
-        Starts { resets: &self.resets, rules: &self.rules, zone: self.zone }
+        Starts { resets: &self.formula.resets, rules: &self.formula.rules, zone: self.zone }
     }
 
     /// Returns the account of the count at `at`.
     pub fn account(&self, at: Instant) -> Account<'_> {
-        Account::new(&self.assignments, self.starts().newest(at), at)
+        Account::new(&self.formula.assignments, self.starts().newest(at), at)
     }
 
     /// Returns the history with these limits of the buckets.
     pub fn history(&self, edges: Vec<Instant>) -> History<'_> {
-        History::new(&self.assignments, self.starts(), edges)
+        History::new(&self.formula.assignments, self.starts(), edges)
+    }
+
+    /// Returns the stretches of time in which its DPUs counted for it, up to the end of time.
+    pub fn stretches(&self) -> impl Iterator<Item = Stretch> + use<'_> {
+        Account::new(&self.formula.assignments, None, Instant::MAX).terms().map(|term| term.stretch())
+    }
+
+    /// Returns its assignment with this id.
+    pub fn assignment(&self, id: i64) -> Option<&assignment::Model> {
+        let place = self.assignments.binary_search_by_key(&id, |row| row.id);
+        place.ok().map(|place| &self.assignments[place])
     }
 
     /// Returns the reported count for a signed count: negative counts may be clamped to 0.

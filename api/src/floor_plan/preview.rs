@@ -1,10 +1,10 @@
 //! Previews of reset rules: what a rule would change.
 
-use entity::{Instant, reset_rule};
+use counting::{ResetRule, Source, Starts};
+use entity::Instant;
 
 use super::Space;
 use super::changes::reset_rule::NewResetRule;
-use crate::counting::{Source, Starts};
 
 /// Maximum length of a preview, in days.
 const DAYS_MAX: i64 = 1000;
@@ -28,7 +28,7 @@ impl Space {
         start: Instant,
         end: Instant,
     ) -> Result<Vec<(Instant, i64)>, PreviewError> {
-        let NewResetRule { space_id, time_of_day, count, first_day, last_day } = *rule;
+        let NewResetRule { time_of_day, count, first_day, last_day, .. } = *rule;
         if count < 0 {
             return Err(PreviewError::Count(count));
         }
@@ -36,16 +36,7 @@ impl Space {
             return Err(PreviewError::TooLong);
         }
         // The newest rule has the highest id.
-        let rule = reset_rule::Model {
-            id: i64::MAX,
-            space_id,
-            time_of_day,
-            count,
-            first_day,
-            last_day,
-            created: start,
-            modified: start,
-        };
+        let rule = ResetRule { id: i64::MAX, time_of_day, count, first_day, last_day };
         let alone = Starts { resets: &[], rules: std::slice::from_ref(&rule), zone: self.zone };
         let goes_on = |ts| match self.starts().newest(ts) {
             // A reset recorded for exactly this instant takes precedence over any rule.

@@ -7,7 +7,7 @@ use entity::{Instant, assignment};
 
 use super::changes::composed;
 use super::{Dpu, FloorPlan};
-use crate::counting::Stretch;
+use counting::Stretch;
 
 /// A stretch of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

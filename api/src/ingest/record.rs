@@ -9,10 +9,10 @@ use sea_orm::{ActiveEnum, ConnectionTrait, DatabaseBackend, DbErr, QueryResult, 
 
 use super::event::{Batch, Crossing, Identity, Outcome, Rejection, RejectionCode};
 use super::zone;
-use crate::counting::Crossings;
 use crate::database::{CommitId, Partitions, log_commit};
 use crate::floor_plan::FloorPlan;
 use crate::timelines::Patch;
+use counting::Crossings;
 
 /// Maximum time that a DPU's clock may be ahead of the server's, in milliseconds.
 pub const CLOCK_SKEW_MS: i64 = 5 * 60 * 1000;

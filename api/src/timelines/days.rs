@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use entity::Instant;
 
-use crate::counting::Crossings;
+use counting::Crossings;
 
 /// The odometer's reading at the end of each day with crossings.
 ///

@@ -9,7 +9,7 @@ use entity::tally::Resolution;
 use sea_orm::{ActiveEnum, ConnectionTrait, DbErr, QueryResult, Statement};
 
 use super::days::Days;
-use crate::counting::Crossings;
+use counting::Crossings;
 
 /// Maximum number of selects in one compound statement. SQLite's limit is 500.
 const COMPOUND_MAX: usize = 400;

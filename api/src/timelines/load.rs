@@ -12,8 +12,8 @@ use serde::de::DeserializeOwned;
 use super::memory::{Loaded, PageKey};
 use super::page::Page;
 use super::step::Step;
-use crate::counting::{Crossings, Reading};
 use crate::database::{Changes, Position, changes_sql};
+use counting::{Crossings, Reading};
 
 /// The data to read: the days of these DPUs, and these pages.
 #[derive(Debug, Default)]

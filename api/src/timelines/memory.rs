@@ -25,7 +25,7 @@ use super::days::Days;
 use super::page::{Page, PageAt};
 use super::step::Step;
 use super::summary::{Summary, SummaryKey};
-use crate::counting::{Crossings, Reading};
+use counting::{Crossings, Reading};
 
 /// The number of a state of this process. Each change increments it.
 pub type Version = u64;

@@ -6,7 +6,7 @@ use entity::Instant;
 
 use super::packed::Packed;
 use super::step::{Step, ms_of_day};
-use crate::counting::Crossings;
+use counting::Crossings;
 
 /// Maximum number of crossings beside the packed ones before all are packed again.
 const LOOSE_MAX: usize = 64;

@@ -3,7 +3,7 @@
 use entity::Instant;
 use entity::event::Direction;
 
-use crate::counting::Crossings;
+use counting::Crossings;
 
 /// A crossing within a day: the millisecond of the day × 2, plus 1 if it went toward the DPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

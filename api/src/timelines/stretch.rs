@@ -6,7 +6,7 @@ use entity::Instant;
 use entity::event::{self, Direction};
 use sea_orm::{ActiveEnum, ConnectionTrait, DatabaseBackend, DbErr, Statement, Value};
 
-use crate::counting::Stretch;
+use counting::Stretch;
 
 /// Reads the last event of each stretch that has one, in one statement.
 pub(crate) async fn last_events(

@@ -2,7 +2,7 @@
 
 use entity::Instant;
 
-use crate::counting::Cell;
+use counting::Cell;
 
 /// The identity of a summary: the space, the UTC day and the length of the cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

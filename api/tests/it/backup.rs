@@ -12,8 +12,8 @@ use proptest::test_runner::TestRunner;
 use sea_orm::{ConnectionTrait, DatabaseBackend, EntityTrait};
 
 use crate::harness::{Empty, Service, on_both, say_once};
-use crate::oracle::{Event, World};
 use crate::worlds;
+use counting::oracle::{Event, World};
 
 /// Number of events in each of a sender's requests.
 const BATCH: usize = 3;

@@ -7,9 +7,9 @@ use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 
 use crate::harness::{Service, at, on_both, until};
-use crate::oracle::{self, World};
 use crate::states::{CACHES, Process};
 use crate::worlds::{self, SPACES, input, world};
+use counting::oracle::{self, World};
 
 /// Ranges that begin and end on whole days and between them, in zones whose days begin on whole, half and quarter hours
 /// of UTC, with all bucket lengths that make a difference.

@@ -9,8 +9,8 @@ use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 
 use crate::harness::{Service, on_both};
-use crate::oracle;
 use crate::worlds::{self, input, world};
+use counting::oracle;
 
 fn event(dpu: &str, ts: &str, direction: &str) -> Value {
     json!({ "dpu": dpu, "ts": ts, "direction": direction })

@@ -43,6 +43,3 @@ mod unreachable;
 mod verify;
 mod worlds;
 mod zones;
-
-#[path = "../../src/counting/oracle.rs"]
-mod oracle;

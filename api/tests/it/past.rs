@@ -5,8 +5,8 @@ use chrono_tz::Tz;
 use serde_json::{Value, json};
 
 use crate::harness::{Service, at, on_both};
-use crate::oracle::World;
 use crate::worlds::{self, SPACES, instants, world};
+use counting::oracle::World;
 use entity::Instant;
 use entity::assignment::Placement;
 use proptest::test_runner::TestRunner;

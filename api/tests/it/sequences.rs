@@ -9,9 +9,9 @@ use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 
 use crate::harness::{Service, on_both};
-use crate::oracle::{Assignment, Event, Reset, World};
 use crate::past::assert_past;
 use crate::worlds::{self, SPACES, input, serial, world};
+use counting::oracle::{Assignment, Event, Reset, World};
 
 /// An action of the operator or a device.
 #[derive(Clone, Debug)]

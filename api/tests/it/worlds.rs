@@ -10,7 +10,7 @@ use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 
 use crate::harness::{Service, at};
-use crate::oracle::{self, World};
+use counting::oracle::{self, World};
 
 pub(crate) const SPACES: i64 = 3;
 const DPUS: i64 = 4;

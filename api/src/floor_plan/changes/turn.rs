@@ -11,10 +11,10 @@ use entity::Instant;
 use sea_orm::{ConnectionTrait, DatabaseBackend, DbErr, Statement};
 
 use super::current;
-use crate::counting::{Reading, Source};
 use crate::floor_plan::load::edition;
 use crate::floor_plan::marks::{HOUR_MS, listed};
 use crate::floor_plan::{Cause, ChangeError, FloorPlan, Mark, Refusal, RefusalCode, Space};
+use counting::{Reading, Source};
 
 /// The right to change the floor plan. One change is made at a time.
 #[must_use = "a change ends its turn before it is committed"]
@@ -168,14 +168,15 @@ fn field(before: &FloorPlan, after: &FloorPlan, mark: &Mark<'_>) -> &'static str
 }
 
 /// Returns the field of the change that causes this start. The spaces are the one before and the one after the change.
-fn field_of_start([before, after]: [Option<&Arc<Space>>; 2], source: Source<'_>) -> &'static str {
+fn field_of_start([before, after]: [Option<&Arc<Space>>; 2], source: Source) -> &'static str {
     let Source::Rule(rule) = source else { return "ts" };
     if before.map(|space| space.zone) != after.map(|space| space.zone) {
         return "timeZone";
     }
-    match before.and_then(|space| space.rules.iter().find(|known| known.id == rule.id)) {
-        Some(known) if known.time_of_day != rule.time_of_day => "timeOfDay",
-        Some(known) if known.first_day == rule.first_day => "lastDay",
+    let [before, after] = [before, after].map(|space| space?.rules.iter().find(|known| known.id == rule));
+    match before.zip(after) {
+        Some((before, after)) if before.time_of_day != after.time_of_day => "timeOfDay",
+        Some((before, after)) if before.first_day == after.first_day => "lastDay",
         _ => "firstDay",
     }
 }

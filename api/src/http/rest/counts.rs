@@ -18,12 +18,12 @@ use super::query::Query;
 use super::space_id;
 use crate::app::App;
 use crate::auth::Access;
-use crate::counting::Bucket;
-use crate::counting::calendar::Interval;
 use crate::counts::SpaceHistory;
 use crate::floor_plan::history_edges;
 use crate::http::error::RestError;
 use crate::ids::Kind;
+use counting::Bucket;
+use counting::calendar::Interval;
 
 /// The history of a space. Fields are written in this order.
 #[derive(Serialize, ToSchema)]

@@ -13,11 +13,11 @@ use tracing::Instrument;
 use super::error::{Fault, Result};
 use super::moves::Moves;
 use crate::auth::Access;
-use crate::counting::{Account, Bucket, Crossings, Reading, Stretch};
 use crate::counts::{self, ReadError, SpaceHistory, Work};
 use crate::floor_plan::FloorPlan;
 use crate::telemetry;
 use crate::timelines::{EventPage, EventRange};
+use counting::{Account, Bucket, Crossings, Reading, Stretch};
 
 /// One state, with the part of its floor plan that the client may see.
 ///

@@ -12,8 +12,8 @@ use super::int::Int;
 use super::reset::{Reset, ResetRule};
 use super::scalars::DateTime;
 use super::space::Space;
-use crate::counting::{Account, Crossings, Reading, Source, Term};
 use crate::http::graphql::request::view::View;
+use counting::{Account, Crossings, Reading, Source, Term};
 
 /// The parts of a count: `netCount` is `startCount` plus the `net` of each assignment.
 #[derive(SimpleObject)]
@@ -68,24 +68,23 @@ impl CountBreakdown {
         account: Account<'_>,
         odometer: impl Fn(Reading) -> Crossings + Copy,
     ) -> Self {
-        let (reset, reset_rule) = match account.start().map(|start| start.source) {
-            Some(Source::Reset(row)) => (Some(Reset::new(space, row)), None),
-            Some(Source::Rule(row)) => (None, Some(ResetRule::new(space, row))),
-            None => (None, None),
-        };
+        let source = account.start().map(|start| start.source);
+        let planned = space.planned();
+        let reset = planned.resets.iter().find(|row| source == Some(Source::Reset(row.id)));
+        let reset_rule = planned.rules.iter().find(|row| source == Some(Source::Rule(row.id)));
         let net_count = account.net(odometer);
         Self {
             ts: at.into(),
             resolution: Resolution::at(view, at),
-            count: space.answer(net_count).into(),
+            count: planned.answer(net_count).into(),
             net_count: net_count.into(),
             start: account.start().map(|start| start.ts.into()),
             start_count: account.start().map_or(0, |start| start.count).into(),
-            reset,
-            reset_rule,
+            reset: reset.map(|row| Reset::new(space, row)),
+            reset_rule: reset_rule.map(|row| ResetRule::new(space, row)),
             assignments: account
                 .terms()
-                .filter_map(|term| AssignmentShare::new(view, &term, odometer))
+                .filter_map(|term| AssignmentShare::new(space, view, &term, odometer))
                 .collect(),
         }
     }
@@ -94,15 +93,17 @@ impl CountBreakdown {
 impl AssignmentShare {
     /// Returns `None` only if the floor plan lacks the DPU or the space, which the database rules out.
     fn new(
+        space: &Space,
         view: &Arc<View>,
         term: &Term<'_>,
         odometer: impl Fn(Reading) -> Crossings + Copy,
     ) -> Option<Self> {
         let (crossings, placement) = (term.crossings(odometer), term.placement());
+        let row = space.planned().assignment(term.assignment.id)?;
         Some(Self {
-            assignment: Assignment::new(view, term.assignment)?,
-            dpu: Dpu::find(view, term.assignment.dpu_id)?,
-            doorway: term.assignment.doorway.clone(),
+            assignment: Assignment::new(view, row)?,
+            dpu: Dpu::find(view, row.dpu_id)?,
+            doorway: row.doorway.clone(),
             after: term.after.filter(|after| *after >= Instant::MIN).map(Into::into),
             until: term.until.into(),
             entrances: crossings.entrances(placement).into(),

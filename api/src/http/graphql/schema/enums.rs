@@ -37,7 +37,7 @@ pub(in crate::http::graphql) enum NegativeCounts {
 
 /// Length of a bucket of a history.
 #[derive(Clone, Copy, PartialEq, Eq, Enum)]
-#[graphql(remote = "crate::counting::calendar::Interval")]
+#[graphql(remote = "counting::calendar::Interval")]
 pub(in crate::http::graphql) enum Interval {
     /// A minute.
     Minute,

@@ -5,8 +5,8 @@ use async_graphql::SimpleObject;
 use super::enums::Resolution;
 use super::int::Int;
 use super::scalars::DateTime;
-use crate::counting::Bucket;
 use crate::http::graphql::request::view::View;
+use counting::Bucket;
 
 /// The count of a space during one bucket of a history.
 #[derive(SimpleObject)]

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use async_graphql::{Context, Enum, ID, Object};
-use entity::Instant;
 use futures::future::try_join_all;
 
 use super::assignment::Assignment;
@@ -18,7 +17,6 @@ use super::page::{Page, PageArguments};
 use super::reset::{Reset, ResetRule, ResetRuleChange};
 use super::scalars::{DateTime, LocalDate, LocalTime};
 use super::sequence::Sequence;
-use crate::counting::Account;
 use crate::floor_plan::changes::reset_rule::NewResetRule;
 use crate::floor_plan::{self, edge, history_edges};
 use crate::http::graphql::request::error::{Fault, Result};
@@ -51,9 +49,9 @@ impl Space {
         Some(Self::new(view, view.plan().space(id)?))
     }
 
-    /// Applies `negativeCounts` to a count of `net` people.
-    pub(in crate::http::graphql) fn answer(&self, net: i64) -> i64 {
-        self.space.answer(net)
+    /// Returns the space in the floor plan.
+    pub(in crate::http::graphql) fn planned(&self) -> &floor_plan::Space {
+        &self.space
     }
 }
 
@@ -165,8 +163,7 @@ impl Space {
     /// The latest event, by timestamp, of all DPUs while they counted for the space: it tells an empty room from dead
     /// sensors. Null: no events yet.
     async fn last_event(&self) -> Result<Option<Event>> {
-        let ever = Account::new(&self.space.assignments, None, Instant::MAX);
-        let last = self.view.last_event(ever.terms().map(|term| term.stretch())).await?;
+        let last = self.view.last_event(self.space.stretches()).await?;
         Ok(last.and_then(|row| Event::new(&self.view, row)))
     }
 

@@ -1,9 +1,8 @@
 //! An odometer in memory: a DPU's crossings in order, with a running sum.
 
-use entity::Instant;
-use entity::event::Direction;
+use values::{Direction, Instant};
 
-use super::Crossings;
+use crate::Crossings;
 
 /// The crossings that a DPU had seen by any instant, computed from the crossings it was built from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -4,15 +4,16 @@
 use std::collections::HashSet;
 
 use chrono_tz::Tz;
-use entity::assignment::Placement;
-use entity::event::Direction;
-use entity::{Instant, assignment, reset};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
+use values::{Direction, Instant, Placement};
 
 use super::oracle::{self, World};
-use super::{Account, Bucket, Buckets, Crossings, History, Odometer, Reading, Starts, Stretch, Term, fold};
+use super::{
+    Account, Assignment, Bucket, Buckets, Crossings, History, Odometer, Reading, Reset, Starts, Stretch,
+    Term, fold,
+};
 
 const DPUS: i64 = 4;
 const SPACES: i64 = 3;
@@ -74,37 +75,28 @@ fn world() -> impl Strategy<Value = World> {
 
 /// The inputs of the formula for one space.
 struct Place {
-    assignments: Vec<assignment::Model>,
-    resets: Vec<reset::Model>,
+    assignments: Vec<Assignment>,
+    resets: Vec<Reset>,
     /// The distinct crossings of each DPU, in any order.
     crossings: Vec<Vec<(Instant, Direction)>>,
 }
 
 impl Place {
     fn new(world: &World, space: i64) -> Self {
-        let epoch = Instant::from_ms(0);
         let assignments = world.assignments.iter().filter(|assignment| assignment.space == space);
-        let assignments = assignments.map(|assignment| assignment::Model {
+        let assignments = assignments.map(|assignment| Assignment {
             id: 0,
-            dpu_id: assignment.dpu,
-            space_id: space,
+            dpu: assignment.dpu,
             placement: if assignment.placement == 1 { Placement::Inside } else { Placement::Outside },
-            doorway: None,
             starts_at: assignment.starts_at.map(Instant::from_ms),
             ends_at: assignment.ends_at.map(Instant::from_ms),
-            created: epoch,
-            modified: epoch,
         });
         let resets = world.resets.iter().filter(|reset| reset.space == space);
         let mut resets: Vec<_> = resets
-            .map(|reset| reset::Model {
+            .map(|reset| Reset {
                 id: 0,
-                space_id: space,
                 ts: Instant::from_ms(reset.ts),
                 count: i32::try_from(reset.count).unwrap(),
-                note: None,
-                created: epoch,
-                modified: epoch,
             })
             .collect();
         resets.sort_by_key(|reset| reset.ts);

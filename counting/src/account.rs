@@ -1,15 +1,14 @@
 //! The account of a count: where it starts, and which stretch of which odometer each assignment adds.
 
-use entity::Instant;
-use entity::assignment::{self, Placement};
+use values::{Instant, Placement};
 
-use super::{Crossings, Start};
+use crate::{Assignment, Crossings, Start};
 
 /// The readings that make up the count of one space at one instant. Does not read any odometer itself.
 #[derive(Clone, Copy, Debug)]
 pub struct Account<'a> {
-    start: Option<Start<'a>>,
-    assignments: &'a [assignment::Model],
+    start: Option<Start>,
+    assignments: &'a [Assignment],
     at: Instant,
 }
 
@@ -37,7 +36,7 @@ pub struct Stretch {
 #[derive(Clone, Copy, Debug)]
 pub struct Term<'a> {
     /// The assignment.
-    pub assignment: &'a assignment::Model,
+    pub assignment: &'a Assignment,
     /// The last instant before the stretch. `None`: it begins with the DPU's first crossing.
     pub after: Option<Instant>,
     /// The last instant of the stretch.
@@ -47,12 +46,12 @@ pub struct Term<'a> {
 impl<'a> Account<'a> {
     /// Creates the account at `at` of the space that `assignments` belong to. `start` is the newest reset at or
     /// before `at`. `None`: the count starts from 0, before the first crossing.
-    pub fn new(assignments: &'a [assignment::Model], start: Option<Start<'a>>, at: Instant) -> Self {
+    pub fn new(assignments: &'a [Assignment], start: Option<Start>, at: Instant) -> Self {
         Self { start, assignments, at }
     }
 
     /// Returns the reset that the count starts from.
-    pub fn start(&self) -> Option<Start<'a>> {
+    pub fn start(&self) -> Option<Start> {
         self.start
     }
 
@@ -92,17 +91,17 @@ impl<'a> Account<'a> {
 impl Term<'_> {
     /// Returns the reading at the end of the stretch.
     fn upper(&self) -> Reading {
-        Reading { dpu: self.assignment.dpu_id, at: self.until }
+        Reading { dpu: self.assignment.dpu, at: self.until }
     }
 
     /// Returns the reading before the stretch. `None` if the stretch begins with the first crossing: it would be zero.
     fn lower(&self) -> Option<Reading> {
-        self.after.map(|at| Reading { dpu: self.assignment.dpu_id, at })
+        self.after.map(|at| Reading { dpu: self.assignment.dpu, at })
     }
 
     /// Returns the stretch itself, to read its crossings one by one.
     pub fn stretch(&self) -> Stretch {
-        Stretch { dpu: self.assignment.dpu_id, after: self.after, until: self.until }
+        Stretch { dpu: self.assignment.dpu, after: self.after, until: self.until }
     }
 
     /// Returns what the DPU saw during the stretch.

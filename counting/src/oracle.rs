@@ -7,44 +7,57 @@ use std::collections::HashSet;
 
 /// One crossing as a device reported it. Times are in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Event {
-    pub(crate) dpu: i64,
-    pub(crate) ts: i64,
+pub struct Event {
+    /// The DPU.
+    pub dpu: i64,
+    /// When it happened.
+    pub ts: i64,
     /// `1` towards the DPU, `-1` away from it.
-    pub(crate) direction: i64,
-    pub(crate) seq: i32,
+    pub direction: i64,
+    /// Distinguishes crossings in the same millisecond.
+    pub seq: i32,
 }
 
 /// A DPU that counted for a space during `[starts_at, ends_at)`.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Assignment {
-    pub(crate) dpu: i64,
-    pub(crate) space: i64,
+pub struct Assignment {
+    /// The DPU.
+    pub dpu: i64,
+    /// The space.
+    pub space: i64,
     /// `1` inside, `-1` outside.
-    pub(crate) placement: i64,
-    pub(crate) starts_at: Option<i64>,
-    pub(crate) ends_at: Option<i64>,
+    pub placement: i64,
+    /// Start, inclusive; `None`: from the beginning.
+    pub starts_at: Option<i64>,
+    /// End, exclusive; `None`: no end.
+    pub ends_at: Option<i64>,
 }
 
 /// A statement that `count` people were in a space at `ts`.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Reset {
-    pub(crate) space: i64,
-    pub(crate) ts: i64,
-    pub(crate) count: i64,
+pub struct Reset {
+    /// The space.
+    pub space: i64,
+    /// When the count was true.
+    pub ts: i64,
+    /// The number of people.
+    pub count: i64,
 }
 
 /// Everything that happened, in the order in which it was reported.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct World {
-    pub(crate) events: Vec<Event>,
-    pub(crate) assignments: Vec<Assignment>,
-    pub(crate) resets: Vec<Reset>,
+pub struct World {
+    /// The crossings, some of them reported twice.
+    pub events: Vec<Event>,
+    /// The assignments.
+    pub assignments: Vec<Assignment>,
+    /// The resets.
+    pub resets: Vec<Reset>,
 }
 
 impl World {
     /// Returns the number of people in `space` at `ts`.
-    pub(crate) fn count(&self, space: i64, ts: i64) -> i64 {
+    pub fn count(&self, space: i64, ts: i64) -> i64 {
         let reset = self
             .resets
             .iter()
@@ -70,7 +83,7 @@ impl World {
     }
 
     /// Returns the number of people who entered and who left `space` in `[start, end)`.
-    pub(crate) fn crossings(&self, space: i64, start: i64, end: i64) -> (i64, i64) {
+    pub fn crossings(&self, space: i64, start: i64, end: i64) -> (i64, i64) {
         let (mut entrances, mut exits) = (0, 0);
         let distinct: HashSet<_> =
             self.events.iter().filter(|event| (start..end).contains(&event.ts)).collect();

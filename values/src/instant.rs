@@ -4,7 +4,6 @@ use std::fmt;
 use std::str::FromStr;
 
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
-use sea_orm::DeriveValueType;
 
 use crate::shown;
 
@@ -17,13 +16,14 @@ const DAY_MS: i64 = 86_400_000;
 /// names no zone.
 ///
 /// ```
-/// use entity::Instant;
+/// use values::Instant;
 ///
 /// let instant: Instant = "2018-05-01 10:46:00.1239+02:00".parse()?;
 /// assert_eq!(instant.to_string(), "2018-05-01T08:46:00.123Z");
-/// # Ok::<(), entity::ParseInstantError>(())
+/// # Ok::<(), values::ParseInstantError>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, DeriveValueType)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "columns", derive(sea_orm::DeriveValueType))]
 pub struct Instant(i64);
 
 impl Instant {
@@ -106,7 +106,7 @@ impl fmt::Display for Instant {
 /// seconds (ten digits) or the milliseconds (thirteen digits) since 1970-01-01T00:00:00Z.
 ///
 /// ```
-/// use entity::{Instant, Timestamp};
+/// use values::{Instant, Timestamp};
 ///
 /// let instant = Instant::from_ms(1_525_164_360_000);
 /// assert_eq!("2018-05-01T10:46+02:00".parse(), Ok(Timestamp::Instant(instant)));

@@ -23,8 +23,9 @@ pub mod calendar;
 mod crossings;
 mod history;
 mod odometer;
-#[cfg(test)]
-mod oracle;
+#[cfg(any(test, feature = "oracle"))]
+pub mod oracle;
+mod plan;
 #[cfg(test)]
 mod properties;
 mod start;
@@ -33,4 +34,5 @@ pub use account::{Account, Reading, Stretch, Term};
 pub use crossings::Crossings;
 pub use history::{Bucket, Buckets, Cell, History, fold};
 pub use odometer::Odometer;
+pub use plan::{Assignment, Reset, ResetRule};
 pub use start::{Source, Start, Starts};

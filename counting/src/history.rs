@@ -4,9 +4,9 @@
 //! assignment begins or ends. [`fold`] turns the crossings of successive stretches of time into [`Cell`]s, which hold
 //! all that a bucket needs to know about its part of the time. [`Buckets`] combines cells into buckets.
 
-use entity::{Instant, assignment};
+use values::Instant;
 
-use super::{Account, Start, Starts, Term};
+use crate::{Account, Assignment, Start, Starts, Term};
 
 /// What a count did during a stretch of time that begins where the previous cell ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +65,7 @@ pub struct History<'a> {
 impl<'a> History<'a> {
     /// Creates the history of the space that `assignments` and `starts` belong to. `edges` are the limits of its
     /// buckets, ascending. With fewer than two edges there are no buckets.
-    pub fn new(assignments: &'a [assignment::Model], starts: Starts<'a>, edges: Vec<Instant>) -> Self {
+    pub fn new(assignments: &'a [Assignment], starts: Starts<'a>, edges: Vec<Instant>) -> Self {
         let start = edges.first().copied().unwrap_or(Instant::MIN);
         let end = edges.last().copied().unwrap_or(start);
         let before = start.just_before();
@@ -94,7 +94,7 @@ impl<'a> History<'a> {
     }
 
     /// Returns the resets in `[from, end)`, in ascending order.
-    pub fn resets(&self, from: Instant, end: Instant) -> Vec<Start<'a>> {
+    pub fn resets(&self, from: Instant, end: Instant) -> Vec<Start> {
         self.starts.within(from, end)
     }
 
@@ -119,7 +119,7 @@ pub fn fold(
     mut net: i64,
     edges: &[Instant],
     steps: impl IntoIterator<Item = (Instant, bool)>,
-    resets: &[Start<'_>],
+    resets: &[Start],
     answer: impl Fn(i64) -> i64,
 ) -> Vec<Cell> {
     let mut steps = steps.into_iter().peekable();

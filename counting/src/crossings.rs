@@ -3,8 +3,7 @@
 use std::iter::Sum;
 use std::ops::{Add, AddAssign, Sub};
 
-use entity::assignment::Placement;
-use entity::event::Direction;
+use values::{Direction, Placement};
 
 /// An odometer's reading, or the difference between two: people each way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -2,47 +2,47 @@
 
 use chrono::{Days, NaiveDate, NaiveTime};
 use chrono_tz::Tz;
-use entity::{Instant, reset, reset_rule};
+use values::Instant;
 
-use super::calendar;
+use crate::{Reset, ResetRule, calendar};
 
 const DAY_MS: i64 = 86_400_000;
 
 /// A true count at an instant, from which later counts continue. Includes the crossings at the instant itself.
 #[derive(Clone, Copy, Debug)]
-pub struct Start<'a> {
+pub struct Start {
     /// The instant at which the count was true.
     pub ts: Instant,
     /// The number of people.
     pub count: i64,
     /// The reset or rule that states it.
-    pub source: Source<'a>,
+    pub source: Source,
 }
 
 /// The reset or rule that states a count.
-#[derive(Clone, Copy, Debug)]
-pub enum Source<'a> {
-    /// A recorded reset.
-    Reset(&'a reset::Model),
-    /// An occurrence of a rule.
-    Rule(&'a reset_rule::Model),
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The recorded reset with this id.
+    Reset(i64),
+    /// An occurrence of the rule with this id.
+    Rule(i64),
 }
 
 /// The resets and reset rules of one space.
 #[derive(Clone, Copy, Debug)]
 pub struct Starts<'a> {
     /// Recorded resets, in ascending order of their instants.
-    pub resets: &'a [reset::Model],
+    pub resets: &'a [Reset],
     /// Rules, in ascending order of their ids.
-    pub rules: &'a [reset_rule::Model],
+    pub rules: &'a [ResetRule],
     /// The time zone of the rules.
     pub zone: Tz,
 }
 
-impl<'a> Starts<'a> {
+impl Starts<'_> {
     /// Returns the newest start at or before `at`. At one instant a recorded reset takes precedence over a rule, and a
     /// newer rule over an older one.
-    pub fn newest(&self, at: Instant) -> Option<Start<'a>> {
+    pub fn newest(&self, at: Instant) -> Option<Start> {
         let recorded = self.resets.partition_point(|reset| reset.ts <= at).checked_sub(1);
         let recorded = recorded.map(|index| Start::from(&self.resets[index]));
         // `max_by_key` returns the last of equal elements, so what takes precedence comes later.
@@ -51,7 +51,7 @@ impl<'a> Starts<'a> {
     }
 
     /// Returns the starts in `[from, end)` that counts continue from, in ascending order, at most one an instant.
-    pub fn within(&self, from: Instant, end: Instant) -> Vec<Start<'a>> {
+    pub fn within(&self, from: Instant, end: Instant) -> Vec<Start> {
         let mut starts = Vec::new();
         let mut before = end;
         // Walking back skips starts that are overruled by another one at the same instant.
@@ -80,13 +80,13 @@ impl<'a> Starts<'a> {
     }
 
     /// Returns the rule's last occurrence at or before `at`.
-    fn last_occurrence(&self, rule: &'a reset_rule::Model, at: Instant) -> Option<Start<'a>> {
+    fn last_occurrence(&self, rule: &ResetRule, at: Instant) -> Option<Start> {
         let today = calendar::day_of(self.zone, at);
         let mut day = rule.last_day.map_or(today, |last_day| last_day.min(today));
         while day >= rule.first_day {
             let occurrence = calendar::instant_at(self.zone, day, rule.time_of_day).filter(|ts| *ts <= at);
             if let Some(ts) = occurrence {
-                return Some(Start { ts, count: rule.count.into(), source: Source::Rule(rule) });
+                return Some(Start { ts, count: rule.count.into(), source: Source::Rule(rule.id) });
             }
             // Today's occurrence is later, or the zone skipped the day: take the day before.
             day = day.checked_sub_days(Days::new(1))?;
@@ -95,9 +95,9 @@ impl<'a> Starts<'a> {
     }
 }
 
-impl<'a> From<&'a reset::Model> for Start<'a> {
-    fn from(reset: &'a reset::Model) -> Self {
-        Self { ts: reset.ts, count: reset.count.into(), source: Source::Reset(reset) }
+impl From<&Reset> for Start {
+    fn from(reset: &Reset) -> Self {
+        Self { ts: reset.ts, count: reset.count.into(), source: Source::Reset(reset.id) }
     }
 }
 
@@ -112,31 +112,19 @@ mod tests {
         count: i32,
         first_day: &str,
         last_day: Option<&str>,
-    ) -> reset_rule::Model {
+    ) -> ResetRule {
         let day = |text: &str| text.parse::<NaiveDate>().unwrap();
-        reset_rule::Model {
+        ResetRule {
             id,
-            space_id: 1,
             time_of_day: NaiveTime::from_hms_opt(hour, minute, 0).unwrap(),
             count,
             first_day: day(first_day),
             last_day: last_day.map(day),
-            created: Instant::from_ms(0),
-            modified: Instant::from_ms(0),
         }
     }
 
-    fn reset(ts: &str, count: i32) -> reset::Model {
-        let zero = Instant::from_ms(0);
-        reset::Model {
-            id: 1,
-            space_id: 1,
-            ts: ts.parse().unwrap(),
-            count,
-            note: None,
-            created: zero,
-            modified: zero,
-        }
+    fn reset(ts: &str, count: i32) -> Reset {
+        Reset { id: 1, ts: ts.parse().unwrap(), count }
     }
 
     fn newest(starts: Starts<'_>, at: &str) -> Option<(String, i64)> {

@@ -5,7 +5,7 @@ use chrono::{
     TimeDelta, TimeZone,
 };
 use chrono_tz::Tz;
-use entity::Instant;
+use values::Instant;
 
 /// The length of a history's buckets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
