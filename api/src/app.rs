@@ -18,8 +18,9 @@ use crate::feed::Feed;
 use crate::ids::PublicIds;
 use crate::ingest::{EARLIEST, Recorder, Writer};
 use crate::readiness::Readiness;
+use crate::retention::{Age, Schedule};
 use crate::state::State;
-use crate::tasks::Tasks;
+use crate::tasks::{Observed, Tasks};
 
 /// The running service, without any interface to it.
 #[derive(Debug)]
@@ -124,11 +125,22 @@ impl App {
         broker::consume(config, recorder, self.clock.clone(), &self.readiness, &self.tasks, stop)
     }
 
+    /// Starts the hourly job, which prunes events older than `older_than` and creates partitions, until the job is dropped.
+    pub fn schedule(&self, older_than: Option<Age>) -> Schedule {
+        Schedule::start(&self.state, &self.clock, &self.tasks, older_than)
+    }
+
     /// Sets the gauges of what can be asked for at any time.
     pub fn observe(&self) {
         #[expect(clippy::cast_precision_loss, reason = "there are never so many subscriptions")]
         gauge!("headcount_subscribers").set(self.feed.watchers() as f64);
         gauge!("headcount_coherence_hears").set(if self.coherence.is_listening() { 1.0 } else { 0.0 });
+        for Observed { task, running, last_run_s } in self.tasks.observe() {
+            #[expect(clippy::cast_precision_loss, reason = "seconds and numbers of tasks are small")]
+            let (running, last_run_s) = (running as f64, last_run_s as f64);
+            gauge!("headcount_task_running", "task" => task).set(running);
+            gauge!("headcount_task_last_run_timestamp_seconds", "task" => task).set(last_run_s);
+        }
         for pool in self.database.pools() {
             gauge!("headcount_database_connections", "pool" => pool.name, "state" => "idle").set(pool.idle);
             gauge!("headcount_database_connections", "pool" => pool.name, "state" => "used").set(pool.used);

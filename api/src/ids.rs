@@ -66,7 +66,6 @@ impl Kind {
 /// A row, by its own id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// Its kind.
     pub kind: Kind,
     /// Its own id.
     pub id: i64,

@@ -1,7 +1,8 @@
 //! Limits on the size of clients' requests, and on the time that they may take.
 //!
-//! Every limit that an operator can set is here, and modules that enforce some get all of them. Properties of the
-//! interface, such as the size of the largest page, are not here.
+//! Modules that enforce some limits get all of them. An operator can set those that depend on the machine and on the
+//! clients; the others are the same everywhere. Properties of the interface, such as the size of the largest page, are not
+//! here.
 
 use std::time::Duration;
 
@@ -9,42 +10,15 @@ use clap::value_parser;
 
 use crate::config::size;
 
-/// Limits on what clients send. Each is at least 1: a limit cannot be turned off, only set high.
+/// Limits on what clients send. Each is at least 1: a limit cannot be turned off, only set high. Tests set those that are
+/// not options.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::Args)]
 #[command(next_help_heading = "Limits")]
 pub struct Limits {
-    /// Maximum length of a GraphQL document, in bytes
-    #[arg(long, env = "GRAPHQL_BYTES", value_name = "BYTES", default_value_t = DEFAULT.graphql_bytes,
-        value_parser = size(1..=BYTES_MAX))]
-    pub graphql_bytes: u32,
-    /// Maximum number of tokens in a GraphQL document: names, values, brackets and signs
-    #[arg(long, env = "GRAPHQL_TOKENS", value_name = "NUMBER", default_value_t = DEFAULT.graphql_tokens,
-        value_parser = value_parser!(u32).range(1..))]
-    pub graphql_tokens: u32,
-    /// Maximum depth of fields and fragments in a GraphQL document; the introspection of clients is 18 deep
-    #[arg(long, env = "GRAPHQL_DEPTH", value_name = "NUMBER", default_value_t = DEFAULT.graphql_depth,
-        value_parser = value_parser!(u32).range(1..=DEPTH_MAX))]
-    pub graphql_depth: u32,
-    /// Maximum number of aliases in a GraphQL document
-    #[arg(long, env = "GRAPHQL_ALIASES", value_name = "NUMBER", default_value_t = DEFAULT.graphql_aliases,
-        value_parser = value_parser!(u32).range(1..))]
-    pub graphql_aliases: u32,
-    /// Maximum number of directives in a GraphQL document
-    #[arg(long, env = "GRAPHQL_DIRECTIVES", value_name = "NUMBER", default_value_t = DEFAULT.graphql_directives,
-        value_parser = value_parser!(u32).range(1..))]
-    pub graphql_directives: u32,
-    /// Maximum number of selections in a GraphQL document, with each spread of a fragment counted in full
-    #[arg(long, env = "GRAPHQL_SELECTIONS", value_name = "NUMBER", default_value_t = DEFAULT.graphql_selections,
-        value_parser = value_parser!(u32).range(1..))]
-    pub graphql_selections: u32,
     /// Maximum cost of a GraphQL operation: about the number of fields that its answer can have
     #[arg(long, env = "GRAPHQL_COST", value_name = "NUMBER", default_value_t = DEFAULT.graphql_cost,
         value_parser = value_parser!(u32).range(1..))]
     pub graphql_cost: u32,
-    /// Maximum length of an answer to a GraphQL request, in bytes
-    #[arg(long, env = "ANSWER_BYTES", value_name = "BYTES", default_value_t = DEFAULT.answer_bytes,
-        value_parser = size(1..=BYTES_MAX))]
-    pub answer_bytes: u32,
     /// Maximum work for the answer to a request, estimated in milliseconds of one core: crossings and pages to read
     #[arg(long, env = "REQUEST_WORK_MS", value_name = "MS", default_value_t = DEFAULT.request_work_ms,
         value_parser = value_parser!(u32).range(1..))]
@@ -54,39 +28,10 @@ pub struct Limits {
     #[arg(long, env = "INGEST_EVENTS", value_name = "NUMBER", default_value_t = DEFAULT.ingest_events,
         value_parser = value_parser!(u32).range(1..))]
     pub ingest_events: u32,
-    /// Maximum number of values (numbers, texts, lists, objects) in the JSON of a GraphQL request
-    #[arg(long, env = "JSON_VALUES", value_name = "NUMBER", default_value_t = DEFAULT.json_values,
-        value_parser = value_parser!(u32).range(1..))]
-    pub json_values: u32,
     /// Maximum length of a request body, in bytes; `POST /events` streams bodies of any length
     #[arg(long, env = "BODY_BYTES", value_name = "BYTES", default_value_t = DEFAULT.body_bytes,
         value_parser = size(1..=BYTES_MAX))]
     pub body_bytes: u32,
-    /// Maximum number of bytes that the bodies of all requests may take in memory together
-    #[arg(long, env = "BODIES_BYTES", value_name = "BYTES", default_value_t = DEFAULT.bodies_bytes,
-        value_parser = size(1..=u32::MAX))]
-    pub bodies_bytes: u32,
-    /// Maximum number of bytes that all unread answers may take in memory together
-    #[arg(long, env = "ANSWERS_BYTES", value_name = "BYTES", default_value_t = DEFAULT.answers_bytes,
-        value_parser = size(1..=u32::MAX))]
-    pub answers_bytes: u32,
-    /// Maximum time for a client to send a request's body, in seconds; not for `POST /events`
-    #[arg(long = "body-timeout", env = "BODY_TIMEOUT", value_name = "SECONDS", default_value_t = DEFAULT.body_timeout_s,
-        value_parser = value_parser!(u32).range(1..=SECONDS_MAX))]
-    pub body_timeout_s: u32,
-    /// Maximum time for a client to send a request's head, in seconds; for a new connection this includes the time
-    /// before its first request
-    #[arg(long = "header-timeout", env = "HEADER_TIMEOUT", value_name = "SECONDS", default_value_t = DEFAULT.header_timeout_s,
-        value_parser = value_parser!(u32).range(1..=SECONDS_MAX))]
-    pub header_timeout_s: u32,
-    /// Close a connection after this many seconds without a request
-    #[arg(long = "idle-timeout", env = "IDLE_TIMEOUT", value_name = "SECONDS", default_value_t = DEFAULT.idle_timeout_s,
-        value_parser = value_parser!(u32).range(1..=SECONDS_MAX))]
-    pub idle_timeout_s: u32,
-    /// Close a connection after this many seconds in which the client has read nothing of its answer
-    #[arg(long = "write-timeout", env = "WRITE_TIMEOUT", value_name = "SECONDS", default_value_t = DEFAULT.write_timeout_s,
-        value_parser = value_parser!(u32).range(1..=SECONDS_MAX))]
-    pub write_timeout_s: u32,
     /// Maximum number of connections at a time; further ones wait
     #[arg(long, env = "CONNECTIONS", value_name = "NUMBER", default_value_t = DEFAULT.connections,
         value_parser = value_parser!(u32).range(1..=CONNECTIONS_MAX))]
@@ -102,45 +47,79 @@ pub struct Limits {
     #[arg(long, env = "SOCKETS", value_name = "NUMBER", default_value_t = DEFAULT.sockets,
         value_parser = value_parser!(u32).range(1..=CONNECTIONS_MAX))]
     pub sockets: u32,
-    /// Maximum number of WebSockets at a time of one token, or of all clients together while the server is open
-    #[arg(long, env = "SOCKETS_PER_TOKEN", value_name = "NUMBER", default_value_t = DEFAULT.sockets_per_token,
-        value_parser = value_parser!(u32).range(1..=CONNECTIONS_MAX))]
-    pub sockets_per_token: u32,
-    /// Maximum number of WebSockets at a time that have not sent `connection_init`; they do not count for --sockets
-    #[arg(long, env = "SOCKETS_INITIALIZING", value_name = "NUMBER", default_value_t = DEFAULT.sockets_initializing,
-        value_parser = value_parser!(u32).range(1..=CONNECTIONS_MAX))]
-    pub sockets_initializing: u32,
-    /// Maximum number of operations at a time over all WebSockets of one token, or of all clients together while the
-    /// server is open
-    #[arg(long, env = "SUBSCRIPTIONS_PER_TOKEN", value_name = "NUMBER",
-        default_value_t = DEFAULT.subscriptions_per_token, value_parser = value_parser!(u32).range(1..=CONNECTIONS_MAX))]
-    pub subscriptions_per_token: u32,
-    /// Maximum number of operations at a time over one WebSocket, usually subscriptions
-    #[arg(long, env = "SOCKET_SUBSCRIPTIONS", value_name = "NUMBER", default_value_t = DEFAULT.socket_subscriptions,
-        value_parser = value_parser!(u32).range(1..))]
-    pub socket_subscriptions: u32,
-    /// Maximum length of a message over a WebSocket, in bytes
-    #[arg(long, env = "SOCKET_BYTES", value_name = "BYTES", default_value_t = DEFAULT.socket_bytes,
-        value_parser = size(1..=BYTES_MAX))]
-    pub socket_bytes: u32,
-    /// Close a WebSocket after this many seconds without `connection_init`
-    #[arg(long = "socket-init-timeout", env = "SOCKET_INIT_TIMEOUT", value_name = "SECONDS",
-        default_value_t = DEFAULT.socket_init_timeout_s, value_parser = value_parser!(u32).range(1..=SECONDS_MAX))]
-    pub socket_init_timeout_s: u32,
-    /// Close a WebSocket after this many seconds without a message or pong
-    #[arg(long = "socket-timeout", env = "SOCKET_TIMEOUT", value_name = "SECONDS", default_value_t = DEFAULT.socket_timeout_s,
-        value_parser = value_parser!(u32).range(2..=SECONDS_MAX))]
-    pub socket_timeout_s: u32,
     /// Drop the requests that are still running this many seconds after the server was told to stop
     #[arg(long = "stop-timeout", env = "STOP_TIMEOUT", value_name = "SECONDS", default_value_t = DEFAULT.stop_timeout_s,
         value_parser = value_parser!(u32).range(1..=SECONDS_MAX))]
     pub stop_timeout_s: u32,
+    /// Maximum length of a GraphQL document, in bytes
+    #[arg(skip = DEFAULT.graphql_bytes)]
+    pub graphql_bytes: u32,
+    /// Maximum number of tokens in a GraphQL document: names, values, brackets and signs
+    #[arg(skip = DEFAULT.graphql_tokens)]
+    pub graphql_tokens: u32,
+    /// Maximum depth of fields and fragments in a GraphQL document; the introspection of clients is 18 deep
+    #[arg(skip = DEFAULT.graphql_depth)]
+    pub graphql_depth: u32,
+    /// Maximum number of aliases in a GraphQL document
+    #[arg(skip = DEFAULT.graphql_aliases)]
+    pub graphql_aliases: u32,
+    /// Maximum number of directives in a GraphQL document
+    #[arg(skip = DEFAULT.graphql_directives)]
+    pub graphql_directives: u32,
+    /// Maximum number of selections in a GraphQL document, with each spread of a fragment counted in full
+    #[arg(skip = DEFAULT.graphql_selections)]
+    pub graphql_selections: u32,
+    /// Maximum length of an answer to a GraphQL request, in bytes
+    #[arg(skip = DEFAULT.answer_bytes)]
+    pub answer_bytes: u32,
+    /// Maximum number of values (numbers, texts, lists, objects) in the JSON of a GraphQL request
+    #[arg(skip = DEFAULT.json_values)]
+    pub json_values: u32,
+    /// Maximum number of bytes that the bodies of all requests may take in memory together
+    #[arg(skip = DEFAULT.bodies_bytes)]
+    pub bodies_bytes: u32,
+    /// Maximum number of bytes that all unread answers may take in memory together
+    #[arg(skip = DEFAULT.answers_bytes)]
+    pub answers_bytes: u32,
+    /// Maximum time for a client to send a request's body, in seconds; not for `POST /events`
+    #[arg(skip = DEFAULT.body_timeout_s)]
+    pub body_timeout_s: u32,
+    /// Maximum time for a client to send a request's head, in seconds; for a new connection this includes the time
+    /// before its first request
+    #[arg(skip = DEFAULT.header_timeout_s)]
+    pub header_timeout_s: u32,
+    /// Close a connection after this many seconds without a request
+    #[arg(skip = DEFAULT.idle_timeout_s)]
+    pub idle_timeout_s: u32,
+    /// Close a connection after this many seconds in which the client has read nothing of its answer
+    #[arg(skip = DEFAULT.write_timeout_s)]
+    pub write_timeout_s: u32,
+    /// Maximum number of WebSockets at a time of one token, or of all clients together while the server is open
+    #[arg(skip = DEFAULT.sockets_per_token)]
+    pub sockets_per_token: u32,
+    /// Maximum number of WebSockets at a time that have not sent `connection_init`; they do not count for --sockets
+    #[arg(skip = DEFAULT.sockets_initializing)]
+    pub sockets_initializing: u32,
+    /// Maximum number of operations at a time over all WebSockets of one token, or of all clients together while the
+    /// server is open
+    #[arg(skip = DEFAULT.subscriptions_per_token)]
+    pub subscriptions_per_token: u32,
+    /// Maximum number of operations at a time over one WebSocket, usually subscriptions
+    #[arg(skip = DEFAULT.socket_subscriptions)]
+    pub socket_subscriptions: u32,
+    /// Maximum length of a message over a WebSocket, in bytes
+    #[arg(skip = DEFAULT.socket_bytes)]
+    pub socket_bytes: u32,
+    /// Close a WebSocket after this many seconds without `connection_init`
+    #[arg(skip = DEFAULT.socket_init_timeout_s)]
+    pub socket_init_timeout_s: u32,
+    /// Close a WebSocket after this many seconds without a message or pong
+    #[arg(skip = DEFAULT.socket_timeout_s)]
+    pub socket_timeout_s: u32,
 }
 
 /// Largest accepted limit on bodies and documents, which are in memory as a whole: 64 MiB.
 const BYTES_MAX: u32 = 64 << 20;
-/// Maximum depth of selections that the parser can read.
-const DEPTH_MAX: i64 = 60;
 /// More than a machine has file descriptors.
 const CONNECTIONS_MAX: i64 = 1_000_000;
 /// A day.
@@ -210,8 +189,8 @@ mod tests {
 
     #[test]
     fn options_that_are_not_given_have_their_defaults() {
-        let said = parsed(&["--graphql-depth", "9", "--stop-timeout=3"]);
-        assert_eq!(said, Ok(Limits { graphql_depth: 9, stop_timeout_s: 3, ..Limits::default() }));
+        let said = parsed(&["--graphql-cost", "9", "--stop-timeout=3"]);
+        assert_eq!(said, Ok(Limits { graphql_cost: 9, stop_timeout_s: 3, ..Limits::default() }));
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Background tasks, all started by one owner, which notes when one of them panics.
+//! Background tasks, all started by one owner, which knows whether they run, when they last did something, and when one
+//! of them panics.
 //!
 //! A task that panicked is not started again: it may have left what is in memory half changed. Instead `/readyz` names it,
 //! and the process stops and exits with an error, so that what supervises the process starts a new one.
@@ -7,8 +8,12 @@
 //! that never has an end says so by its type, [`Infallible`](std::convert::Infallible).
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::future::ready;
 use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use futures::FutureExt;
 use tokio::sync::watch;
@@ -16,10 +21,59 @@ use tokio::task::JoinHandle;
 
 use crate::readiness::Readiness;
 
+tokio::task_local! {
+    static CURRENT: Arc<Status>;
+}
+
 /// Starts the background tasks of a process. Clones share their state.
 #[derive(Clone, Debug, Default)]
 pub struct Tasks {
     panicked: watch::Sender<Option<Panicked>>,
+    /// By name. Tasks of one name share a status.
+    statuses: Arc<Mutex<BTreeMap<&'static str, Arc<Status>>>>,
+    /// The name of a task that a test makes panic.
+    failing: watch::Sender<Option<&'static str>>,
+}
+
+/// Whether tasks of one name run, and when one of them last did something.
+#[derive(Debug, Default)]
+struct Status {
+    running: AtomicUsize,
+    /// In seconds since the Unix epoch; 0: not yet.
+    last_run_s: AtomicU64,
+}
+
+/// What is known of the tasks of one name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Observed {
+    /// The name.
+    pub task: &'static str,
+    /// How many of them run.
+    pub running: usize,
+    /// When one of them last did something, in seconds since the Unix epoch; 0: not yet.
+    pub last_run_s: u64,
+}
+
+/// Counts a running task, until it is dropped.
+struct Running(Arc<Status>);
+
+impl Running {
+    fn new(status: Arc<Status>) -> Self {
+        status.running.fetch_add(1, Ordering::Relaxed);
+        Self(status)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Records that the background task that calls this has just done something.
+pub fn ran() {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    CURRENT.try_with(|status| status.last_run_s.store(now.as_secs(), Ordering::Relaxed)).ok();
 }
 
 /// A background task that panicked.
@@ -42,13 +96,41 @@ impl Tasks {
         name: &'static str,
         task: impl Future<Output = T> + Send + 'static,
     ) -> JoinHandle<T> {
-        let tasks = self.clone();
+        let (tasks, mut failing) = (self.clone(), self.failing.subscribe());
+        let running = Running::new(Arc::clone(self.statuses().entry(name).or_default()));
+        let work = CURRENT.scope(Arc::clone(&running.0), async move {
+            tokio::select! {
+                Ok(_) = failing.wait_for(|failing| *failing == Some(name)) => made_to_fail(),
+                done = task => done,
+            }
+        });
         tokio::spawn(async move {
-            AssertUnwindSafe(task).catch_unwind().await.unwrap_or_else(|panic| {
+            let done = AssertUnwindSafe(work).catch_unwind().await;
+            drop(running);
+            done.unwrap_or_else(|panic| {
                 tasks.note(Panicked { task: name, message: message(&*panic) });
                 resume_unwind(panic)
             })
         })
+    }
+
+    /// Returns what is known of the tasks that were started, by name.
+    pub fn observe(&self) -> Vec<Observed> {
+        let observed = |(task, status): (&&'static str, &Arc<Status>)| Observed {
+            task,
+            running: status.running.load(Ordering::Relaxed),
+            last_run_s: status.last_run_s.load(Ordering::Relaxed),
+        };
+        self.statuses().iter().map(observed).collect()
+    }
+
+    /// Makes the tasks of this name panic, for tests.
+    pub fn fail(&self, name: &'static str) {
+        self.failing.send_replace(Some(name));
+    }
+
+    fn statuses(&self) -> MutexGuard<'_, BTreeMap<&'static str, Arc<Status>>> {
+        self.statuses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns the first task that panicked, if one has.
@@ -90,6 +172,11 @@ fn message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "no reason is given".to_owned())
+}
+
+#[expect(clippy::panic, reason = "a test asks for it")]
+fn made_to_fail<T>() -> T {
+    panic!("a test made it fail")
 }
 
 #[cfg(test)]

@@ -18,6 +18,8 @@
 //! An [`Account`] is the formula for one space and instant. It lists the odometers it needs
 //! ([`Account::readings`]) and computes the count from their values ([`Account::net`]).
 
+#![warn(missing_docs)]
+
 mod account;
 pub mod calendar;
 mod crossings;

@@ -3,6 +3,8 @@
 //! Nothing here reads or writes: these are the rows as SeaORM sees them. What a row means, and which rows may coexist,
 //! is decided in `api`.
 
+#![warn(missing_docs)]
+
 pub mod assignment;
 pub mod digest;
 pub mod dpu;

@@ -2,6 +2,8 @@
 //!
 //! With the feature `columns`, SeaORM reads and writes them as columns.
 
+#![warn(missing_docs)]
+
 mod direction;
 mod instant;
 mod placement;

@@ -16,7 +16,7 @@ use super::tokens::{Snapshot, Tokens};
 use crate::clock::Clock;
 use crate::database::Database;
 use crate::state::State;
-use crate::tasks::Tasks;
+use crate::tasks::{self, Tasks};
 
 /// Interval of the checks whether a token has expired.
 const LOOK: Duration = Duration::from_secs(1);
@@ -152,6 +152,7 @@ async fn note_uses(database: Database, mut days: UnboundedReceiver<(i64, Instant
                 .await?;
             transaction.commit().await
         };
+        tasks::ran();
         if let Err(error) = noted.await {
             tracing::warn!(%error, token = id, "cannot record the day on which a token was used");
         }

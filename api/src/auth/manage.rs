@@ -64,7 +64,6 @@ pub enum ManageError {
     /// The operating system provided no random bytes.
     #[error("cannot get random bytes from the operating system: {0}")]
     Random(#[from] getrandom::Error),
-    /// The database failed.
     #[error(transparent)]
     Database(#[from] DbErr),
 }

@@ -22,7 +22,7 @@ use super::{BrokerConfig, BrokerError, connection};
 use crate::clock::Clock;
 use crate::ingest::Recorder;
 use crate::readiness::Readiness;
-use crate::tasks::Tasks;
+use crate::tasks::{self, Tasks};
 
 /// Maximum number of messages per pull.
 const PULL_MESSAGES_MAX: usize = 5_000;
@@ -164,7 +164,10 @@ impl Taker {
             }
             while self.online().await {
                 match self.pull(&consumer).await {
-                    Ok(()) => patience.calm(),
+                    Ok(()) => {
+                        patience.calm();
+                        tasks::ran();
+                    }
                     Err(error) => {
                         patience.fail_or_wait(error, &self.stop).await?;
                         break;

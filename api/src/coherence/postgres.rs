@@ -7,6 +7,7 @@ use sqlx::postgres::{PgListener, PgNotification};
 
 use super::Listener;
 use crate::database::{Message, channel};
+use crate::tasks;
 
 /// Time between refreshes without a notification: one may have been lost with the process that would have sent it.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
@@ -64,6 +65,7 @@ async fn follow(pool: &PgPool, listener: &Listener) -> Result<(), Ended> {
             }
         }
         refresh(listener).await?;
+        tasks::ran();
     }
 }
 

@@ -9,6 +9,7 @@ use sea_orm::DbErr;
 use tokio::time::Instant as Tick;
 
 use super::Listener;
+use crate::tasks;
 
 /// Time between two checks, and so the delay after which other processes' writes are seen.
 const INTERVAL: Duration = Duration::from_millis(20);
@@ -32,6 +33,7 @@ pub(super) async fn listen(listener: Listener) -> Infallible {
                 }
             }
         }
+        tasks::ran();
         tokio::time::sleep(INTERVAL).await;
     }
 }

@@ -51,7 +51,6 @@ enum Action {
 /// Errors of the command.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CommandError {
-    /// The broker failed.
     #[error(transparent)]
     Broker(#[from] BrokerError),
     /// The output cannot be written.

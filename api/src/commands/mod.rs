@@ -76,6 +76,7 @@ pub async fn run() -> ExitCode {
 
 /// Returns whether the command has found everything right.
 async fn run_command() -> anyhow::Result<bool> {
+    config::check_removed(std::env::args())?;
     let cli: Cli = config::parse()?;
     match cli.command.unwrap_or(Command::Serve(Box::new(cli.serve))) {
         Command::Serve(config) => serve::run(*config).await?,

@@ -16,7 +16,7 @@ use crate::http::server;
 use crate::ids::{IdsConfig, PublicIds};
 use crate::ingest::EventsConfig;
 use crate::limits::Limits;
-use crate::retention::{Age, Schedule};
+use crate::retention::Age;
 use crate::tasks::Tasks;
 use crate::telemetry::{self, TelemetryConfig};
 use crate::timelines::CACHE_BYTES;
@@ -111,7 +111,7 @@ async fn serve_from(
         tasks: tasks.clone(),
     };
     let (app, recording) = App::start_with(database, clock, options);
-    let schedule = Schedule::start(&app.state, &app.clock, tasks, config.prune_older_than);
+    let schedule = app.schedule(config.prune_older_than);
     let stopped = stop(tasks);
     let consuming = config.consume.then(|| app.consume(config.broker, stopped.clone()));
     let site = server::site(&app, &config.limits);

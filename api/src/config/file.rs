@@ -12,6 +12,8 @@ use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, Command};
 use toml::{Table, Value};
 
+use super::removed::{RemovedError, check_key};
+
 /// The option that names the file; it cannot be set in a file.
 pub(super) const FILE: &str = "config";
 
@@ -25,7 +27,6 @@ pub enum FileError {
     /// The file is missing, cannot be read, or is not text.
     #[error("cannot read the configuration file {}: {source}", file.display())]
     Read {
-        /// The file.
         file: PathBuf,
         /// What is wrong with it.
         source: io::Error,
@@ -33,7 +34,6 @@ pub enum FileError {
     /// The file is not TOML.
     #[error("the configuration file {}, line {line}, is not TOML: {reason}", file.display())]
     Syntax {
-        /// The file.
         file: PathBuf,
         /// The line number, from 1.
         line: usize,
@@ -47,22 +47,21 @@ pub enum FileError {
         file.display(), meant.as_ref().map(|meant| format!(" (did you mean {meant:?}?)")).unwrap_or_default()
     )]
     Key {
-        /// The file.
         file: PathBuf,
-        /// The key.
         key: String,
         /// An option with a similar name.
         meant: Option<String>,
     },
+    /// A key is that of an option of an earlier version.
+    #[error("the configuration file {}: {source}", file.display())]
+    Removed { file: PathBuf, source: RemovedError },
     /// A value is invalid.
     #[error(
         "the configuration file {} has {key} = {given}, which is not accepted{}: {key} takes {accepted}",
         file.display(), reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default()
     )]
     Value {
-        /// The file.
         file: PathBuf,
-        /// The key.
         key: String,
         /// Its value, or `…` instead of a secret.
         given: String,
@@ -85,6 +84,7 @@ impl Settings {
         let table: Table = text.parse().map_err(|error| syntax(file, text, &error))?;
         let options = options(command);
         let checked = table.into_iter().map(|(key, value)| {
+            check_key(&key).map_err(|source| FileError::Removed { file: file.to_owned(), source })?;
             let Some(option) = options.get(&key) else {
                 let meant = nearest(&key, &options);
                 return Err(FileError::Key { file: file.to_owned(), key, meant });
@@ -226,12 +226,12 @@ mod tests {
             prune_older_than = "8w"
             nats_url = "nats://a:1,nats://b:2"
             cors_origins = ["https://a.example", "https://b.example"]
-            body_timeout = "7"
+            stop_timeout = "7"
         "#;
         let config = serve(text, &["--cache-bytes", "5", "--nats-prefix", "door"]);
         assert_eq!(config.listen.to_string(), "0.0.0.0:80");
         assert_eq!(
-            (config.cache_bytes, config.limits.body_bytes, config.limits.body_timeout_s),
+            (config.cache_bytes, config.limits.body_bytes, config.limits.stop_timeout_s),
             (5, 1 << 20, 7)
         );
         assert!(config.auth.open && !config.consume && !config.auth.graphiql.is_on());
@@ -248,8 +248,12 @@ mod tests {
                 "it.toml has listen = 8000, which is not accepted (use ADDRESS:PORT, such as 127.0.0.1:8000 or [::1]:8000; HOST:PORT, such as localhost:8000; or systemd for the sockets of a socket unit): listen takes what",
             ),
             (
-                "graphql_depth = 61",
-                "it.toml has graphql_depth = 61, which is not accepted (61 is not in 1..=60): graphql_depth takes what",
+                "graphql_cost = 0",
+                "it.toml has graphql_cost = 0, which is not accepted (0 is not in 1..=4294967295): graphql_cost takes what",
+            ),
+            (
+                "graphql_depth = 5",
+                "it.toml: graphql_depth was removed: this limit is the same everywhere now",
             ),
             ("cache_bytes = -1", "cache_bytes = -1, which is not accepted"),
             (
@@ -282,7 +286,7 @@ mod tests {
                 "it.toml has the unknown key \"lisen\" (did you mean \"listen\"?): use, outside of tables, the flags",
             ),
             ("database-url = 1", "has the unknown key \"database-url\" (did you mean \"database_url\"?)"),
-            ("[limits]\ngraphql_depth = 5", "has the unknown key \"limits\""),
+            ("[limits]\ngraphql_cost = 5", "has the unknown key \"limits\""),
             ("\"\" = 1", "has the unknown key \"\": use"),
             ("\"help\" = 1", "has the unknown key \"help\""),
             ("listen = \"a\"\nid_key = s3cret", "it.toml, line 2, is not TOML: "),

@@ -62,7 +62,6 @@ pub enum ListenError {
     Bind {
         /// The address.
         address: SocketAddr,
-        /// Why.
         reason: io::Error,
     },
 }

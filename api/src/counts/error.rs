@@ -28,7 +28,6 @@ pub enum ReadError {
     /// Too many long histories are being read.
     #[error("too many long histories are being read: try again in a second")]
     Busy,
-    /// The database failed.
     #[error(transparent)]
     Database(#[from] DbErr),
 }

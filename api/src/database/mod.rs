@@ -19,7 +19,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::future::{BoxFuture, join_all};
-use migration::{Migrator, MigratorTrait};
 use sea_orm::{
     AccessMode, ConnectionTrait, DatabaseBackend, DatabaseConnection, DatabaseTransaction, DbErr,
     IsolationLevel, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
@@ -308,11 +307,14 @@ impl Database {
     pub async fn migrate(&self) -> Result<(), DbErr> {
         let transaction = self.begin().await?;
         if self.backend() == DatabaseBackend::Postgres {
-            let lock =
-                format!("SET LOCAL statement_timeout = 0; SELECT pg_advisory_xact_lock({MIGRATION_LOCK})");
+            // Otherwise the server notes at each start that the table of migrations exists.
+            let lock = format!(
+                "SET LOCAL client_min_messages = warning; SET LOCAL statement_timeout = 0; \
+                 SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"
+            );
             transaction.execute_unprepared(&lock).await?;
         }
-        Migrator::up(&transaction, None).await?;
+        migration::migrate(&transaction).await?;
         transaction.commit().await
     }
 }

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::Database;
-use crate::tasks::Tasks;
+use crate::tasks::{self, Tasks};
 use crate::telemetry::metrics;
 
 /// The channel in SQL, as the triggers have it, too. It contains the id of the schema with the tables, because the
@@ -79,7 +79,10 @@ impl Notifier {
 async fn notify_of_commits(pool: PgPool, mut recorded: mpsc::Receiver<Instant>) {
     while let Some(since) = recorded.recv().await {
         match notify(&pool).await {
-            Ok(()) => metrics::told(since.elapsed()),
+            Ok(()) => {
+                metrics::told(since.elapsed());
+                tasks::ran();
+            }
             Err(error) => tracing::warn!(%error, "cannot notify other processes"),
         }
         if !recorded.is_closed() {

@@ -21,7 +21,7 @@ pub use watch::Watch;
 
 use crate::clock::Clock;
 use crate::counts::Counts as Reader;
-use crate::tasks::Tasks;
+use crate::tasks::{self, Tasks};
 use crate::timelines::Version;
 
 /// Pause between two readings: changes in the meantime are reported together.
@@ -165,6 +165,7 @@ async fn hub(feed: Arc<Feed>) {
                 feed.expecting().extend(expecting);
             }
         }
+        tasks::ran();
         tokio::time::sleep(REST).await;
         tokio::select! {
             // The state lives as long as the feed.

@@ -67,7 +67,6 @@ struct Edition {
 /// A space and the rows that its count depends on.
 #[derive(Debug)]
 pub struct Space {
-    /// Its row.
     pub row: space::Model,
     /// Its assignments, by id.
     pub assignments: Vec<assignment::Model>,
@@ -92,7 +91,6 @@ struct Formula {
 /// A DPU and its assignments.
 #[derive(Debug)]
 pub struct Dpu {
-    /// Its row.
     pub row: dpu::Model,
     /// Its assignments, by id.
     pub assignments: Vec<assignment::Model>,

@@ -51,7 +51,7 @@ pub enum RefusalCode {
     Blank,
     /// A text is too long.
     TooLong,
-    /// A text contains a control character.
+    /// A text contains a control character, or one that changes the direction of writing.
     BadCharacter,
     /// A number or an instant is out of range.
     OutOfRange,
@@ -75,7 +75,6 @@ pub enum ChangeError {
     /// The rules forbid it.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// The database failed.
     #[error("the database failed: {0}")]
     Database(DbErr),
 }

@@ -45,17 +45,13 @@ pub(crate) enum RestError {
     /// A parameter is not a valid timestamp.
     #[error("{name}: {error}")]
     Timestamp {
-        /// The parameter.
         name: &'static str,
         /// What is wrong with it.
         error: ParseInstantError,
     },
     /// A required parameter is missing.
     #[error("{name} is missing: give a timestamp, such as 2018-05-01T08:46:00Z")]
-    Missing {
-        /// The parameter.
-        name: &'static str,
-    },
+    Missing { name: &'static str },
     /// A parameter is unknown.
     #[error("{}", Unknown(given, accepted))]
     UnknownParameter {
@@ -70,7 +66,6 @@ pub(crate) enum RestError {
     /// A parameter is not one of the accepted words.
     #[error("{name}: invalid value {}: use one of {accepted}", shown(given))]
     NotOneOf {
-        /// The parameter.
         name: &'static str,
         /// The given value.
         given: String,
@@ -119,7 +114,6 @@ pub(crate) enum RestError {
     /// The client's access ended in the middle of its body.
     #[error("{refusal}{}", Recorded(.recorded))]
     Ended {
-        /// Why.
         refusal: Denied,
         /// Outcome of the events before the error.
         recorded: Summary,
@@ -139,7 +133,6 @@ pub(crate) enum RestError {
     /// A count could not be read.
     #[error("{}", Unread(.0))]
     Read(#[from] ReadError),
-    /// The database failed.
     #[error("{}", failed(.0))]
     Database(#[from] DbErr),
 }

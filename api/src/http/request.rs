@@ -50,7 +50,6 @@ struct Current {
 /// A GraphQL operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Operation {
-    /// Its kind.
     pub kind: OperationKind,
     /// Its name in the document, cut short if it is long.
     pub name: Option<String>,

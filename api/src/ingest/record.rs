@@ -45,7 +45,6 @@ pub struct Recorded {
 /// Reasons why nothing was recorded.
 #[derive(Debug, thiserror::Error)]
 pub enum Unrecorded {
-    /// The database failed.
     #[error(transparent)]
     Database(#[from] DbErr),
     /// The floor plan has changed since it was read. By the old one, events might be recorded for the wrong DPU, or

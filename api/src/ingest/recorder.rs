@@ -18,7 +18,7 @@ use crate::clock::Clock;
 use crate::database::{self, Failure, Notifier, Partitions};
 use crate::floor_plan::FloorPlan;
 use crate::state::State;
-use crate::tasks::Tasks;
+use crate::tasks::{self, Tasks};
 use crate::telemetry::{SPANS, metrics};
 
 /// Maximum number of waiting batches; further senders wait until there is room.
@@ -45,7 +45,6 @@ struct Submission {
 /// Reasons why a batch was not recorded, or is not known to be. It may be sent again.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum RecordError {
-    /// The database failed.
     #[error("the events could not be recorded: {0}")]
     Database(Arc<DbErr>),
     /// The server is stopping.
@@ -118,6 +117,7 @@ impl Writer {
             }
             let committed = self.commit(&Arc::new(batches)).instrument(span).await;
             self.state.database().commit_ended(committed.is_ok());
+            tasks::ran();
             match committed {
                 // A sender that has disconnected gets no answer; its events are stored all the same.
                 Ok(outcomes) => answers.into_iter().zip(outcomes).for_each(|(answer, outcomes)| {

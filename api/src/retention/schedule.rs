@@ -13,7 +13,7 @@ use super::prune;
 use crate::clock::Clock;
 use crate::database::Partitions;
 use crate::state::State;
-use crate::tasks::Tasks;
+use crate::tasks::{self, Tasks};
 
 /// Interval of the job.
 const REST: Duration = Duration::from_hours(1);
@@ -72,6 +72,7 @@ impl Schedule {
         Self(tasks.spawn("schedule", async move {
             loop {
                 run_once(&state, &clock, older_than).await;
+                tasks::ran();
                 tokio::time::sleep(REST).await;
             }
         }))

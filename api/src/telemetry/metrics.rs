@@ -211,6 +211,11 @@ static FACADE: LazyLock<Option<PrometheusHandle>> = LazyLock::new(|| {
         "headcount_coherence_hears",
         "1: notifications of other processes arrive; 0: they do not, and memory is not trusted."
     );
+    describe_gauge!("headcount_task_running", "Background tasks that run, by name.");
+    describe_gauge!(
+        "headcount_task_last_run_timestamp_seconds",
+        "When a background task last did something; 0: not yet."
+    );
     describe_gauge!("headcount_database_connections", "Connections to the database, by pool and state.");
     for server in ["primary", "standby"] {
         ::metrics::counter!(READS, "server" => server).absolute(0);

@@ -18,7 +18,7 @@ use tracing::Dispatch;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
-use crate::tasks::Tasks;
+use crate::tasks::{self, Tasks};
 
 /// Target of the one line per request.
 pub const REQUESTS: &str = "request";
@@ -69,6 +69,7 @@ async fn tidy() -> Infallible {
     loop {
         tokio::time::sleep(TIDY).await;
         metrics::tidy();
+        tasks::ran();
     }
 }
 

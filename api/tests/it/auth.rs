@@ -272,308 +272,372 @@ async fn opened(service: &Service, payload: Value) -> (Socket, Value) {
     (socket, answer)
 }
 
-on_both! {
-    async fn every_route_is_authorized(service: &Service) {
-        let world = world(service).await;
-        let routes = routes(service).await;
-        let callers = Callers::of(service, &world).await;
-        for (method, path, need) in &routes {
-            for (caller, authorization) in &callers.0 {
-                for path in [path.clone(), format!("{}/", path.trim_end_matches('/'))] {
-                    let request = request(method, &path, authorization.as_deref());
-                    let answer = service.send(request.body(Body::empty()).unwrap()).await;
-                    let refused = [401, 403].contains(&answer.status.as_u16()).then_some(answer.status);
-                    assert_eq!(refused, expected(*need, caller), "{method} {path} by {caller}: {}", answer.body);
-                    if refused.is_some() {
-                        assert_eq!(answer.header("content-type"), "application/json");
-                        assert!(answer.json()["detail"].is_string() && answer.json().as_object().unwrap().len() == 1);
-                        let challenge = if refused == Some(StatusCode::UNAUTHORIZED) { "Bearer" } else { "" };
-                        assert_eq!(answer.header("www-authenticate"), challenge);
-                    }
-                }
-            }
-        }
-        assert_eq!(gets(service, "/nowhere", None).await.body, "{\"detail\":\"Not found.\"}");
-    }
-
-    async fn every_root_field_is_authorized(service: &Service) {
-        let operations = operations();
-        let fields = root_fields();
-        for (operation, field) in &fields {
-            let name = format!("{operation:?}.{field}");
-            let need = root_field(*operation, field);
-            assert_eq!(need, operations.get(&name).map(|asked| asked.1), "{name} is not classified, or differently");
-        }
-        assert_eq!(fields.len(), operations.len());
-        assert_eq!(root_field(OperationType::Query, "secrets"), None);
-
-        let world = world(service).await;
-        let callers = Callers::of(service, &world).await;
-        let whole = Need::Token;
-        let introspection = ("{ __schema { queryType { name } } }".to_owned(), whole);
-        let typename = ("{ __typename }".to_owned(), whole);
-        for (query, need) in operations.values().chain([&introspection, &typename]) {
-            let fragment = in_a_fragment(query);
-            for (caller, authorization) in &callers.0 {
-                let expected = expected(*need, caller);
-                for query in [query, &fragment] {
-                    let answer = asks(service, query, authorization.as_deref()).await;
-                    let refused = [401, 403].contains(&answer.status.as_u16()).then_some(answer.status);
-                    assert_eq!(refused, expected, "{query} by {caller}: {}", answer.body);
-                    if let Some(status) = refused {
-                        let expected = if status == 401 { "UNAUTHENTICATED" } else { "FORBIDDEN" };
-                        assert_eq!(code(&answer).as_deref(), Some(expected));
-                        assert!(answer.json().get("data").is_none(), "{}", answer.body);
-                        let challenge = if status == 401 { "Bearer" } else { "" };
-                        assert_eq!(answer.header("www-authenticate"), challenge);
-                    } else if !query.starts_with("subscription") {
-                        assert!(answer.json().get("errors").is_none(), "{query} by {caller}: {}", answer.body);
-                    }
-                }
-            }
-        }
-        // An unknown field is reported as such.
-        assert_eq!(code(&asks(service, "{ nothing }", callers.header("one")).await).as_deref(), Some("BAD_USER_INPUT"));
-        // A permitted field does not let a forbidden one through.
-        let mixed = "mutation { ingest(events: []) { accepted } spaceDelete(id: 2) { userErrors { code } } }";
-        assert_eq!(asks(service, mixed, callers.header("ingest")).await.status, StatusCode::FORBIDDEN);
-        let named = "query a { __typename } mutation b { spaceDelete(id: 2) { userErrors { code } } }";
-        let body = json!({ "query": named, "operationName": "b" }).to_string();
-        let request = request("POST", "/graphql", callers.header("read")).header("content-type", "application/json");
-        assert_eq!(service.send(request.body(body.into()).unwrap()).await.status, StatusCode::FORBIDDEN);
-    }
-
-    async fn websockets_are_authorized(service: &Service) {
-        let world = world(service).await;
-        let callers = Callers::of(service, &world).await;
+async fn every_route_is_authorized(service: &Service) {
+    let world = world(service).await;
+    let routes = routes(service).await;
+    let callers = Callers::of(service, &world).await;
+    for (method, path, need) in &routes {
         for (caller, authorization) in &callers.0 {
-            let payload = authorization.as_ref().map_or(json!({}), |authorization| json!({ "authorization": authorization }));
-            let (mut socket, answer) = opened(service, payload).await;
-            if expected(Need::Token, caller).is_some() {
-                assert_eq!(answer["close"], if *caller == "nobody" { 4401 } else { 4403 }, "{caller}");
-                continue;
+            for path in [path.clone(), format!("{}/", path.trim_end_matches('/'))] {
+                let request = request(method, &path, authorization.as_deref());
+                let answer = service.send(request.body(Body::empty()).unwrap()).await;
+                let refused = [401, 403].contains(&answer.status.as_u16()).then_some(answer.status);
+                assert_eq!(refused, expected(*need, caller), "{method} {path} by {caller}: {}", answer.body);
+                if refused.is_some() {
+                    assert_eq!(answer.header("content-type"), "application/json");
+                    assert!(
+                        answer.json()["detail"].is_string() && answer.json().as_object().unwrap().len() == 1
+                    );
+                    let challenge = if refused == Some(StatusCode::UNAUTHORIZED) { "Bearer" } else { "" };
+                    assert_eq!(answer.header("www-authenticate"), challenge);
+                }
             }
-            assert_eq!(answer["type"], "connection_ack", "{caller}");
-            for (field, (query, need)) in operations() {
-                socket.subscribe(&field, &query, Value::Null).await;
-                let answer = socket.next().await;
-                let errors = if answer["type"] == "error" { &answer["payload"] } else { &answer["payload"]["errors"] };
-                let forbidden = errors[0]["extensions"]["code"] == "FORBIDDEN";
-                assert_eq!(forbidden, expected(need, caller).is_some(), "{query} by {caller}: {answer}");
-                socket.send(json!({ "type": "complete", "id": field })).await;
-                // Read the remaining messages, until the subscription has ended.
-                socket.send(json!({ "type": "ping" })).await;
-                while socket.next().await["type"] != "pong" {}
-            }
-            // The same with the token in a header.
-            let header = authorization.as_deref().unwrap();
-            let mut socket = service.raw_socket_with(&[("authorization", header)]).await.unwrap();
-            socket.send(json!({ "type": "connection_init" })).await;
-            assert_eq!(socket.next().await["type"], "connection_ack");
         }
-        for caller in ["bad", "expired", "revoked"] {
-            let header = callers.header(caller).unwrap();
-            assert_eq!(service.raw_socket_with(&[("authorization", header)]).await.err(), Some(StatusCode::UNAUTHORIZED));
-        }
-        // Nothing is answered before the handshake.
-        let mut early = service.raw_socket().await;
-        early.subscribe("a", "{ __typename }", Value::Null).await;
-        assert_eq!(early.next().await["close"], 4401);
     }
-
-    async fn foreign_objects_look_like_unknown_ones(service: &Service) {
-        let world = world(service).await;
-        let callers = Callers::of(service, &world).await;
-        let (own, one) = (callers.header("own"), callers.header("one"));
-        let foreign = world.foreign.to_string();
-        let same = |foreign: &Answer, missing: &Answer, given: (&str, &str)| {
-            assert_eq!((foreign.status, foreign.body.replace(given.0, given.1)), (missing.status, missing.body.clone()));
-            assert_eq!(foreign.headers.keys().collect::<Vec<_>>(), missing.headers.keys().collect::<Vec<_>>());
-        };
-        for path in ["/space/{}/count", "/space/{}/count?ts=2026-01-01", "/space/{}/count?ts=nonsense", "/space/{}/counts?start=2026-01-01&end=2026-01-02"] {
-            let there = gets(service, &path.replace("{}", &foreign), own).await;
-            same(&there, &gets(service, &path.replace("{}", "99"), own).await, ("", ""));
-            assert_eq!((there.status, there.body.as_str()), (StatusCode::NOT_FOUND, "{\"detail\":\"Not found.\"}"));
-        }
-        let space = "{ space(id: ID) { name count history(start: \"2026-01-01\", end: \"2026-01-02\", interval: DAY) { count } countBreakdown { count } lastEvent { ts } } }";
-        let there = asks(service, &space.replace("ID", &foreign), own).await;
-        same(&there, &asks(service, &space.replace("ID", "99"), own).await, ("", ""));
-        assert_eq!(there.body, "{\"data\":{\"space\":null}}");
-        let dpu = "{ dpu(serial: \"SERIAL\") { name events { totalCount } lastEvent { ts } } }";
-        let there = asks(service, &dpu.replace("SERIAL", "b"), own).await;
-        same(&there, &asks(service, &dpu.replace("SERIAL", "z"), own).await, ("", ""));
-        assert_eq!(there.body, "{\"data\":{\"dpu\":null}}");
-        // Events of another DPU than the token's.
-        let ingest = "mutation { ingest(events: [{ dpu: \"SERIAL\", ts: \"2026-02-20\", direction: TOWARD }]) { accepted rejected { code message } } }";
-        let there = asks(service, &ingest.replace("SERIAL", "b"), one).await;
-        same(&there, &asks(service, &ingest.replace("SERIAL", "z"), one).await, ("\\\"b\\\"", "\\\"z\\\""));
-        assert_eq!(there.json()["data"]["ingest"]["rejected"][0]["code"], "UNKNOWN_DPU");
-        let there = posts_event(service, "b", one).await;
-        same(&there, &posts_event(service, "z", one).await, ("\\\"b\\\"", "\\\"z\\\""));
-        assert_eq!((&there.json()["rejected"], &there.json()["errors"][0]["code"]), (&json!(1), &json!("UNKNOWN_DPU")));
-        assert_eq!(posts_event(service, "a", one).await.json()["accepted"], 1);
-        assert_eq!(posts_event(service, "b", callers.header("ingest")).await.json()["accepted"], 1);
-        // Subscriptions.
-        let watch = "subscription ($ids: [ID!]) { countChanged(spaceIds: $ids) { count } }";
-        let (mut socket, _) = opened(service, json!({ "authorization": own })).await;
-        let mut answers = Vec::new();
-        for id in [&foreign, "99"] {
-            socket.subscribe("x", watch, json!({ "ids": [id] })).await;
-            let mut answer = socket.next().await;
-            while answer["type"] != "error" && answer["type"] != "next" { answer = socket.next().await; }
-            // Its id may be reused once it is complete.
-            if answer["type"] == "next" { assert_eq!(socket.next().await["type"], "complete"); }
-            answers.push(answer.to_string().replace(&format!(r#"no space \"{id}\""#), "no space ?"));
-        }
-        assert_eq!(answers[0], answers[1]);
-        assert!(answers[0].contains("there is no space ?"), "{}", answers[0]);
-    }
-
-    async fn a_limited_token_sees_its_spaces_and_no_others(service: &Service) {
-        let world = world(service).await;
-        let callers = Callers::of(service, &world).await;
-        let own = callers.header("own");
-        let answer = asks(service, "{
-            spaces { totalCount nodes { name count assignments { dpu { serial } } dpus { serial } lastEvent { ts } resets { totalCount }
-                countBreakdown { assignments { dpu { serial } entrances } } } }
-            dpus { totalCount nodes { serial assignments { totalCount nodes { space { name } } }
-                events { totalCount nodes { ts } } newest: events(newestFirst: true, first: 1) { nodes { ts } pageInfo { hasNextPage } }
-                lastEvent { ts } } }
-            unassigned: dpus(unassigned: true) { nodes { serial } }
-        }", own).await;
-        let (before, after) = ("2026-01-15T00:00:00Z", "2026-02-15T00:00:00Z");
-        let dpu = |serial: &str, assignments: usize, events: &[&str]| {
-            let events: Vec<_> = events.iter().map(|ts| json!({ "ts": ts })).collect();
-            let spaces = vec![json!({ "space": { "name": "Hall" } }); assignments];
-            json!({
-                "serial": serial, "assignments": { "totalCount": assignments, "nodes": spaces },
-                "events": { "totalCount": events.len(), "nodes": events },
-                "newest": { "nodes": [events.last()], "pageInfo": { "hasNextPage": events.len() > 1 } },
-                "lastEvent": events.last(),
-            })
-        };
-        assert_eq!(answer.json(), json!({ "data": {
-            "spaces": { "totalCount": 1, "nodes": [{
-                "name": "Hall", "count": 4,
-                "assignments": [{ "dpu": { "serial": "a" } }, { "dpu": { "serial": "a" } }, { "dpu": { "serial": "c" } }, { "dpu": { "serial": "d" } }],
-                "dpus": [{ "serial": "a" }, { "serial": "c" }], "lastEvent": { "ts": after }, "resets": { "totalCount": 0 },
-                "countBreakdown": { "assignments": [
-                    { "dpu": { "serial": "a" }, "entrances": 1 }, { "dpu": { "serial": "a" }, "entrances": 1 },
-                    { "dpu": { "serial": "c" }, "entrances": 1 }, { "dpu": { "serial": "d" }, "entrances": 1 },
-                ] },
-            }] },
-            "dpus": { "totalCount": 3, "nodes": [dpu("a", 2, &[before, after]), dpu("c", 1, &[after]), dpu("d", 1, &[before])] },
-            "unassigned": { "nodes": [{ "serial": "d" }] },
-        } }));
-        // Figures are the same as for other tokens.
-        let path = format!("/space/{}/count", world.own);
-        assert_eq!(gets(service, &path, own).await.body, gets(service, &path, callers.header("read")).await.body);
-        // A subscription without a list of spaces gets the visible ones.
-        let (mut socket, _) = opened(service, json!({ "authorization": own })).await;
-        socket.subscribe("a", "subscription { countChanged { space { name } count } }", Value::Null).await;
-        assert_eq!(socket.data("a").await["countChanged"], json!({ "space": { "name": "Hall" }, "count": 4 }));
-        for serial in ["b", "d", "a"] {
-            assert_eq!(posts_event(service, serial, callers.header("ingest")).await.json()["accepted"], 1);
-        }
-        assert_eq!(socket.data("a").await["countChanged"], json!({ "space": { "name": "Hall" }, "count": 5 }));
-        // Changes of the floor plan are visible.
-        let moved = "mutation { dpuMove(input: { dpu: 2, at: \"2026-02-02\", to: [{ space: 1, placement: INSIDE }] }) { userErrors { code } } }";
-        assert!(asks(service, moved, callers.header("admin")).await.json().get("errors").is_none());
-        let seen = asks(service, "{ dpu(serial: \"b\") { events { totalCount } } }", own).await;
-        assert_eq!(seen.json()["data"]["dpu"]["events"]["totalCount"], 2);
-    }
-
-    async fn revoking_and_expiring_take_effect_at_once(service: &Service) {
-        world(service).await;
-        let watch = "subscription { countChanged { count } }";
-        // As long as no token exists, every client is admitted.
-        let mut early = service.socket().await;
-        early.subscribe("a", watch, Value::Null).await;
-        early.data("a").await;
-        let kiosk = token(service, "kiosk", Role::Read(None), None).await;
-        assert_eq!(closed(&mut early).await, 4403, "the server now requires tokens");
-        assert_eq!(gets(service, "/space/1/count", None).await.status, StatusCode::UNAUTHORIZED);
-        let guest = token(service, "guest", Role::Read(None), Some(at("2026-03-01T12:00:10Z"))).await;
-        let mut sockets = Vec::new();
-        for header in [&kiosk, &guest] {
-            let (mut socket, _) = opened(service, json!({ "authorization": header })).await;
-            socket.subscribe("a", watch, Value::Null).await;
-            socket.data("a").await;
-            sockets.push(socket);
-        }
-        revoke(service, "kiosk").await;
-        assert_eq!(closed(&mut sockets[0]).await, 4403);
-        assert_eq!(gets(service, "/space/1/count", Some(&kiosk)).await.status, StatusCode::UNAUTHORIZED);
-        // The other token works until it expires.
-        assert_eq!(gets(service, "/space/1/count", Some(&guest)).await.status, StatusCode::OK);
-        service.set_now("2026-03-01T12:00:10Z");
-        assert_eq!(gets(service, "/space/1/count", Some(&guest)).await.status, StatusCode::UNAUTHORIZED);
-        assert_eq!(closed(&mut sockets[1]).await, 4403);
-        // Once the last token is revoked, no client is admitted: the server remembers that tokens existed.
-        assert_eq!(gets(service, "/space/1/count", None).await.status, StatusCode::UNAUTHORIZED);
-    }
-
-    async fn a_streamed_body_ends_when_its_token_is_revoked(service: &Service) {
-        world(service).await;
-        let header = token(service, "sender", Role::Ingest(None), None).await;
-        let (mut lines, body) = futures::channel::mpsc::channel::<std::io::Result<String>>(1);
-        let request = request("POST", "/events", Some(&header)).header("content-type", "application/x-ndjson");
-        let line = |ts: &str| Ok(format!("{{\"ts\":\"{ts}\",\"direction\":1,\"dpu\":\"a\"}}\n"));
-        let before = service.stored_events().await.len();
-        let sending = async {
-            lines.send(line("2026-02-20")).await.unwrap();
-            until(async || service.stored_events().await.len() == before + 1).await;
-            revoke(service, "sender").await;
-            until(async || asks(service, "{ __typename }", Some(&header)).await.status == 401).await;
-            lines.send(line("2026-02-21")).await.unwrap();
-            lines.close_channel();
-        };
-        let (answer, ()) = futures::join!(service.send(request.body(Body::from_stream(body)).unwrap()), sending);
-        assert_eq!((answer.status, answer.header("www-authenticate")), (StatusCode::UNAUTHORIZED, "Bearer"));
-        assert!(answer.body.contains("1 were accepted"), "{}", answer.body);
-        assert_eq!(service.stored_events().await.len(), before + 1);
-    }
-
-    async fn authentication_needs_no_statement_and_is_recorded_once_a_day(service: &Service) {
-        let world = world(service).await;
-        let header = token(service, "kiosk", Role::Read(Some(BTreeSet::from([world.own]))), None).await;
-        let used = async || token::Entity::find().one(service.app.database.reader()).await.unwrap().unwrap().last_used_day;
-        until(async || used().await == Some(at("2026-03-01"))).await;
-        // After everything that it needs is in memory.
-        until(async || 0 == service.statements_of(async {
-            assert_eq!(gets(service, "/space/1/count", Some(&header)).await.status, StatusCode::OK);
-            assert_eq!(asks(service, "{ spaces { nodes { count } } }", Some(&header)).await.status, StatusCode::OK);
-        }).await).await;
-        service.set_now("2026-03-02T00:00:00Z");
-        assert_eq!(gets(service, "/space/1/count", Some(&header)).await.status, StatusCode::OK);
-        until(async || used().await == Some(at("2026-03-02"))).await;
-        let row = token::Entity::find().one(service.app.database.reader()).await.unwrap().unwrap();
-        assert_eq!(row.modified, at(NOW));
-        assert!(!header.contains(std::str::from_utf8(&row.digest).unwrap_or("?")));
-    }
-
-    async fn tokens_are_created_listed_and_revoked(service: &Service) {
-        let (database, now) = (&service.app.database, at(NOW));
-        let new = |name: &str, role: Role| NewToken { name: name.to_owned(), role, expires: None };
-        let (kiosk, secret) = auth::create(database, now, new("kiosk", Role::Admin)).await.unwrap();
-        assert!(!format!("{kiosk:?}").contains(secret.reveal().trim_start_matches("hc_")));
-        let refused = async |new: NewToken| auth::create(database, now, new).await.unwrap_err().to_string();
-        assert!(refused(new("kiosk", Role::Admin)).await.contains("a token named \"kiosk\" exists already"));
-        for name in ["", " ", "17", &"x".repeat(201)] {
-            assert!(refused(new(name, Role::Admin)).await.contains("invalid token name"), "{name}");
-        }
-        let past = NewToken { expires: Some(now), ..new("past", Role::Admin) };
-        assert!(refused(past).await.contains("is in the past"));
-        assert_eq!(auth::revoke(database, now, "kiosk").await.unwrap().revoked, Some(now));
-        for gone in ["kiosk", "1", "nobody", "99"] {
-            assert!(auth::revoke(database, now, gone).await.unwrap_err().to_string().contains("there is no token"), "{gone}");
-        }
-        // Its name may be used again, and its row is kept.
-        let (again, _) = auth::create(database, now, new("kiosk", Role::Ingest(None))).await.unwrap();
-        auth::revoke(database, now, &again.id.to_string()).await.unwrap();
-        assert_eq!(auth::list(database).await.unwrap().len(), 2);
-    }
+    assert_eq!(gets(service, "/nowhere", None).await.body, "{\"detail\":\"Not found.\"}");
 }
+
+async fn every_root_field_is_authorized(service: &Service) {
+    let operations = operations();
+    let fields = root_fields();
+    for (operation, field) in &fields {
+        let name = format!("{operation:?}.{field}");
+        let need = root_field(*operation, field);
+        assert_eq!(
+            need,
+            operations.get(&name).map(|asked| asked.1),
+            "{name} is not classified, or differently"
+        );
+    }
+    assert_eq!(fields.len(), operations.len());
+    assert_eq!(root_field(OperationType::Query, "secrets"), None);
+
+    let world = world(service).await;
+    let callers = Callers::of(service, &world).await;
+    let whole = Need::Token;
+    let introspection = ("{ __schema { queryType { name } } }".to_owned(), whole);
+    let typename = ("{ __typename }".to_owned(), whole);
+    for (query, need) in operations.values().chain([&introspection, &typename]) {
+        let fragment = in_a_fragment(query);
+        for (caller, authorization) in &callers.0 {
+            let expected = expected(*need, caller);
+            for query in [query, &fragment] {
+                let answer = asks(service, query, authorization.as_deref()).await;
+                let refused = [401, 403].contains(&answer.status.as_u16()).then_some(answer.status);
+                assert_eq!(refused, expected, "{query} by {caller}: {}", answer.body);
+                if let Some(status) = refused {
+                    let expected = if status == 401 { "UNAUTHENTICATED" } else { "FORBIDDEN" };
+                    assert_eq!(code(&answer).as_deref(), Some(expected));
+                    assert!(answer.json().get("data").is_none(), "{}", answer.body);
+                    let challenge = if status == 401 { "Bearer" } else { "" };
+                    assert_eq!(answer.header("www-authenticate"), challenge);
+                } else if !query.starts_with("subscription") {
+                    assert!(answer.json().get("errors").is_none(), "{query} by {caller}: {}", answer.body);
+                }
+            }
+        }
+    }
+    // An unknown field is reported as such.
+    assert_eq!(
+        code(&asks(service, "{ nothing }", callers.header("one")).await).as_deref(),
+        Some("BAD_USER_INPUT")
+    );
+    // A permitted field does not let a forbidden one through.
+    let mixed = "mutation { ingest(events: []) { accepted } spaceDelete(id: 2) { userErrors { code } } }";
+    assert_eq!(asks(service, mixed, callers.header("ingest")).await.status, StatusCode::FORBIDDEN);
+    let named = "query a { __typename } mutation b { spaceDelete(id: 2) { userErrors { code } } }";
+    let body = json!({ "query": named, "operationName": "b" }).to_string();
+    let request =
+        request("POST", "/graphql", callers.header("read")).header("content-type", "application/json");
+    assert_eq!(service.send(request.body(body.into()).unwrap()).await.status, StatusCode::FORBIDDEN);
+}
+
+async fn websockets_are_authorized(service: &Service) {
+    let world = world(service).await;
+    let callers = Callers::of(service, &world).await;
+    for (caller, authorization) in &callers.0 {
+        let payload = authorization
+            .as_ref()
+            .map_or(json!({}), |authorization| json!({ "authorization": authorization }));
+        let (mut socket, answer) = opened(service, payload).await;
+        if expected(Need::Token, caller).is_some() {
+            assert_eq!(answer["close"], if *caller == "nobody" { 4401 } else { 4403 }, "{caller}");
+            continue;
+        }
+        assert_eq!(answer["type"], "connection_ack", "{caller}");
+        for (field, (query, need)) in operations() {
+            socket.subscribe(&field, &query, Value::Null).await;
+            let answer = socket.next().await;
+            let errors =
+                if answer["type"] == "error" { &answer["payload"] } else { &answer["payload"]["errors"] };
+            let forbidden = errors[0]["extensions"]["code"] == "FORBIDDEN";
+            assert_eq!(forbidden, expected(need, caller).is_some(), "{query} by {caller}: {answer}");
+            socket.send(json!({ "type": "complete", "id": field })).await;
+            // Read the remaining messages, until the subscription has ended.
+            socket.send(json!({ "type": "ping" })).await;
+            while socket.next().await["type"] != "pong" {}
+        }
+        // The same with the token in a header.
+        let header = authorization.as_deref().unwrap();
+        let mut socket = service.raw_socket_with(&[("authorization", header)]).await.unwrap();
+        socket.send(json!({ "type": "connection_init" })).await;
+        assert_eq!(socket.next().await["type"], "connection_ack");
+    }
+    for caller in ["bad", "expired", "revoked"] {
+        let header = callers.header(caller).unwrap();
+        assert_eq!(
+            service.raw_socket_with(&[("authorization", header)]).await.err(),
+            Some(StatusCode::UNAUTHORIZED)
+        );
+    }
+    // Nothing is answered before the handshake.
+    let mut early = service.raw_socket().await;
+    early.subscribe("a", "{ __typename }", Value::Null).await;
+    assert_eq!(early.next().await["close"], 4401);
+}
+
+async fn foreign_objects_look_like_unknown_ones(service: &Service) {
+    let world = world(service).await;
+    let callers = Callers::of(service, &world).await;
+    let (own, one) = (callers.header("own"), callers.header("one"));
+    let foreign = world.foreign.to_string();
+    let same = |foreign: &Answer, missing: &Answer, given: (&str, &str)| {
+        assert_eq!(
+            (foreign.status, foreign.body.replace(given.0, given.1)),
+            (missing.status, missing.body.clone())
+        );
+        assert_eq!(foreign.headers.keys().collect::<Vec<_>>(), missing.headers.keys().collect::<Vec<_>>());
+    };
+    for path in [
+        "/space/{}/count",
+        "/space/{}/count?ts=2026-01-01",
+        "/space/{}/count?ts=nonsense",
+        "/space/{}/counts?start=2026-01-01&end=2026-01-02",
+    ] {
+        let there = gets(service, &path.replace("{}", &foreign), own).await;
+        same(&there, &gets(service, &path.replace("{}", "99"), own).await, ("", ""));
+        assert_eq!(
+            (there.status, there.body.as_str()),
+            (StatusCode::NOT_FOUND, "{\"detail\":\"Not found.\"}")
+        );
+    }
+    let space = "{ space(id: ID) { name count history(start: \"2026-01-01\", end: \"2026-01-02\", interval: DAY) { count } countBreakdown { count } lastEvent { ts } } }";
+    let there = asks(service, &space.replace("ID", &foreign), own).await;
+    same(&there, &asks(service, &space.replace("ID", "99"), own).await, ("", ""));
+    assert_eq!(there.body, "{\"data\":{\"space\":null}}");
+    let dpu = "{ dpu(serial: \"SERIAL\") { name events { totalCount } lastEvent { ts } } }";
+    let there = asks(service, &dpu.replace("SERIAL", "b"), own).await;
+    same(&there, &asks(service, &dpu.replace("SERIAL", "z"), own).await, ("", ""));
+    assert_eq!(there.body, "{\"data\":{\"dpu\":null}}");
+    // Events of another DPU than the token's.
+    let ingest = "mutation { ingest(events: [{ dpu: \"SERIAL\", ts: \"2026-02-20\", direction: TOWARD }]) { accepted rejected { code message } } }";
+    let there = asks(service, &ingest.replace("SERIAL", "b"), one).await;
+    same(&there, &asks(service, &ingest.replace("SERIAL", "z"), one).await, ("\\\"b\\\"", "\\\"z\\\""));
+    assert_eq!(there.json()["data"]["ingest"]["rejected"][0]["code"], "UNKNOWN_DPU");
+    let there = posts_event(service, "b", one).await;
+    same(&there, &posts_event(service, "z", one).await, ("\\\"b\\\"", "\\\"z\\\""));
+    assert_eq!(
+        (&there.json()["rejected"], &there.json()["errors"][0]["code"]),
+        (&json!(1), &json!("UNKNOWN_DPU"))
+    );
+    assert_eq!(posts_event(service, "a", one).await.json()["accepted"], 1);
+    assert_eq!(posts_event(service, "b", callers.header("ingest")).await.json()["accepted"], 1);
+    // Subscriptions.
+    let watch = "subscription ($ids: [ID!]) { countChanged(spaceIds: $ids) { count } }";
+    let (mut socket, _) = opened(service, json!({ "authorization": own })).await;
+    let mut answers = Vec::new();
+    for id in [&foreign, "99"] {
+        socket.subscribe("x", watch, json!({ "ids": [id] })).await;
+        let mut answer = socket.next().await;
+        while answer["type"] != "error" && answer["type"] != "next" {
+            answer = socket.next().await;
+        }
+        // Its id may be reused once it is complete.
+        if answer["type"] == "next" {
+            assert_eq!(socket.next().await["type"], "complete");
+        }
+        answers.push(answer.to_string().replace(&format!(r#"no space \"{id}\""#), "no space ?"));
+    }
+    assert_eq!(answers[0], answers[1]);
+    assert!(answers[0].contains("there is no space ?"), "{}", answers[0]);
+}
+
+async fn a_limited_token_sees_its_spaces_and_no_others(service: &Service) {
+    let world = world(service).await;
+    let callers = Callers::of(service, &world).await;
+    let own = callers.header("own");
+    let answer = asks(service, "{
+        spaces { totalCount nodes { name count assignments { dpu { serial } } dpus { serial } lastEvent { ts } resets { totalCount }
+            countBreakdown { assignments { dpu { serial } entrances } } } }
+        dpus { totalCount nodes { serial assignments { totalCount nodes { space { name } } }
+            events { totalCount nodes { ts } } newest: events(newestFirst: true, first: 1) { nodes { ts } pageInfo { hasNextPage } }
+            lastEvent { ts } } }
+        unassigned: dpus(unassigned: true) { nodes { serial } }
+    }", own).await;
+    let (before, after) = ("2026-01-15T00:00:00Z", "2026-02-15T00:00:00Z");
+    let dpu = |serial: &str, assignments: usize, events: &[&str]| {
+        let events: Vec<_> = events.iter().map(|ts| json!({ "ts": ts })).collect();
+        let spaces = vec![json!({ "space": { "name": "Hall" } }); assignments];
+        json!({
+            "serial": serial, "assignments": { "totalCount": assignments, "nodes": spaces },
+            "events": { "totalCount": events.len(), "nodes": events },
+            "newest": { "nodes": [events.last()], "pageInfo": { "hasNextPage": events.len() > 1 } },
+            "lastEvent": events.last(),
+        })
+    };
+    assert_eq!(
+        answer.json(),
+        json!({ "data": {
+        "spaces": { "totalCount": 1, "nodes": [{
+            "name": "Hall", "count": 4,
+            "assignments": [{ "dpu": { "serial": "a" } }, { "dpu": { "serial": "a" } }, { "dpu": { "serial": "c" } }, { "dpu": { "serial": "d" } }],
+            "dpus": [{ "serial": "a" }, { "serial": "c" }], "lastEvent": { "ts": after }, "resets": { "totalCount": 0 },
+            "countBreakdown": { "assignments": [
+                { "dpu": { "serial": "a" }, "entrances": 1 }, { "dpu": { "serial": "a" }, "entrances": 1 },
+                { "dpu": { "serial": "c" }, "entrances": 1 }, { "dpu": { "serial": "d" }, "entrances": 1 },
+            ] },
+        }] },
+        "dpus": { "totalCount": 3, "nodes": [dpu("a", 2, &[before, after]), dpu("c", 1, &[after]), dpu("d", 1, &[before])] },
+        "unassigned": { "nodes": [{ "serial": "d" }] },
+    } })
+    );
+    // Figures are the same as for other tokens.
+    let path = format!("/space/{}/count", world.own);
+    assert_eq!(gets(service, &path, own).await.body, gets(service, &path, callers.header("read")).await.body);
+    // A subscription without a list of spaces gets the visible ones.
+    let (mut socket, _) = opened(service, json!({ "authorization": own })).await;
+    socket.subscribe("a", "subscription { countChanged { space { name } count } }", Value::Null).await;
+    assert_eq!(socket.data("a").await["countChanged"], json!({ "space": { "name": "Hall" }, "count": 4 }));
+    for serial in ["b", "d", "a"] {
+        assert_eq!(posts_event(service, serial, callers.header("ingest")).await.json()["accepted"], 1);
+    }
+    assert_eq!(socket.data("a").await["countChanged"], json!({ "space": { "name": "Hall" }, "count": 5 }));
+    // Changes of the floor plan are visible.
+    let moved = "mutation { dpuMove(input: { dpu: 2, at: \"2026-02-02\", to: [{ space: 1, placement: INSIDE }] }) { userErrors { code } } }";
+    assert!(asks(service, moved, callers.header("admin")).await.json().get("errors").is_none());
+    let seen = asks(service, "{ dpu(serial: \"b\") { events { totalCount } } }", own).await;
+    assert_eq!(seen.json()["data"]["dpu"]["events"]["totalCount"], 2);
+}
+
+async fn revoking_and_expiring_take_effect_at_once(service: &Service) {
+    world(service).await;
+    let watch = "subscription { countChanged { count } }";
+    // As long as no token exists, every client is admitted.
+    let mut early = service.socket().await;
+    early.subscribe("a", watch, Value::Null).await;
+    early.data("a").await;
+    let kiosk = token(service, "kiosk", Role::Read(None), None).await;
+    assert_eq!(closed(&mut early).await, 4403, "the server now requires tokens");
+    assert_eq!(gets(service, "/space/1/count", None).await.status, StatusCode::UNAUTHORIZED);
+    let guest = token(service, "guest", Role::Read(None), Some(at("2026-03-01T12:00:10Z"))).await;
+    let mut sockets = Vec::new();
+    for header in [&kiosk, &guest] {
+        let (mut socket, _) = opened(service, json!({ "authorization": header })).await;
+        socket.subscribe("a", watch, Value::Null).await;
+        socket.data("a").await;
+        sockets.push(socket);
+    }
+    revoke(service, "kiosk").await;
+    assert_eq!(closed(&mut sockets[0]).await, 4403);
+    assert_eq!(gets(service, "/space/1/count", Some(&kiosk)).await.status, StatusCode::UNAUTHORIZED);
+    // The other token works until it expires.
+    assert_eq!(gets(service, "/space/1/count", Some(&guest)).await.status, StatusCode::OK);
+    service.set_now("2026-03-01T12:00:10Z");
+    assert_eq!(gets(service, "/space/1/count", Some(&guest)).await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(closed(&mut sockets[1]).await, 4403);
+    // Once the last token is revoked, no client is admitted: the server remembers that tokens existed.
+    assert_eq!(gets(service, "/space/1/count", None).await.status, StatusCode::UNAUTHORIZED);
+}
+
+async fn a_streamed_body_ends_when_its_token_is_revoked(service: &Service) {
+    world(service).await;
+    let header = token(service, "sender", Role::Ingest(None), None).await;
+    let (mut lines, body) = futures::channel::mpsc::channel::<std::io::Result<String>>(1);
+    let request = request("POST", "/events", Some(&header)).header("content-type", "application/x-ndjson");
+    let line = |ts: &str| Ok(format!("{{\"ts\":\"{ts}\",\"direction\":1,\"dpu\":\"a\"}}\n"));
+    let before = service.stored_events().await.len();
+    let sending = async {
+        lines.send(line("2026-02-20")).await.unwrap();
+        until(async || service.stored_events().await.len() == before + 1).await;
+        revoke(service, "sender").await;
+        until(async || asks(service, "{ __typename }", Some(&header)).await.status == 401).await;
+        lines.send(line("2026-02-21")).await.unwrap();
+        lines.close_channel();
+    };
+    let (answer, ()) = futures::join!(service.send(request.body(Body::from_stream(body)).unwrap()), sending);
+    assert_eq!((answer.status, answer.header("www-authenticate")), (StatusCode::UNAUTHORIZED, "Bearer"));
+    assert!(answer.body.contains("1 were accepted"), "{}", answer.body);
+    assert_eq!(service.stored_events().await.len(), before + 1);
+}
+
+async fn authentication_needs_no_statement_and_is_recorded_once_a_day(service: &Service) {
+    let world = world(service).await;
+    let header = token(service, "kiosk", Role::Read(Some(BTreeSet::from([world.own]))), None).await;
+    let used = async || {
+        token::Entity::find().one(service.app.database.reader()).await.unwrap().unwrap().last_used_day
+    };
+    until(async || used().await == Some(at("2026-03-01"))).await;
+    // After everything that it needs is in memory.
+    until(async || {
+        0 == service
+            .statements_of(async {
+                assert_eq!(gets(service, "/space/1/count", Some(&header)).await.status, StatusCode::OK);
+                assert_eq!(
+                    asks(service, "{ spaces { nodes { count } } }", Some(&header)).await.status,
+                    StatusCode::OK
+                );
+            })
+            .await
+    })
+    .await;
+    service.set_now("2026-03-02T00:00:00Z");
+    assert_eq!(gets(service, "/space/1/count", Some(&header)).await.status, StatusCode::OK);
+    until(async || used().await == Some(at("2026-03-02"))).await;
+    let row = token::Entity::find().one(service.app.database.reader()).await.unwrap().unwrap();
+    assert_eq!(row.modified, at(NOW));
+    assert!(!header.contains(std::str::from_utf8(&row.digest).unwrap_or("?")));
+}
+
+async fn tokens_are_created_listed_and_revoked(service: &Service) {
+    let (database, now) = (&service.app.database, at(NOW));
+    let new = |name: &str, role: Role| NewToken { name: name.to_owned(), role, expires: None };
+    let (kiosk, secret) = auth::create(database, now, new("kiosk", Role::Admin)).await.unwrap();
+    assert!(!format!("{kiosk:?}").contains(secret.reveal().trim_start_matches("hc_")));
+    let refused = async |new: NewToken| auth::create(database, now, new).await.unwrap_err().to_string();
+    assert!(refused(new("kiosk", Role::Admin)).await.contains("a token named \"kiosk\" exists already"));
+    for name in ["", " ", "17", &"x".repeat(201)] {
+        assert!(refused(new(name, Role::Admin)).await.contains("invalid token name"), "{name}");
+    }
+    let past = NewToken { expires: Some(now), ..new("past", Role::Admin) };
+    assert!(refused(past).await.contains("is in the past"));
+    assert_eq!(auth::revoke(database, now, "kiosk").await.unwrap().revoked, Some(now));
+    for gone in ["kiosk", "1", "nobody", "99"] {
+        assert!(
+            auth::revoke(database, now, gone)
+                .await
+                .unwrap_err()
+                .to_string()
+                .contains("unknown or revoked token"),
+            "{gone}"
+        );
+    }
+    // Its name may be used again, and its row is kept.
+    let (again, _) = auth::create(database, now, new("kiosk", Role::Ingest(None))).await.unwrap();
+    auth::revoke(database, now, &again.id.to_string()).await.unwrap();
+    assert_eq!(auth::list(database).await.unwrap().len(), 2);
+}
+
+on_both!(
+    every_route_is_authorized,
+    every_root_field_is_authorized,
+    websockets_are_authorized,
+    foreign_objects_look_like_unknown_ones,
+    a_limited_token_sees_its_spaces_and_no_others,
+    revoking_and_expiring_take_effect_at_once,
+    a_streamed_body_ends_when_its_token_is_revoked,
+    authentication_needs_no_statement_and_is_recorded_once_a_day,
+    tokens_are_created_listed_and_revoked
+);
 
 /// Returns the code with which the connection is closed, ignoring other messages.
 async fn closed(socket: &mut Socket) -> i64 {

@@ -77,56 +77,56 @@ fn distinct(events: &[Event]) -> HashSet<Event> {
     events.iter().copied().collect()
 }
 
-on_both! {
-    async fn a_backup_during_ingestion_is_correct_and_can_be_completed(service: &Service) {
-        let mut world = worlds::world(&mut TestRunner::deterministic());
-        for more in 1..6 {
-            let events: Vec<_> = world.events.iter().take(150).copied().collect();
-            world.events.extend(events.into_iter().map(|event| Event { seq: event.seq + 2 * more, ..event }));
-        }
-        let spaces = worlds::build(service, &world).await;
-        let (first, rest) = world.events.split_at(world.events.len() / 4);
-        let (during, after) = rest.split_at(rest.len() / 2);
-        send(service, first).await;
-
-        let taken = AtomicBool::new(false);
-        let recording = async {
-            // Once all are stored they are sent again, so that writes go on until the copy is finished.
-            for batch in during.chunks(BATCH).cycle() {
-                send(service, batch).await;
-                if taken.load(Ordering::SeqCst) {
-                    break;
-                }
-            }
-            send(service, after).await;
-        };
-        let copying = async {
-            let copy = restored_copy(service).await;
-            taken.store(true, Ordering::SeqCst);
-            copy
-        };
-        let ((), copy) = tokio::join!(recording, copying);
-        let Some(copy) = copy else { return };
-
-        let restored = Service::start_with(copy, PublicIds::default(), PoolConfig::default()).await;
-        let events = held(&restored).await;
-        let stored = distinct(&events);
-        assert!(stored.is_superset(&distinct(first)), "it has the events acknowledged before");
-        assert!(stored.is_subset(&distinct(&[first, during].concat())), "it lacks the events sent after");
-        let then = World { events, ..world.clone() };
-        worlds::assert_counts(&restored, &then, &spaces).await;
-        let mut findings = Vec::new();
-        let verdict = verify(&restored.app.database, false, |finding| {
-            findings.push(finding.to_string());
-            Ok(())
-        });
-        assert!(verdict.await.unwrap().is_right(), "{findings:?}");
-
-        // When devices send everything again, the missing events are added.
-        let missing = distinct(&world.events).len() - stored.len();
-        assert_eq!(send(&restored, &world.events).await, missing as u64);
-        worlds::assert_counts(&restored, &world, &spaces).await;
-        assert!(!spaces.contains(&restored.space("Another").await));
-        restored.finish().await;
+async fn a_backup_during_ingestion_is_correct_and_can_be_completed(service: &Service) {
+    let mut world = worlds::world(&mut TestRunner::deterministic());
+    for more in 1..6 {
+        let events: Vec<_> = world.events.iter().take(150).copied().collect();
+        world.events.extend(events.into_iter().map(|event| Event { seq: event.seq + 2 * more, ..event }));
     }
+    let spaces = worlds::build(service, &world).await;
+    let (first, rest) = world.events.split_at(world.events.len() / 4);
+    let (during, after) = rest.split_at(rest.len() / 2);
+    send(service, first).await;
+
+    let taken = AtomicBool::new(false);
+    let recording = async {
+        // Once all are stored they are sent again, so that writes go on until the copy is finished.
+        for batch in during.chunks(BATCH).cycle() {
+            send(service, batch).await;
+            if taken.load(Ordering::SeqCst) {
+                break;
+            }
+        }
+        send(service, after).await;
+    };
+    let copying = async {
+        let copy = restored_copy(service).await;
+        taken.store(true, Ordering::SeqCst);
+        copy
+    };
+    let ((), copy) = tokio::join!(recording, copying);
+    let Some(copy) = copy else { return };
+
+    let restored = Service::start_with(copy, PublicIds::default(), PoolConfig::default()).await;
+    let events = held(&restored).await;
+    let stored = distinct(&events);
+    assert!(stored.is_superset(&distinct(first)), "it has the events acknowledged before");
+    assert!(stored.is_subset(&distinct(&[first, during].concat())), "it lacks the events sent after");
+    let then = World { events, ..world.clone() };
+    worlds::assert_counts(&restored, &then, &spaces).await;
+    let mut findings = Vec::new();
+    let verdict = verify(&restored.app.database, false, |finding| {
+        findings.push(finding.to_string());
+        Ok(())
+    });
+    assert!(verdict.await.unwrap().is_right(), "{findings:?}");
+
+    // When devices send everything again, the missing events are added.
+    let missing = distinct(&world.events).len() - stored.len();
+    assert_eq!(send(&restored, &world.events).await, missing as u64);
+    worlds::assert_counts(&restored, &world, &spaces).await;
+    assert!(!spaces.contains(&restored.space("Another").await));
+    restored.finish().await;
 }
+
+on_both!(a_backup_during_ingestion_is_correct_and_can_be_completed);

@@ -38,44 +38,49 @@ async fn hall(service: &Service) -> i64 {
     space
 }
 
-on_both! {
-    async fn events_of_other_processes_are_seen(service: &Service) {
-        let space = hall(service).await;
-        let (here, there) = (Arc::clone(&service.app), other(service).await);
-        // Today's events, and some that are late by years: the other process has both in memory.
-        let instants = ["2026-03-01T11:00:00Z", "2020-01-01T00:00:00Z", "2026-03-01T11:00:01Z", "2020-01-01T00:00:01Z"];
-        for (before, ts) in (0..).zip(instants) {
-            let (writer, reader) = if before % 2 == 0 { (&here, &there) } else { (&there, &here) };
-            assert_eq!((count(writer, space, NOW).await, count(reader, space, NOW).await), (before, before));
-            crosses(writer, "283", ts).await;
-            assert_eq!(count(writer, space, NOW).await, before + 1, "a process sees its own commit immediately");
-            until("another's event", async || count(reader, space, NOW).await == before + 1).await;
-        }
-    }
-
-    async fn changes_by_other_processes_are_seen(service: &Service) {
-        let there = other(service).await;
-        assert!(there.state.floor_plan().await.unwrap().spaces().is_empty());
-        let space = service.space("Hall").await;
-        until("another's space", async || there.state.floor_plan().await.unwrap().space(space).is_some()).await;
-        // A DPU that this process does not know yet is looked up.
-        service.dpu("283").await;
-        crosses(&there, "283", "2026-01-01").await;
-    }
-
-    async fn repairs_of_tallies_by_other_processes_are_seen(service: &Service) {
-        let space = hall(service).await;
-        crosses(&service.app, "283", "2026-01-01").await;
-        let broken = Database::connect(&service.url).await.unwrap();
-        let transaction = broken.begin().await.unwrap();
-        transaction.execute_unprepared("UPDATE tally SET toward = 5 WHERE resolution = 24").await.unwrap();
-        transaction.commit().await.unwrap();
-        service.app.state.forget_all();
-        assert_eq!(count(&service.app, space, NOW).await, 5);
-        api::verify::verify(&broken, true, |_| Ok(())).await.unwrap();
-        until("the mended tally", async || count(&service.app, space, NOW).await == 1).await;
+async fn events_of_other_processes_are_seen(service: &Service) {
+    let space = hall(service).await;
+    let (here, there) = (Arc::clone(&service.app), other(service).await);
+    // Today's events, and some that are late by years: the other process has both in memory.
+    let instants =
+        ["2026-03-01T11:00:00Z", "2020-01-01T00:00:00Z", "2026-03-01T11:00:01Z", "2020-01-01T00:00:01Z"];
+    for (before, ts) in (0..).zip(instants) {
+        let (writer, reader) = if before % 2 == 0 { (&here, &there) } else { (&there, &here) };
+        assert_eq!((count(writer, space, NOW).await, count(reader, space, NOW).await), (before, before));
+        crosses(writer, "283", ts).await;
+        assert_eq!(count(writer, space, NOW).await, before + 1, "a process sees its own commit immediately");
+        until("another's event", async || count(reader, space, NOW).await == before + 1).await;
     }
 }
+
+async fn changes_by_other_processes_are_seen(service: &Service) {
+    let there = other(service).await;
+    assert!(there.state.floor_plan().await.unwrap().spaces().is_empty());
+    let space = service.space("Hall").await;
+    until("another's space", async || there.state.floor_plan().await.unwrap().space(space).is_some()).await;
+    // A DPU that this process does not know yet is looked up.
+    service.dpu("283").await;
+    crosses(&there, "283", "2026-01-01").await;
+}
+
+async fn repairs_of_tallies_by_other_processes_are_seen(service: &Service) {
+    let space = hall(service).await;
+    crosses(&service.app, "283", "2026-01-01").await;
+    let broken = Database::connect(&service.url).await.unwrap();
+    let transaction = broken.begin().await.unwrap();
+    transaction.execute_unprepared("UPDATE tally SET toward = 5 WHERE resolution = 24").await.unwrap();
+    transaction.commit().await.unwrap();
+    service.app.state.forget_all();
+    assert_eq!(count(&service.app, space, NOW).await, 5);
+    api::verify::verify(&broken, true, |_| Ok(())).await.unwrap();
+    until("the mended tally", async || count(&service.app, space, NOW).await == 1).await;
+}
+
+on_both!(
+    events_of_other_processes_are_seen,
+    changes_by_other_processes_are_seen,
+    repairs_of_tallies_by_other_processes_are_seen
+);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn writes_to_a_file_without_the_change_log_are_seen() {

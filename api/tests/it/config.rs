@@ -121,12 +121,24 @@ fn invalid_settings_stop_the_start_with_an_error_that_names_them() {
     assert!(refused.contains("no token exists, and --cors-origins has *"), "{refused}");
 
     let mut command = headcount(&folder, "", &["--config", "it.toml"]);
-    command.env("GRAPHQL_DEPTH", "99");
+    command.env("SOCKETS", "1000001");
     let refused = refusal(command);
-    assert!(refused.contains("--graphql-depth") && refused.contains("99 is not in 1..=60"), "{refused}");
-    assert!(refused.contains("the value of the environment variable GRAPHQL_DEPTH"), "{refused}");
-    let refused = refusal(headcount(&folder, "", &["--graphql-depth", "99"]));
-    assert!(refused.contains("99 is not in 1..=60") && !refused.contains("variable"), "{refused}");
+    assert!(refused.contains("--sockets") && refused.contains("1000001 is not in 1..=1000000"), "{refused}");
+    assert!(refused.contains("the value of the environment variable SOCKETS"), "{refused}");
+    let refused = refusal(headcount(&folder, "", &["--sockets", "1000001"]));
+    assert!(refused.contains("is not in 1..=1000000") && !refused.contains("variable"), "{refused}");
+
+    // Options of earlier versions.
+    let refused = refusal(headcount(&folder, "", &["--graphql-depth=9"]));
+    assert!(
+        refused.starts_with("Error: --graphql-depth was removed: this limit is the same everywhere"),
+        "{refused}"
+    );
+    let mut command = headcount(&folder, "", &["serve"]);
+    command.env("SOCKET_BYTES", "9");
+    assert!(refusal(command).starts_with("Error: SOCKET_BYTES was removed: "));
+    let refused = refusal(headcount(&folder, "idle_timeout = 9", &["--config", "it.toml"]));
+    assert!(refused.contains("it.toml: idle_timeout was removed: "), "{refused}");
 }
 
 #[test]

@@ -119,34 +119,44 @@ async fn a_user_without_privileges_can_be_served() {
     service.finish().await;
 }
 
-on_both! {
-    async fn an_error_of_the_schema_is_not_reported_as_an_unreachable_database(service: &Service) {
-        let (space, dpu) = (service.space("Hall").await, service.dpu("1").await);
-        service.assign(dpu, space, Placement::Inside, None, None).await;
-        let admin = service.app.database.writer();
-        run(admin, "ALTER TABLE tally RENAME TO gone").await.unwrap();
-        let count = service.get(&format!("/space/{space}/count")).await;
-        assert_eq!(
-            (count.status, count.header("retry-after"), count.body.as_str()),
-            (StatusCode::INTERNAL_SERVER_ERROR, "", r#"{"detail":"Something went wrong inside the server; its log says what."}"#)
-        );
-        let event = json!({ "timestamp": "2026-02-01T00:00:00Z", "direction": 1, "dpu_id": "1" });
-        let request = Request::post("/events").header("content-type", "application/json");
-        let sent = service.send(request.body(Body::from(event.to_string())).unwrap()).await;
-        assert_eq!((sent.status, sent.header("retry-after")), (StatusCode::INTERNAL_SERVER_ERROR, ""), "{}", sent.body);
-        for operation in [
-            format!("{{ space(id: {space}) {{ count }} }}"),
-            r#"mutation { ingest(events: [{dpu: "1", ts: "2026-02-01", direction: TOWARD}]) { accepted } }"#.to_owned(),
-        ] {
-            let request = Request::post("/graphql").header("content-type", "application/json");
-            let body = Body::from(json!({ "query": operation }).to_string());
-            let answer = service.send(request.body(body).unwrap()).await.json();
-            assert_eq!(answer["errors"][0]["extensions"]["code"], "INTERNAL", "{answer}");
-        }
-        run(admin, "ALTER TABLE gone RENAME TO tally").await.unwrap();
-        assert_eq!(service.get(&format!("/space/{space}/count")).await.status, StatusCode::OK);
+async fn an_error_of_the_schema_is_not_reported_as_an_unreachable_database(service: &Service) {
+    let (space, dpu) = (service.space("Hall").await, service.dpu("1").await);
+    service.assign(dpu, space, Placement::Inside, None, None).await;
+    let admin = service.app.database.writer();
+    run(admin, "ALTER TABLE tally RENAME TO gone").await.unwrap();
+    let count = service.get(&format!("/space/{space}/count")).await;
+    assert_eq!(
+        (count.status, count.header("retry-after"), count.body.as_str()),
+        (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "",
+            r#"{"detail":"Something went wrong inside the server; its log says what."}"#
+        )
+    );
+    let event = json!({ "timestamp": "2026-02-01T00:00:00Z", "direction": 1, "dpu_id": "1" });
+    let request = Request::post("/events").header("content-type", "application/json");
+    let sent = service.send(request.body(Body::from(event.to_string())).unwrap()).await;
+    assert_eq!(
+        (sent.status, sent.header("retry-after")),
+        (StatusCode::INTERNAL_SERVER_ERROR, ""),
+        "{}",
+        sent.body
+    );
+    for operation in [
+        format!("{{ space(id: {space}) {{ count }} }}"),
+        r#"mutation { ingest(events: [{dpu: "1", ts: "2026-02-01", direction: TOWARD}]) { accepted } }"#
+            .to_owned(),
+    ] {
+        let request = Request::post("/graphql").header("content-type", "application/json");
+        let body = Body::from(json!({ "query": operation }).to_string());
+        let answer = service.send(request.body(body).unwrap()).await.json();
+        assert_eq!(answer["errors"][0]["extensions"]["code"], "INTERNAL", "{answer}");
     }
+    run(admin, "ALTER TABLE gone RENAME TO tally").await.unwrap();
+    assert_eq!(service.get(&format!("/space/{space}/count")).await.status, StatusCode::OK);
 }
+
+on_both!(an_error_of_the_schema_is_not_reported_as_an_unreachable_database);
 
 #[tokio::test]
 async fn the_error_of_opening_a_file_says_once_why_and_what_to_do() {

@@ -41,137 +41,166 @@ async fn post(
     service.send(request.body(body.to_owned().into()).unwrap()).await
 }
 
-on_both! {
-    async fn a_query_over_many_spaces_needs_as_many_statements_as_over_one(service: &Service) {
-        many_spaces(service, 50).await;
-        let aliases = (1..=50).fold(String::new(), |query, id| query + &format!("s{id}: space(id: {id}) {{ count dpus {{ serial }} }} "));
-        let aliases = format!("{{ {aliases} }}");
-        let statements = async |query: &str, first: i32| {
-            service.statements_of(service.data(query, json!({ "first": first }))).await
-        };
-        service.data(EVERYTHING, json!({ "first": 1 })).await;
-        for (query, first) in [(EVERYTHING, 1), (EVERYTHING, 50), (&aliases, 50)] {
-            service.app.state.forget_all();
-            assert_eq!(statements(query, first).await, 1, "all timelines with one statement");
-            assert_eq!(statements(query, first).await, 0, "they are in memory");
-        }
-        service.space("One more").await;
-        assert_eq!(statements(EVERYTHING, 51).await, 0, "the mutation has already read the new floor plan");
+async fn a_query_over_many_spaces_needs_as_many_statements_as_over_one(service: &Service) {
+    many_spaces(service, 50).await;
+    let aliases = (1..=50).fold(String::new(), |query, id| {
+        query + &format!("s{id}: space(id: {id}) {{ count dpus {{ serial }} }} ")
+    });
+    let aliases = format!("{{ {aliases} }}");
+    let statements = async |query: &str, first: i32| {
+        service.statements_of(service.data(query, json!({ "first": first }))).await
+    };
+    service.data(EVERYTHING, json!({ "first": 1 })).await;
+    for (query, first) in [(EVERYTHING, 1), (EVERYTHING, 50), (&aliases, 50)] {
+        service.app.state.forget_all();
+        assert_eq!(statements(query, first).await, 1, "all timelines with one statement");
+        assert_eq!(statements(query, first).await, 0, "they are in memory");
     }
+    service.space("One more").await;
+    assert_eq!(statements(EVERYTHING, 51).await, 0, "the mutation has already read the new floor plan");
+}
 
-    async fn a_space_has_its_properties_and_dpus(service: &Service) {
-        let (space, other) = (service.space("Hall").await, service.space("Loft").await);
-        let (front, back) = (service.dpu("1").await, service.dpu("2").await);
-        let moved = at("2026-02-01");
-        service.assign(front, space, Placement::Inside, None, Some(moved)).await;
-        service.assign(front, other, Placement::Outside, Some(moved), None).await;
-        service.assign(back, space, Placement::Outside, None, None).await;
-        service.ingest(json!([
+async fn a_space_has_its_properties_and_dpus(service: &Service) {
+    let (space, other) = (service.space("Hall").await, service.space("Loft").await);
+    let (front, back) = (service.dpu("1").await, service.dpu("2").await);
+    let moved = at("2026-02-01");
+    service.assign(front, space, Placement::Inside, None, Some(moved)).await;
+    service.assign(front, other, Placement::Outside, Some(moved), None).await;
+    service.assign(back, space, Placement::Outside, None, None).await;
+    service
+        .ingest(json!([
             { "dpu": "1", "ts": "2026-01-31T23:59:59.999Z", "direction": "TOWARD" },
             { "dpu": "1", "ts": "2026-02-01T00:00:00Z", "direction": "TOWARD" },
             { "dpu": "2", "ts": "2026-02-02T00:00:00Z", "direction": "TOWARD" },
             { "dpu": "2", "ts": "2026-02-02T00:00:00Z", "direction": "TOWARD", "seq": 1 },
-        ])).await;
-        let query = "query ($id: ID!, $ts: DateTime) { space(id: $id) {
-            id name capacity negativeCounts count(ts: $ts) now: count netCount dpus(ts: $ts) { serial name }
-            assignments { placement startsAt endsAt dpu { id serial } space { id } } created modified
-        } }";
-        let data = service.data(query, json!({ "id": space.to_string(), "ts": "2026-01-31T23:59:59.999Z" })).await;
-        assert_eq!(data, json!({ "space": {
-            "id": space.to_string(), "name": "Hall", "capacity": null, "negativeCounts": "REPORT",
-            "count": 1, "now": -1, "netCount": -1,
-            "dpus": [{ "serial": "1", "name": "DPU 1" }, { "serial": "2", "name": "DPU 2" }],
-            "assignments": [
-                { "placement": "INSIDE", "startsAt": null, "endsAt": "2026-02-01T00:00:00Z",
-                  "dpu": { "id": front.to_string(), "serial": "1" }, "space": { "id": space.to_string() } },
-                { "placement": "OUTSIDE", "startsAt": null, "endsAt": null,
-                  "dpu": { "id": back.to_string(), "serial": "2" }, "space": { "id": space.to_string() } },
-            ],
-            "created": NOW, "modified": NOW,
-        } }));
-        let data = service.data(query, json!({ "id": other, "ts": "2026-02-01T00:00:00Z" })).await;
-        assert_eq!((&data["space"]["count"], &data["space"]["dpus"][0]["serial"]), (&json!(-1), &json!("1")));
-    }
+        ]))
+        .await;
+    let query = "query ($id: ID!, $ts: DateTime) { space(id: $id) {
+        id name capacity negativeCounts count(ts: $ts) now: count netCount dpus(ts: $ts) { serial name }
+        assignments { placement startsAt endsAt dpu { id serial } space { id } } created modified
+    } }";
+    let data =
+        service.data(query, json!({ "id": space.to_string(), "ts": "2026-01-31T23:59:59.999Z" })).await;
+    assert_eq!(
+        data,
+        json!({ "space": {
+        "id": space.to_string(), "name": "Hall", "capacity": null, "negativeCounts": "REPORT",
+        "count": 1, "now": -1, "netCount": -1,
+        "dpus": [{ "serial": "1", "name": "DPU 1" }, { "serial": "2", "name": "DPU 2" }],
+        "assignments": [
+            { "placement": "INSIDE", "startsAt": null, "endsAt": "2026-02-01T00:00:00Z",
+              "dpu": { "id": front.to_string(), "serial": "1" }, "space": { "id": space.to_string() } },
+            { "placement": "OUTSIDE", "startsAt": null, "endsAt": null,
+              "dpu": { "id": back.to_string(), "serial": "2" }, "space": { "id": space.to_string() } },
+        ],
+        "created": NOW, "modified": NOW,
+    } })
+    );
+    let data = service.data(query, json!({ "id": other, "ts": "2026-02-01T00:00:00Z" })).await;
+    assert_eq!((&data["space"]["count"], &data["space"]["dpus"][0]["serial"]), (&json!(-1), &json!("1")));
+}
 
-    async fn a_clamped_space_reports_zero_and_keeps_the_signed_count(service: &Service) {
-        let (space, dpu) = (service.space("Hall").await, service.dpu("1").await);
-        service.assign(dpu, space, Placement::Inside, None, None).await;
-        let transaction = service.app.database.begin().await.unwrap();
-        transaction.execute_unprepared("UPDATE space SET negative_counts = 'CLAMP'").await.unwrap();
-        transaction.commit().await.unwrap();
-        let away = |ts: &str| json!({ "dpu": "1", "ts": ts, "direction": "AWAY" });
-        service.ingest(json!([away("2026-01-01"), away("2026-01-02")])).await;
-        service.ingest(json!([{ "dpu": "1", "ts": "2026-01-03", "direction": "TOWARD" }])).await;
-        let data = service.data("query ($id: ID!) { space(id: $id) { count netCount } }", json!({ "id": space })).await;
-        assert_eq!(data["space"], json!({ "count": 0, "netCount": -1 }));
-        assert_eq!(service.count(space, "2026-01-02").await, 0);
-    }
+async fn a_clamped_space_reports_zero_and_keeps_the_signed_count(service: &Service) {
+    let (space, dpu) = (service.space("Hall").await, service.dpu("1").await);
+    service.assign(dpu, space, Placement::Inside, None, None).await;
+    let transaction = service.app.database.begin().await.unwrap();
+    transaction.execute_unprepared("UPDATE space SET negative_counts = 'CLAMP'").await.unwrap();
+    transaction.commit().await.unwrap();
+    let away = |ts: &str| json!({ "dpu": "1", "ts": ts, "direction": "AWAY" });
+    service.ingest(json!([away("2026-01-01"), away("2026-01-02")])).await;
+    service.ingest(json!([{ "dpu": "1", "ts": "2026-01-03", "direction": "TOWARD" }])).await;
+    let data =
+        service.data("query ($id: ID!) { space(id: $id) { count netCount } }", json!({ "id": space })).await;
+    assert_eq!(data["space"], json!({ "count": 0, "netCount": -1 }));
+    assert_eq!(service.count(space, "2026-01-02").await, 0);
+}
 
-    async fn unknown_objects_are_null(service: &Service) {
-        many_spaces(service, 1).await;
-        for id in ["0", "-1", "abc", "999", "9223372036854775808", ""] {
-            let data = service.data("query ($id: ID!) { space(id: $id) { count } }", json!({ "id": id })).await;
-            assert_eq!(data, json!({ "space": null }), "{id}");
-        }
-        assert_eq!(service.data("{ dpu(serial: \"nobody\") { id } }", Value::Null).await, json!({ "dpu": null }));
-        assert_eq!(service.data("{ dpu(serial: \"00\") { serial } }", Value::Null).await, json!({ "dpu": { "serial": "00" } }));
+async fn unknown_objects_are_null(service: &Service) {
+    many_spaces(service, 1).await;
+    for id in ["0", "-1", "abc", "999", "9223372036854775808", ""] {
+        let data = service.data("query ($id: ID!) { space(id: $id) { count } }", json!({ "id": id })).await;
+        assert_eq!(data, json!({ "space": null }), "{id}");
     }
+    assert_eq!(service.data("{ dpu(serial: \"nobody\") { id } }", Value::Null).await, json!({ "dpu": null }));
+    assert_eq!(
+        service.data("{ dpu(serial: \"00\") { serial } }", Value::Null).await,
+        json!({ "dpu": { "serial": "00" } })
+    );
+}
 
-    async fn pages_follow_each_other(service: &Service) {
-        many_spaces(service, 7).await;
-        let query = "query ($after: String) { spaces(first: 3, after: $after) {
-            nodes { name } edges { cursor node { name } } totalCount
-            pageInfo { hasNextPage hasPreviousPage startCursor endCursor }
-        } }";
-        let (mut names, mut after) = (Vec::new(), Value::Null);
-        for page in 0..3 {
-            let mut data = service.data(query, json!({ "after": after })).await;
-            let connection = data["spaces"].take();
-            assert_eq!(connection["totalCount"], 7);
-            assert_eq!(connection["pageInfo"]["hasPreviousPage"], page > 0);
-            assert_eq!(connection["pageInfo"]["hasNextPage"], page < 2);
-            let nodes = connection["nodes"].as_array().unwrap();
-            names.extend(nodes.iter().map(|node| node["name"].as_str().unwrap().to_owned()));
-            after = connection["pageInfo"]["endCursor"].clone();
-        }
-        assert_eq!(names, (0..7).map(|number| format!("Space {number:02}")).collect::<Vec<_>>());
-        // A cursor of another list is invalid.
-        for (query, message) in [
-            ("query ($after: String) { dpus(after: $after) { totalCount } }", "not a cursor of this list"),
-            ("{ spaces(after: \"?\") { totalCount } }", "not a cursor of this list"),
-            ("{ spaces(first: -1) { totalCount } }", "first: -1 is not a number from 0 to 500"),
-            ("{ spaces(first: 501) { totalCount } }", "first: 501 is not a number from 0 to 500"),
-        ] {
-            let answer = service.ask(query, json!({ "after": after })).await;
-            assert!(answer["errors"][0]["message"].as_str().unwrap().contains(message), "{answer}");
-            let code = if query.contains("501") { "TOO_COMPLEX" } else { "BAD_USER_INPUT" };
-            assert_eq!(answer["errors"][0]["extensions"]["code"], code);
-        }
-        let none = service.data("{ spaces(first: 0) { nodes { id } pageInfo { hasNextPage } } }", Value::Null).await;
-        assert_eq!(none["spaces"], json!({ "nodes": [], "pageInfo": { "hasNextPage": true } }));
+async fn pages_follow_each_other(service: &Service) {
+    many_spaces(service, 7).await;
+    let query = "query ($after: String) { spaces(first: 3, after: $after) {
+        nodes { name } edges { cursor node { name } } totalCount
+        pageInfo { hasNextPage hasPreviousPage startCursor endCursor }
+    } }";
+    let (mut names, mut after) = (Vec::new(), Value::Null);
+    for page in 0..3 {
+        let mut data = service.data(query, json!({ "after": after })).await;
+        let connection = data["spaces"].take();
+        assert_eq!(connection["totalCount"], 7);
+        assert_eq!(connection["pageInfo"]["hasPreviousPage"], page > 0);
+        assert_eq!(connection["pageInfo"]["hasNextPage"], page < 2);
+        let nodes = connection["nodes"].as_array().unwrap();
+        names.extend(nodes.iter().map(|node| node["name"].as_str().unwrap().to_owned()));
+        after = connection["pageInfo"]["endCursor"].clone();
     }
-
-    async fn fields_are_answered_in_the_order_of_the_query(service: &Service) {
-        many_spaces(service, 2).await;
-        let query = r#"{"query":"{ spaces(first: 1) { nodes { count name netCount dpus { serial } id } } }"}"#;
-        let answer = post(service, None, "application/json", query).await;
-        assert_eq!(answer.body, "{\"data\":{\"spaces\":{\"nodes\":[{\"count\":0,\"name\":\"Space 00\",\"netCount\":0,\"dpus\":[{\"serial\":\"00\"},{\"serial\":\"01\"}],\"id\":\"1\"}]}}}");
+    assert_eq!(names, (0..7).map(|number| format!("Space {number:02}")).collect::<Vec<_>>());
+    // A cursor of another list is invalid.
+    for (query, message) in [
+        ("query ($after: String) { dpus(after: $after) { totalCount } }", "not a cursor of this list"),
+        ("{ spaces(after: \"?\") { totalCount } }", "not a cursor of this list"),
+        ("{ spaces(first: -1) { totalCount } }", "first: -1 is not a number from 0 to 500"),
+        ("{ spaces(first: 501) { totalCount } }", "first: 501 is not a number from 0 to 500"),
+    ] {
+        let answer = service.ask(query, json!({ "after": after })).await;
+        assert!(answer["errors"][0]["message"].as_str().unwrap().contains(message), "{answer}");
+        let code = if query.contains("501") { "TOO_COMPLEX" } else { "BAD_USER_INPUT" };
+        assert_eq!(answer["errors"][0]["extensions"]["code"], code);
     }
+    let none =
+        service.data("{ spaces(first: 0) { nodes { id } pageInfo { hasNextPage } } }", Value::Null).await;
+    assert_eq!(none["spaces"], json!({ "nodes": [], "pageInfo": { "hasNextPage": true } }));
+}
 
-    async fn a_field_that_fails_makes_its_nearest_nullable_parent_null(service: &Service) {
-        many_spaces(service, 1).await;
-        let answer = service.ask("{ space(id: 1) { name count(ts: \"yesterday\") } dpu(serial: \"00\") { serial } }", Value::Null).await;
-        assert_eq!(answer["data"], json!({ "space": null, "dpu": { "serial": "00" } }));
-        let error = &answer["errors"][0];
-        assert_eq!((&error["path"], &error["extensions"]["code"]), (&json!(["space", "count"]), &json!("BAD_USER_INPUT")));
-        assert!(error["message"].as_str().unwrap().contains("ts: \"yesterday\" is not a timestamp"), "{error}");
-        for ts in ["2018-13-01", "2018-02-30T00:00:00Z", "", "0000-01-01", "99999-01-01T00:00:00Z"] {
-            let query = "query ($ts: DateTime) { space(id: 1) { count(ts: $ts) netCount(ts: $ts) dpus(ts: $ts) { id } } }";
-            let answer = service.ask(query, json!({ "ts": ts })).await;
-            assert_eq!(answer["errors"].as_array().unwrap().len(), 3, "{ts}: {answer}");
-        }
+async fn fields_are_answered_in_the_order_of_the_query(service: &Service) {
+    many_spaces(service, 2).await;
+    let query = r#"{"query":"{ spaces(first: 1) { nodes { count name netCount dpus { serial } id } } }"}"#;
+    let answer = post(service, None, "application/json", query).await;
+    assert_eq!(
+        answer.body,
+        "{\"data\":{\"spaces\":{\"nodes\":[{\"count\":0,\"name\":\"Space 00\",\"netCount\":0,\"dpus\":[{\"serial\":\"00\"},{\"serial\":\"01\"}],\"id\":\"1\"}]}}}"
+    );
+}
+
+async fn a_field_that_fails_makes_its_nearest_nullable_parent_null(service: &Service) {
+    many_spaces(service, 1).await;
+    let answer = service
+        .ask("{ space(id: 1) { name count(ts: \"yesterday\") } dpu(serial: \"00\") { serial } }", Value::Null)
+        .await;
+    assert_eq!(answer["data"], json!({ "space": null, "dpu": { "serial": "00" } }));
+    let error = &answer["errors"][0];
+    assert_eq!(
+        (&error["path"], &error["extensions"]["code"]),
+        (&json!(["space", "count"]), &json!("BAD_USER_INPUT"))
+    );
+    assert!(error["message"].as_str().unwrap().contains("ts: \"yesterday\" is not a timestamp"), "{error}");
+    for ts in ["2018-13-01", "2018-02-30T00:00:00Z", "", "0000-01-01", "99999-01-01T00:00:00Z"] {
+        let query = "query ($ts: DateTime) { space(id: 1) { count(ts: $ts) netCount(ts: $ts) dpus(ts: $ts) { id } } }";
+        let answer = service.ask(query, json!({ "ts": ts })).await;
+        assert_eq!(answer["errors"].as_array().unwrap().len(), 3, "{ts}: {answer}");
     }
 }
+
+on_both!(
+    a_query_over_many_spaces_needs_as_many_statements_as_over_one,
+    a_space_has_its_properties_and_dpus,
+    a_clamped_space_reports_zero_and_keeps_the_signed_count,
+    unknown_objects_are_null,
+    pages_follow_each_other,
+    fields_are_answered_in_the_order_of_the_query,
+    a_field_that_fails_makes_its_nearest_nullable_parent_null
+);
 
 #[tokio::test]
 async fn graphql_over_http_follows_its_specification() {

@@ -45,24 +45,19 @@ const GRAPHQL: &str = "/graphql";
 
 /// Runs a test on both backends, and afterwards checks that the tallies equal the events.
 macro_rules! on_both {
-    ($(async fn $name:ident($service:ident: &Service) $body:block)*) => {$(
+    ($($name:ident),* $(,)?) => {$(
         mod $name {
-            #[allow(unused_imports)]
-            use super::*;
-
-            async fn body($service: &$crate::harness::Service) $body
-
             #[tokio::test(flavor = "multi_thread")]
             async fn on_sqlite() {
                 let service = $crate::harness::Service::on_sqlite().await;
-                body(&service).await;
+                super::$name(&service).await;
                 service.finish().await;
             }
 
             #[tokio::test(flavor = "multi_thread")]
             async fn on_postgres() {
                 let Some(service) = $crate::harness::Service::on_postgres().await else { return };
-                body(&service).await;
+                super::$name(&service).await;
                 service.finish().await;
             }
         }
@@ -89,11 +84,35 @@ enum Storage {
         _folder: TempDir,
     },
     Server {
-        admin_url: String,
-        name: String,
+        _database: ServerDatabase,
     },
     /// A schema in another test's database, removed with that database.
     Schema,
+}
+
+/// A database of the PostgreSQL server, dropped with this, also when a test panics.
+struct ServerDatabase {
+    admin_url: String,
+    name: String,
+}
+
+impl Drop for ServerDatabase {
+    fn drop(&mut self) {
+        let drop = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
+        let admin_url = std::mem::take(&mut self.admin_url);
+        // On a thread of its own: this one may be a runtime's.
+        let dropping = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async { administer(&admin_url, &drop).await });
+        });
+        dropping.join().ok();
+    }
+}
+
+/// Runs a statement that no transaction may hold.
+async fn administer(admin_url: &str, statement: &str) {
+    let admin = Database::connect(admin_url).await.unwrap();
+    admin.reader().execute_unprepared(statement).await.unwrap();
 }
 
 pub(crate) struct Answer {
@@ -117,33 +136,31 @@ impl Empty {
 
     /// `None`, with a visible message, if there is no server and none is required.
     pub(crate) async fn on_postgres() -> Option<Self> {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        // Checked once for all tests, because each would wait for the timeout.
-        static PROBLEM: OnceCell<Option<String>> = OnceCell::const_new();
-        let admin_url = std::env::var("TEST_POSTGRES_URL")
-            .unwrap_or_else(|_| "postgres://postgres@127.0.0.1:5432/postgres".to_owned());
-        let problem = PROBLEM.get_or_init(async || {
-            let connecting = tokio::time::timeout(Duration::from_secs(5), Database::connect(&admin_url));
-            match connecting.await {
-                Ok(Ok(_)) => None,
-                problem => Some(format!("{problem:?}")),
-            }
+        Some(Self::on_server(postgres_url().await?, "").await)
+    }
+
+    /// Like [`on_postgres`](Self::on_postgres), with the schema: a copy of one database that was migrated for all tests.
+    async fn migrated_on_postgres() -> Option<Self> {
+        static TEMPLATE: OnceCell<String> = OnceCell::const_new();
+        let admin_url = postgres_url().await?;
+        let template = TEMPLATE.get_or_init(async || {
+            drop_left_over(admin_url).await;
+            let name = format!("{DATABASES}{}_template", std::process::id());
+            administer(admin_url, &format!("CREATE DATABASE {name}")).await;
+            let database = Database::connect(&url_of(admin_url, &name)).await.unwrap();
+            database.closed_after(async |database: Database| database.migrate().await).await.unwrap();
+            name
         });
-        if let Some(problem) = problem.await {
-            assert!(std::env::var("TEST_POSTGRES_REQUIRED").is_err(), "PostgreSQL is required: {problem}");
-            say_once("PostgreSQL was left out: no server at TEST_POSTGRES_URL or on the local default port");
-            return None;
-        }
-        let admin = Database::connect(&admin_url).await.unwrap();
-        let name = format!("headcount_test_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        admin
-            .reader()
-            .execute_unprepared(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
-            .await
-            .unwrap();
-        admin.reader().execute_unprepared(&format!("CREATE DATABASE {name}")).await.unwrap();
-        let server = admin_url.rsplit_once('/').unwrap().0;
-        Some(Self { url: format!("{server}/{name}"), storage: Storage::Server { admin_url, name } })
+        Some(Self::on_server(admin_url, &format!("TEMPLATE {}", template.await)).await)
+    }
+
+    async fn on_server(admin_url: &str, options: &str) -> Self {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("{DATABASES}{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        administer(admin_url, &format!("CREATE DATABASE {name} {options}")).await;
+        let url = url_of(admin_url, &name);
+        let database = ServerDatabase { admin_url: admin_url.to_owned(), name };
+        Self { url, storage: Storage::Server { _database: database } }
     }
 
     /// Creates another one in a schema of its own in the same PostgreSQL database, instead of the schema `public`.
@@ -154,9 +171,53 @@ impl Empty {
     }
 
     pub(crate) async fn remove(self) {
-        if let Storage::Server { admin_url, name } = self.storage {
-            let admin = Database::connect(&admin_url).await.unwrap();
-            admin.reader().execute_unprepared(&format!("DROP DATABASE {name} WITH (FORCE)")).await.unwrap();
+        tokio::task::spawn_blocking(move || drop(self)).await.unwrap();
+    }
+}
+
+/// What the names of all databases of tests start with, followed by the process's id.
+const DATABASES: &str = "headcount_test_";
+
+fn url_of(admin_url: &str, name: &str) -> String {
+    format!("{}/{name}", admin_url.rsplit_once('/').unwrap().0)
+}
+
+/// Returns the URL of the PostgreSQL server. `None`, with a visible message, if there is none and none is required.
+async fn postgres_url() -> Option<&'static str> {
+    // Checked once for all tests, because each would wait for the timeout.
+    static CHECKED: OnceCell<(String, Option<String>)> = OnceCell::const_new();
+    let checked = CHECKED.get_or_init(async || {
+        let url = std::env::var("TEST_POSTGRES_URL")
+            .unwrap_or_else(|_| "postgres://postgres@127.0.0.1:5432/postgres".to_owned());
+        match tokio::time::timeout(Duration::from_secs(5), Database::connect(&url)).await {
+            Ok(Ok(_)) => (url, None),
+            problem => (url, Some(format!("{problem:?}"))),
+        }
+    });
+    let (url, problem) = checked.await;
+    if let Some(problem) = problem {
+        assert!(std::env::var("TEST_POSTGRES_REQUIRED").is_err(), "PostgreSQL is required: {problem}");
+        say_once("PostgreSQL was left out: no server at TEST_POSTGRES_URL or on the local default port");
+        return None;
+    }
+    Some(url)
+}
+
+/// Drops the databases of processes that no longer run: the template outlives its process, and a process may be killed.
+async fn drop_left_over(admin_url: &str) {
+    let admin = Database::connect(admin_url).await.unwrap();
+    let names = format!("SELECT datname FROM pg_database WHERE datname LIKE '{DATABASES}%'");
+    let names = Statement::from_string(DatabaseBackend::Postgres, names);
+    for row in admin.reader().query_all_raw(names).await.unwrap() {
+        let name: String = row.try_get_by_index(0).unwrap();
+        let process = name[DATABASES.len()..].split('_').next().unwrap_or_default();
+        if !std::path::Path::new("/proc").join(process).exists() {
+            // Another process may drop it at the same time.
+            admin
+                .reader()
+                .execute_unprepared(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
+                .await
+                .ok();
         }
     }
 }
@@ -178,7 +239,7 @@ impl Service {
     }
 
     pub(crate) async fn on_postgres() -> Option<Self> {
-        Some(Self::start(Empty::on_postgres().await?, Limits::default()).await)
+        Some(Self::start(Empty::migrated_on_postgres().await?, Limits::default()).await)
     }
 
     pub(crate) async fn start(empty: Empty, limits: Limits) -> Self {

@@ -80,49 +80,63 @@ fn first_problem(world: &World, histories: &[(i64, Vec<Value>)]) -> Option<Strin
         .find_map(|(space, bucket)| problem(world, *space, bucket))
 }
 
-on_both! {
-    async fn histories_are_exact_for_any_cache_and_writer(service: &Service) {
-        let mut runner = TestRunner::deterministic();
-        let full = world(&mut runner);
-        let mut known = World { events: Vec::new(), ..full.clone() };
-        let spaces = worlds::build(service, &full).await;
-        let processes = join_all(CACHES.map(|bytes| Process::start(service, bytes))).await;
-        for (number, events) in full.events.chunks(40).enumerate() {
-            let mut after = known.clone();
-            after.events.extend_from_slice(events);
-            // The processes write in turn, while all of them read.
-            let writing = async {
-                let inputs: Vec<Value> = events.iter().map(input).collect();
-                let query = format!("mutation {{ ingest(events: [{}]) {{ accepted rejected {{ message }} }} }}", inputs.iter().map(|event| {
-                    format!("{{ dpu: {}, ts: {}, direction: {}, seq: {} }}", event["dpu"], event["ts"], event["direction"].as_str().unwrap(), event["seq"])
-                }).collect::<Vec<_>>().join(" "));
-                let data = processes[number % processes.len()].ask(&query).await;
-                assert_eq!(data["ingest"]["rejected"], json!([]));
-            };
-            let ((), read) = join(writing, join_all(processes.iter().map(|process| process.histories(&spaces)))).await;
-            for histories in read {
-                for history in histories.chunks(1) {
-                    let (early, late) = (first_problem(&known, history), first_problem(&after, history));
-                    assert!(early.is_none() || late.is_none(), "matches neither state: {early:?}, {late:?}");
-                }
+async fn histories_are_exact_for_any_cache_and_writer(service: &Service) {
+    let mut runner = TestRunner::deterministic();
+    let full = world(&mut runner);
+    let mut known = World { events: Vec::new(), ..full.clone() };
+    let spaces = worlds::build(service, &full).await;
+    let processes = join_all(CACHES.map(|bytes| Process::start(service, bytes))).await;
+    for (number, events) in full.events.chunks(40).enumerate() {
+        let mut after = known.clone();
+        after.events.extend_from_slice(events);
+        // The processes write in turn, while all of them read.
+        let writing = async {
+            let inputs: Vec<Value> = events.iter().map(input).collect();
+            let query = format!(
+                "mutation {{ ingest(events: [{}]) {{ accepted rejected {{ message }} }} }}",
+                inputs
+                    .iter()
+                    .map(|event| {
+                        format!(
+                            "{{ dpu: {}, ts: {}, direction: {}, seq: {} }}",
+                            event["dpu"],
+                            event["ts"],
+                            event["direction"].as_str().unwrap(),
+                            event["seq"]
+                        )
+                    })
+                    .collect::<Vec<_>>()
+                    .join(" ")
+            );
+            let data = processes[number % processes.len()].ask(&query).await;
+            assert_eq!(data["ingest"]["rejected"], json!([]));
+        };
+        let ((), read) =
+            join(writing, join_all(processes.iter().map(|process| process.histories(&spaces)))).await;
+        for histories in read {
+            for history in histories.chunks(1) {
+                let (early, late) = (first_problem(&known, history), first_problem(&after, history));
+                assert!(early.is_none() || late.is_none(), "matches neither state: {early:?}, {late:?}");
             }
-            known = after;
-            for process in &processes {
-                process.app.state.refresh().await.unwrap();
-                // From pages, and from the summaries of them.
-                for _ in 0..2 {
-                    assert_eq!(first_problem(&known, &process.histories(&spaces).await), None);
-                }
-            }
-            correct(service, number, &mut known, &spaces).await;
-            until("the correction is seen", async || {
-                let histories = join_all(processes.iter().map(|process| process.histories(&spaces))).await;
-                histories.iter().all(|histories| first_problem(&known, histories).is_none())
-            })
-            .await;
         }
+        known = after;
+        for process in &processes {
+            process.app.state.refresh().await.unwrap();
+            // From pages, and from the summaries of them.
+            for _ in 0..2 {
+                assert_eq!(first_problem(&known, &process.histories(&spaces).await), None);
+            }
+        }
+        correct(service, number, &mut known, &spaces).await;
+        until("the correction is seen", async || {
+            let histories = join_all(processes.iter().map(|process| process.histories(&spaces))).await;
+            histories.iter().all(|histories| first_problem(&known, histories).is_none())
+        })
+        .await;
     }
 }
+
+on_both!(histories_are_exact_for_any_cache_and_writer);
 
 /// Corrects the floor plan: ends an assignment earlier, adds a reset, or toggles the clamping of negative counts.
 async fn correct(service: &Service, number: usize, known: &mut World, spaces: &[i64]) {

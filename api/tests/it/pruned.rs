@@ -275,43 +275,44 @@ fn events(runner: &mut TestRunner) -> Value {
     json!(often)
 }
 
-on_both! {
-    async fn changes_accepted_after_a_prune_leave_every_count_exact(service: &Service) {
-        let mut runner = TestRunner::deterministic();
-        // The same world without pruning.
-        let twin = Service::on_sqlite().await;
-        let (mut pruning, mut keeping) = (Known::build(service).await, Known::build(&twin).await);
-        for known in [&pruning, &keeping] {
-            known.service.set_now("2026-04-01T00:00:00Z");
-        }
-        let events = events(&mut runner);
-        for known in [&pruning, &keeping] {
-            known.service.ingest(events.clone()).await;
-        }
-        let (mut accepted, mut refused) = (0, 0);
-        for horizon in [None, Some("2026-03-28"), Some("2026-03-29")] {
-            if let Some(horizon) = horizon {
-                pruned(service, horizon).await;
-            }
-            let horizon = horizon.map_or(Instant::MIN, at);
-            let exact = |ts: &Instant| *ts >= horizon || ts.plus_ms(1).floor_to(HOUR_MS) == ts.plus_ms(1);
-            let half_hours = (0..2 * HOURS).flat_map(|half| [-1, 0].map(|ms| at(START).plus_ms(half * HOUR_MS / 2 + ms)));
-            let instants: Vec<_> = half_hours.filter(exact).collect();
-            for _ in 0..60 {
-                let change = drawn(change(), &mut runner);
-                match pruning.make(&change).await.as_deref() {
-                    Some("OUT_OF_RANGE") => refused += 1,
-                    code => {
-                        assert_eq!(keeping.make(&change).await.as_deref(), code, "{change:?}");
-                        accepted += usize::from(horizon > Instant::MIN && code.is_none());
-                    }
-                }
-                let (counts, right) = (pruning.counts(&instants).await, keeping.counts(&instants).await);
-                let wrong = counts.iter().zip(&right).find(|(count, right)| count != right);
-                assert_eq!(wrong, None, "after {change:?}");
-            }
-        }
-        assert!(accepted > 20 && refused > 10, "{accepted} accepted, {refused} refused");
-        twin.finish().await;
+async fn changes_accepted_after_a_prune_leave_every_count_exact(service: &Service) {
+    let mut runner = TestRunner::deterministic();
+    // The same world without pruning.
+    let twin = Service::on_sqlite().await;
+    let (mut pruning, mut keeping) = (Known::build(service).await, Known::build(&twin).await);
+    for known in [&pruning, &keeping] {
+        known.service.set_now("2026-04-01T00:00:00Z");
     }
+    let events = events(&mut runner);
+    for known in [&pruning, &keeping] {
+        known.service.ingest(events.clone()).await;
+    }
+    let (mut accepted, mut refused) = (0, 0);
+    for horizon in [None, Some("2026-03-28"), Some("2026-03-29")] {
+        if let Some(horizon) = horizon {
+            pruned(service, horizon).await;
+        }
+        let horizon = horizon.map_or(Instant::MIN, at);
+        let exact = |ts: &Instant| *ts >= horizon || ts.plus_ms(1).floor_to(HOUR_MS) == ts.plus_ms(1);
+        let half_hours =
+            (0..2 * HOURS).flat_map(|half| [-1, 0].map(|ms| at(START).plus_ms(half * HOUR_MS / 2 + ms)));
+        let instants: Vec<_> = half_hours.filter(exact).collect();
+        for _ in 0..60 {
+            let change = drawn(change(), &mut runner);
+            match pruning.make(&change).await.as_deref() {
+                Some("OUT_OF_RANGE") => refused += 1,
+                code => {
+                    assert_eq!(keeping.make(&change).await.as_deref(), code, "{change:?}");
+                    accepted += usize::from(horizon > Instant::MIN && code.is_none());
+                }
+            }
+            let (counts, right) = (pruning.counts(&instants).await, keeping.counts(&instants).await);
+            let wrong = counts.iter().zip(&right).find(|(count, right)| count != right);
+            assert_eq!(wrong, None, "after {change:?}");
+        }
+    }
+    assert!(accepted > 20 && refused > 10, "{accepted} accepted, {refused} refused");
+    twin.finish().await;
 }
+
+on_both!(changes_accepted_after_a_prune_leave_every_count_exact);

@@ -53,112 +53,145 @@ async fn node_ids(service: &Service) -> Vec<(String, Value, Value)> {
     found
 }
 
-on_both! {
-    async fn every_object_is_found_by_its_global_id(service: &Service) {
-        world(service).await;
-        let all = node_ids(service).await;
-        let names: BTreeSet<_> = all.iter().map(|(name, ..)| name.as_str()).collect();
-        assert_eq!(names, BTreeSet::from(["Assignment", "Dpu", "Reset", "ResetRule", "Space"]));
-        // Plain ids are integers that several types share; each global id is unique.
-        assert!(all.iter().filter(|(_, id, _)| id == "1").count() > 3);
-        assert_eq!(all.iter().map(|(.., node)| node.to_string()).collect::<BTreeSet<_>>().len(), all.len());
-        let query = "query ($id: ID!) { node(id: $id) { __typename nodeId
-            ... on Space { id } ... on Dpu { id } ... on Assignment { id } ... on Reset { id } ... on ResetRule { id } } }";
-        for (name, id, node) in all {
-            let data = service.data(query, json!({ "id": node })).await;
-            assert_eq!(data["node"], json!({ "__typename": name, "nodeId": node, "id": id }));
-        }
-        for id in ["", "1", "Space:1", "U3BhY2U6OTk", "U3BhY2U6", "RXZlbnQ6MQ", "Q3Vyc29yOjE"] {
-            assert_eq!(service.data("query ($id: ID!) { node(id: $id) { nodeId } }", json!({ "id": id })).await["node"], Value::Null);
-        }
+async fn every_object_is_found_by_its_global_id(service: &Service) {
+    world(service).await;
+    let all = node_ids(service).await;
+    let names: BTreeSet<_> = all.iter().map(|(name, ..)| name.as_str()).collect();
+    assert_eq!(names, BTreeSet::from(["Assignment", "Dpu", "Reset", "ResetRule", "Space"]));
+    // Plain ids are integers that several types share; each global id is unique.
+    assert!(all.iter().filter(|(_, id, _)| id == "1").count() > 3);
+    assert_eq!(all.iter().map(|(.., node)| node.to_string()).collect::<BTreeSet<_>>().len(), all.len());
+    let query = "query ($id: ID!) { node(id: $id) { __typename nodeId
+        ... on Space { id } ... on Dpu { id } ... on Assignment { id } ... on Reset { id } ... on ResetRule { id } } }";
+    for (name, id, node) in all {
+        let data = service.data(query, json!({ "id": node })).await;
+        assert_eq!(data["node"], json!({ "__typename": name, "nodeId": node, "id": id }));
     }
-
-    async fn the_fields_of_a_node_come_in_the_order_of_the_query(service: &Service) {
-        world(service).await;
-        // The count waits for the database, but the fields after it do not.
-        let query = "{ a: node(id: \"U3BhY2U6MQ\") { ...F nodeId ... on Dpu { serial } ... on Space { name } }
-            b: node(id: \"RHB1OjE\") { ... on Space { id } ... on Dpu { lastEvent { ts } serial } }
-            } fragment F on Node { ... on Space { count(ts: \"2026-01-02\") } }";
-        let request = Request::post("/graphql").header("content-type", "application/json");
-        let answer = service.send(request.body(json!({ "query": query }).to_string().into()).unwrap()).await;
-        let expected = "{\"data\":{\"a\":{\"count\":4,\"nodeId\":\"U3BhY2U6MQ\",\"name\":\"Hall\"},\
-            \"b\":{\"lastEvent\":{\"ts\":\"2026-01-02T00:00:00Z\"},\"serial\":\"283\"}}}";
-        assert_eq!(answer.body, expected);
-        let failed = service.ask("{ a: node(id: \"U3BhY2U6MQ\") { ... on Space { name count(ts: \"never\") } } }", Value::Null).await;
-        assert_eq!((&failed["data"], &failed["errors"][0]["path"]), (&json!({ "a": null }), &json!(["a", "count"])));
-    }
-
-    async fn pages_come_from_both_ends(service: &Service) {
-        for number in 0..7 {
-            service.space(&format!("Space {number}")).await;
-        }
-        let query = "query ($first: Int, $after: String, $last: Int, $before: String) {
-            list: spaces(first: $first, after: $after, last: $last, before: $before) {
-                nodes { name } edges { cursor } totalCount pageInfo { hasPreviousPage hasNextPage startCursor } } }";
-        assert_pages(service, query, 7).await;
-        for query in [
-            "query { spaces(first: 1, last: 1) { totalCount } }",
-            "query { spaces(last: -1) { totalCount } }",
-            "query { spaces(last: 501) { totalCount } }",
-            "query { spaces(before: \"x\") { totalCount } }",
-        ] {
-            let answer = service.ask(query, Value::Null).await;
-            let message = answer["errors"][0]["message"].as_str().unwrap();
-            assert!(message.starts_with("first and last") || message.starts_with("last: ") || message.starts_with("before: "), "{message}");
-        }
-    }
-
-    async fn events_come_from_both_ends(service: &Service) {
-        service.dpu("283").await;
-        let day = |day: usize, direction: &str| json!({ "dpu": "283", "ts": format!("2026-01-0{day}"), "direction": direction });
-        let mut events: Vec<_> = (1..6).map(|number| day(number, "TOWARD")).collect();
-        events.extend([day(3, "AWAY"), json!({ "dpu": "283", "ts": "2026-01-03", "direction": "TOWARD", "seq": 1 })]);
-        service.ingest(events.into()).await;
-        for order in ["", "newestFirst: true, "] {
-            let query = format!("query ($first: Int, $after: String, $last: Int, $before: String) {{ dpu(serial: \"283\") {{
-                list: events({order}first: $first, after: $after, last: $last, before: $before) {{
-                    nodes {{ ts direction seq }} edges {{ cursor }} totalCount pageInfo {{ hasPreviousPage hasNextPage startCursor }} }} }} }}");
-            assert_pages(service, &query, 7).await;
-        }
-    }
-
-    async fn a_dpu_is_deleted_unless_it_is_referenced(service: &Service) {
-        let hall = service.space("Hall").await;
-        for serial in ["new", "assigned", "seen", "trusted"] {
-            let dpu = service.dpu(serial).await;
-            if serial == "assigned" {
-                service.assign(dpu, hall, Placement::Inside, None, None).await;
-            }
-        }
-        service.ingest(json!([{ "dpu": "seen", "ts": "2026-01-02", "direction": "TOWARD" }])).await;
-        let delete = async |id: i64, cascade: bool| {
-            let mutation = "mutation ($id: ID!, $cascade: Boolean!) { dpuDelete(id: $id, cascade: $cascade) {
-                dpu { serial } userErrors { code field message } } }";
-            service.data(mutation, json!({ "id": id, "cascade": cascade })).await["dpuDelete"].take()
-        };
-        assert_eq!(delete(1, false).await, json!({ "dpu": { "serial": "new" }, "userErrors": [] }));
-        let refused = |id: i64, code: &str, message: &str, payload: &Value| {
-            let message = json!([{ "code": code, "field": ["id"], "message": message }]);
-            assert_eq!(*payload, json!({ "dpu": null, "userErrors": message }), "{id}");
-        };
-        refused(1, "NOT_FOUND", "there is no DPU 1", &delete(1, true).await);
-        refused(2, "IN_USE", "the DPU has 1 assignments: delete them first, or set cascade", &delete(2, false).await);
-        assert_eq!(delete(2, true).await["dpu"], json!({ "serial": "assigned" }));
-        let events = "the DPU has events, which are never deleted: end its assignments instead";
-        refused(3, "IN_USE", events, &delete(3, true).await);
-        let left = service.data("{ dpus { nodes { serial } } space(id: 1) { assignments { id } } }", Value::Null).await;
-        assert_eq!(left, json!({ "dpus": { "nodes": [{ "serial": "seen" }, { "serial": "trusted" }] }, "space": { "assignments": [] } }));
-        // Serials of deleted DPUs may be reused, for other DPUs.
-        assert_eq!(service.dpu("new").await, 5);
-        // A token that is limited to a DPU must not become unlimited.
-        let admin = token(service, "admin", Role::Admin, None).await;
-        token(service, "device", Role::Ingest(Some(4)), None).await;
-        let request = Request::post("/graphql").header("content-type", "application/json").header("authorization", admin);
-        let mutation = "mutation { dpuDelete(id: 4, cascade: true) { dpu { id } userErrors { message } } }";
-        let answer = service.send(request.body(Body::from(json!({ "query": mutation }).to_string())).unwrap()).await;
-        assert!(answer.body.contains("the token \\\"device\\\" is limited to the DPU"), "{}", answer.body);
+    for id in ["", "1", "Space:1", "U3BhY2U6OTk", "U3BhY2U6", "RXZlbnQ6MQ", "Q3Vyc29yOjE"] {
+        assert_eq!(
+            service.data("query ($id: ID!) { node(id: $id) { nodeId } }", json!({ "id": id })).await["node"],
+            Value::Null
+        );
     }
 }
+
+async fn the_fields_of_a_node_come_in_the_order_of_the_query(service: &Service) {
+    world(service).await;
+    // The count waits for the database, but the fields after it do not.
+    let query = "{ a: node(id: \"U3BhY2U6MQ\") { ...F nodeId ... on Dpu { serial } ... on Space { name } }
+        b: node(id: \"RHB1OjE\") { ... on Space { id } ... on Dpu { lastEvent { ts } serial } }
+        } fragment F on Node { ... on Space { count(ts: \"2026-01-02\") } }";
+    let request = Request::post("/graphql").header("content-type", "application/json");
+    let answer = service.send(request.body(json!({ "query": query }).to_string().into()).unwrap()).await;
+    let expected = "{\"data\":{\"a\":{\"count\":4,\"nodeId\":\"U3BhY2U6MQ\",\"name\":\"Hall\"},\
+        \"b\":{\"lastEvent\":{\"ts\":\"2026-01-02T00:00:00Z\"},\"serial\":\"283\"}}}";
+    assert_eq!(answer.body, expected);
+    let failed = service
+        .ask("{ a: node(id: \"U3BhY2U6MQ\") { ... on Space { name count(ts: \"never\") } } }", Value::Null)
+        .await;
+    assert_eq!(
+        (&failed["data"], &failed["errors"][0]["path"]),
+        (&json!({ "a": null }), &json!(["a", "count"]))
+    );
+}
+
+async fn pages_come_from_both_ends(service: &Service) {
+    for number in 0..7 {
+        service.space(&format!("Space {number}")).await;
+    }
+    let query = "query ($first: Int, $after: String, $last: Int, $before: String) {
+        list: spaces(first: $first, after: $after, last: $last, before: $before) {
+            nodes { name } edges { cursor } totalCount pageInfo { hasPreviousPage hasNextPage startCursor } } }";
+    assert_pages(service, query, 7).await;
+    for query in [
+        "query { spaces(first: 1, last: 1) { totalCount } }",
+        "query { spaces(last: -1) { totalCount } }",
+        "query { spaces(last: 501) { totalCount } }",
+        "query { spaces(before: \"x\") { totalCount } }",
+    ] {
+        let answer = service.ask(query, Value::Null).await;
+        let message = answer["errors"][0]["message"].as_str().unwrap();
+        assert!(
+            message.starts_with("first and last")
+                || message.starts_with("last: ")
+                || message.starts_with("before: "),
+            "{message}"
+        );
+    }
+}
+
+async fn events_come_from_both_ends(service: &Service) {
+    service.dpu("283").await;
+    let day = |day: usize, direction: &str| json!({ "dpu": "283", "ts": format!("2026-01-0{day}"), "direction": direction });
+    let mut events: Vec<_> = (1..6).map(|number| day(number, "TOWARD")).collect();
+    events.extend([
+        day(3, "AWAY"),
+        json!({ "dpu": "283", "ts": "2026-01-03", "direction": "TOWARD", "seq": 1 }),
+    ]);
+    service.ingest(events.into()).await;
+    for order in ["", "newestFirst: true, "] {
+        let query = format!("query ($first: Int, $after: String, $last: Int, $before: String) {{ dpu(serial: \"283\") {{
+            list: events({order}first: $first, after: $after, last: $last, before: $before) {{
+                nodes {{ ts direction seq }} edges {{ cursor }} totalCount pageInfo {{ hasPreviousPage hasNextPage startCursor }} }} }} }}");
+        assert_pages(service, &query, 7).await;
+    }
+}
+
+async fn a_dpu_is_deleted_unless_it_is_referenced(service: &Service) {
+    let hall = service.space("Hall").await;
+    for serial in ["new", "assigned", "seen", "trusted"] {
+        let dpu = service.dpu(serial).await;
+        if serial == "assigned" {
+            service.assign(dpu, hall, Placement::Inside, None, None).await;
+        }
+    }
+    service.ingest(json!([{ "dpu": "seen", "ts": "2026-01-02", "direction": "TOWARD" }])).await;
+    let delete = async |id: i64, cascade: bool| {
+        let mutation = "mutation ($id: ID!, $cascade: Boolean!) { dpuDelete(id: $id, cascade: $cascade) {
+            dpu { serial } userErrors { code field message } } }";
+        service.data(mutation, json!({ "id": id, "cascade": cascade })).await["dpuDelete"].take()
+    };
+    assert_eq!(delete(1, false).await, json!({ "dpu": { "serial": "new" }, "userErrors": [] }));
+    let refused = |id: i64, code: &str, message: &str, payload: &Value| {
+        let message = json!([{ "code": code, "field": ["id"], "message": message }]);
+        assert_eq!(*payload, json!({ "dpu": null, "userErrors": message }), "{id}");
+    };
+    refused(1, "NOT_FOUND", "there is no DPU 1", &delete(1, true).await);
+    refused(
+        2,
+        "IN_USE",
+        "the DPU has 1 assignments: delete them first, or set cascade",
+        &delete(2, false).await,
+    );
+    assert_eq!(delete(2, true).await["dpu"], json!({ "serial": "assigned" }));
+    let events = "the DPU has events, which are never deleted: end its assignments instead";
+    refused(3, "IN_USE", events, &delete(3, true).await);
+    let left =
+        service.data("{ dpus { nodes { serial } } space(id: 1) { assignments { id } } }", Value::Null).await;
+    assert_eq!(
+        left,
+        json!({ "dpus": { "nodes": [{ "serial": "seen" }, { "serial": "trusted" }] }, "space": { "assignments": [] } })
+    );
+    // Serials of deleted DPUs may be reused, for other DPUs.
+    assert_eq!(service.dpu("new").await, 5);
+    // A token that is limited to a DPU must not become unlimited.
+    let admin = token(service, "admin", Role::Admin, None).await;
+    token(service, "device", Role::Ingest(Some(4)), None).await;
+    let request =
+        Request::post("/graphql").header("content-type", "application/json").header("authorization", admin);
+    let mutation = "mutation { dpuDelete(id: 4, cascade: true) { dpu { id } userErrors { message } } }";
+    let answer =
+        service.send(request.body(Body::from(json!({ "query": mutation }).to_string())).unwrap()).await;
+    assert!(answer.body.contains("the token \\\"device\\\" is limited to the DPU"), "{}", answer.body);
+}
+
+on_both!(
+    every_object_is_found_by_its_global_id,
+    the_fields_of_a_node_come_in_the_order_of_the_query,
+    pages_come_from_both_ends,
+    events_come_from_both_ends,
+    a_dpu_is_deleted_unless_it_is_referenced
+);
 
 /// Walks through a list of `length` entries from both ends, and compares each page with the whole list.
 async fn assert_pages(service: &Service, query: &str, length: usize) {

@@ -24,88 +24,89 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::harness::{Empty, Service, on_both};
 
-on_both! {
-    async fn a_request_keeps_its_id_or_gets_one(service: &Service) {
-        let with = async |id: &str| {
-            let request = Request::get("/healthz").header("x-request-id", id).body(Body::empty()).unwrap();
-            service.send(request).await.header("x-request-id").to_owned()
-        };
-        assert_eq!(with("a-well_formed.1d").await, "a-well_formed.1d");
-        for id in ["not well formed", "<script>", &"x".repeat(65)] {
-            assert_eq!(with(id).await.len(), 16, "{id}");
-        }
-        let first = service.get("/nowhere").await;
-        let second = service.get("/nowhere").await;
-        assert_eq!(first.status, StatusCode::NOT_FOUND);
-        assert_ne!(first.header("x-request-id"), second.header("x-request-id"));
+async fn a_request_keeps_its_id_or_gets_one(service: &Service) {
+    let with = async |id: &str| {
+        let request = Request::get("/healthz").header("x-request-id", id).body(Body::empty()).unwrap();
+        service.send(request).await.header("x-request-id").to_owned()
+    };
+    assert_eq!(with("a-well_formed.1d").await, "a-well_formed.1d");
+    for id in ["not well formed", "<script>", &"x".repeat(65)] {
+        assert_eq!(with(id).await.len(), 16, "{id}");
     }
+    let first = service.get("/nowhere").await;
+    let second = service.get("/nowhere").await;
+    assert_eq!(first.status, StatusCode::NOT_FOUND);
+    assert_ne!(first.header("x-request-id"), second.header("x-request-id"));
+}
 
-    async fn internal_errors_name_the_request(service: &Service) {
-        service.dpu("1").await;
-        let rename = async |from: &str, to: &str| {
-            let transaction = service.app.database.begin().await.unwrap();
-            transaction.execute_unprepared(&format!("ALTER TABLE {from} RENAME TO {to}")).await.unwrap();
-            transaction.commit().await.unwrap();
-        };
-        rename("event", "mislaid").await;
-        let request = Request::post("/graphql")
-            .header("content-type", "application/json")
-            .header("x-request-id", "mine")
-            .body(r#"{"query":"{ dpu(serial: \"1\") { lastEvent { ts } } }"}"#.into())
-            .unwrap();
-        let answer = service.send(request).await;
-        let extensions = &answer.json()["errors"][0]["extensions"];
-        assert_eq!(extensions, &json!({ "code": "INTERNAL", "requestId": "mine" }), "{}", answer.body);
-        assert_eq!(answer.header("x-request-id"), "mine");
-        rename("mislaid", "event").await;
-    }
+async fn internal_errors_name_the_request(service: &Service) {
+    service.dpu("1").await;
+    let rename = async |from: &str, to: &str| {
+        let transaction = service.app.database.begin().await.unwrap();
+        transaction.execute_unprepared(&format!("ALTER TABLE {from} RENAME TO {to}")).await.unwrap();
+        transaction.commit().await.unwrap();
+    };
+    rename("event", "mislaid").await;
+    let request = Request::post("/graphql")
+        .header("content-type", "application/json")
+        .header("x-request-id", "mine")
+        .body(r#"{"query":"{ dpu(serial: \"1\") { lastEvent { ts } } }"}"#.into())
+        .unwrap();
+    let answer = service.send(request).await;
+    let extensions = &answer.json()["errors"][0]["extensions"];
+    assert_eq!(extensions, &json!({ "code": "INTERNAL", "requestId": "mine" }), "{}", answer.body);
+    assert_eq!(answer.header("x-request-id"), "mine");
+    rename("mislaid", "event").await;
+}
 
-    async fn everything_is_counted(service: &Service) {
-        let before = Metrics::of(service).await;
-        let space = service.space("Hall").await;
-        let dpu = service.dpu("1").await;
-        service.assign(dpu, space, Placement::Inside, None, None).await;
-        let event = |ts: &str, dpu: &str| json!({ "dpu": dpu, "ts": ts, "direction": "TOWARD" });
-        let crossing = event("2026-03-01T11:59:50Z", "1");
-        service.ingest(json!([crossing, crossing, event("2026-03-01T11:59:50Z", "9")])).await;
-        service.count(space, "2026-03-01T11:59:55Z").await;
-        service.count(space, "2025-01-01").await;
-        service.get("/space/77/count").await;
-        service.ask("{ nothing }", Value::Null).await;
-        let mut socket = service.socket().await;
-        socket.subscribe("1", "subscription { countChanged { count } }", Value::Null).await;
-        socket.data("1").await;
-        let after = Metrics::of(service).await;
+async fn everything_is_counted(service: &Service) {
+    let before = Metrics::of(service).await;
+    let space = service.space("Hall").await;
+    let dpu = service.dpu("1").await;
+    service.assign(dpu, space, Placement::Inside, None, None).await;
+    let event = |ts: &str, dpu: &str| json!({ "dpu": dpu, "ts": ts, "direction": "TOWARD" });
+    let crossing = event("2026-03-01T11:59:50Z", "1");
+    service.ingest(json!([crossing, crossing, event("2026-03-01T11:59:50Z", "9")])).await;
+    service.count(space, "2026-03-01T11:59:55Z").await;
+    service.count(space, "2025-01-01").await;
+    service.get("/space/77/count").await;
+    service.ask("{ nothing }", Value::Null).await;
+    let mut socket = service.socket().await;
+    socket.subscribe("1", "subscription { countChanged { count } }", Value::Null).await;
+    socket.data("1").await;
+    let after = Metrics::of(service).await;
 
-        // Other tests in this process count, too, so this is a minimum.
-        let grown = |series: &str, by: f64| {
-            let (before, after) = (before.get(series), after.get(series));
-            assert!(after - before >= by, "{series}: {before} and then {after}");
-        };
-        grown("headcount_http_requests_total{route=\"/space/{id}/count\",outcome=\"2xx\"}", 2.0);
-        grown("headcount_http_requests_total{route=\"/space/{id}/count\",outcome=\"4xx\"}", 1.0);
-        grown("headcount_http_request_duration_seconds_count{route=\"/space/{id}/count\"}", 3.0);
-        grown("headcount_graphql_operation_duration_seconds_count{type=\"mutation\",outcome=\"ok\"}", 1.0);
-        grown("headcount_graphql_operation_duration_seconds_count{type=\"query\",outcome=\"error\"}", 1.0);
-        grown("headcount_graphql_operation_duration_seconds_count{type=\"subscription\",outcome=\"ok\"}", 1.0);
-        grown("headcount_events_accepted_total", 1.0);
-        grown("headcount_events_duplicate_total", 1.0);
-        grown("headcount_events_rejected_total{code=\"UNKNOWN_DPU\"}", 1.0);
-        grown("headcount_ingest_lag_seconds_bucket{le=\"15\"}", 1.0);
-        grown("headcount_commit_events_count", 1.0);
-        grown("headcount_commit_duration_seconds_count", 1.0);
-        grown("headcount_count_lookback_seconds_bucket{le=\"60\"}", 1.0);
-        grown("headcount_count_lookback_seconds_count", 2.0);
-        grown("headcount_cache_misses_total", 1.0);
-        grown("headcount_floor_plan_reads_total", 1.0);
-        assert!(after.get("headcount_subscribers") >= 0.0 && after.get("headcount_coherence_hears") >= 0.0);
-        let pools = if service.is_sqlite() { ["readers", "writer"].as_slice() } else { &["all"] };
-        for pool in pools {
-            let series = |state: &str| format!("headcount_database_connections{{pool=\"{pool}\",state=\"{state}\"}}");
-            assert!(after.get(&series("idle")) + after.get(&series("used")) >= 0.0);
-        }
+    // Other tests in this process count, too, so this is a minimum.
+    let grown = |series: &str, by: f64| {
+        let (before, after) = (before.get(series), after.get(series));
+        assert!(after - before >= by, "{series}: {before} and then {after}");
+    };
+    grown("headcount_http_requests_total{route=\"/space/{id}/count\",outcome=\"2xx\"}", 2.0);
+    grown("headcount_http_requests_total{route=\"/space/{id}/count\",outcome=\"4xx\"}", 1.0);
+    grown("headcount_http_request_duration_seconds_count{route=\"/space/{id}/count\"}", 3.0);
+    grown("headcount_graphql_operation_duration_seconds_count{type=\"mutation\",outcome=\"ok\"}", 1.0);
+    grown("headcount_graphql_operation_duration_seconds_count{type=\"query\",outcome=\"error\"}", 1.0);
+    grown("headcount_graphql_operation_duration_seconds_count{type=\"subscription\",outcome=\"ok\"}", 1.0);
+    grown("headcount_events_accepted_total", 1.0);
+    grown("headcount_events_duplicate_total", 1.0);
+    grown("headcount_events_rejected_total{code=\"UNKNOWN_DPU\"}", 1.0);
+    grown("headcount_ingest_lag_seconds_bucket{le=\"15\"}", 1.0);
+    grown("headcount_commit_events_count", 1.0);
+    grown("headcount_commit_duration_seconds_count", 1.0);
+    grown("headcount_count_lookback_seconds_bucket{le=\"60\"}", 1.0);
+    grown("headcount_count_lookback_seconds_count", 2.0);
+    grown("headcount_cache_misses_total", 1.0);
+    grown("headcount_floor_plan_reads_total", 1.0);
+    assert!(after.get("headcount_subscribers") >= 0.0 && after.get("headcount_coherence_hears") >= 0.0);
+    let pools = if service.is_sqlite() { ["readers", "writer"].as_slice() } else { &["all"] };
+    for pool in pools {
+        let series =
+            |state: &str| format!("headcount_database_connections{{pool=\"{pool}\",state=\"{state}\"}}");
+        assert!(after.get(&series("idle")) + after.get(&series("used")) >= 0.0);
     }
 }
+
+on_both!(a_request_keeps_its_id_or_gets_one, internal_errors_name_the_request, everything_is_counted);
 
 /// The series of `/metrics`, by name and labels.
 struct Metrics(BTreeMap<String, f64>);

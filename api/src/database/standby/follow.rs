@@ -9,6 +9,7 @@ use sqlx::{PgConnection, PgExecutor, PgPool};
 use tokio::time::{Instant as Tick, sleep, timeout};
 
 use super::State;
+use crate::tasks;
 
 /// Time between two questions while nothing changes.
 const EVERY: Duration = Duration::from_secs(1);
@@ -73,6 +74,7 @@ pub(super) async fn follow(state: Arc<State>, primary: PgPool, standby: PgPool) 
                     tracing::info!("reading from the standby again");
                 }
                 is_well = true;
+                tasks::ran();
             }
             Err(problem) => {
                 state.lost();

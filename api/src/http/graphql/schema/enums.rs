@@ -103,7 +103,7 @@ pub(in crate::http::graphql) enum UserErrorCode {
     Blank,
     /// A text has too many characters.
     TooLong,
-    /// A text contains a control character.
+    /// A text contains a control character, or one that changes the direction of writing.
     BadCharacter,
     /// A number or an instant is outside the accepted range.
     OutOfRange,
@@ -113,7 +113,7 @@ pub(in crate::http::graphql) enum UserErrorCode {
     NotFound,
     /// One DPU would count twice for one space at the same time.
     Overlap,
-    /// A period would end before it starts.
+    /// A period would end at its start or before it.
     EndsBeforeStart,
     /// Other objects still refer to the object that would be deleted.
     InUse,

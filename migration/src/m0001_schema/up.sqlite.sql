@@ -12,6 +12,8 @@ CREATE TABLE dpu (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     serial TEXT NOT NULL UNIQUE CHECK (length(serial) BETWEEN 1 AND 200),
     name TEXT CHECK (length(name) BETWEEN 1 AND 200),
+    -- For timestamps without one.
+    time_zone TEXT,
     created INTEGER NOT NULL,
     modified INTEGER NOT NULL
 ) STRICT;
@@ -60,6 +62,19 @@ CREATE TABLE reset (
     CONSTRAINT reset_one_per_instant UNIQUE (space_id, ts)
 ) STRICT;
 
+CREATE TABLE reset_rule (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    space_id INTEGER NOT NULL REFERENCES space (id),
+    time_of_day TEXT NOT NULL,
+    count INTEGER NOT NULL CHECK (count >= 0),
+    first_day TEXT NOT NULL,
+    last_day TEXT,
+    created INTEGER NOT NULL,
+    modified INTEGER NOT NULL,
+    CONSTRAINT reset_rule_days_in_order CHECK (last_day >= first_day)
+) STRICT;
+CREATE INDEX reset_rule_space ON reset_rule (space_id);
+
 CREATE TABLE event (
     dpu_id INTEGER NOT NULL REFERENCES dpu (id),
     ts INTEGER NOT NULL,
@@ -78,10 +93,49 @@ CREATE TABLE tally (
     PRIMARY KEY (dpu_id, resolution, bucket)
 ) WITHOUT ROWID, STRICT;
 
--- The floor plan is cached in memory; its revision, raised by every change, says when to read it anew.
+-- Sums of pruned events: how many people crossed after the DPU's previous digest, until `ts`.
+CREATE TABLE digest (
+    dpu_id INTEGER NOT NULL REFERENCES dpu (id),
+    ts INTEGER NOT NULL,
+    toward INTEGER NOT NULL CHECK (toward >= 0),
+    away INTEGER NOT NULL CHECK (away >= 0),
+    PRIMARY KEY (dpu_id, ts)
+) WITHOUT ROWID, STRICT;
+
+-- The commits of the last seconds. A writer is a process, or a part of its life; its commits are numbered in the order in
+-- which they are made. `dpus` is a JSON array; a row where it is null is about every DPU. `created` is in milliseconds.
+CREATE TABLE change_log (
+    writer INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    dpus TEXT,
+    created INTEGER NOT NULL DEFAULT (unixepoch() * 1000),
+    PRIMARY KEY (writer, number)
+) WITHOUT ROWID, STRICT;
+
+CREATE TABLE token (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL CHECK (length(name) BETWEEN 1 AND 200),
+    digest BLOB NOT NULL UNIQUE CHECK (length(digest) = 32),
+    role TEXT NOT NULL CHECK (role IN ('READ', 'INGEST', 'ADMIN')),
+    spaces TEXT,
+    dpu_id INTEGER REFERENCES dpu (id),
+    expires INTEGER,
+    revoked INTEGER,
+    last_used_day INTEGER,
+    created INTEGER NOT NULL,
+    modified INTEGER NOT NULL,
+    CONSTRAINT token_spaces_to_read CHECK (spaces IS NULL OR role = 'READ'),
+    CONSTRAINT token_dpu_to_ingest CHECK (dpu_id IS NULL OR role = 'INGEST')
+) STRICT;
+CREATE UNIQUE INDEX token_name ON token (name) WHERE revoked IS NULL;
+
+-- The floor plan is cached in memory. Every change increments its revision, so that processes read it again. Events
+-- before `horizon` are no longer recorded, and those before `digested` have been pruned; null: none.
 CREATE TABLE floor_plan (
     id INTEGER PRIMARY KEY CHECK (id = 1),
-    revision INTEGER NOT NULL
+    revision INTEGER NOT NULL,
+    horizon INTEGER CHECK (horizon % 86400000 = 0),
+    digested INTEGER CHECK (digested <= horizon)
 ) STRICT;
 INSERT INTO floor_plan (id, revision) VALUES (1, 0);
 
@@ -97,3 +151,6 @@ CREATE TRIGGER assignment_deleted AFTER DELETE ON assignment BEGIN UPDATE floor_
 CREATE TRIGGER reset_inserted AFTER INSERT ON reset BEGIN UPDATE floor_plan SET revision = revision + 1; END;
 CREATE TRIGGER reset_updated AFTER UPDATE ON reset BEGIN UPDATE floor_plan SET revision = revision + 1; END;
 CREATE TRIGGER reset_deleted AFTER DELETE ON reset BEGIN UPDATE floor_plan SET revision = revision + 1; END;
+CREATE TRIGGER reset_rule_inserted AFTER INSERT ON reset_rule BEGIN UPDATE floor_plan SET revision = revision + 1; END;
+CREATE TRIGGER reset_rule_updated AFTER UPDATE ON reset_rule BEGIN UPDATE floor_plan SET revision = revision + 1; END;
+CREATE TRIGGER reset_rule_deleted AFTER DELETE ON reset_rule BEGIN UPDATE floor_plan SET revision = revision + 1; END;

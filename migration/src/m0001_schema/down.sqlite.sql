@@ -1,5 +1,9 @@
+DROP TABLE token;
+DROP TABLE change_log;
+DROP TABLE digest;
 DROP TABLE tally;
 DROP TABLE event;
+DROP TABLE reset_rule;
 DROP TABLE reset;
 DROP TABLE assignment;
 DROP TABLE dpu;

@@ -1,4 +1,4 @@
-//! Spaces, DPUs, assignments, resets, events and tallies.
+//! The whole schema.
 
 use sea_orm_migration::prelude::*;
 
@@ -8,7 +8,7 @@ pub(crate) struct Migration;
 
 impl MigrationName for Migration {
     fn name(&self) -> &'static str {
-        "m0001_counting"
+        "m0001_schema"
     }
 }
 
@@ -16,13 +16,13 @@ impl MigrationName for Migration {
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         Script { sqlite: include_str!("up.sqlite.sql"), postgres: include_str!("up.postgres.sql") }
-            .run(manager)
+            .run(manager.get_connection())
             .await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         Script { sqlite: include_str!("down.sqlite.sql"), postgres: include_str!("down.postgres.sql") }
-            .run(manager)
+            .run(manager.get_connection())
             .await
     }
 }
