@@ -5,56 +5,56 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{ConnectInfo, FromRef, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap, header};
 use axum::response::Response;
-use axum::routing::future::RouteFuture;
 use futures::future::{BoxFuture, Either, FutureExt, Ready, ready};
 use sea_orm::DbErr;
 use tower::Service;
 
 use super::error;
 use super::origin::{is_foreign, is_this_machine, proxy_header};
-use super::routes::Route;
 use crate::app::App;
 use crate::auth::{Access, Authenticator, Denied, Need, Snapshot};
 
 const BEARER: &[u8] = b"Bearer ";
 const BASIC: &[u8] = b"Basic ";
 
-/// An answer of the router, or of the middleware: immediately, or after the tokens are read.
-pub(crate) type Guarded = Either<
-    RouteFuture<Infallible>,
-    Either<Ready<Result<Response, Infallible>>, BoxFuture<'static, Result<Response, Infallible>>>,
->;
+/// An answer of a route's handlers, or of the middleware: immediately, or after the tokens are read.
+pub(super) type Authorized<F> =
+    Either<F, Either<Ready<Result<Response, Infallible>>, BoxFuture<'static, Result<Response, Infallible>>>>;
 
 /// The result of authentication, passed on in the request's extensions. Absent if the server was open.
 #[derive(Clone, Debug)]
 struct Found(Result<Access, Denied>);
 
-/// Passes the request to the router if the client is permitted. Unknown paths are answered here.
-pub(crate) fn guard(app: &Arc<App>, route: Route, router: &mut Router, mut request: Request) -> Guarded {
-    if route == Route::Unmatched {
-        return answered(error::not_found());
-    }
-    let need = route.need();
+/// Passes the request to the handlers if its client has the permission.
+pub(super) fn authorize<S>(
+    app: &Arc<App>,
+    need: Need,
+    handlers: &mut S,
+    mut request: Request,
+) -> Authorized<S::Future>
+where
+    S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+{
     if need == Need::Nothing {
-        return Either::Left(router.call(request));
+        return Either::Left(handlers.call(request));
     }
     match app.auth.with_tokens(|tokens| decide(&app.auth, tokens, need, &mut request)) {
-        Some(Ok(())) => Either::Left(router.call(request)),
-        Some(Err(denied)) => answered(error::refuse(denied)),
+        Some(Ok(())) => Either::Left(handlers.call(request)),
+        Some(Err(denied)) => refused(error::refuse(denied)),
         None => {
-            let (app, mut router) = (Arc::clone(app), router.clone());
+            let (app, mut handlers) = (Arc::clone(app), handlers.clone());
             let work = async move {
                 let decided = match app.auth.tokens().await {
                     Ok(tokens) => decide(&app.auth, &tokens, need, &mut request),
                     Err(error) => found(need, Err(unavailable(&error)), &mut request),
                 };
                 match decided {
-                    Ok(()) => router.call(request).await,
+                    Ok(()) => handlers.call(request).await,
                     Err(denied) => Ok(error::refuse(denied)),
                 }
             };
@@ -63,8 +63,8 @@ pub(crate) fn guard(app: &Arc<App>, route: Route, router: &mut Router, mut reque
     }
 }
 
-/// Returns an answer without running the router.
-pub(crate) fn answered(response: Response) -> Guarded {
+/// Returns an answer without running the handlers.
+pub(super) fn refused<F>(response: Response) -> Authorized<F> {
     Either::Right(Either::Left(ready(Ok(response))))
 }
 

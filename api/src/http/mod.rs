@@ -1,15 +1,17 @@
 //! HTTP: the server and its connections, what stands before every route, and the routes.
 
+mod answer;
 pub mod authorization;
 pub mod budget;
 mod encoding;
 mod error;
 pub mod graphql;
+mod layers;
 mod origin;
 pub mod pages;
 mod request;
 mod request_id;
 pub mod rest;
-pub mod routes;
+pub mod route;
 pub mod server;
 pub mod unpack;

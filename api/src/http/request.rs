@@ -22,19 +22,16 @@ use tracing::{Level, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use super::request_id::{HEADER, RequestId};
-use super::routes::Route;
+use super::route::Route;
 use crate::telemetry::metrics::{self, OperationKind, Requests};
 use crate::telemetry::{REQUESTS, SPANS};
 
 /// Maximum number of characters of an operation's name in logs and traces.
 const NAME_CHARACTERS_MAX: usize = 64;
 
-/// The requests by each route.
-static BY_ROUTE: [Requests; Route::ALL.len()] = [const { Requests::new() }; Route::ALL.len()];
-
-/// Returns the requests by each route, by its pattern.
+/// Returns the requests by each route, by its path.
 pub(crate) fn by_route() -> impl Iterator<Item = (&'static str, &'static Requests)> {
-    Route::ALL.into_iter().map(Route::pattern).zip(&BY_ROUTE)
+    Route::served().into_iter().map(|route| (route.path, &route.requests))
 }
 
 tokio::task_local! {
@@ -104,14 +101,14 @@ impl ThisRequest {
 
 /// Passes a request of this route to `answer`, and observes it until it is answered.
 pub(crate) fn observe<F: Future>(
-    route: Route,
+    route: &'static Route,
     request: Request,
     answer: impl FnOnce(Request) -> F,
 ) -> Answering<F> {
     let begun = Instant::now();
     let id = RequestId::of(request.headers());
     let method = name(request.method());
-    let span = span_of(request.headers(), method, route.pattern(), id.as_str());
+    let span = span_of(request.headers(), method, route.path, id.as_str());
     let current = Current { id, operation: RefCell::default() };
     let answering = CURRENT.scope(current, answer(request));
     Answering { answering, span, line: Some(Line { method, route, begun }) }
@@ -204,7 +201,7 @@ where
 /// Contents of a request's line in the log and of its metrics.
 struct Line {
     method: &'static str,
-    route: Route,
+    route: &'static Route,
     begun: Instant,
 }
 
@@ -212,7 +209,7 @@ impl Line {
     /// Records the end of the request. `status` is `None` if the client disconnected before the answer.
     fn end(self, status: Option<StatusCode>, current: Option<Current>) {
         let took = self.begun.elapsed();
-        BY_ROUTE[self.route as usize].ended(status.map(|status| status.as_u16()), took);
+        self.route.requests.ended(status.map(|status| status.as_u16()), took);
         if tracing::event_enabled!(target: REQUESTS, Level::INFO) {
             self.write(status, took, current);
         }
@@ -227,7 +224,7 @@ impl Line {
         tracing::info!(
             target: REQUESTS,
             method = self.method,
-            route = self.route.pattern(),
+            route = self.route.path,
             status = status.map(|status| status.as_u16()),
             aborted = status.is_none().then_some(true),
             duration_ms = (duration_ms * 1_000.0).round() / 1_000.0,
@@ -271,10 +268,14 @@ mod tests {
     use futures::future::pending;
 
     use super::*;
+    use crate::auth::Need;
+    use crate::http::route::Answers;
 
     fn request() -> Request {
         Request::get("/").header(HEADER, "mine").body(Body::empty()).unwrap()
     }
+
+    static ROUTE: Route = Route::new("/", Need::Nothing, Answers::Short);
 
     async fn text(answer: Response) -> String {
         String::from_utf8(to_bytes(answer.into_body(), usize::MAX).await.unwrap().into()).unwrap()
@@ -282,14 +283,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_that_panics_is_answered() {
-        let answer = observe(Route::FloorPlan, request(), |_| async { panic!("on purpose") }).await.unwrap();
+        let answer = observe(&ROUTE, request(), |_| async { panic!("on purpose") }).await.unwrap();
         assert_eq!(
             (answer.status(), &answer.headers()[HEADER]),
             (StatusCode::INTERNAL_SERVER_ERROR, &"mine".parse().unwrap())
         );
         let body = text(answer).await;
         assert!(body.starts_with("{\"detail\":") && !body.contains("on purpose"), "{body}");
-        assert_eq!(BY_ROUTE[Route::FloorPlan as usize].ended_as("5xx"), 1);
+        assert_eq!(ROUTE.requests.ended_as("5xx"), 1);
     }
 
     #[tokio::test]
@@ -298,15 +299,15 @@ mod tests {
             let later = tokio::spawn(this_request().goes_on(async { request_id() }));
             Ok(format!("{:?} {:?}", request_id(), later.await.unwrap()).into_response())
         };
-        let answer = observe(Route::Dashboard, request(), answer).await.unwrap();
+        let answer = observe(&ROUTE, request(), answer).await.unwrap();
         assert_eq!(text(answer).await, "Some(\"mine\") Some(\"mine\")");
         assert_eq!(request_id(), None);
     }
 
     #[test]
     fn a_client_that_goes_away_is_counted() {
-        let answering = observe(Route::Space, request(), |_| pending::<Result<Response, Infallible>>());
+        let answering = observe(&ROUTE, request(), |_| pending::<Result<Response, Infallible>>());
         assert!(answering.now_or_never().is_none());
-        assert_eq!(BY_ROUTE[Route::Space as usize].ended_as("aborted"), 1);
+        assert_eq!(ROUTE.requests.ended_as("aborted"), 1);
     }
 }

@@ -124,7 +124,7 @@ fn invalid_settings_stop_the_start_with_an_error_that_names_them() {
     command.env("SOCKETS", "1000001");
     let refused = refusal(command);
     assert!(refused.contains("--sockets") && refused.contains("1000001 is not in 1..=1000000"), "{refused}");
-    assert!(refused.contains("the value of the environment variable SOCKETS"), "{refused}");
+    assert!(refused.contains("the value comes from the environment variable SOCKETS"), "{refused}");
     let refused = refusal(headcount(&folder, "", &["--sockets", "1000001"]));
     assert!(refused.contains("is not in 1..=1000000") && !refused.contains("variable"), "{refused}");
 

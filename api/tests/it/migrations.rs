@@ -66,7 +66,7 @@ async fn described(database: &Database) -> Vec<String> {
             "SELECT table_name || '.' || column_name || ' ' || data_type FROM information_schema.columns
             WHERE table_schema = 'public' UNION ALL
             SELECT indexname FROM pg_indexes WHERE schemaname = 'public' UNION ALL
-            SELECT conname || ' ' || contype FROM pg_constraint UNION ALL
+            SELECT conname || ' ' || contype::text FROM pg_constraint UNION ALL
             SELECT tgname FROM pg_trigger WHERE NOT tgisinternal UNION ALL
             SELECT prosrc FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND prolang <> 13"
         }
@@ -74,7 +74,8 @@ async fn described(database: &Database) -> Vec<String> {
     let statement = Statement::from_string(database.backend(), sql);
     let rows = database.reader().query_all_raw(statement).await.unwrap();
     let mut names: Vec<String> = rows.iter().map(|row| row.try_get_by_index(0).unwrap()).collect();
-    // The layout of a function's code is not compared.
+    // The table of migrations is SeaORM's, and the layout of a function's code is not compared.
+    names.retain(|name| !name.contains("seaql_migrations"));
     names.iter_mut().for_each(|name| *name = name.split_whitespace().collect::<Vec<_>>().join(" "));
     names.sort();
     names

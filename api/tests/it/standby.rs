@@ -36,7 +36,7 @@ async fn only_postgresql_has_a_standby() {
         .await
         .unwrap_err()
         .to_string();
-    assert!(said.contains("sqlite://a.db") && said.contains("Accepted is postgres://"), "{said}");
+    assert!(said.contains("sqlite://a.db") && said.contains("Use postgres://USER@HOST/NAME"), "{said}");
     service.finish().await;
 }
 

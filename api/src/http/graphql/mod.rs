@@ -21,7 +21,9 @@ pub use self::permissions::root_field;
 use self::schema::{Mutation, Query, Subscription};
 use self::serving::{Endpoint, Executor};
 use crate::app::App;
-use crate::http::budget::Budgets;
+use crate::auth::Need;
+use crate::http::layers::Layers;
+use crate::http::route::{Answers, Route};
 use crate::limits::Limits;
 
 /// The GraphQL schema of the server.
@@ -38,6 +40,8 @@ fn build_schema(introspection: bool) -> Schema {
     }
 }
 
+static ROUTE: Route = Route::new("/graphql", Need::Operation, Answers::Long);
+
 /// Returns the schema in GraphQL's schema language, as in `schema.graphql`.
 pub fn sdl() -> String {
     let mut sdl = build_schema(true).sdl_with_options(SDLExportOptions::new());
@@ -52,9 +56,9 @@ pub fn sdl() -> String {
 ///
 /// If the schema, which is part of the program, cannot be parsed. A test builds it.
 #[expect(clippy::expect_used, reason = "a start-up invariant, and every test that starts a server checks it")]
-pub fn router(app: Arc<App>, limits: Limits, budgets: Budgets) -> Router {
+pub fn router(app: Arc<App>, limits: Limits, layers: &Layers) -> Router {
     let executor = Executor::new(app, limits).expect("the schema is well-formed");
-    let endpoint = Arc::new(Endpoint::new(executor, budgets));
-    let methods = get(serving::get).post(serving::post);
+    let endpoint = Arc::new(Endpoint::new(executor, layers.budgets.clone()));
+    let methods = get(serving::get).post(serving::post).layer(layers.of(&ROUTE));
     Router::new().route("/graphql", methods.clone()).route("/graphql/", methods).with_state(endpoint)
 }

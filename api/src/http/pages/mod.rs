@@ -11,11 +11,14 @@ use axum::http::header::{
 };
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{MethodRouter, get};
 use include_dir::{Dir, include_dir};
 use sha2::{Digest as _, Sha256};
 
+use crate::auth::Need;
 use crate::http::encoding::Encoding;
+use crate::http::layers::Layers;
+use crate::http::route::{Answers, Route};
 
 /// The output of `build.rs`; empty if Node.js was missing.
 static FILES: Dir<'_> = include_dir!("$OUT_DIR/pages");
@@ -35,19 +38,34 @@ const MISSING: &str = "This server was built without its pages: install Node.js 
 /// Number of bytes of a page's hash in its `ETag`.
 const TAG_BYTES: usize = 12;
 
+const fn route(path: &'static str) -> Route {
+    Route::new(path, Need::Nothing, Answers::Files)
+}
+
+static DASHBOARD_ROUTE: Route = route("/");
+static FLOOR_PLAN: Route = route("/floor-plan");
+static SPACE: Route = route("/spaces/{id}");
+static ASSET: Route = route("/assets/{name}");
+static GRAPHIQL_ROUTE: Route = route("/graphiql");
+
 /// Returns the routes of the pages, with or without GraphiQL, and of their assets.
-pub fn router(graphiql: bool) -> Router {
+pub fn router(graphiql: bool, layers: &Layers) -> Router {
     let dashboard = get(async |headers: HeaderMap| page("index.html", DASHBOARD, &headers));
-    let router = Router::new()
-        .route("/", dashboard.clone())
-        .route("/floor-plan", dashboard.clone())
-        .route("/floor-plan/", get(without_slash))
-        .route("/spaces/{id}", dashboard)
-        .route("/spaces/{id}/", get(without_slash))
-        .route("/assets/{name}", get(asset));
+    let add = |router: Router, route: &'static Route, handlers: MethodRouter| {
+        let router = if route.path == "/" || route.path == ASSET.path {
+            router
+        } else {
+            router.route(&format!("{}/", route.path), get(without_slash).layer(layers.of(route)))
+        };
+        router.route(route.path, handlers.layer(layers.of(route)))
+    };
+    let router = add(Router::new(), &DASHBOARD_ROUTE, dashboard.clone());
+    let router = add(router, &FLOOR_PLAN, dashboard.clone());
+    let router = add(router, &SPACE, dashboard);
+    let router = add(router, &ASSET, get(asset));
     if graphiql {
-        let graphiql = get(async |headers: HeaderMap| page("graphiql.html", GRAPHIQL, &headers));
-        router.route("/graphiql", graphiql).route("/graphiql/", get(without_slash))
+        let page = get(async |headers: HeaderMap| page("graphiql.html", GRAPHIQL, &headers));
+        add(router, &GRAPHIQL_ROUTE, page)
     } else {
         router
     }

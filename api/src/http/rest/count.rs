@@ -20,10 +20,13 @@ use super::openapi::{Refused, Unavailable, failures};
 use super::query::Query;
 use super::space_id;
 use crate::app::App;
-use crate::auth::Access;
+use crate::auth::{Access, Need};
 use crate::http::error::RestError;
+use crate::http::route::{Answers, Route};
 use crate::ids::Kind;
 use crate::telemetry::metrics;
+
+pub(super) static ROUTE: Route = Route::new("/space/{id}/count", Need::Read, Answers::Short);
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 

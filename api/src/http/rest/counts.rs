@@ -17,13 +17,16 @@ use super::openapi::{Refused, Unavailable, failures};
 use super::query::Query;
 use super::space_id;
 use crate::app::App;
-use crate::auth::Access;
+use crate::auth::{Access, Need};
 use crate::counts::SpaceHistory;
 use crate::floor_plan::history_edges;
 use crate::http::error::RestError;
+use crate::http::route::{Answers, Route};
 use crate::ids::Kind;
 use counting::Bucket;
 use counting::calendar::Interval;
+
+pub(super) static ROUTE: Route = Route::new("/space/{id}/counts", Need::Read, Answers::Long);
 
 /// The history of a space. Fields are written in this order.
 #[derive(Serialize, ToSchema)]

@@ -26,12 +26,15 @@ use utoipa::{IntoResponses, ToSchema};
 use super::openapi::{Refused, failures};
 use super::query::Query;
 use crate::app::App;
-use crate::auth::{Access, Denied};
+use crate::auth::{Access, Denied, Need};
 use crate::http::budget::Budget;
 use crate::http::error::RestError;
+use crate::http::route::{Answers, Route};
 use crate::http::unpack::{Coding, UnpackError, unpack};
 use crate::ingest::decoder::{DecodeError, Decoder, Entry, Format};
 use crate::ingest::{Outcome, RecordError, RejectionCode, Summary, zone};
+
+pub(super) static ROUTE: Route = Route::new("/events", Need::Ingest, Answers::Long);
 
 /// Maximum number of events in a batch of one body.
 const BATCH_EVENTS_MAX: usize = 5_000;

@@ -13,7 +13,12 @@ use utoipa::ToSchema;
 use super::openapi::Misasked;
 use super::query::NoParameters;
 use crate::app::App;
+use crate::auth::Need;
 use crate::http::error::RETRY_AFTER_S;
+use crate::http::route::{Answers, Route};
+
+pub(super) static HEALTHZ: Route = Route::new("/healthz", Need::Nothing, Answers::Short);
+pub(super) static READYZ: Route = Route::new("/readyz", Need::Nothing, Answers::Short);
 
 /// The process is alive.
 #[derive(Serialize, ToSchema)]

@@ -9,8 +9,12 @@ use axum::response::{IntoResponse, Response};
 use super::openapi::Misasked;
 use super::query::NoParameters;
 use crate::app::App;
+use crate::auth::Need;
 use crate::http::request::by_route;
+use crate::http::route::{Answers, Route};
 use crate::telemetry::metrics;
+
+pub(super) static ROUTE: Route = Route::new("/metrics", Need::ReadAll, Answers::Long);
 
 /// Returns the metrics in Prometheus' text format.
 #[utoipa::path(

@@ -10,37 +10,38 @@ mod query;
 
 use std::sync::Arc;
 
-use axum::Router;
+use axum::{Extension, Router};
 use utoipa_axum::routes;
 
 use self::openapi::Documented;
 use crate::app::App;
-use crate::http::error::{RestError, not_found};
+use crate::http::error::RestError;
+use crate::http::layers::Layers;
 use crate::ids::public_id;
 
 /// Returns the REST routes, with the answer to unknown paths.
-pub fn router(app: Arc<App>) -> Router {
-    Documented::new()
-        .add(routes!(count::count))
-        .add(routes!(counts::counts))
-        .add(routes!(events::record))
-        .add(routes!(health::healthz))
-        .add(routes!(health::readyz))
-        .add(routes!(metrics::text))
+pub fn router(app: Arc<App>, layers: &Layers) -> Router {
+    let (schemas, paths, record) = routes!(events::record);
+    let record = record.layer(Extension(layers.budgets.bodies.clone()));
+    Documented::new(layers)
+        .add(&count::ROUTE, routes!(count::count))
+        .add(&counts::ROUTE, routes!(counts::counts))
+        .add(&events::ROUTE, (schemas, paths, record))
+        .add(&health::HEALTHZ, routes!(health::healthz))
+        .add(&health::READYZ, routes!(health::readyz))
+        .add(&metrics::ROUTE, routes!(metrics::text))
         .add_document()
         .into_router()
-        .fallback(async || not_found())
         .with_state(app)
 }
 
 /// Returns the routes that report the status of the process.
-pub fn status_router(app: Arc<App>) -> Router {
-    Documented::new()
-        .add(routes!(health::healthz))
-        .add(routes!(health::readyz))
-        .add(routes!(metrics::text))
+pub fn status_router(app: Arc<App>, layers: &Layers) -> Router {
+    Documented::new(layers)
+        .add(&health::HEALTHZ, routes!(health::healthz))
+        .add(&health::READYZ, routes!(health::readyz))
+        .add(&metrics::ROUTE, routes!(metrics::text))
         .into_router()
-        .fallback(async || not_found())
         .with_state(app)
 }
 

@@ -10,6 +10,7 @@ use axum::extract::Extension;
 use axum::http::Method;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, any};
 use axum::{Json, Router};
 use sea_orm::{ConnAcquireErr, DbErr};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -20,8 +21,10 @@ use utoipa_axum::routes;
 
 use super::query::NoParameters;
 use crate::app::App;
-use crate::auth::Denied;
+use crate::auth::{Denied, Need};
 use crate::http::error::{self, RestError};
+use crate::http::layers::Layers;
+use crate::http::route::{Answers, Route};
 
 /// Description of the interface as a whole.
 #[derive(OpenApi)]
@@ -64,8 +67,12 @@ struct Problem {
     detail: String,
 }
 
+static ROUTE: Route = Route::new("/openapi.json", Need::Nothing, Answers::Long);
+static UNKNOWN: Route = Route::new("unmatched", Need::Nothing, Answers::Short);
+
 /// Routes that are described as they are added.
-pub(super) struct Documented {
+pub(super) struct Documented<'l> {
+    layers: &'l Layers,
     router: OpenApiRouter<Arc<App>>,
     document: Document,
 }
@@ -73,37 +80,41 @@ pub(super) struct Documented {
 /// The document, once all routes are in it.
 type Document = Arc<OnceLock<openapi::OpenApi>>;
 
-impl Documented {
-    /// Creates a router without routes.
-    pub(super) fn new() -> Self {
-        Self { router: OpenApiRouter::with_openapi(Interface::openapi()), document: Document::default() }
+impl<'l> Documented<'l> {
+    pub(super) fn new(layers: &'l Layers) -> Self {
+        let router = OpenApiRouter::with_openapi(Interface::openapi());
+        Self { layers, router, document: Document::default() }
     }
 
-    /// Adds a path, with and without a trailing slash. Other methods get an answer that names the supported ones.
-    pub(super) fn add(self, (schemas, paths, methods): UtoipaMethodRouter<Arc<App>>) -> Self {
+    /// Adds a route, with and without a trailing slash. Other methods get an answer that names the supported ones.
+    pub(super) fn add(
+        self,
+        route: &'static Route,
+        (schemas, paths, methods): UtoipaMethodRouter<Arc<App>>,
+    ) -> Self {
         let posts = paths.paths.values().any(|item| item.post.is_some());
         let allowed = if posts { "POST" } else { "GET, HEAD" };
-        let methods =
-            methods.fallback(async move |method: Method| error::method_not_allowed(&method, allowed));
-        let slashed = paths.paths.keys().map(|path| format!("{path}/"));
-        let router = slashed.fold(self.router, |router, path| router.route(&path, methods.clone()));
+        let methods = methods
+            .fallback(async move |method: Method| error::method_not_allowed(&method, allowed))
+            .layer(self.layers.of(route));
+        let router = self.router.route(&format!("{}/", route.path), methods.clone());
         Self { router: router.routes((schemas, paths, methods)), ..self }
     }
 
     /// Adds the path of the document itself.
     pub(super) fn add_document(self) -> Self {
         let (schemas, paths, methods) = routes!(document);
-        // For this route alone, since a layer costs time for each request.
         let methods = methods.layer(Extension(Arc::clone(&self.document)));
-        self.add((schemas, paths, methods))
+        self.add(&ROUTE, (schemas, paths, methods))
     }
 
-    /// Returns the router.
+    /// Returns the router, with the answer to unknown paths.
     pub(super) fn into_router(self) -> Router<Arc<App>> {
         let (router, document) = self.router.split_for_parts();
         // Called once, so the document is not set yet.
         self.document.set(document).ok();
-        router
+        let unknown: MethodRouter = any(async || error::not_found()).layer(self.layers.of(&UNKNOWN));
+        router.fallback_service(unknown)
     }
 }
 

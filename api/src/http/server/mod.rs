@@ -1,10 +1,8 @@
-//! The HTTP server: all routes, the middleware in front of them, and their connections.
+//! The HTTP server: all routes, and the connections that they are served over.
 
 mod addresses;
-mod answer;
 mod connection;
 mod connections;
-mod front;
 mod listeners;
 
 use std::sync::Arc;
@@ -15,31 +13,31 @@ use tower::util::{Either, option_layer};
 use tower_http::cors::Cors;
 
 pub use self::connections::{Connections, Stopped, serve};
-pub use self::front::Front;
 pub use self::listeners::Listeners;
 use crate::app::App;
 use crate::http::budget::Budgets;
+use crate::http::layers::Layers;
 use crate::http::{graphql, origin, pages, rest};
 use crate::limits::Limits;
 
-/// The service that answers requests. Pages of other origins may send requests if that is configured; a browser sends a
-/// preflight without a token first.
-pub type Site = Either<Cors<Front>, Front>;
+/// What answers requests. The CORS layer is there if pages of other origins are allowed, whose browsers ask first, without
+/// a token.
+pub type Site = Either<Cors<Router>, Router>;
 
-/// Returns the service for all routes.
+/// Returns the site with all routes.
 pub fn site(app: &Arc<App>, limits: &Limits) -> Site {
-    let settings = app.auth.settings();
-    let pages = pages::router(settings.graphiql.is_on());
-    let budgets = Budgets::new(limits);
-    let graphql = graphql::router(Arc::clone(app), *limits, budgets.clone());
-    in_front(app, budgets, pages.merge(graphql).merge(rest::router(Arc::clone(app))))
+    let layers = Layers::new(app, Budgets::new(limits));
+    let pages = pages::router(app.auth.settings().graphiql.is_on(), &layers);
+    let graphql = graphql::router(Arc::clone(app), *limits, &layers);
+    with_cors(app, pages.merge(graphql).merge(rest::router(Arc::clone(app), &layers)))
 }
 
-/// Returns the service for a process that serves only `/healthz`, `/readyz` and `/metrics`.
+/// Returns the site of a process that serves only `/healthz`, `/readyz` and `/metrics`.
 pub fn status_site(app: &Arc<App>) -> Site {
-    in_front(app, Budgets::new(&Limits::default()), rest::status_router(Arc::clone(app)))
+    let layers = Layers::new(app, Budgets::new(&Limits::default()));
+    with_cors(app, rest::status_router(Arc::clone(app), &layers))
 }
 
-fn in_front(app: &Arc<App>, budgets: Budgets, router: Router) -> Site {
-    option_layer(origin::cors(&app.auth.settings().origins)).layer(Front::new(app, budgets, router))
+fn with_cors(app: &Arc<App>, router: Router) -> Site {
+    option_layer(origin::cors(&app.auth.settings().origins)).layer(router)
 }

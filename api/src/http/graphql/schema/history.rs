@@ -11,17 +11,17 @@ use counting::Bucket;
 /// The count of a space during one bucket of a history.
 #[derive(SimpleObject)]
 pub(in crate::http::graphql) struct HistoryBucket {
-    /// The first instant in it.
+    /// Start of the bucket, inclusive.
     start: DateTime,
-    /// The first instant after it.
+    /// End of the bucket, exclusive.
     end: DateTime,
     /// Time resolution of the counts.
     resolution: Resolution,
     /// The count at the end, one millisecond before `end`.
     count: Int,
-    /// The lowest count in it.
+    /// The lowest count.
     min: Int,
-    /// The highest count in it.
+    /// The highest count.
     max: Int,
     /// The mean of the count, weighted by time.
     average: f64,

@@ -1,4 +1,4 @@
-//! DPUs: created, updated, deleted, moved.
+//! Mutations that create, change, delete and move DPUs.
 
 use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 

@@ -1,4 +1,4 @@
-//! Resets: created, corrected, deleted.
+//! Mutations that create, correct and delete resets.
 
 use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 

@@ -1,4 +1,4 @@
-//! Reset rules: created, changed, deleted.
+//! Mutations that create, change and delete reset rules.
 
 use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 

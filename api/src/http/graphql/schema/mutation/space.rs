@@ -1,4 +1,4 @@
-//! Spaces: created, updated, deleted.
+//! Mutations that create, change and delete spaces.
 
 use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 

@@ -18,10 +18,10 @@ use pin_project_lite::pin_project;
 use tokio::io::AsyncRead;
 use tokio_util::io::{ReaderStream, StreamReader};
 
-use crate::http::budget::{Budget, Exhausted, Held, UNCOUNTED_BYTES};
-use crate::http::encoding::Encoding;
-use crate::http::error;
-use crate::http::routes::Route;
+use super::budget::{Budget, Exhausted, Held, UNCOUNTED_BYTES};
+use super::encoding::Encoding;
+use super::error;
+use super::route::{Answers, Route};
 
 /// Minimum length of compressed answers, in bytes.
 const COMPRESSED_BYTES_MIN: u64 = 1_000;
@@ -55,8 +55,8 @@ impl<F> Finishing<F> {
 
 impl Compression {
     /// Returns how the answer to a request for this route is compressed.
-    pub(super) fn of(route: Route, headers: &HeaderMap) -> Self {
-        if !route.has_long_answers() {
+    pub(super) fn of(route: &Route, headers: &HeaderMap) -> Self {
+        if route.answers != Answers::Long {
             return Self::Never;
         }
         Self::If(Encoding::accepted(headers, &Encoding::OF_ANSWERS).first().copied())

@@ -1,63 +1,87 @@
-//! The middleware in front of the router.
+//! What stands in front of each route's handlers: the request is observed, its host is checked, its client is authorized,
+//! and its answer is compressed and counted for the memory of unread answers.
 
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use axum::Router;
 use axum::extract::Request;
 use axum::http::Version;
 use axum::http::header::HOST;
 use axum::response::Response;
-use tower::Service;
+use tower::{Layer, Service};
 
 use super::answer::{Compression, Finishing};
+use super::authorization::{Authorized, authorize, refused};
+use super::budget::Budgets;
+use super::error;
+use super::request::{Answering, observe};
+use super::route::{Answers, Route};
 use crate::app::App;
-use crate::http::authorization::{Guarded, answered, guard};
-use crate::http::budget::Budgets;
-use crate::http::error;
-use crate::http::request::{Answering, observe};
-use crate::http::routes::Route;
 
-/// A router behind telemetry and authorization.
-///
-/// One service for all routes, since a layer would box each of them. So the route is determined before the router runs.
+/// Makes the layer of each route.
 #[derive(Clone, Debug)]
-pub struct Front {
+pub struct Layers {
     app: Arc<App>,
-    budgets: Budgets,
-    router: Router,
+    pub(super) budgets: Budgets,
 }
 
-impl Front {
-    pub(super) fn new(app: &Arc<App>, budgets: Budgets, router: Router) -> Self {
-        Self { app: Arc::clone(app), budgets, router }
+/// The layer of one route.
+#[derive(Clone)]
+pub(super) struct RouteLayer {
+    layers: Layers,
+    route: &'static Route,
+}
+
+/// The handlers of a route behind its layer.
+#[derive(Clone)]
+pub(super) struct Layered<S> {
+    layer: RouteLayer,
+    handlers: S,
+}
+
+impl Layers {
+    pub(super) fn new(app: &Arc<App>, budgets: Budgets) -> Self {
+        Self { app: Arc::clone(app), budgets }
+    }
+
+    /// Returns the layer of a route, which is served from now on.
+    pub(super) fn of(&self, route: &'static Route) -> RouteLayer {
+        route.register();
+        RouteLayer { layers: self.clone(), route }
     }
 }
 
-impl Service<Request> for Front {
+impl<S> Layer<S> for RouteLayer {
+    type Service = Layered<S>;
+
+    fn layer(&self, handlers: S) -> Layered<S> {
+        Layered { layer: self.clone(), handlers }
+    }
+}
+
+impl<S> Service<Request> for Layered<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+{
     type Response = Response;
     type Error = Infallible;
-    type Future = Answering<Finishing<Guarded>>;
+    type Future = Answering<Finishing<Authorized<S::Future>>>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        // A router is always ready.
-        Poll::Ready(Ok(()))
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.handlers.poll_ready(context)
     }
 
-    fn call(&mut self, mut request: Request) -> Self::Future {
-        let route = Route::of(request.uri().path());
-        if route == Route::Events {
-            request.extensions_mut().insert(self.budgets.bodies.clone());
-        }
-        // Assets and pages are part of the binary: serving them takes no memory.
-        let budget = (!route.is_of_pages()).then(|| self.budgets.answers.clone());
+    fn call(&mut self, request: Request) -> Self::Future {
+        let RouteLayer { layers: Layers { app, budgets }, route } = &self.layer;
+        let budget = (route.answers != Answers::Files).then(|| budgets.answers.clone());
         let compression = Compression::of(route, request.headers());
         observe(route, request, |request| {
             let answering = if names_its_host(&request) {
-                guard(&self.app, route, &mut self.router, request)
+                authorize(app, route.need, &mut self.handlers, request)
             } else {
-                answered(error::bad_host())
+                refused(error::bad_host())
             };
             Finishing::new(answering, budget, compression)
         })
