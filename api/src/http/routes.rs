@@ -3,32 +3,21 @@
 
 use crate::auth::Need;
 
-/// A route of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
-    /// A space's count.
     Count,
-    /// A space's history.
     Counts,
-    /// GraphQL, over HTTP and WebSockets.
     GraphQl,
-    /// Recording of events.
     Events,
-    /// The metrics.
     Metrics,
-    /// Liveness of the process.
     Healthz,
-    /// Readiness of the process.
     Readyz,
-    /// The description of the REST interface.
     OpenApi,
-    /// The dashboard.
     Dashboard,
     /// The dashboard's page of the floor plan.
     FloorPlan,
     /// The dashboard's page of a space.
     Space,
-    /// GraphiQL.
     GraphiQl,
     /// Files that the pages load.
     Asset,
@@ -81,7 +70,6 @@ impl Route {
         }
     }
 
-    /// Returns the permission that it needs.
     pub fn need(self) -> Need {
         match self {
             Self::Count | Self::Counts => Need::Read,
@@ -101,7 +89,6 @@ impl Route {
         }
     }
 
-    /// Returns whether it serves a page or a file of a page.
     pub fn is_of_pages(self) -> bool {
         matches!(self, Self::Dashboard | Self::FloorPlan | Self::Space | Self::GraphiQl | Self::Asset)
     }
@@ -111,7 +98,6 @@ impl Route {
         matches!(self, Self::Counts | Self::GraphQl | Self::Events | Self::Metrics | Self::OpenApi)
     }
 
-    /// Returns the pattern of its paths, for metrics, logs and traces.
     pub fn pattern(self) -> &'static str {
         match self {
             Self::Count => "/space/{id}/count",

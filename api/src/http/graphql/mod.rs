@@ -24,7 +24,6 @@ use crate::app::App;
 use crate::http::budget::Budgets;
 use crate::limits::Limits;
 
-/// The GraphQL schema of the server.
 type Schema = async_graphql::Schema<Query, Mutation, Subscription>;
 
 fn build_schema(introspection: bool) -> Schema {
@@ -38,7 +37,6 @@ fn build_schema(introspection: bool) -> Schema {
     }
 }
 
-/// Returns the schema in GraphQL's schema language, as in `schema.graphql`.
 pub fn sdl() -> String {
     let mut sdl = build_schema(true).sdl_with_options(SDLExportOptions::new());
     sdl.truncate(sdl.trim_end().len());

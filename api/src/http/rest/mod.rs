@@ -18,7 +18,6 @@ use crate::app::App;
 use crate::http::error::{RestError, not_found};
 use crate::ids::public_id;
 
-/// Returns the REST routes, with the answer to unknown paths.
 pub fn router(app: Arc<App>) -> Router {
     Documented::new()
         .add(routes!(count::count))

@@ -74,7 +74,6 @@ pub(super) struct Documented {
 type Document = Arc<OnceLock<openapi::OpenApi>>;
 
 impl Documented {
-    /// Creates a router without routes.
     pub(super) fn new() -> Self {
         Self { router: OpenApiRouter::with_openapi(Interface::openapi()), document: Document::default() }
     }
@@ -98,7 +97,6 @@ impl Documented {
         self.add((schemas, paths, methods))
     }
 
-    /// Returns the router.
     pub(super) fn into_router(self) -> Router<Arc<App>> {
         let (router, document) = self.router.split_for_parts();
         // Called once, so the document is not set yet.

@@ -26,7 +26,6 @@ use crate::limits::Limits;
 /// preflight without a token first.
 pub type Site = Either<Cors<Front>, Front>;
 
-/// Returns the service for all routes.
 pub fn site(app: &Arc<App>, limits: &Limits) -> Site {
     let settings = app.auth.settings();
     let pages = pages::router(settings.graphiql.is_on());
