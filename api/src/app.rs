@@ -25,31 +25,20 @@ use crate::tasks::{Observed, Tasks};
 /// The running service, without any interface to it.
 #[derive(Debug)]
 pub struct App {
-    /// The database.
     pub database: Database,
-    /// The state in memory, and the floor plan in it.
     pub state: Arc<State>,
-    /// Answers questions about counts.
     pub counts: Counts,
-    /// Publishes counts that have changed.
     pub feed: Arc<Feed>,
     /// The only writer of events.
     pub recorder: Recorder,
-    /// Hears of what other processes commit.
     pub coherence: Coherence,
-    /// The time.
     pub clock: Clock,
-    /// Knows the tokens.
     pub auth: Authenticator,
-    /// The ids of rows as clients see them.
     pub ids: PublicIds,
-    /// The checks of `/readyz`.
     pub readiness: Readiness,
-    /// Starts the background tasks.
     pub tasks: Tasks,
 }
 
-/// Options of a service.
 #[derive(Debug)]
 pub struct Options {
     /// How many bytes of timelines are kept in memory.
@@ -58,11 +47,8 @@ pub struct Options {
     pub work_max: Duration,
     /// The first instant of events; older ones are rejected.
     pub earliest_event: Instant,
-    /// The ids of rows as clients see them.
     pub ids: PublicIds,
-    /// Who may do what.
     pub auth: Settings,
-    /// Starts the background tasks.
     pub tasks: Tasks,
 }
 
@@ -89,7 +75,6 @@ impl App {
         Self::start_with(database, clock, Options::new(memory_bytes))
     }
 
-    /// The same, as the options say.
     pub fn start_with(database: Database, clock: Clock, options: Options) -> (Arc<Self>, JoinHandle<()>) {
         let Options { memory_bytes, work_max, earliest_event, ids, auth, tasks } = options;
         let state = Arc::new(State::new(database.clone(), memory_bytes));
@@ -119,7 +104,6 @@ impl App {
         (Arc::new(app), recording)
     }
 
-    /// Starts to record what comes through the broker, until `stop`.
     pub fn consume(&self, config: BrokerConfig, stop: CancellationToken) -> Consuming {
         let recorder = self.recorder.clone();
         broker::consume(config, recorder, self.clock.clone(), &self.readiness, &self.tasks, stop)

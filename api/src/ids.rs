@@ -27,30 +27,23 @@ pub struct IdsConfig {
     pub id_key: Option<SecretString>,
 }
 
-/// The key is not 64 hexadecimal digits.
 #[derive(Debug, thiserror::Error)]
 #[error("invalid ID_KEY: use 64 hexadecimal digits, as printed by `openssl rand -hex 32`")]
 pub struct BadKey;
 
-/// Kind of a row. Rows of different kinds with the same id have different public ids.
+/// Rows of different kinds with the same id have different public ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// A space.
     Space,
-    /// A DPU.
     Dpu,
-    /// An assignment.
     Assignment,
-    /// A reset.
     Reset,
-    /// A reset rule.
     ResetRule,
     /// A position in a list, in a cursor.
     Cursor,
 }
 
 impl Kind {
-    /// Returns its name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Space => "space",
@@ -67,7 +60,6 @@ impl Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Row {
     pub kind: Kind,
-    /// Its own id.
     pub id: i64,
 }
 
@@ -106,7 +98,6 @@ impl PublicIds {
         Self(None)
     }
 
-    /// Returns the public id of a row.
     pub fn public(&self, kind: Kind, id: i64) -> i64 {
         let Some(cipher) = &self.0 else { return id };
         remembered(&cipher.public, (kind, id), || {
@@ -114,7 +105,7 @@ impl PublicIds {
         })
     }
 
-    /// Returns the id of the row with this public id. The row need not exist.
+    /// The row need not exist.
     pub fn row(&self, kind: Kind, public: i64) -> i64 {
         let Some(cipher) = &self.0 else { return public };
         remembered(&cipher.rows, (kind, public), || {

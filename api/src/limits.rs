@@ -158,7 +158,6 @@ const DEFAULT: Limits = Limits {
 };
 
 impl Limits {
-    /// Returns how many connections one client address may have.
     pub fn connections_per_address(&self) -> u32 {
         self.connections_per_address.unwrap_or(self.connections.div_ceil(4))
     }
@@ -170,7 +169,6 @@ impl Default for Limits {
     }
 }
 
-/// Returns a duration of this many seconds.
 pub fn seconds(number: u32) -> Duration {
     Duration::from_secs(number.into())
 }

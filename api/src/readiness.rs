@@ -8,18 +8,15 @@ use std::time::Duration;
 use futures::future::{BoxFuture, join_all};
 use tokio::time::Instant as Tick;
 
-/// Maximum duration of a check.
 const CHECK_TIME_MAX: Duration = Duration::from_secs(2);
 /// How long results are cached. Anyone may request them, and checks query the database.
 const CACHED: Duration = Duration::from_secs(1);
 
-/// A check, which returns what is wrong, if anything.
 type Check = Box<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
 
 /// Results of the checks by name: what is wrong, if anything.
 pub type Results = Vec<(&'static str, Result<(), String>)>;
 
-/// The readiness checks.
 #[derive(Default)]
 pub struct Readiness {
     checks: Mutex<Vec<(&'static str, Check)>>,
@@ -28,7 +25,7 @@ pub struct Readiness {
 }
 
 impl Readiness {
-    /// Adds a check. Its name is a key of the answer; a second check of one name is left out.
+    /// Its name is a key of the answer; a second check of one name is left out.
     pub fn add<F>(&self, name: &'static str, check: impl Fn() -> F + Send + Sync + 'static)
     where
         F: Future<Output = Result<(), String>> + Send + 'static,

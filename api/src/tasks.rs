@@ -46,9 +46,7 @@ struct Status {
 /// What is known of the tasks of one name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Observed {
-    /// The name.
     pub task: &'static str,
-    /// How many of them run.
     pub running: usize,
     /// When one of them last did something, in seconds since the Unix epoch; 0: not yet.
     pub last_run_s: u64,
@@ -76,21 +74,18 @@ pub fn ran() {
     CURRENT.try_with(|status| status.last_run_s.store(now.as_secs(), Ordering::Relaxed)).ok();
 }
 
-/// A background task that panicked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the background task \"{task}\" panicked: {message}. This is a bug in Headcount: report it. The process stops, since what \
      it has in memory may be wrong; nothing that was acknowledged is lost. Start it again"
 )]
 pub struct Panicked {
-    /// The name of the task.
     pub task: &'static str,
-    /// The message of the panic.
     pub message: String,
 }
 
 impl Tasks {
-    /// Starts a task. Awaiting or aborting its handle is as with [`tokio::spawn`].
+    /// Awaiting or aborting its handle is as with [`tokio::spawn`].
     pub fn spawn<T: Send + 'static>(
         &self,
         name: &'static str,
@@ -114,7 +109,6 @@ impl Tasks {
         })
     }
 
-    /// Returns what is known of the tasks that were started, by name.
     pub fn observe(&self) -> Vec<Observed> {
         let observed = |(task, status): (&&'static str, &Arc<Status>)| Observed {
             task,
@@ -133,18 +127,15 @@ impl Tasks {
         self.statuses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the first task that panicked, if one has.
     pub fn check(&self) -> Result<(), Panicked> {
         self.panicked.borrow().clone().map_or(Ok(()), Err)
     }
 
-    /// Resolves when a task has panicked.
     pub async fn panicked(&self) {
         // The sender lives as long as this, so waiting for it cannot fail.
         self.panicked.subscribe().wait_for(Option::is_some).await.ok();
     }
 
-    /// Adds a readiness check: no task has panicked.
     pub fn add_check(&self, readiness: &Readiness) {
         let tasks = self.clone();
         readiness.add("tasks", move || {
@@ -167,7 +158,6 @@ impl Tasks {
     }
 }
 
-/// Returns the message of a panic, if it is text.
 fn message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned())

@@ -18,14 +18,12 @@ use sea_orm::{
 use crate::database::{CommitId, Database, log_commit};
 use counting::Crossings;
 
-/// A discrepancy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Finding {
     /// A tally that differs from its events.
     Tally {
         /// The DPU's serial, or its id if the DPU does not exist.
         dpu: String,
-        /// Length of the bucket.
         resolution: Resolution,
         /// Start of the bucket.
         bucket: Instant,
@@ -34,18 +32,14 @@ pub enum Finding {
         /// Crossings by the events; `None`: there are no events.
         expected: Option<Crossings>,
     },
-    /// A broken rule.
     Rule {
-        /// The rule.
         rule: &'static str,
-        /// The rows that break it.
         rows: String,
         /// The instant that it is about, if any.
         at: Option<Instant>,
     },
 }
 
-/// Number of checks and discrepancies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
     /// Number of DPUs whose tallies were computed again.
@@ -58,13 +52,11 @@ pub struct Verdict {
     pub rules: u64,
 }
 
-/// Reasons why the database could not be verified. Nothing is repaired then.
+/// Nothing is repaired then.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
-    /// The database failed, or its schema is not the newest.
     #[error("cannot verify the database (if its schema is old, run `headcount migrate` first): {0}")]
     Database(#[from] DbErr),
-    /// A discrepancy could not be written.
     #[error("cannot write what was found: {0}")]
     Told(#[from] io::Error),
 }
@@ -169,7 +161,6 @@ async fn differences(
         .collect()
 }
 
-/// Sets a tally to what is expected.
 async fn put(
     transaction: &DatabaseTransaction,
     dpu_id: i64,

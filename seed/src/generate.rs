@@ -77,7 +77,6 @@ pub(crate) fn write(arguments: &Arguments, plan: &mut impl Write, csv: &mut impl
     Stream { building, people, random: Random::new(arguments.seed), rows: 0, csv }.write(arguments.events)
 }
 
-/// The floor plan and the span of time.
 struct Building {
     dpus: u32,
     spaces: u32,
@@ -194,7 +193,6 @@ impl Building {
     }
 }
 
-/// The events as they arrive.
 struct Stream<'a, W> {
     building: Building,
     /// Number of people who really are in each room.

@@ -18,26 +18,22 @@ use tokio::task::spawn_blocking;
 use crate::plan::{Changes, Plan};
 use crate::repeats::Repeats;
 
-/// Number of rows per commit.
 const COMMIT_ROWS: usize = 20_000;
 
 /// Loads into one database.
 pub(crate) struct Loader<'a> {
     database: &'a Database,
     clock: Clock,
-    /// Earliest accepted instant; older events are rejected.
     earliest: Instant,
     /// The single transaction of `--strict`, between two steps.
     strict: Option<DatabaseTransaction>,
     all_or_nothing: bool,
-    /// Notifies running servers.
     notifier: Notifier,
     partitions: Partitions,
     /// The last commit of this process in the change log.
     logged: CommitId,
 }
 
-/// Result of loading a file of events.
 #[derive(Debug, Default)]
 pub(crate) struct Loaded {
     /// Number of rows by outcome.
@@ -132,9 +128,7 @@ impl<'a> Loader<'a> {
     }
 }
 
-/// The rows of one commit.
 struct Piece {
-    /// Their line numbers.
     lines: Vec<u64>,
     batch: Batch,
 }
@@ -155,7 +149,6 @@ fn read_pieces(mut rows: CsvRows<impl Read>, read: &mpsc::Sender<Piece>) -> io::
 }
 
 impl Loaded {
-    /// Returns the number of rows in the file.
     pub(crate) fn rows(&self) -> u64 {
         self.summary.accepted + self.summary.duplicates + self.summary.rejected
     }

@@ -146,7 +146,6 @@ async fn load(arguments: LoadArguments) -> anyhow::Result<ExitCode> {
     database.closed_after(async |database| fill(&database, &arguments, &ids, plan, files).await).await
 }
 
-/// Loads the plan and the events into the database.
 async fn fill(
     database: &Database,
     arguments: &LoadArguments,
@@ -186,7 +185,6 @@ async fn fill(
 }
 
 impl Events {
-    /// Reads the header.
     fn new(source: Source, zone: Option<Tz>) -> anyhow::Result<Self> {
         let Source { name, text } = source;
         let rows = CsvRows::new(text, zone).with_context(|| format!("{name} could not be loaded"))?;

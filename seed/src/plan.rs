@@ -109,13 +109,10 @@ enum Time {
 /// Reasons why a plan was not applied, not even in part.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PlanError {
-    /// A table's contents are not accepted.
     #[error("{table}: {reason}")]
     Refused { table: String, reason: ChangeError },
-    /// A table's timestamp, day or time of day is invalid.
     #[error("{table}: {key}: {reason}")]
     Time { table: String, key: &'static str, reason: String },
-    /// A table names an unknown space or DPU.
     #[error("{table}: unknown {kind} {name:?}: add a [[{kind}]] table for it")]
     Unknown { table: String, kind: &'static str, name: String },
     /// Two tables have the same key, so that one of them would be lost.
@@ -126,7 +123,6 @@ pub(crate) enum PlanError {
     Whole(#[from] ChangeError),
 }
 
-/// Number of entries that applying a plan has changed.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Changes {
     created: usize,
@@ -364,7 +360,6 @@ impl Ids {
 }
 
 impl AssignmentTable {
-    /// Returns its name in messages.
     fn title(&self, index: usize) -> String {
         format!("assignment {} (dpu {:?}, space {:?})", index + 1, self.dpu, self.space)
     }

@@ -8,7 +8,6 @@ use api::ingest::Rejection;
 /// Number of rejected rows of a file that are reported one by one; the others are summed up by reason.
 const TOLD_MAX: u64 = 20;
 
-/// The rejected rows of a file.
 pub(crate) struct Rejected<'a, W> {
     name: &'a str,
     output: W,
@@ -18,12 +17,10 @@ pub(crate) struct Rejected<'a, W> {
 }
 
 impl<'a, W: Write> Rejected<'a, W> {
-    /// Returns an empty report on the file with this name.
     pub(crate) fn new(name: &'a str, output: W) -> Self {
         Self { name, output, count: 0, others: BTreeMap::new() }
     }
 
-    /// Adds a row.
     pub(crate) fn add(&mut self, line: u64, reason: &Rejection) -> io::Result<()> {
         self.count += 1;
         if self.count <= TOLD_MAX {

@@ -16,25 +16,19 @@ pub struct Access(Grant);
 enum Grant {
     /// The server requires no token. The client may have a rate limit.
     Open(Option<Arc<Pace>>),
-    /// The client has sent this token.
     Token(Arc<Token>),
 }
 
-/// Reason why a client is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
-    /// The token is missing.
     #[error(
         "A token is needed: send the header Authorization: Bearer TOKEN, or the token as the password of HTTP Basic."
     )]
     Missing,
-    /// The token is invalid.
     #[error("The token is not valid: it is not known, or has expired or been revoked.")]
     Invalid,
-    /// The token does not allow this.
     #[error("This token does not allow that.")]
     Forbidden,
-    /// Introspection is turned off.
     #[error("Introspection is turned off on this server.")]
     NoIntrospection,
     /// The server is open to its own machine, and a request names another host, as a page does whose domain resolves to
@@ -44,14 +38,12 @@ pub enum Denied {
          NAME --role admin`, or start the server with --open."
     )]
     Elsewhere,
-    /// The server is open to its own machine, and a request came through a proxy, according to this header.
     #[error(
         "This request came through a proxy (it has the header {0}), and no token exists yet, so this server answers \
          only its own machine. Create a token with `headcount token create NAME --role admin`, or start the server with \
          --open."
     )]
     Proxied(String),
-    /// The server is open, and a page of another origin sent the request.
     #[error(
         "A page of another origin sent this request, and no token exists yet, so this server answers only its own pages. \
          Create a token with `headcount token create NAME --role admin`, or name the origin with --cors-origins."
@@ -60,24 +52,17 @@ pub enum Denied {
     /// A page of another origin sent a request of a kind that browsers allow to any page.
     #[error("Pages of this origin are not allowed: name it with --cors-origins.")]
     Origin,
-    /// Too many requests.
     #[error("Too many requests: try again in {after_s} s.")]
-    TooMany {
-        /// Seconds after which the next request is accepted.
-        after_s: u64,
-    },
-    /// The tokens cannot be read.
+    TooMany { after_s: u64 },
     #[error("The service cannot answer now, try again.")]
     Unavailable,
 }
 
 impl Access {
-    /// Returns unrestricted access, with an optional rate limit.
     pub(super) fn open(pace: Option<Arc<Pace>>) -> Self {
         Self(Grant::Open(pace))
     }
 
-    /// Returns the access that the token gives.
     pub(super) fn by(token: &Arc<Token>) -> Self {
         Self(Grant::Token(Arc::clone(token)))
     }
@@ -95,7 +80,6 @@ impl Access {
         }
     }
 
-    /// Checks whether it satisfies a need.
     pub fn permit(&self, need: Need) -> Result<(), Denied> {
         let Grant::Token(token) = &self.0 else { return Ok(()) };
         let allowed = match need {
@@ -147,7 +131,6 @@ impl Access {
 }
 
 impl Denied {
-    /// Returns its code in GraphQL errors.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Missing | Self::Invalid => "UNAUTHENTICATED",
@@ -162,7 +145,6 @@ impl Denied {
         }
     }
 
-    /// Returns the seconds after which the same request may succeed.
     pub fn retry_after_s(&self) -> Option<u64> {
         match self {
             Self::TooMany { after_s } => Some(*after_s),

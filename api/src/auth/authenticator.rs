@@ -21,7 +21,6 @@ use crate::tasks::{self, Tasks};
 /// Interval of the checks whether a token has expired.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Maximum number of client addresses whose rates are tracked.
 const ADDRESSES_MAX: u64 = 100_000;
 
 /// Knows the tokens, and what a client without one may do.
@@ -39,7 +38,6 @@ pub struct Authenticator {
 }
 
 impl Authenticator {
-    /// Creates an authenticator with these settings and tokens, and its background task.
     pub fn new(
         settings: Settings,
         tokens: Arc<Tokens>,
@@ -53,12 +51,10 @@ impl Authenticator {
         Self { settings, tokens, state, clock, used, addresses }
     }
 
-    /// Returns the settings.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
 
-    /// Returns the tokens as they are now.
     pub(crate) async fn tokens(&self) -> Result<Arc<Snapshot>, DbErr> {
         if !self.state.is_followed() {
             self.tokens.forget();

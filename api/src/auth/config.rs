@@ -54,55 +54,44 @@ pub enum Switch {
     Off,
 }
 
-/// Settings of access control.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Whether any client may read and change everything while no token exists.
     pub open_without_tokens: bool,
     /// Whether an open server answers only requests for a name of its own machine.
     pub this_machine_only: bool,
-    /// The origins whose pages may send requests.
     pub origins: Vec<Origin>,
-    /// Whether GraphiQL is served.
     pub graphiql: Switch,
-    /// Whether introspection is allowed.
     pub introspection: Switch,
-    /// Rate limit of a token.
     pub token_rate: Option<Rate>,
     /// Rate limit of a client address while no token is required.
     pub address_rate: Option<Rate>,
 }
 
-/// Error: the server must not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// No valid token exists, and the server can be reached from other machines without `--open`.
     #[error(
         "no valid token exists, and {0} can be reached from other machines. Create a token with `headcount token \
          create NAME --role admin`, listen on a loopback address, or, to let anyone read and change everything while \
          no token exists, start with --open"
     )]
     NoTokens(String),
-    /// Pages of all origins could read and change everything.
     #[error(
         "no token exists, and --cors-origins has *: pages of any site that a browser on this machine visits could read \
          and change everything. Create a token with `headcount token create NAME --role admin`, or name the origins"
     )]
     AnyOrigin,
-    /// The tokens cannot be read.
     #[error("cannot read the tokens: {0}")]
     Database(#[from] DbErr),
 }
 
 impl Switch {
-    /// Returns whether it is turned on.
     pub fn is_on(self) -> bool {
         self == Self::On
     }
 }
 
 impl AuthConfig {
-    /// Returns the settings for a loopback address, or for any other.
     pub fn settings(&self, loopback: bool) -> Settings {
         let rate = |per_second: u32| {
             let per_second = NonZeroU32::new(per_second)?;

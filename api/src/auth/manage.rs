@@ -14,61 +14,44 @@ use super::token::Role;
 use crate::database::Database;
 use crate::floor_plan::changes::composed;
 
-/// Maximum number of characters of a name.
 const NAME_CHARACTERS_MAX: usize = 200;
 
-/// Arguments for creating a token.
 #[derive(Clone, Debug)]
 pub struct NewToken {
-    /// Name of the token. No other unrevoked token may have this name.
+    /// No other unrevoked token may have this name.
     pub name: String,
-    /// Role of the token.
     pub role: Role,
     /// Expiry, exclusive. `None`: never.
     pub expires: Option<Instant>,
 }
 
-/// Error of managing tokens.
 #[derive(Debug, thiserror::Error)]
 pub enum ManageError {
-    /// The name is invalid.
     #[error(
         "invalid token name {}: use 1 to {NAME_CHARACTERS_MAX} characters, not all of them digits, since that would be \
          an id",
         shown(.0)
     )]
     Name(String),
-    /// The name is taken.
     #[error("a token named {0:?} exists already: choose another name, or revoke that one first")]
     Taken(String),
-    /// The expiry is in the past.
     #[error("the expiry {expires} is in the past (it is {now}): give an instant in the future")]
-    Expired {
-        /// The given expiry.
-        expires: Instant,
-        /// The time of the check.
-        now: Instant,
-    },
-    /// No space has this name.
+    Expired { expires: Instant, now: Instant },
     #[error("there is no space {0:?}: --space takes its name, --space-id its id")]
     Space(String),
-    /// No space has this id.
     #[error("there is no space with the id {0}: --space-id takes an id as in the API, --space a name")]
     SpaceId(i64),
-    /// No DPU has this serial.
     #[error("no DPU has the serial {0:?}")]
     Dpu(String),
-    /// The token is unknown or revoked.
     #[error("unknown or revoked token {0:?}: give its id or its name, as `headcount token list` shows them")]
     NotFound(String),
-    /// The operating system provided no random bytes.
     #[error("cannot get random bytes from the operating system: {0}")]
     Random(#[from] getrandom::Error),
     #[error(transparent)]
     Database(#[from] DbErr),
 }
 
-/// Creates a token at `now`. The returned secret is stored nowhere.
+/// The returned secret is stored nowhere.
 pub async fn create(
     database: &Database,
     now: Instant,
@@ -152,7 +135,6 @@ pub(crate) async fn space_ids(
     by_name.chain(by_id).collect()
 }
 
-/// Returns the row id of the DPU with this serial.
 pub(crate) async fn dpu_id(database: &Database, serial: &str) -> Result<i64, ManageError> {
     let found = dpu::Entity::find()
         .filter(dpu::Column::Serial.is_in([composed(serial), serial.trim().to_owned()]))

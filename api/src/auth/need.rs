@@ -1,6 +1,5 @@
 //! What permission a route or a field needs.
 
-/// A permission that is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
     /// None: it contains no data.
@@ -9,11 +8,9 @@ pub enum Need {
     Token,
     /// A token with permission to read. One that is limited to some spaces sees only these.
     Read,
-    /// A token with permission to read all spaces.
     ReadAll,
     /// A token with permission to record events. One that is limited to a DPU records only its events.
     Ingest,
-    /// A token with all permissions.
     Admin,
     /// Determined by the root fields of the GraphQL operation.
     Operation,

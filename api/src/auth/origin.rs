@@ -4,10 +4,8 @@ use std::str::FromStr;
 
 use axum::http::{HeaderValue, Uri};
 
-/// An allowed origin of pages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// Any origin.
     Any,
     /// This scheme, host and port, as browsers write them.
     One(HeaderValue),
@@ -20,7 +18,6 @@ pub enum Origin {
     },
 }
 
-/// Error: a text is not a valid origin.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "invalid origin {0:?}: use a scheme, a host and perhaps a port, such as https://example.org; \
@@ -56,7 +53,6 @@ impl FromStr for Origin {
 }
 
 impl Origin {
-    /// Returns whether it includes the origin of a page.
     pub(crate) fn contains(&self, origin: &HeaderValue) -> bool {
         match self {
             Self::Any => true,

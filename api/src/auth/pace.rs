@@ -11,9 +11,7 @@ use governor::{Quota, RateLimiter};
 /// A rate limit, with a burst after a pause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
-    /// Requests per second.
     pub per_second: NonZeroU32,
-    /// Requests at once.
     pub burst: NonZeroU32,
 }
 

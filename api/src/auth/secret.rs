@@ -19,14 +19,12 @@ pub struct Secret(String);
 pub(super) struct Digest([u8; 32]);
 
 impl Secret {
-    /// Creates a secret from random bytes of the operating system.
     pub(super) fn new() -> Result<Self, getrandom::Error> {
         let mut bytes = [0; RANDOM_BYTES];
         getrandom::fill(&mut bytes)?;
         Ok(Self(format!("{PREFIX}{}", HEXLOWER.encode(&bytes))))
     }
 
-    /// Returns its text.
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -49,12 +47,11 @@ impl fmt::Debug for Digest {
 }
 
 impl Digest {
-    /// Returns the digest of a secret that a client sent.
     pub(super) fn of(shown: &[u8]) -> Self {
         Self(Sha256::digest(shown).into())
     }
 
-    /// Returns a stored digest; `None` if its length is wrong, which the database rules out.
+    /// `None` if its length is wrong, which the database rules out.
     pub(super) fn stored(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Self)
     }

@@ -11,21 +11,16 @@ use super::pace::Pace;
 use super::secret::Digest;
 use crate::floor_plan::FloorPlan;
 
-/// A day in milliseconds.
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// A token that was not revoked when it was read. Its expiry is checked on each use.
 #[derive(Debug)]
 pub struct Token {
-    /// Its row's id.
     pub id: i64,
-    /// Its name.
     pub name: String,
-    /// Its role.
     pub role: Role,
     pub(super) digest: Digest,
     pub(super) expires: Option<Instant>,
-    /// Its rate limiter, if it has a limit.
     pub(super) pace: Option<Arc<Pace>>,
     /// The beginning of the day on which it was last used, in milliseconds since the Unix epoch.
     last_used_day_ms: AtomicI64,
@@ -33,18 +28,15 @@ pub struct Token {
     view: ArcSwapOption<View>,
 }
 
-/// The role of a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Role {
     /// Read these spaces, or all.
     Read(Option<BTreeSet<i64>>),
     /// Record events of this DPU, or of all.
     Ingest(Option<i64>),
-    /// Do everything.
     Admin,
 }
 
-/// The visible part of a floor plan.
 #[derive(Debug)]
 struct View {
     of: Weak<FloorPlan>,
@@ -52,7 +44,7 @@ struct View {
 }
 
 impl Token {
-    /// Creates the token of a row; `None` if it was revoked. `pace` is its rate limiter, if it has a limit.
+    /// `None` if it was revoked. `pace` is its rate limiter, if it has a limit.
     pub(super) fn new(row: token::Model, pace: Option<Arc<Pace>>) -> Option<Self> {
         if row.revoked.is_some() {
             return None;

@@ -27,7 +27,6 @@ pub struct Tokens {
     rate: Option<Rate>,
 }
 
-/// All tokens at one time.
 #[derive(Debug, Default)]
 pub(crate) struct Snapshot {
     /// The tokens that are not revoked, sorted by digest.
@@ -37,7 +36,6 @@ pub(crate) struct Snapshot {
 }
 
 impl Tokens {
-    /// Creates an empty cache, with a rate limit for each token.
     pub fn new(rate: Option<Rate>) -> Self {
         Self {
             newest: ArcSwapOption::empty(),
@@ -48,7 +46,7 @@ impl Tokens {
         }
     }
 
-    /// Returns the tokens, if they are in memory. Takes no lock and does not wait.
+    /// Takes no lock and does not wait.
     pub(super) fn in_memory(&self) -> Guard<Option<Arc<Snapshot>>> {
         self.newest.load()
     }
@@ -73,7 +71,6 @@ impl Tokens {
         Ok(tokens)
     }
 
-    /// Invalidates the cache, since tokens have changed.
     pub(crate) fn forget(&self) {
         let keeping = self.keeping.lock().unwrap_or_else(PoisonError::into_inner);
         self.newest.store(None);
@@ -81,7 +78,6 @@ impl Tokens {
         drop(keeping);
     }
 
-    /// Returns a receiver that is notified of each invalidation.
     pub(super) fn changes(&self) -> watch::Receiver<u64> {
         self.forgotten.subscribe()
     }
@@ -107,7 +103,6 @@ impl Snapshot {
         !self.any
     }
 
-    /// Returns the token with this secret, if it is valid at `now`.
     pub(super) fn find(&self, shown: &[u8], now: Instant) -> Option<&Arc<Token>> {
         let digest = Digest::of(shown);
         let first = self.valid.partition_point(|token| token.digest.order() < digest.order());
@@ -115,12 +110,10 @@ impl Snapshot {
         alike.into_iter().find(|token| token.digest.is(&digest)).filter(|token| token.holds(now))
     }
 
-    /// Returns whether this token is among them and valid at `now`.
     pub(super) fn holds(&self, token: &Token, now: Instant) -> bool {
         self.valid.iter().any(|valid| valid.id == token.id) && token.holds(now)
     }
 
-    /// Returns whether any token is valid at `now`.
     pub(super) fn any_valid(&self, now: Instant) -> bool {
         self.valid.iter().any(|token| token.holds(now))
     }

@@ -52,7 +52,6 @@ pub struct BrokerConfig {
 }
 
 impl BrokerConfig {
-    /// Returns the time without an acknowledgement after which a message is redelivered.
     pub fn ack_wait(&self) -> Duration {
         Duration::from_secs(self.nats_ack_wait.into())
     }

@@ -24,7 +24,6 @@ use crate::ingest::Recorder;
 use crate::readiness::Readiness;
 use crate::tasks::{self, Tasks};
 
-/// Maximum number of messages per pull.
 const PULL_MESSAGES_MAX: usize = 5_000;
 /// Maximum number of bytes per pull: more than any one message may have.
 const PULL_BYTES_MAX: usize = 68 << 20;
@@ -38,17 +37,14 @@ const EVENTS_PER_MESSAGE: usize = 50;
 const WORKING_MAX: usize = 3;
 /// First wait after a failure; it doubles each time.
 const RETRY_FIRST: Duration = Duration::from_millis(250);
-/// Longest wait after a failure.
 const RETRY_MAX: Duration = Duration::from_secs(10);
 /// While a process stops, messages that follow each other within this time are still taken.
 const LAST_CALL: Duration = Duration::from_millis(50);
 /// Maximum time that a process waits for batches in work when it stops.
 const STOP_MAX: Duration = Duration::from_secs(20);
 
-/// A running consumer.
 #[derive(Debug)]
 pub struct Consuming {
-    /// Its status.
     pub status: watch::Receiver<Status>,
     /// Ends when the consumer was stopped and has finished its messages, or could not start.
     pub done: JoinHandle<Result<(), BrokerError>>,
@@ -120,7 +116,6 @@ async fn run(
     Ok(())
 }
 
-/// Pulls messages and starts work on them.
 struct Taker {
     config: BrokerConfig,
     client: Client,
@@ -200,7 +195,6 @@ impl Taker {
         prepared.consumer
     }
 
-    /// Pulls messages once, and starts work on them.
     async fn pull(&mut self, consumer: &PullConsumer) -> Result<(), BrokerError> {
         let limits = &consumer.cached_info().config;
         let most =

@@ -32,16 +32,13 @@ const HEADERS: &str = "Headcount-Headers";
 const LENGTH: &str = "Headcount-Length";
 /// SHA-256 of that payload, in hexadecimal digits.
 const DIGEST: &str = "Headcount-Digest";
-/// Maximum number of bytes of the message's own headers that are kept.
 const HEADERS_BYTES_MAX: usize = 64 * 1024;
 /// Prefix of headers that are instructions to the server.
 const INSTRUCTION: &str = "Nats-";
 /// Header by which a server recognizes a message that it already has.
 const MESSAGE_ID: &str = "Nats-Msg-Id";
-/// Maximum number of rejected events that the reason describes.
 const REASONS_MAX: usize = 10;
 
-/// What was wrong with a message.
 #[derive(Debug)]
 pub(super) struct Faults {
     /// Number of events that were found in it.
@@ -59,16 +56,13 @@ pub struct DeadLetter {
     pub sequence: u64,
     /// When it was stored, by the server's clock.
     pub since: Instant,
-    /// Subject to which the message was published.
     pub subject: String,
     /// When the message was stored in its stream, by the server's clock.
     pub published: Option<Instant>,
-    /// What was wrong.
     pub reason: String,
     /// Positions of the rejected events from 0, such as `0,2-4`; the others are recorded. Empty if the message could
     /// not be read at all.
     pub rejected: String,
-    /// The message's own headers.
     pub headers: HeaderMap,
     /// The message's payload, or its beginning.
     pub payload: Bytes,

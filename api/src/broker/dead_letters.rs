@@ -12,10 +12,8 @@ use super::subject::Subjects;
 use super::{BrokerConfig, BrokerError, connection};
 use crate::clock::Clock;
 
-/// Maximum number of dead letters that are replayed at a time.
 const REPLAYS_AT_ONCE: usize = 64;
 
-/// The stream of dead letters.
 #[derive(Clone, Debug)]
 pub struct DeadLetters {
     jetstream: Context,
@@ -23,12 +21,10 @@ pub struct DeadLetters {
     subjects: Subjects,
 }
 
-/// Result of replaying dead letters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Replayed {
     /// Number of dead letters that are in the stream of events again.
     pub replayed: u64,
-    /// Number of dead letters that were not found.
     pub missing: u64,
 }
 
@@ -43,12 +39,10 @@ impl DeadLetters {
         Ok(Self { jetstream, stream, subjects: config.nats_prefix.clone() })
     }
 
-    /// Returns the number of dead letters.
     pub fn len(&self) -> u64 {
         self.stream.cached_info().state.messages
     }
 
-    /// Returns whether there are no dead letters.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -120,7 +114,6 @@ impl DeadLetters {
         self.stream.delete_message(letter.sequence).await.map(drop).map_err(|error| failed(&error))
     }
 
-    /// Returns the dead letter with this sequence number, if it exists.
     async fn get(&self, sequence: u64) -> Result<Option<DeadLetter>, BrokerError> {
         Ok(self.next(sequence).await?.filter(|letter| letter.sequence == sequence))
     }

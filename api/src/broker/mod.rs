@@ -25,7 +25,6 @@ pub use dead_letters::{DeadLetters, Replayed};
 pub use status::Status;
 pub use subject::Subjects;
 
-/// Errors of the broker.
 #[derive(Debug, thiserror::Error)]
 pub enum BrokerError {
     /// An operator must change something first: an address, a password, an existing stream.
@@ -33,16 +32,10 @@ pub enum BrokerError {
     Unusable(String),
     /// The request failed, and may succeed later.
     #[error("NATS failed to {doing}: {cause}")]
-    Failed {
-        /// The request.
-        doing: &'static str,
-        /// The error of the client library.
-        cause: async_nats::Error,
-    },
+    Failed { doing: &'static str, cause: async_nats::Error },
 }
 
 impl BrokerError {
-    /// Returns a function that adds the request to an error of the client library.
     fn failed<E: Into<async_nats::Error>>(doing: &'static str) -> impl FnOnce(E) -> Self {
         move |cause| Self::Failed { doing, cause: cause.into() }
     }

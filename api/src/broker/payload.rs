@@ -12,7 +12,6 @@ use crate::ingest::{Batch, Crossing, Rejection, RejectionCode, json};
 /// Number of unreadable events after which the rest of a payload is ignored.
 const UNREADABLE_MAX: usize = 1_000;
 
-/// The events of a payload, in order.
 #[derive(Debug)]
 pub(super) struct Contents {
     /// Each event, or what is wrong with it.
@@ -21,7 +20,6 @@ pub(super) struct Contents {
     pub(super) broken: Option<String>,
 }
 
-/// Reads the payload of a message of the DPU with this serial.
 pub(super) fn read(serial: &str, payload: &[u8]) -> Contents {
     let text = payload.strip_prefix(b"\xef\xbb\xbf").unwrap_or(payload);
     let first = text.trim_ascii_start().first();

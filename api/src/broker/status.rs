@@ -21,10 +21,8 @@ use crate::readiness::Readiness;
 /// Interval between queries of the streams.
 const EVERY: Duration = Duration::from_secs(2);
 
-/// Status of the consumer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Status {
-    /// Whether there is a connection to a NATS server.
     pub connected: bool,
     /// Number of connections made since the process started.
     pub connections: u64,
@@ -32,7 +30,6 @@ pub struct Status {
     pub waiting: u64,
     /// Number of messages that were delivered and are not acknowledged yet.
     pub unacknowledged: u64,
-    /// Number of dead letters.
     pub dead_letters: u64,
     /// When the oldest unacknowledged message was stored in the stream, by the server's clock.
     pub oldest: Option<Instant>,
@@ -98,7 +95,6 @@ impl Watched {
         });
     }
 
-    /// Sets what prevents events from being recorded now, if anything.
     pub(super) fn problem(&self, problem: Option<String>) {
         self.status.send_if_modified(|status| {
             let differs = status.problem != problem;
@@ -141,7 +137,6 @@ impl Watched {
     }
 }
 
-/// Figures of the streams.
 struct Figures {
     waiting: u64,
     unacknowledged: u64,
@@ -183,7 +178,6 @@ async fn figures(jetstream: &Context, config: &BrokerConfig) -> Result<Figures, 
     Ok(Figures { waiting, unacknowledged, dead_letters: dead.cached_info().state.messages, oldest })
 }
 
-/// Describes the metrics.
 fn describe() {
     describe_gauge!("headcount_broker_connected", "Whether there is a connection to a NATS server: 1 or 0.");
     describe_gauge!("headcount_broker_waiting_messages", "Messages that were not delivered yet.");

@@ -19,12 +19,10 @@ pub struct Subjects {
 }
 
 impl Subjects {
-    /// Returns the subject to which the DPU with this serial publishes.
     pub fn events_of(&self, serial: &str) -> String {
         format!("{}.{}.events", self.prefix, utf8_percent_encode(serial, ENCODED))
     }
 
-    /// Returns the pattern of the subjects to which all DPUs publish.
     pub fn events(&self) -> String {
         format!("{}.*.events", self.prefix)
     }
@@ -40,7 +38,6 @@ impl Subjects {
         subject.strip_prefix(&self.prefix).is_some_and(|rest| rest.starts_with('.'))
     }
 
-    /// Returns the serial of the DPU in a subject, or what is wrong with the subject.
     pub(super) fn serial(&self, subject: &str) -> Result<String, String> {
         let token = subject
             .strip_prefix(&self.prefix)

@@ -17,12 +17,9 @@ use super::{BrokerConfig, BrokerError};
 /// backlog at less than half the speed; later versions are as fast with both.
 const ACK_PENDING_MAX: i64 = 20_000;
 
-/// What [`prepare`] has prepared.
 #[derive(Debug)]
 pub(super) struct Prepared {
-    /// The durable consumer.
     pub(super) consumer: PullConsumer,
-    /// Warnings for the operator.
     pub(super) warnings: Vec<String>,
 }
 

@@ -20,11 +20,9 @@ use crate::ingest::{Batch, Outcome, RecordError, Recorder, Summary};
 
 /// First wait before a batch is recorded again after the database has failed; it doubles each time.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
-/// Longest wait before a batch is recorded again.
 const RETRY_MAX: Duration = Duration::from_secs(10);
 /// Delay before a message is redelivered if its dead letter could not be written.
 const LATER: Duration = Duration::from_secs(30);
-/// Maximum number of dead letters that are published at a time.
 const DEAD_LETTERS_AT_ONCE: usize = 64;
 
 /// Messages that were received, and their events, which are recorded together.
@@ -34,7 +32,6 @@ pub(super) struct Taken {
     events: Batch,
 }
 
-/// A message, and the number of its events.
 #[derive(Debug)]
 struct Parcel {
     message: Message,
@@ -47,12 +44,10 @@ impl Taken {
         self.messages.is_empty()
     }
 
-    /// Returns the number of events in the messages.
     pub(super) fn events(&self) -> usize {
         self.events.len()
     }
 
-    /// Adds a message, and returns the number of its events.
     pub(super) fn add(&mut self, subjects: &Subjects, message: Message) -> usize {
         let Contents { events, broken } = match subjects.serial(&message.subject) {
             Ok(serial) => payload::read(&serial, &message.payload),
@@ -65,7 +60,6 @@ impl Taken {
     }
 }
 
-/// Records messages and acknowledges them.
 #[derive(Clone, Debug)]
 pub(super) struct Worker {
     pub(super) recorder: Recorder,
@@ -118,7 +112,7 @@ impl Worker {
         .await;
     }
 
-    /// Returns the outcome of each event; `None` if the process stops first.
+    /// `None` if the process stops first.
     async fn record(&self, events: &Batch) -> Option<Vec<Outcome>> {
         if events.is_empty() {
             return Some(vec![]);

@@ -32,7 +32,7 @@ pub struct Coherence {
 }
 
 impl Coherence {
-    /// Starts to listen. Calls `forget_tokens` when tokens have changed, or may have.
+    /// Calls `forget_tokens` when tokens have changed, or may have.
     pub fn start(
         state: &Arc<State>,
         forget_tokens: impl Fn() + Send + Sync + 'static,
@@ -55,7 +55,6 @@ impl Coherence {
         self.opened.clone().wait_for(|opened| *opened).await.ok();
     }
 
-    /// Adds the readiness check of whether it is listening.
     pub fn add_check(&self, readiness: &Readiness) {
         let state = Arc::clone(&self.state);
         readiness.add("coherence", move || {

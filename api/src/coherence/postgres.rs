@@ -15,10 +15,8 @@ const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 /// Pause after a failed refresh.
 const RETRY: Duration = Duration::from_millis(50);
-/// Pause before reconnecting.
 const RECONNECT: Duration = Duration::from_millis(500);
 
-/// The reasons why listening ended.
 #[derive(Debug, thiserror::Error)]
 enum Ended {
     #[error(transparent)]

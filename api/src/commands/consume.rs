@@ -41,7 +41,6 @@ pub struct ConsumeConfig {
     pub cache_bytes: u64,
 }
 
-/// Consumes until the process is asked to stop.
 pub(super) async fn run(config: ConsumeConfig) -> anyhow::Result<()> {
     let telemetry = telemetry::start(&config.telemetry)?;
     let tasks = Tasks::default();

@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 
 use crate::broker::{BrokerConfig, BrokerError, DeadLetter, DeadLetters, headers_as_json};
 
-/// Maximum number of characters of a payload in the table.
 const SHOWN_CHARACTERS: usize = 60;
 
 /// Arguments of `headcount deadletter`.
@@ -48,12 +47,10 @@ enum Action {
     },
 }
 
-/// Errors of the command.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CommandError {
     #[error(transparent)]
     Broker(#[from] BrokerError),
-    /// The output cannot be written.
     #[error("cannot write the output: {0}")]
     Io(#[from] io::Error),
 }

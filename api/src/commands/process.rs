@@ -7,7 +7,6 @@ use crate::database::{Database, DatabaseConfig, PoolConfig, explained};
 use crate::http::server::Stopped;
 use crate::tasks::Tasks;
 
-/// Returns the URLs of these listeners.
 pub(super) fn urls(listeners: &[TcpListener]) -> anyhow::Result<String> {
     let urls = listeners.iter().map(|listener| Ok(format!("http://{}", listener.local_addr()?)));
     Ok(urls.collect::<anyhow::Result<Vec<_>>>()?.join(" and "))

@@ -68,7 +68,6 @@ pub struct ServeConfig {
     pub auth: AuthConfig,
 }
 
-/// Serves until the process is asked to stop.
 pub(super) async fn run(config: ServeConfig) -> anyhow::Result<()> {
     let telemetry = telemetry::start(&config.telemetry)?;
     let ids = PublicIds::new(&config.ids)?;

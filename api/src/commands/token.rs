@@ -11,7 +11,6 @@ use crate::clock::Clock;
 use crate::database::{Database, DatabaseConfig, PoolConfig};
 use crate::ids::{IdsConfig, Kind, PublicIds};
 
-/// A day in milliseconds.
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 #[derive(Debug, clap::Args)]
@@ -81,28 +80,18 @@ enum RoleName {
     Admin,
 }
 
-/// When a token expires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Expiry {
     At(Instant),
     Days(i64),
 }
 
-/// Error of a command about tokens.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
-    /// A limit does not apply to the role.
     #[error("--{option} requires --role {role}")]
-    Limit {
-        /// The option.
-        option: &'static str,
-        /// The role that it requires.
-        role: &'static str,
-    },
-    /// The token cannot be created or revoked.
+    Limit { option: &'static str, role: &'static str },
     #[error(transparent)]
     Manage(#[from] ManageError),
-    /// The output cannot be written.
     #[error("the command succeeded, but its output cannot be written: {0}")]
     Write(#[from] io::Error),
 }

@@ -36,7 +36,6 @@ pub fn without_empty_variables(command: Command) -> Command {
     command.mut_args(keep).mut_subcommands(without_empty_variables)
 }
 
-/// Returns the option that names the file.
 pub(crate) fn file_option() -> Arg {
     Arg::new(FILE)
         .long(FILE)

@@ -21,41 +21,25 @@ pub(super) const FILE: &str = "config";
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Settings(BTreeMap<String, Vec<String>>);
 
-/// Reasons why the file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
-    /// The file is missing, cannot be read, or is not text.
     #[error("cannot read the configuration file {}: {source}", file.display())]
-    Read {
-        file: PathBuf,
-        /// What is wrong with it.
-        source: io::Error,
-    },
-    /// The file is not TOML.
+    Read { file: PathBuf, source: io::Error },
     #[error("the configuration file {}, line {line}, is not TOML: {reason}", file.display())]
     Syntax {
         file: PathBuf,
         /// The line number, from 1.
         line: usize,
-        /// What is wrong there.
         reason: String,
     },
-    /// A key is unknown.
     #[error(
         "the configuration file {} has the unknown key {key:?}{}: use, outside of tables, the flags of \
          `headcount serve --help` that have an environment variable, without -- and with _ instead of -",
         file.display(), meant.as_ref().map(|meant| format!(" (did you mean {meant:?}?)")).unwrap_or_default()
     )]
-    Key {
-        file: PathBuf,
-        key: String,
-        /// An option with a similar name.
-        meant: Option<String>,
-    },
-    /// A key is that of an option of an earlier version.
+    Key { file: PathBuf, key: String, meant: Option<String> },
     #[error("the configuration file {}: {source}", file.display())]
     Removed { file: PathBuf, source: RemovedError },
-    /// A value is invalid.
     #[error(
         "the configuration file {} has {key} = {given}, which is not accepted{}: {key} takes {accepted}",
         file.display(), reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default()
@@ -67,7 +51,6 @@ pub enum FileError {
         given: String,
         /// What is wrong with it, unless it is its type.
         reason: Option<String>,
-        /// What the option accepts.
         accepted: String,
     },
 }
@@ -153,7 +136,6 @@ fn arguments(option: &Arg, value: &Value) -> Result<Vec<String>, Option<String>>
     }
 }
 
-/// Returns what the option accepts, in words.
 fn accepted(option: &Arg) -> String {
     if !option.get_action().takes_values() {
         return "true or false".to_owned();
@@ -183,7 +165,6 @@ fn syntax(file: &Path, text: &str, error: &toml::de::Error) -> FileError {
     FileError::Syntax { file: file.to_owned(), line, reason: error.message().to_owned() }
 }
 
-/// Returns the option with a similar name, as clap finds it for a flag.
 fn nearest(key: &str, options: &BTreeMap<String, &Arg>) -> Option<String> {
     let flags = options.keys().map(|key| Arg::new(key).long(key));
     let command = Command::new("file").no_binary_name(true).disable_help_flag(true).args(flags);

@@ -8,17 +8,14 @@ use std::str::FromStr;
 use listenfd::ListenFd;
 use tokio::net::TcpListener;
 
-/// The value that stands for the sockets passed by systemd.
 const SYSTEMD: &str = "systemd";
 
 /// Where to listen, as given by the operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Listen {
-    /// On an address.
     Address(SocketAddr),
     /// On all addresses of a host, given as name and port.
     Host(String),
-    /// On the sockets that systemd has opened.
     Systemd,
 }
 
@@ -30,40 +27,25 @@ pub struct Place {
     sockets: Vec<std::net::TcpListener>,
 }
 
-/// Reasons why it is not possible to listen.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
-    /// The host is unknown.
     #[error("cannot listen on {given}: this host name has no address here ({reason})")]
-    Unknown {
-        /// The host and the port.
-        given: String,
-        /// What the resolver says.
-        reason: String,
-    },
-    /// systemd has passed no sockets.
+    Unknown { given: String, reason: String },
     #[error(
         "cannot listen on systemd: it has passed no socket to this process (LISTEN_FDS and LISTEN_PID). Start the \
          service by a socket unit with ListenStream=, or listen on ADDRESS:PORT"
     )]
     NoSockets,
-    /// A socket passed by systemd cannot be used.
     #[error(
         "cannot listen on socket {number} of systemd: {reason}. Accepted are TCP sockets, such as ListenStream=8000"
     )]
     Socket {
         /// Its position, from 0.
         number: usize,
-        /// What is wrong with it.
         reason: io::Error,
     },
-    /// The address cannot be listened on.
     #[error("cannot listen on {address}: {reason}")]
-    Bind {
-        /// The address.
-        address: SocketAddr,
-        reason: io::Error,
-    },
+    Bind { address: SocketAddr, reason: io::Error },
 }
 
 impl Listen {
@@ -96,7 +78,6 @@ impl Listen {
 }
 
 impl Place {
-    /// Returns whether only this machine can reach it.
     pub fn is_loopback(&self) -> bool {
         self.addresses.iter().all(|address| address.ip().is_loopback())
     }
@@ -130,7 +111,6 @@ fn is_taken(reason: &io::Error) -> bool {
     matches!(reason.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied)
 }
 
-/// Returns the sockets that systemd has passed to this process.
 fn handed_over() -> Result<Vec<std::net::TcpListener>, ListenError> {
     let mut given = ListenFd::from_env();
     let sockets = (0..given.len()).map(|number| {

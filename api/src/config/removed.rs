@@ -25,7 +25,6 @@ const REMOVED: [&str; 21] = [
     "socket_timeout",
 ];
 
-/// Error for an option of an earlier version.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{name} was removed: this limit is the same everywhere now, see docs/operations.md, *Limits that cannot be set*"
@@ -35,12 +34,10 @@ pub struct RemovedError {
     name: String,
 }
 
-/// Refuses the key of an option of an earlier version.
 pub(super) fn check_key(key: &str) -> Result<(), RemovedError> {
     if REMOVED.contains(&key) { Err(RemovedError { name: key.to_owned() }) } else { Ok(()) }
 }
 
-/// Refuses the flags and variables of earlier versions.
 pub fn check_removed(arguments: impl Iterator<Item = String>) -> Result<(), RemovedError> {
     for argument in arguments {
         let flag = argument.split('=').next().unwrap_or_default();

@@ -16,7 +16,6 @@ use counting::{Crossings, Reading};
 pub(super) struct Basis {
     /// The version that is read from memory.
     pub(super) version: Version,
-    /// The revision of the view's floor plan.
     revision: i64,
     /// Events before this instant are pruned.
     digested: Option<Instant>,
@@ -27,7 +26,6 @@ pub(super) struct Basis {
     changed: RwLock<Changed>,
 }
 
-/// The phase of a basis at some moment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Phase(usize);
 
@@ -46,14 +44,12 @@ struct Changed {
 /// The snapshot of the database that a view has reached.
 #[derive(Debug)]
 pub(super) struct Reached {
-    /// The commits in the snapshot.
     pub(super) position: Position,
     /// The version of memory that caught up with it, if it directly follows the version that the view began with.
     caught_up: Option<Version>,
 }
 
 impl Basis {
-    /// Creates the basis of a version with this revision of the floor plan, where events before `digested` are pruned.
     pub(super) fn new(version: Version, revision: i64, digested: Option<Instant>) -> Self {
         Self {
             version,
@@ -70,7 +66,6 @@ impl Basis {
         Self { keeps_plan: true, ..self }
     }
 
-    /// Returns whether it keeps its floor plan.
     pub(super) fn keeps_plan(&self) -> bool {
         self.keeps_plan
     }
@@ -113,12 +108,10 @@ impl Basis {
         }
     }
 
-    /// Returns whether the events of the day are pruned.
     pub(super) fn is_pruned(&self, day: Instant) -> bool {
         self.digested.is_some_and(|digested| day < digested)
     }
 
-    /// Returns the odometer's reading, if it is in memory.
     pub(super) fn remembered(&self, timelines: &Timelines, reading: Reading) -> Option<Crossings> {
         if !self.is_remembered(reading.dpu) {
             return None;
@@ -126,7 +119,6 @@ impl Basis {
         timelines.show(self.version, reading, self.is_pruned(PageKey::of(reading).day))
     }
 
-    /// Returns the daily totals of a DPU, if they are in memory.
     pub(super) fn remembered_days(&self, timelines: &Timelines, dpu: i64) -> Option<Days> {
         if self.is_remembered(dpu) { timelines.days(dpu, self.version) } else { None }
     }

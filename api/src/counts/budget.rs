@@ -10,7 +10,6 @@ use std::time::Duration;
 /// Default limit of the time of one core per request.
 pub const DEFAULT: Duration = Duration::from_secs(1);
 
-/// An amount of work.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Work {
     /// Days of a space or a DPU to examine.
@@ -29,14 +28,12 @@ pub struct Work {
     pub names: u64,
 }
 
-/// The remaining budget of one request.
 #[derive(Debug)]
 pub struct Budget {
     spent_ns: AtomicU64,
     allowed_ns: u64,
 }
 
-/// The request would take too much work.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("this needs about {needed_ms} ms of work ({work}), but the limit is {allowed_ms} ms: {advice}")]
 pub struct TooMuch {
@@ -64,7 +61,6 @@ impl Work {
 }
 
 impl Work {
-    /// Returns this work without `part`.
     #[must_use]
     pub fn without(self, part: Self) -> Self {
         Self {
@@ -97,18 +93,15 @@ impl std::fmt::Display for Work {
 }
 
 impl Budget {
-    /// Creates a budget of this much time of one core.
     pub fn new(allowed: Duration) -> Self {
         let allowed_ns = u64::try_from(allowed.as_nanos()).unwrap_or(u64::MAX);
         Self { spent_ns: AtomicU64::default(), allowed_ns }
     }
 
-    /// Returns the remaining time, in nanoseconds.
     pub fn left_ns(&self) -> u64 {
         self.allowed_ns.saturating_sub(self.spent_ns.load(Ordering::Relaxed))
     }
 
-    /// Subtracts the work from the budget, or fails if too little is left.
     pub fn spend(&self, work: Work) -> Result<(), TooMuch> {
         let ns = work.ns();
         let needed = self.spent_ns.fetch_add(ns, Ordering::Relaxed).saturating_add(ns);

@@ -16,16 +16,13 @@ impl MayMove for ReadError {
     }
 }
 
-/// The reasons why a view could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// The state moved on while it was read: the reader starts again with a view of the database.
     #[error("the state has moved on")]
     Moved,
-    /// The answer would take more work than one request may cause.
     #[error(transparent)]
     TooMuch(#[from] TooMuch),
-    /// Too many long histories are being read.
     #[error("too many long histories are being read: try again in a second")]
     Busy,
     #[error(transparent)]

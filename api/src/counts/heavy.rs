@@ -9,9 +9,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::error::ReadError;
 
-/// Maximum number of long histories that are read at a time.
 const RUNNING_MAX: usize = 2;
-/// Maximum number of waiting long histories.
 const WAITING_MAX: usize = 256;
 /// Niceness of the thread, relative to the others.
 const NICENESS: i32 = 10;
@@ -29,7 +27,6 @@ pub struct Heavy {
 }
 
 impl Heavy {
-    /// Creates it without starting the thread.
     pub fn new() -> Self {
         let waiting = Semaphore::new(WAITING_MAX);
         Self { runtime: OnceLock::new(), running: Arc::new(Semaphore::new(RUNNING_MAX)), waiting }

@@ -30,16 +30,13 @@ const SLICE_NS: u64 = 300_000;
 const LIGHT_NS: u64 = 50_000;
 const DAY_MS: i64 = 86_400_000;
 
-/// A requested history.
 #[derive(Clone, Debug)]
 pub struct SpaceHistory {
-    /// The space.
     pub space: Arc<Space>,
     /// The limits of the buckets, ascending.
     pub edges: Vec<Instant>,
 }
 
-/// A history that is being folded.
 struct Folding<'a> {
     space: &'a Space,
     history: &'a History<'a>,
@@ -50,7 +47,6 @@ struct Folding<'a> {
     has_stale: bool,
 }
 
-/// The data that foldings read.
 struct Source<'a> {
     view: &'a View,
     days: &'a BTreeMap<i64, Days>,
@@ -60,7 +56,6 @@ struct Source<'a> {
     crossed: Vec<u32>,
 }
 
-/// The state of a folding.
 enum Progress {
     Finished,
     /// Other tasks must run first.
@@ -402,7 +397,6 @@ fn bounds(asked: &[SpaceHistory], days: &BTreeMap<i64, Days>) -> (Work, Work) {
     (warm, Work { crossings, loaded: crossings, pages, ..warm })
 }
 
-/// Returns the number of crossings from the first day to the last.
 fn crossings_within(days: &Days, first: Instant, last: Instant) -> u64 {
     let (before, _) = days.around(first);
     let (at_last, on_last) = days.around(last);
@@ -427,7 +421,6 @@ fn days_between(first: Instant, last: Instant) -> impl Iterator<Item = Instant> 
     successors(Some(first), |day| Some(day.plus_ms(DAY_MS))).take_while(move |day| *day <= last)
 }
 
-/// Returns the terms that overlap the day.
 fn terms_on<'h>(history: &'h History<'_>, day: Instant) -> impl Iterator<Item = &'h Term<'h>> {
     let end = day.plus_ms(DAY_MS);
     history

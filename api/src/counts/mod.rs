@@ -38,12 +38,10 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Creates the service on this state. Each question may take `work_max` of one core.
     pub fn new(state: Arc<State>, work_max: Duration) -> Self {
         Self { state, work_max, heavy: Arc::default() }
     }
 
-    /// Returns the newest version of the state, for callers that wait for the next one.
     pub fn versions(&self) -> watch::Receiver<Version> {
         self.state.versions()
     }

@@ -86,7 +86,6 @@ impl Database {
     }
 }
 
-/// A reader in progress.
 struct Reader {
     readings: Vec<Reading>,
     basis: Basis,
@@ -100,7 +99,6 @@ struct Reader {
     snapshot: Option<usize>,
 }
 
-/// A step of a reader, a writer or the memory.
 #[derive(Clone, Debug)]
 enum Move {
     /// A reader begins, in the state of memory or of the database.

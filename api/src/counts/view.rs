@@ -125,12 +125,10 @@ impl View {
         Self { basis: self.basis.keeping_its_plan(), ..self }
     }
 
-    /// Returns the floor plan of the state.
     pub fn plan(&self) -> &Arc<FloorPlan> {
         &self.plan
     }
 
-    /// Returns the reader's budget.
     pub fn budget(&self) -> &Budget {
         &self.budget
     }
@@ -147,12 +145,10 @@ impl View {
         }
     }
 
-    /// Returns the result of an account, if it is in memory.
     pub fn net_in_memory(&self, account: &Account<'_>) -> Option<i64> {
         account.try_net(|reading| self.odometer(reading))
     }
 
-    /// Returns the result of an account.
     pub async fn net(&self, account: &Account<'_>) -> Result<i64, ReadError> {
         if let Some(net) = self.net_in_memory(account) {
             return Ok(net);
@@ -301,17 +297,14 @@ impl View {
         self.basis.go_on(reached, changes, caught_up)
     }
 
-    /// Returns whether the events of the day are pruned.
     pub(super) fn is_pruned(&self, day: Instant) -> bool {
         self.basis.is_pruned(day)
     }
 
-    /// Returns the page of the view's state, if it is in memory.
     pub(super) fn page(&self, key: PageKey, len: i64) -> Option<timelines::Page> {
         self.state.timelines().page(key, len, self.is_pruned(key.day))
     }
 
-    /// Returns whether long work was done.
     pub fn is_long(&self) -> bool {
         self.is_long.load(Ordering::SeqCst)
     }

@@ -12,7 +12,6 @@ use std::time::Duration;
 use entity::Instant;
 use sea_orm::{ConnectionTrait, DatabaseBackend, DbErr, QueryResult, Statement, Value};
 
-/// How long rows of the log are kept.
 pub const KEPT: Duration = Duration::from_secs(30);
 
 /// The identity of a commit: the writer and the commit's number. A writer's first commit has the number 1.
@@ -20,14 +19,12 @@ pub const KEPT: Duration = Duration::from_secs(30);
 pub struct CommitId {
     /// The writer: a number that no other writer has.
     pub writer: i64,
-    /// The number of the commit among the writer's commits.
     pub number: i64,
 }
 
 /// A position in the log: the last commit of each writer that is in a state.
 #[derive(Clone, Debug)]
 pub struct Position {
-    /// The last commit of this process.
     pub own: CommitId,
     /// The last commits of other writers, by writer.
     pub others: Arc<BTreeMap<i64, i64>>,
@@ -36,20 +33,16 @@ pub struct Position {
 /// What a snapshot of the database has and a state lacks.
 #[derive(Debug, Default)]
 pub struct Changes {
-    /// The revision of the floor plan.
     pub revision: i64,
     /// Events before this instant are pruned.
     pub digested: Option<Instant>,
-    /// The commits that the state lacks.
     pub commits: Vec<LoggedCommit>,
 }
 
-/// A row of the log.
 #[derive(Debug)]
 pub struct LoggedCommit {
-    /// The identity of the commit.
     pub id: CommitId,
-    /// The DPUs that it affects. `None`: any.
+    /// `None`: any.
     pub dpus: Option<Vec<i64>>,
 }
 
@@ -60,7 +53,6 @@ impl CommitId {
         Self { writer: i64::from_ne_bytes(writer.to_ne_bytes()), number: 0 }
     }
 
-    /// Returns the writer's next commit.
     #[must_use]
     pub fn next(self) -> Self {
         Self { number: self.number + 1, ..self }
@@ -73,7 +65,6 @@ impl Position {
         Self { own, others: Arc::default() }
     }
 
-    /// Returns whether the commit is in the state.
     pub fn has(&self, id: CommitId) -> bool {
         self.last_of(id.writer) >= id.number
     }
@@ -85,7 +76,6 @@ impl Position {
         self.others.get(&writer).copied().unwrap_or_default()
     }
 
-    /// Returns the position after these commits.
     #[must_use]
     pub fn after(&self, commits: &[LoggedCommit]) -> Self {
         let mut position = self.clone();
@@ -142,7 +132,6 @@ pub fn changes_sql(backend: DatabaseBackend, tables: &str) -> String {
 }
 
 impl Changes {
-    /// Reads the changes that the position lacks.
     pub async fn read(connection: &impl ConnectionTrait, position: &Position) -> Result<Self, DbErr> {
         let backend = connection.get_database_backend();
         let statement =

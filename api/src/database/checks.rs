@@ -36,7 +36,7 @@ impl Database {
         });
     }
 
-    /// Returns the missing migrations. The database may also have later ones, from a newer version of this program.
+    /// The database may also have later ones, from a newer version of this program.
     async fn pending_migrations(&self) -> Result<Vec<String>, DbErr> {
         let sql = Statement::from_string(self.backend(), "SELECT version FROM seaql_migrations");
         let rows = self.reader.query_all_raw(sql).await?;

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use sea_orm::{DbErr, RuntimeErr};
 
-/// The meaning of a database error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
     /// The database is unreachable, rejects the login, or has no connection left.
@@ -19,7 +18,6 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// Returns what the error means.
     pub fn of(error: &DbErr) -> Self {
         match error {
             // Created by `too_late`.
@@ -36,7 +34,6 @@ impl Failure {
         }
     }
 
-    /// Returns whether a retry may succeed.
     pub fn is_transient(self) -> bool {
         self != Self::Fault
     }
@@ -97,7 +94,6 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Creates the error that the database did not answer in time.
 pub(super) fn too_late(after: Duration) -> DbErr {
     DbErr::Conn(RuntimeErr::Internal(format!("no answer within {} ms", after.as_millis())))
 }
@@ -112,7 +108,6 @@ pub fn explained(error: &DbErr) -> String {
     }
 }
 
-/// Says that the database does not accept writes, and what to do.
 pub(super) const READ_ONLY: &str =
     "the database is read-only, so events are refused: connect to the primary, or make the database writable";
 
@@ -132,7 +127,6 @@ pub(super) fn why_not_written(error: &DbErr) -> &'static str {
 
 const UNWRITTEN: &str = "events cannot be written to the database: see the log";
 
-/// Like [`explained`], for an error of the driver.
 pub(super) fn explained_driver(error: &sqlx::Error) -> String {
     let advice = match sqlite_code(error).map(|code| code & 0xff) {
         Some(8) => {

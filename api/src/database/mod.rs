@@ -60,19 +60,14 @@ pub struct Database {
     answer: Duration,
 }
 
-/// The use of a pool of connections.
 #[derive(Clone, Copy, Debug)]
 pub struct PoolUse {
-    /// The purpose of the connections.
     pub name: &'static str,
-    /// Number of idle connections.
     pub idle: u32,
-    /// Number of connections in use.
     pub used: u32,
 }
 
 impl Database {
-    /// Returns the standby, if there is one.
     pub(crate) fn standby(&self) -> Option<&Arc<Standby>> {
         self.standby.as_ref()
     }
@@ -124,7 +119,6 @@ impl Database {
         self.in_time(begin(self.reader_of(is_long))).await
     }
 
-    /// Calls `callback` after each statement.
     pub fn on_statement(
         &mut self,
         callback: impl Fn(&sea_orm::metric::Info<'_>) + Clone + Send + Sync + 'static,
@@ -134,12 +128,11 @@ impl Database {
         self.writer.set_metric_callback(callback);
     }
 
-    /// Returns whether it is SQLite or PostgreSQL.
     pub fn backend(&self) -> DatabaseBackend {
         self.reader.get_database_backend()
     }
 
-    /// Returns the PostgreSQL pool. `None` on SQLite.
+    /// `None` on SQLite.
     pub(crate) fn postgres(&self) -> Option<&PgPool> {
         (self.backend() == DatabaseBackend::Postgres).then(|| self.writer.get_postgres_connection_pool())
     }
@@ -157,7 +150,6 @@ impl Database {
         tokio::time::timeout(self.wait, work).await.map_err(|_| too_late(self.wait))
     }
 
-    /// Runs work on the database, or fails if it does not finish in time.
     pub(crate) async fn in_time<T, E: From<DbErr>>(
         &self,
         work: impl Future<Output = Result<T, E>>,
@@ -170,7 +162,6 @@ impl Database {
         tokio::time::timeout(self.answer, work).await.map_err(|_| too_late(self.answer))
     }
 
-    /// Returns the use of each pool.
     pub fn pools(&self) -> Vec<PoolUse> {
         let of = |name, size: u32, idle: usize| {
             let idle = u32::try_from(idle).unwrap_or(u32::MAX).min(size);

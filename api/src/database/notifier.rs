@@ -34,9 +34,7 @@ pub const NOTIFY_INTERVAL: Duration = Duration::from_millis(100);
 pub(crate) enum Message {
     /// The new revision of the floor plan.
     FloorPlan(i64),
-    /// Tokens have changed.
     Tokens,
-    /// Events were recorded.
     Recorded,
 }
 
@@ -51,7 +49,6 @@ pub struct Notifier {
 }
 
 impl Notifier {
-    /// Starts notifying other processes on this database.
     pub fn start(database: &Database, tasks: &Tasks) -> Self {
         let Some(pool) = database.postgres() else { return Self { recorded: None, task: None } };
         let (recorded, waiting) = mpsc::channel(1);
@@ -59,7 +56,7 @@ impl Notifier {
         Self { recorded: Some(recorded), task: Some(task) }
     }
 
-    /// Notifies of a commit soon. Does not wait.
+    /// Does not wait.
     pub fn recorded(&self) {
         if let Some(recorded) = &self.recorded {
             // If a commit is waiting already, its notification covers this one, too.

@@ -21,7 +21,6 @@ use super::pooler::shares_connections;
 use super::secret::without_password;
 use super::session::Session;
 
-/// Maximum time that a SQLite writer waits for other processes.
 const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_mins(1);
 /// Pause between attempts to open a file that another process is preparing.
 const SQLITE_BUSY_PAUSE: Duration = Duration::from_millis(10);
@@ -33,9 +32,7 @@ const SQLITE_CHECKPOINT_PAGES: &str = "16384";
 /// Page size of a new SQLite file, in bytes. A commit writes whole pages, and events of different DPUs are on different
 /// pages. With half of this, loading many events takes a tenth longer.
 const SQLITE_PAGE_BYTES: u32 = 2048;
-/// Number of connections for long histories.
 const LONG_READERS_MAX: u32 = 4;
-/// Number of other connections to a PostgreSQL server.
 const POSTGRES_CONNECTIONS_MAX: u32 = 16;
 /// Maximum time to wait for a reply to a ping, because a connection may be dead without an error.
 const POSTGRES_PING_MAX: Duration = Duration::from_secs(2);
@@ -77,30 +74,24 @@ impl Default for PoolConfig {
     }
 }
 
-/// The reasons why the database cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// The URL is invalid.
     #[error(
         "invalid database URL {given:?}: {reason}. Use sqlite://FILE?mode=rwc or postgres://USER@HOST/NAME"
     )]
     Url {
         /// The URL, with any password in it hidden.
         given: String,
-        /// What is wrong with it.
         reason: String,
     },
-    /// The URL of the standby is invalid.
     #[error(
         "invalid standby URL {given:?}: {reason}. Use postgres://USER@HOST/NAME, a standby of DATABASE_URL's server"
     )]
     Standby {
         /// The URL, with any password in it hidden.
         given: String,
-        /// What is wrong with it.
         reason: String,
     },
-    /// A pooler between this process and PostgreSQL shares connections.
     #[error(
         "the database URL {given} leads to a pooler that shares connections among its clients, such as PgBouncer with \
          pool_mode = transaction: Headcount needs connections of its own, for prepared statements, settings and LISTEN. \
@@ -110,7 +101,6 @@ pub enum ConnectError {
         /// The URL, with any password in it hidden.
         given: String,
     },
-    /// The database could not be opened.
     #[error("cannot open the database {given}: {reason}")]
     Open {
         /// The URL, with any password in it hidden.
@@ -121,7 +111,6 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
-    /// Creates the error that the driver could not open the database.
     pub(crate) fn open(url: &str, error: &sqlx::Error) -> Self {
         Self::Open { given: without_password(url), reason: explained_driver(error) }
     }
@@ -276,7 +265,6 @@ fn make_private(file: &Path) {
     options.write(true).create_new(true).open(file).ok();
 }
 
-/// Parses a PostgreSQL URL, or returns what is wrong with it.
 pub(crate) fn postgres_options(url: &str) -> Result<PgConnectOptions, String> {
     let options = PgConnectOptions::from_str(url).map_err(|error| {
         format!(
@@ -295,7 +283,7 @@ pub(crate) fn postgres_options(url: &str) -> Result<PgConnectOptions, String> {
     })
 }
 
-/// Returns the options of a pool of connections to a PostgreSQL server. `check` is run on each new connection.
+/// `check` is run on each new connection.
 pub(crate) fn postgres_pool(
     config: PoolConfig,
     limit: Option<Duration>,
@@ -342,7 +330,6 @@ async fn is_outside_transactions(connection: &mut SqliteConnection) -> Result<bo
     Ok(!connection.is_in_transaction())
 }
 
-/// Returns whether a connection to PostgreSQL may be handed out.
 async fn is_usable(
     connection: &mut PgConnection,
     known: PoolConnectionMetadata,

@@ -37,8 +37,6 @@ impl Partitions {
         })
     }
 
-    /// Creates the missing partitions for events at these instants.
-    ///
     /// If the transaction fails, the caller must call [`forget`](Self::forget).
     pub(crate) async fn ensure(
         &self,
@@ -122,10 +120,9 @@ async fn missing(
 pub struct Partition(NaiveDate);
 
 impl Partition {
-    /// Format of a partition's table name.
     const TABLE: &str = "event_%Y_%m";
 
-    /// Returns the partition that holds `ts`; `None` beyond the range of dates.
+    /// `None` beyond the range of dates.
     pub fn of(ts: Instant) -> Option<Self> {
         DateTime::from_timestamp_millis(ts.ms())?.date_naive().with_day(1).map(Self)
     }
@@ -144,12 +141,10 @@ impl Partition {
         Ok(names.iter().filter_map(first_day).map(Self).collect())
     }
 
-    /// Drops the partition with its events.
     pub async fn drop(self, transaction: &impl ConnectionTrait) -> Result<(), DbErr> {
         transaction.execute_unprepared(&format!("DROP TABLE IF EXISTS {}", self.table())).await.map(drop)
     }
 
-    /// Returns the first instant in it.
     pub fn start(self) -> Instant {
         self.0.and_time(NaiveTime::MIN).and_utc().into()
     }

@@ -9,12 +9,10 @@ use sqlx::postgres::PgConnection;
 /// default.
 const GONE_CLIENTS: &str = "SET idle_in_transaction_session_timeout = '5min'; \
     SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3";
-/// Maximum size of the temporary files of one session.
 const TEMP_FILE_LIMIT: &str = "1000MB";
 /// Maximum time that a maintenance statement waits for a lock. Other statements queue behind it.
 const LOCK_TIMEOUT: &str = "5s";
 
-/// The statements that start a session.
 #[derive(Debug)]
 pub(super) struct Session {
     limit: Option<Duration>,
@@ -23,12 +21,10 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Creates the settings of sessions whose statements end after `limit`.
     pub(super) fn new(limit: Option<Duration>) -> Self {
         Self { limit, limits_temp_files: AtomicBool::new(true) }
     }
 
-    /// Starts a session.
     pub(super) async fn begin(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         sqlx::raw_sql(GONE_CLIENTS).execute(&mut *connection).await?;
         let Some(limit) = self.limit else { return Ok(()) };

@@ -17,7 +17,6 @@ use super::failure::{READ_ONLY, why_not_written};
 const TRIAL_ROWS: usize = 4_096;
 const TRIAL_ROW_LETTERS: usize = 1_000;
 
-/// The results of the last commits of events.
 #[derive(Debug, Default)]
 pub(super) struct Writes {
     /// Number of failures since the last success.
@@ -25,7 +24,6 @@ pub(super) struct Writes {
 }
 
 impl Database {
-    /// Records whether a commit of events succeeded.
     pub(crate) fn commit_ended(&self, is_recorded: bool) {
         if is_recorded {
             self.writes.failed.store(0, Ordering::SeqCst);
@@ -34,7 +32,6 @@ impl Database {
         }
     }
 
-    /// Returns why the database does not accept writes, if it does not.
     pub(super) async fn takes_writes(&self) -> Result<(), &'static str> {
         if self.backend() == DatabaseBackend::Postgres
             && self.is_read_only().await.map_err(|_| "the database does not answer")?

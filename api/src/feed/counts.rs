@@ -15,15 +15,12 @@ use crate::floor_plan::FloorPlan;
 pub struct Counts {
     /// When the reading began, which limits what it can have seen.
     pub(super) begun: Option<Tick>,
-    /// The instant of the counts.
     pub ts: Instant,
-    /// The floor plan that was used.
     pub plan: Arc<FloorPlan>,
     /// The counts, by space id.
     pub(super) spaces: BTreeMap<i64, Count>,
 }
 
-/// The number of people in a space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Count {
     /// The reported count, clamped as the space is set up.

@@ -37,11 +37,9 @@ const LANES: usize = 128;
 /// Publishes counts to watchers.
 #[derive(Debug)]
 pub struct Feed {
-    /// Reads the counts.
     reader: Reader,
     clock: Clock,
     tasks: Tasks,
-    /// The newest version of the state.
     versions: channel::Receiver<Version>,
     /// Signals that a watcher waits for the next reading.
     expected: Notify,
@@ -56,7 +54,6 @@ pub struct Feed {
 }
 
 impl Feed {
-    /// Creates a feed without watchers.
     pub fn new(reader: Reader, clock: Clock, tasks: Tasks) -> Self {
         Self {
             versions: reader.versions(),
@@ -72,7 +69,7 @@ impl Feed {
         }
     }
 
-    /// Starts to watch spaces. `None`: all current and future spaces.
+    /// `None`: all current and future spaces.
     pub fn watch(self: &Arc<Self>, spaces: Option<Vec<i64>>) -> Watch {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let lane = match spaces.as_deref() {
@@ -91,7 +88,6 @@ impl Feed {
         Watch::new(Arc::clone(self), lane, newest, spaces, since)
     }
 
-    /// Returns the number of watchers.
     pub fn watchers(&self) -> usize {
         self.lanes.iter().map(channel::Sender::receiver_count).sum()
     }
@@ -101,7 +97,6 @@ impl Feed {
         self.stopping.send_replace(true);
     }
 
-    /// Resolves when [`stop`](Self::stop) was called.
     pub async fn stopped(&self) {
         // The sender lives as long as the feed, so waiting cannot fail.
         self.stopping.subscribe().wait_for(|stopping| *stopping).await.ok();
@@ -141,7 +136,6 @@ impl Feed {
     }
 }
 
-/// Returns the lane for watchers of this space alone.
 fn lane_of(space: i64) -> usize {
     usize::try_from(space.unsigned_abs() % LANES as u64).unwrap_or_default()
 }

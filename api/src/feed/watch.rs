@@ -60,7 +60,6 @@ impl Watch {
         }
     }
 
-    /// Returns the space that [`next`](Self::next) returned last.
     pub fn last(&self) -> Option<i64> {
         self.last
     }

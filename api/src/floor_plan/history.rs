@@ -6,24 +6,14 @@ use entity::{Instant, Timestamp, shown};
 use super::Space;
 use counting::calendar::{self, Interval};
 
-/// Maximum number of buckets of a history.
 const BUCKETS_MAX: usize = 10_000;
 
-/// The reasons why a history is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum HistoryError {
-    /// The range ends before it starts.
     #[error("{end} is before start ({start})")]
-    EndsBeforeStart {
-        /// The requested start.
-        start: Instant,
-        /// The requested end.
-        end: Instant,
-    },
-    /// The history would have too many buckets.
+    EndsBeforeStart { start: Instant, end: Instant },
     #[error("more than {BUCKETS_MAX} buckets: choose a longer interval or a shorter range")]
     TooManyBuckets,
-    /// The time zone is unknown.
     #[error("unknown time zone {}: use a name of the tz database, such as Europe/Berlin", shown(.0))]
     TimeZone(String),
 }

@@ -7,22 +7,16 @@ use super::FloorPlan;
 pub enum List {
     /// The assignments of a space, which are at least as many as its DPUs.
     AssignmentsOfSpace,
-    /// The reset rules of a space.
     RulesOfSpace,
-    /// The assignments of a DPU.
     AssignmentsOfDpu,
 }
 
-/// The lengths of all lists of one kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Length {
-    /// The length of the longest list.
     pub longest: u64,
-    /// The sum of all lengths.
     pub all: u64,
 }
 
-/// The lengths of the lists of each kind.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Lengths {
     assignments_of_space: Length,
@@ -40,7 +34,6 @@ impl Lengths {
         }
     }
 
-    /// Returns the lengths of the lists of a kind.
     pub fn of(&self, list: List) -> Length {
         match list {
             List::AssignmentsOfSpace => self.assignments_of_space,

@@ -12,20 +12,15 @@ pub(super) const HOUR_MS: i64 = 3_600_000;
 /// A reading that counts continue from.
 #[derive(Clone, Copy, Debug)]
 pub struct Mark<'a> {
-    /// The odometer and the instant.
     pub reading: Reading,
     /// The assignment whose DPU is read.
     pub assignment: &'a assignment::Model,
-    /// The reason for the reading.
     pub cause: Cause,
 }
 
-/// The reason for reading an odometer.
 #[derive(Clone, Copy, Debug)]
 pub enum Cause {
-    /// The assignment starts.
     Starts,
-    /// The assignment ends.
     Ends,
     /// Counts of the space continue from here.
     GoesOn(Start),

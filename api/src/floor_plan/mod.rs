@@ -30,7 +30,6 @@ pub use view::Span;
 
 use self::changes::composed;
 
-/// The rows of a floor plan.
 #[derive(Debug, Default)]
 struct Rows {
     spaces: Vec<space::Model>,
@@ -53,7 +52,6 @@ pub struct FloorPlan {
     lengths: OnceLock<Lengths>,
 }
 
-/// The version of a floor plan.
 #[derive(Clone, Copy, Debug, Default)]
 struct Edition {
     /// Incremented by each change.
@@ -74,9 +72,7 @@ pub struct Space {
     pub resets: Vec<reset::Model>,
     /// Its reset rules, by id.
     pub rules: Vec<reset_rule::Model>,
-    /// Its time zone.
     pub zone: Tz,
-    /// What its counts are made of.
     formula: Formula,
 }
 
@@ -88,7 +84,6 @@ struct Formula {
     rules: Vec<counting::ResetRule>,
 }
 
-/// A DPU and its assignments.
 #[derive(Debug)]
 pub struct Dpu {
     pub row: dpu::Model,
@@ -101,7 +96,6 @@ pub struct Dpu {
 }
 
 impl FloorPlan {
-    /// Builds the floor plan from its rows.
     fn new(edition: Edition, rows: Rows) -> Self {
         let Rows { spaces, dpus, assignments, resets, rules } = rows;
         let dpu_ids = dpus.iter().map(|dpu| (composed(&dpu.serial), dpu.id)).collect();
@@ -132,7 +126,6 @@ impl FloorPlan {
         Self { edition, spaces: shared(spaces), dpus: shared(dpus), dpu_ids, lengths }
     }
 
-    /// Returns the revision, which each change increments.
     pub fn revision(&self) -> i64 {
         self.edition.revision
     }
@@ -153,27 +146,22 @@ impl FloorPlan {
         self.edition.horizon.is_some_and(|horizon| at < horizon)
     }
 
-    /// Returns the lengths of its lists.
     pub fn lengths(&self) -> &Lengths {
         self.lengths.get_or_init(|| Lengths::new(self))
     }
 
-    /// Returns the space with this id.
     pub fn space(&self, id: i64) -> Option<&Arc<Space>> {
         self.spaces.get(&id)
     }
 
-    /// Returns every space by its id.
     pub fn spaces(&self) -> &BTreeMap<i64, Arc<Space>> {
         &self.spaces
     }
 
-    /// Returns the DPU with this id.
     pub fn dpu(&self, id: i64) -> Option<&Arc<Dpu>> {
         self.dpus.get(&id)
     }
 
-    /// Returns every DPU by its id.
     pub fn dpus(&self) -> &BTreeMap<i64, Arc<Dpu>> {
         &self.dpus
     }
@@ -186,7 +174,6 @@ impl FloorPlan {
         known.copied()
     }
 
-    /// Returns the time zone of the DPU with this serial, if it has one.
     pub fn zone_of(&self, serial: &str) -> Option<Tz> {
         self.dpu(self.dpu_id(serial)?)?.zone
     }
@@ -210,17 +197,14 @@ impl Space {
         }
     }
 
-    /// Returns the resets and reset rules.
     pub fn starts(&self) -> Starts<'_> {
         Starts { resets: &self.formula.resets, rules: &self.formula.rules, zone: self.zone }
     }
 
-    /// Returns the account of the count at `at`.
     pub fn account(&self, at: Instant) -> Account<'_> {
         Account::new(&self.formula.assignments, self.starts().newest(at), at)
     }
 
-    /// Returns the history with these limits of the buckets.
     pub fn history(&self, edges: Vec<Instant>) -> History<'_> {
         History::new(&self.formula.assignments, self.starts(), edges)
     }
@@ -230,7 +214,6 @@ impl Space {
         Account::new(&self.formula.assignments, None, Instant::MAX).terms().map(|term| term.stretch())
     }
 
-    /// Returns its assignment with this id.
     pub fn assignment(&self, id: i64) -> Option<&assignment::Model> {
         let place = self.assignments.binary_search_by_key(&id, |row| row.id);
         place.ok().map(|place| &self.assignments[place])
@@ -261,13 +244,11 @@ impl Dpu {
         Self { row, assignments: Vec::new(), zone, shown: None }
     }
 
-    /// Returns whether the DPU is assigned to any space at `at`.
     pub fn is_assigned(&self, at: Instant) -> bool {
         self.assignments.iter().any(|assignment| holds(assignment, at))
     }
 }
 
-/// Returns whether the assignment is in effect at `at`.
 fn holds(assignment: &assignment::Model, at: Instant) -> bool {
     assignment.starts_at.is_none_or(|starts_at| starts_at <= at)
         && assignment.ends_at.is_none_or(|ends_at| at < ends_at)

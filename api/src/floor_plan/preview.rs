@@ -6,16 +6,12 @@ use entity::Instant;
 use super::Space;
 use super::changes::reset_rule::NewResetRule;
 
-/// Maximum length of a preview, in days.
 const DAYS_MAX: i64 = 1000;
 
-/// The reasons why a preview is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum PreviewError {
-    /// The range is too long.
     #[error("end: more than {DAYS_MAX} days after start: choose a shorter range")]
     TooLong,
-    /// The count is negative.
     #[error("count: {0} is negative: use 0 or more")]
     Count(i32),
 }

@@ -8,28 +8,23 @@ use crate::ids::{Kind, PublicIds, Row};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", self.told(&PublicIds::plain()))]
 pub struct Refusal {
-    /// The kind of error.
     pub code: RefusalCode,
     /// The path of the invalid input field, joined by dots.
     pub field: String,
     /// What is wrong and what is accepted. The id of `row` is appended.
     pub message: String,
-    /// The row that the message is about, if any.
     pub row: Option<Row>,
 }
 
 impl Refusal {
-    /// Creates a refusal without a row.
     pub fn new(code: RefusalCode, field: &str, message: impl Into<String>) -> Self {
         Self { code, field: field.to_owned(), message: message.into(), row: None }
     }
 
-    /// Creates a refusal because the id in `field` is unknown.
     pub fn not_found(field: &str, kind: Kind, id: i64) -> Self {
         Self::new(RefusalCode::NotFound, field, format!("there is no {}", kind.name())).about(kind, id)
     }
 
-    /// Returns the refusal with this row.
     #[must_use]
     pub fn about(self, kind: Kind, id: i64) -> Self {
         Self { row: Some(Row { kind, id }), ..self }
@@ -44,20 +39,15 @@ impl Refusal {
     }
 }
 
-/// The kind of error of a refused change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefusalCode {
-    /// A text is empty or blank.
     Blank,
-    /// A text is too long.
     TooLong,
     /// A text contains a control character, or one that changes the direction of writing.
     BadCharacter,
-    /// A number or an instant is out of range.
     OutOfRange,
     /// Another row already has this name, serial or instant.
     Taken,
-    /// A referenced row does not exist.
     NotFound,
     /// A DPU would be assigned twice to one space at the same time.
     Overlap,
@@ -69,10 +59,8 @@ pub enum RefusalCode {
     Invalid,
 }
 
-/// The reasons why a change was not made.
 #[derive(Debug, thiserror::Error)]
 pub enum ChangeError {
-    /// The rules forbid it.
     #[error(transparent)]
     Refused(#[from] Refusal),
     #[error("the database failed: {0}")]

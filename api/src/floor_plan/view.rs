@@ -9,7 +9,6 @@ use super::changes::composed;
 use super::{Dpu, FloorPlan};
 use counting::Stretch;
 
-/// A stretch of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
     /// Start of the span, inclusive. `None`: from the beginning.
@@ -50,7 +49,6 @@ impl Dpu {
 }
 
 impl Span {
-    /// All instants.
     pub const EVER: Self = Self { start: None, end: None };
 
     /// Returns the overlap with `[start, end)`, or `None` if it is empty.
@@ -65,7 +63,6 @@ impl Span {
         (!is_empty).then_some(Self { start, end })
     }
 
-    /// Returns the span as a stretch of a DPU's odometer.
     pub fn stretch(self, dpu: i64) -> Stretch {
         let last = |end: Instant| end.just_before();
         Stretch { dpu, after: self.start.map(last), until: self.end.map_or(Instant::MAX, last) }

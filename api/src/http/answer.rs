@@ -23,7 +23,6 @@ use super::encoding::Encoding;
 use super::error;
 use super::route::{Answers, Route};
 
-/// Minimum length of compressed answers, in bytes.
 const COMPRESSED_BYTES_MIN: u64 = 1_000;
 /// Size of a piece of a compressed answer, in bytes.
 const PIECE_BYTES: usize = 16 << 10;
@@ -38,10 +37,8 @@ pin_project! {
     }
 }
 
-/// Whether the answers of a route are compressed.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Compression {
-    /// Never.
     Never,
     /// With the encoding that the client prefers, if it accepts one.
     If(Option<Encoding>),
@@ -116,7 +113,6 @@ impl<F: Future<Output = Result<Response, Infallible>>> Future for Finishing<F> {
     }
 }
 
-/// Returns the response with its body counted for the budget.
 fn count(budget: &Budget, response: Response) -> Result<Response, Exhausted> {
     let bytes = response.body().size_hint().lower();
     if bytes <= UNCOUNTED_BYTES as u64 {

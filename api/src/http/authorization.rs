@@ -86,7 +86,6 @@ fn found(need: Need, access: Result<Access, Denied>, request: &mut Request) -> R
     Ok(())
 }
 
-/// Returns the access of the client of a request, by its headers.
 fn admit(
     auth: &Authenticator,
     tokens: &Snapshot,
@@ -163,7 +162,6 @@ where
     }
 }
 
-/// Logs that the tokens cannot be read, and returns the refusal.
 fn unavailable(error: &DbErr) -> Denied {
     tracing::error!(%error, "cannot read the tokens");
     Denied::Unavailable
@@ -181,7 +179,6 @@ fn secret(shown: &[u8]) -> Option<Cow<'_, [u8]>> {
     Some(token.trim_ascii().into())
 }
 
-/// Returns whether the credentials are those of HTTP Basic.
 fn is_basic(shown: &[u8]) -> bool {
     has_scheme(shown, BASIC)
 }

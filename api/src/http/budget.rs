@@ -12,10 +12,8 @@ use crate::limits::Limits;
 /// Bodies and answers up to this length are not counted, in bytes.
 pub const UNCOUNTED_BYTES: usize = 16 << 10;
 
-/// The budgets of a process.
 #[derive(Clone, Debug)]
 pub struct Budgets {
-    /// For the bodies of requests.
     pub bodies: Budget,
     /// For answers that clients have yet to read.
     pub answers: Budget,
@@ -35,30 +33,25 @@ pub struct Held {
     counted: Option<OwnedSemaphorePermit>,
 }
 
-/// Error: the budget has too few bytes left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the server's memory for requests is used up: try again")]
 pub struct Exhausted;
 
 impl Budgets {
-    /// Creates the budgets that the limits set.
     pub fn new(limits: &Limits) -> Self {
         Self { bodies: Budget::new(limits.bodies_bytes), answers: Budget::new(limits.answers_bytes) }
     }
 }
 
 impl Budget {
-    /// Creates a budget of `bytes` bytes.
     pub fn new(bytes: u32) -> Self {
         Self { free: Arc::new(Semaphore::new(bytes as usize)) }
     }
 
-    /// Returns a reservation of 0 bytes.
     pub fn none(&self) -> Held {
         Held { budget: self.clone(), bytes: 0, counted: None }
     }
 
-    /// Reserves `bytes` bytes.
     pub fn hold(&self, bytes: usize) -> Result<Held, Exhausted> {
         let mut held = self.none();
         held.grow(bytes)?;
@@ -67,7 +60,7 @@ impl Budget {
 }
 
 impl Held {
-    /// Reserves `more` bytes in addition. On error, keeps the earlier reservation.
+    /// On error, keeps the earlier reservation.
     pub fn grow(&mut self, more: usize) -> Result<(), Exhausted> {
         self.bytes += more;
         if self.bytes <= UNCOUNTED_BYTES {

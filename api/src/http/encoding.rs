@@ -2,14 +2,10 @@
 
 use axum::http::{HeaderMap, header};
 
-/// An encoding of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Encoding {
-    /// Brotli.
     Brotli,
-    /// Zstandard.
     Zstd,
-    /// Gzip.
     Gzip,
 }
 
@@ -19,7 +15,6 @@ impl Encoding {
     /// The encodings of answers, fastest first.
     pub(crate) const OF_ANSWERS: [Self; 2] = [Self::Zstd, Self::Gzip];
 
-    /// Returns its name in `Accept-Encoding` and `Content-Encoding`.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Brotli => "br",
@@ -28,7 +23,6 @@ impl Encoding {
         }
     }
 
-    /// Returns the suffix of the names of its files.
     pub(crate) fn suffix(self) -> &'static str {
         match self {
             Self::Brotli => ".br",

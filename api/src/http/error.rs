@@ -19,118 +19,61 @@ use crate::ingest::decoder::DecodeError;
 use crate::ingest::zone::UnknownZone;
 use crate::ingest::{RecordError, Summary};
 
-/// Seconds after which a client may retry when the service is unavailable.
 pub(crate) const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("1");
 
-/// Text for errors that may be temporary.
 const LATER: &str = "The service cannot answer now, try again.";
-/// Text for internal errors.
 const FAULT: &str = "Something went wrong inside the server; its log says what.";
 
-/// The authentication schemes that are offered.
 const SCHEMES: [HeaderValue; 2] =
     [HeaderValue::from_static("Bearer"), HeaderValue::from_static("Basic realm=\"headcount\"")];
 
-/// Error of a REST request.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RestError {
-    /// The space or the route is unknown.
     #[error("Not found.")]
     NotFound,
-    /// The request's host is missing or ambiguous.
     #[error(
         "invalid Host: HTTP/1.1 wants exactly one header Host, with the same host as the request target if that names one."
     )]
     Host,
-    /// A parameter is not a valid timestamp.
     #[error("{name}: {error}")]
-    Timestamp {
-        name: &'static str,
-        /// What is wrong with it.
-        error: ParseInstantError,
-    },
-    /// A required parameter is missing.
+    Timestamp { name: &'static str, error: ParseInstantError },
     #[error("{name} is missing: give a timestamp, such as 2018-05-01T08:46:00Z")]
     Missing { name: &'static str },
-    /// A parameter is unknown.
     #[error("{}", Unknown(given, accepted))]
-    UnknownParameter {
-        /// The name that was given.
-        given: String,
-        /// The names that are accepted.
-        accepted: &'static [&'static str],
-    },
-    /// A time zone is unknown.
+    UnknownParameter { given: String, accepted: &'static [&'static str] },
     #[error("time_zone: {0}")]
     Zone(#[from] UnknownZone),
-    /// A parameter is not one of the accepted words.
     #[error("{name}: invalid value {}: use one of {accepted}", shown(given))]
-    NotOneOf {
-        name: &'static str,
-        /// The given value.
-        given: String,
-        /// The accepted values.
-        accepted: String,
-    },
-    /// The parameters of a history are invalid.
+    NotOneOf { name: &'static str, given: String, accepted: String },
     #[error("{name}: {0}", name = .0.argument("time_zone"))]
     History(#[from] HistoryError),
-    /// An answer could not be written.
     #[error("{FAULT}")]
     Csv(#[from] csv::Error),
-    /// The body's media type is not supported.
     #[error("{0}")]
     MediaType(&'static str),
-    /// The body's compression is not supported.
     #[error("{0}.")]
     Coding(#[from] UnknownCoding),
-    /// The body does not match its `Content-Encoding`.
     #[error("{cause}.{}", Recorded(.recorded))]
     Packed {
-        /// What is wrong with it.
         cause: UnpackError,
         /// Outcome of the events before the error.
         recorded: Summary,
     },
-    /// The body, or the rest of it, is malformed.
     #[error("{cause}.{}", Recorded(.recorded))]
-    Body {
-        /// What is wrong with it.
-        cause: DecodeError,
-        /// Outcome of the events before the error.
-        recorded: Summary,
-    },
-    /// The client stopped sending in the middle of its body.
+    Body { cause: DecodeError, recorded: Summary },
     #[error("No event arrived for {silence_s} seconds.{}", Recorded(.recorded))]
-    Silence {
-        /// Time without an event, in seconds.
-        silence_s: u64,
-        /// Outcome of the events before the error.
-        recorded: Summary,
-    },
-    /// The client lacks permission.
+    Silence { silence_s: u64, recorded: Summary },
     #[error("{0}")]
     Refused(Denied),
     /// The client's access ended in the middle of its body.
     #[error("{refusal}{}", Recorded(.recorded))]
-    Ended {
-        refusal: Denied,
-        /// Outcome of the events before the error.
-        recorded: Summary,
-    },
-    /// The memory for answers is used up.
+    Ended { refusal: Denied, recorded: Summary },
     #[error("The service cannot answer now, try again: too many answers are waiting to be read.")]
     Exhausted(Exhausted),
-    /// The memory for events is used up.
     #[error("The service cannot take more events now, try again.{}", Recorded(.recorded))]
-    Full {
-        /// Outcome of the events before the error.
-        recorded: Summary,
-    },
-    /// The recorder failed.
+    Full { recorded: Summary },
     #[error("{}", Unrecorded(.0))]
     Record(#[from] RecordError),
-    /// A count could not be read.
     #[error("{}", Unread(.0))]
     Read(#[from] ReadError),
     #[error("{}", failed(.0))]
@@ -143,7 +86,6 @@ impl MayMove for RestError {
     }
 }
 
-/// Text about an unknown parameter.
 struct Unknown<'a>(&'a str, &'a [&'a str]);
 
 impl fmt::Display for Unknown<'_> {
@@ -157,7 +99,6 @@ impl fmt::Display for Unknown<'_> {
     }
 }
 
-/// Text about a count that could not be read.
 struct Unread<'a>(&'a ReadError);
 
 impl fmt::Display for Unread<'_> {
@@ -170,12 +111,10 @@ impl fmt::Display for Unread<'_> {
     }
 }
 
-/// Returns the text about an error of the database.
 fn failed(cause: &DbErr) -> &'static str {
     if Failure::of(cause).is_transient() { LATER } else { FAULT }
 }
 
-/// Text about events that were not recorded.
 struct Unrecorded<'a>(&'a RecordError);
 
 impl fmt::Display for Unrecorded<'_> {
@@ -188,7 +127,6 @@ impl fmt::Display for Unrecorded<'_> {
     }
 }
 
-/// Text about the recorded part of a body.
 struct Recorded<'a>(&'a Summary);
 
 impl fmt::Display for Recorded<'_> {
@@ -206,7 +144,6 @@ impl fmt::Display for Recorded<'_> {
 }
 
 impl RestError {
-    /// Returns the status of its answer.
     pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::NotFound => StatusCode::NOT_FOUND,
@@ -235,7 +172,6 @@ impl RestError {
         }
     }
 
-    /// Returns the seconds after which the same request may succeed.
     pub(crate) fn retry_after(&self) -> Option<HeaderValue> {
         match self {
             Self::Refused(refusal) => refusal.retry_after_s().map(HeaderValue::from),
@@ -272,7 +208,6 @@ impl IntoResponse for RestError {
     }
 }
 
-/// The status of a refusal.
 pub(crate) fn status_of(denied: &Denied) -> StatusCode {
     match denied {
         Denied::Missing | Denied::Invalid => StatusCode::UNAUTHORIZED,
@@ -287,27 +222,22 @@ pub(crate) fn status_of(denied: &Denied) -> StatusCode {
     }
 }
 
-/// Returns the answer to a request for an unknown path.
 pub(crate) fn not_found() -> Response {
     RestError::NotFound.into_response()
 }
 
-/// Returns the answer to a request whose host is missing or ambiguous.
 pub(crate) fn bad_host() -> Response {
     RestError::Host.into_response()
 }
 
-/// Returns the answer to a request when the memory for answers is used up.
 pub(crate) fn exhausted() -> Response {
     RestError::Exhausted(Exhausted).into_response()
 }
 
-/// The answer to a client that is refused.
 pub(crate) fn refuse(denied: Denied) -> Response {
     RestError::Refused(denied).into_response()
 }
 
-/// Returns the answer of a route that accepts only the methods `allowed`.
 pub(crate) fn method_not_allowed(method: &Method, allowed: &'static str) -> Response {
     let mut response = detail(StatusCode::METHOD_NOT_ALLOWED, &format!("Method \"{method}\" not allowed."));
     response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));

@@ -38,13 +38,11 @@ tokio::task_local! {
     static CURRENT: Current;
 }
 
-/// The request that is being answered.
 struct Current {
     id: RequestId,
     operation: RefCell<Option<Operation>>,
 }
 
-/// A GraphQL operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Operation {
     pub kind: OperationKind,
@@ -53,18 +51,15 @@ pub(crate) struct Operation {
 }
 
 impl Operation {
-    /// Returns an operation of this kind, with its name if it has one.
     pub(crate) fn new(kind: OperationKind, name: Option<&str>) -> Self {
         Self { kind, name: name.map(|name| name.chars().take(NAME_CHARACTERS_MAX).collect()) }
     }
 
-    /// Records that it was executed, with or without errors.
     pub(crate) fn executed(self, has_errors: bool, took: Duration) {
         metrics::executed(self.kind, has_errors, took);
         CURRENT.try_with(|current| current.operation.replace(Some(self))).ok();
     }
 
-    /// Returns the span of a GraphQL operation.
     pub(crate) fn span(&self) -> Span {
         tracing::info_span!(
             target: SPANS,
@@ -76,7 +71,6 @@ impl Operation {
     }
 }
 
-/// Returns the id of the request that is being answered, if any.
 pub(crate) fn request_id() -> Option<String> {
     CURRENT.try_with(|current| current.id.to_string()).ok()
 }
@@ -86,7 +80,6 @@ pub(crate) fn this_request() -> ThisRequest {
     ThisRequest(CURRENT.try_with(|current| current.id.clone()).ok())
 }
 
-/// A request, by its id.
 pub(crate) struct ThisRequest(Option<RequestId>);
 
 impl ThisRequest {
@@ -137,7 +130,6 @@ fn span_of(headers: &HeaderMap, method: &str, route: &str, id: &str) -> Span {
     span
 }
 
-/// Records in the span of a request that it was answered.
 fn note_status(span: &Span, status: StatusCode) {
     if !span.is_disabled() {
         span.record("http.response.status_code", status.as_u16());
@@ -148,7 +140,6 @@ fn note_status(span: &Span, status: StatusCode) {
 }
 
 pin_project! {
-    /// A request that is being answered.
     pub struct Answering<F> {
         #[pin]
         answering: TaskLocalFuture<Current, F>,
@@ -206,7 +197,7 @@ struct Line {
 }
 
 impl Line {
-    /// Records the end of the request. `status` is `None` if the client disconnected before the answer.
+    /// `status` is `None` if the client disconnected before the answer.
     fn end(self, status: Option<StatusCode>, current: Option<Current>) {
         let took = self.begun.elapsed();
         self.route.requests.ended(status.map(|status| status.as_u16()), took);

@@ -8,12 +8,10 @@ use ahash::RandomState;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use data_encoding::HEXLOWER;
 
-/// Header of the id, in requests and answers.
 pub(super) const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 /// Maximum length of an id given by a client, in bytes.
 const BYTES_MAX: usize = 64;
 
-/// A request's id, given by the client or generated.
 #[derive(Clone)]
 pub(super) enum RequestId {
     /// Given by the client: letters, digits, `-`, `_` and `.`.

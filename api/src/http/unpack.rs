@@ -16,25 +16,18 @@ use tokio_util::io::{StreamReader, read_buf};
 
 use crate::http::budget::{Budget, Exhausted, Held};
 
-/// The codings that are accepted, as `Accept-Encoding` names them.
 pub const ACCEPTED: HeaderValue = HeaderValue::from_static("gzip, zstd");
 /// The longest window of a zstd frame, as a power of two: 8 MiB, which is the most that HTTP allows (RFC 9659).
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
-/// Size of a decompressed chunk, in bytes.
 const CHUNK_BYTES: usize = 32 << 10;
 
-/// The encoding of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Coding {
-    /// No encoding.
     Identity,
-    /// Gzip.
     Gzip,
-    /// Zstandard.
     Zstd,
 }
 
-/// A `Content-Encoding` that is not accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "unsupported Content-Encoding {}: compress the body once, with gzip or zstd, or send it without Content-Encoding",
@@ -42,36 +35,24 @@ pub enum Coding {
 )]
 pub struct UnknownCoding(String);
 
-/// Error: a body, or the rest of it, could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum UnpackError {
-    /// The connection failed.
     #[error("{0}")]
     Connection(axum::Error),
-    /// It ends too early.
     #[error("the compressed body is incomplete")]
     BreaksOff,
-    /// It does not match its `Content-Encoding`.
     #[error(
         "the body does not match its Content-Encoding {coding} ({cause}): accepted are gzip, zstd with a window of at \
          most 8 MiB, and a body without Content-Encoding"
     )]
-    Malformed {
-        /// The encoding that the header names.
-        coding: Coding,
-        /// The error of the decoder.
-        cause: io::Error,
-    },
-    /// The memory for the bodies of all requests is used up.
+    Malformed { coding: Coding, cause: io::Error },
     #[error(transparent)]
     Exhausted(#[from] Exhausted),
 }
 
-/// The bytes of a body.
 pub type Unpacked = BoxStream<'static, Result<Bytes, UnpackError>>;
 
 impl Coding {
-    /// Returns the encoding that the headers name.
     pub fn of(headers: &HeaderMap) -> Result<Self, UnknownCoding> {
         let values = headers.get_all(CONTENT_ENCODING).iter();
         let names = values.flat_map(|value| value.to_str().unwrap_or("?").split(','));
@@ -85,7 +66,6 @@ impl Coding {
         }
     }
 
-    /// Returns the maximum size of a decoder's window, in bytes.
     const fn window_bytes(self) -> usize {
         match self {
             Self::Identity => 0,
@@ -105,7 +85,7 @@ impl fmt::Display for Coding {
     }
 }
 
-/// Returns the decoded body. The decoder's window takes memory of the budget.
+/// The decoder's window takes memory of the budget.
 pub fn unpack(body: Body, coding: Coding, budget: &Budget) -> Unpacked {
     let plain = body.into_data_stream().map_err(UnpackError::Connection);
     if coding == Coding::Identity {

@@ -15,15 +15,12 @@ use super::event::{parse_direction, parse_seq};
 use super::rows::{ROW_BYTES_MAX, Rows};
 use super::{Crossing, Rejection, RejectionCode, zone};
 
-/// Maximum number of columns in a header.
 const COLUMNS_MAX: usize = 64;
 /// Accepted delimiters, the preferred one first.
 const DELIMITERS: [u8; 3] = [b',', b';', b'\t'];
-/// Names of the columns that are read.
 const NAMES: [&str; 4] = ["timestamp", "direction", "dpu_id", "seq"];
 /// Number of required columns, which come first in [`NAMES`].
 const NEEDED: usize = 3;
-/// Number of bytes to read from a file at a time.
 const PIECE_BYTES: usize = 64 * 1024;
 
 thread_local! {
@@ -50,18 +47,15 @@ pub(super) struct Csv {
     layout: Layout,
 }
 
-/// Layout of the rows.
 #[derive(Debug)]
 enum Layout {
     /// Not known yet: the header has not been read.
     Unknown,
-    /// Described by the header.
     Header(Box<Header>),
     /// `timestamp,direction,dpu_id`, with `seq` as an optional fourth value, without a header.
     Bare(Box<Parsers>),
 }
 
-/// The parsed header.
 #[derive(Debug)]
 struct Header {
     parser: Parser,
@@ -69,44 +63,33 @@ struct Header {
     ignored: Vec<String>,
 }
 
-/// A row and its line number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
     /// Line number, from 1.
     pub line: u64,
-    /// The crossing it reports, or what is wrong with it.
     pub crossing: Result<Crossing, Rejection>,
 }
 
-/// Reasons why a file cannot be read at all.
 #[derive(Debug, thiserror::Error)]
 pub enum HeaderError {
-    /// The file is empty.
     #[error("the file is empty: its first line must be a header such as timestamp,direction,dpu_id")]
     Empty,
-    /// The first line names none of the columns, so it is probably a row.
     #[error(
         "the file has no header: its first line must name the columns timestamp, direction and dpu_id, but is {0:?}"
     )]
     NoHeader(String),
-    /// The first line names the columns, but not as separate values.
     #[error(
         "cannot split the header {0:?} into columns: separate them by commas, semicolons or tabs, and by nothing else"
     )]
     Delimiter(String),
-    /// A column is missing.
     #[error("the header lacks the column {0}: timestamp, direction and dpu_id are required, seq is optional")]
     Missing(&'static str),
-    /// The header names a column twice.
     #[error("the header names the column {0} twice")]
     Twice(&'static str),
-    /// The file is UTF-16 text.
     #[error("the file is UTF-16 text: save it as UTF-8")]
     Utf16,
-    /// The first line cannot be read at all.
     #[error("the header cannot be read: {0}")]
     Malformed(Rejection),
-    /// Reading the file failed.
     #[error("the file cannot be read: {0}")]
     Io(#[from] io::Error),
 }
@@ -122,7 +105,7 @@ struct Columns {
 }
 
 impl<R: Read> CsvRows<R> {
-    /// Reads the header. Timestamps without a time zone are in `zone`, or if it is `None`, in that of their DPU.
+    /// Timestamps without a time zone are in `zone`, or if it is `None`, in that of their DPU.
     pub fn new(file: R, zone: Option<Tz>) -> Result<Self, HeaderError> {
         let mut rows = Self { file, source: BytesMut::new(), is_at_end: false, csv: Csv::new(), zone };
         while !rows.csv.read_header(&mut rows.source, rows.is_at_end)? {
@@ -131,7 +114,6 @@ impl<R: Read> CsvRows<R> {
         Ok(rows)
     }
 
-    /// Returns the columns of the header that are ignored.
     pub fn ignored_columns(&self) -> &[String] {
         self.csv.ignored_columns()
     }
@@ -149,7 +131,6 @@ impl<R: Read> CsvRows<R> {
         }
     }
 
-    /// Reads the next piece of the file.
     fn fill(&mut self) -> io::Result<()> {
         let kept = self.source.len();
         self.source.resize(kept + PIECE_BYTES, 0);
@@ -184,12 +165,10 @@ impl Csv {
         Self { layout: Layout::Bare(Box::default()), ..Self::new() }
     }
 
-    /// Returns the next complete row.
     pub(super) fn next(&mut self, source: &mut BytesMut, at_end: bool) -> Result<Option<Row>, HeaderError> {
         Ok(if self.read_header(source, at_end)? { self.next_row(source, at_end) } else { None })
     }
 
-    /// Returns the columns of the header that are ignored.
     pub(super) fn ignored_columns(&self) -> &[String] {
         match &self.layout {
             Layout::Header(header) => &header.ignored,
@@ -219,7 +198,6 @@ impl Csv {
 }
 
 impl Layout {
-    /// Returns the crossing that a row reports, or what is wrong with it.
     fn crossing(&mut self, row: &[u8]) -> Result<Crossing, Rejection> {
         match self {
             Self::Header(header) => header.crossing(row),
@@ -312,7 +290,6 @@ impl Columns {
     }
 }
 
-/// One parser per delimiter.
 #[derive(Debug)]
 struct Parsers([Parser; DELIMITERS.len()]);
 
@@ -323,7 +300,6 @@ impl Default for Parsers {
 }
 
 impl Parsers {
-    /// Returns the crossing that a row without a header reports.
     fn crossing(&mut self, row: &[u8]) -> Result<Crossing, Rejection> {
         let mut most = 0;
         for parser in &mut self.0 {
@@ -339,7 +315,6 @@ impl Parsers {
     }
 }
 
-/// Splits a row into its values.
 #[derive(Debug)]
 struct Parser {
     /// Index of its delimiter in [`DELIMITERS`].

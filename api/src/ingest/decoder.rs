@@ -17,7 +17,6 @@ use super::{Crossing, Rejection, zone};
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Format of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// A JSON object, or an array of them.
@@ -28,34 +27,25 @@ pub enum Format {
     Csv,
 }
 
-/// An event and its line number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// Line number, from 1; `None` in JSON, where lines mean nothing.
     pub line: Option<u64>,
-    /// The crossing it reports, or what is wrong with it.
     pub crossing: Result<Crossing, Rejection>,
 }
 
-/// Reasons why a body, or the rest of it, cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
-    /// The body is blank.
     #[error("the body is empty: send one event or more")]
     Empty,
-    /// The body is neither an object nor an array.
     #[error("the body is not a JSON object (one event) or an array of them")]
     NotEvents,
-    /// The JSON ends too early.
     #[error("the JSON breaks off before its end")]
     BreaksOff,
-    /// The JSON is invalid, or followed by other text.
     #[error("the body is not JSON: {0}")]
     NotJson(String),
-    /// An event is longer than accepted.
     #[error("an event is longer than {EVENT_BYTES_MAX} bytes")]
     TooLong,
-    /// The CSV does not say what its columns are.
     #[error(transparent)]
     Header(HeaderError),
     /// The sender disconnected, or sent invalid HTTP.
@@ -63,7 +53,6 @@ pub enum DecodeError {
     Io(#[from] io::Error),
 }
 
-/// Decodes one body.
 #[derive(Debug)]
 pub struct Decoder {
     body: Body,
@@ -81,7 +70,6 @@ enum Body {
 }
 
 impl Decoder {
-    /// Returns a decoder for a body in this format.
     pub fn new(format: Format) -> Self {
         let body = match format {
             Format::Json => Body::Json(Json::default()),
@@ -100,19 +88,16 @@ impl Decoder {
         Self { body, serial: None, zone: None }
     }
 
-    /// Sets the DPU of JSON objects that name none.
     #[must_use]
     pub fn of_dpu(self, serial: &str) -> Self {
         Self { serial: Some(serial.to_owned()), ..self }
     }
 
-    /// Sets the time zone of timestamps that name none.
     #[must_use]
     pub fn in_zone(self, zone: Option<Tz>) -> Self {
         Self { zone, ..self }
     }
 
-    /// Returns the columns of a CSV header that are ignored.
     pub fn ignored_columns(&self) -> &[String] {
         match &self.body {
             Body::Csv(csv) => csv.ignored_columns(),
@@ -120,7 +105,6 @@ impl Decoder {
         }
     }
 
-    /// Returns the next complete event.
     fn next(&mut self, source: &mut BytesMut, at_end: bool) -> Result<Option<Entry>, DecodeError> {
         let serial = self.serial.as_deref();
         match &mut self.body {
@@ -171,7 +155,6 @@ fn without_mark(text: &[u8]) -> &[u8] {
 struct Lines {
     /// Number of the last line read.
     number: u64,
-    /// Whether all lines so far were blank.
     only_blank: bool,
     /// Number of bytes of the source that do not contain the end of the line.
     searched: usize,
@@ -231,18 +214,14 @@ struct Json {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Place {
-    /// Before the first byte.
     #[default]
     Start,
     /// At the only object of the body.
     Only,
     /// After the array's `[`.
     Opened,
-    /// At an element.
     Element,
-    /// After an element.
     After,
-    /// After the end.
     Done,
 }
 

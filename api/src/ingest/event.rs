@@ -6,11 +6,9 @@ use entity::{Instant, ParseInstantError, Timestamp, shown};
 /// A crossing as a sender reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Crossing {
-    /// The serial of the DPU that saw it.
     pub serial: String,
     /// When it happened, by the DPU's clock.
     pub ts: Timestamp,
-    /// Which way the person walked.
     pub direction: Direction,
     /// Number that distinguishes people who crossed in the same millisecond; 0 or more.
     pub seq: i32,
@@ -23,32 +21,24 @@ pub type Batch = Vec<Result<Crossing, Rejection>>;
 /// Identity of an event. Events with the same identity are one crossing, reported several times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Identity {
-    /// The DPU's id.
     pub dpu_id: i64,
-    /// When it happened.
     pub ts: Instant,
-    /// Which way the person walked.
     pub direction: Direction,
-    /// Number that distinguishes people who crossed in the same millisecond.
     pub seq: i32,
 }
 
-/// Outcome of recording one event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It was stored now.
     Accepted,
     /// It was stored before, or came earlier in the batch; it counts once.
     Duplicate,
-    /// It is not stored.
     Rejected(Rejection),
 }
 
-/// Reason why an event is not stored.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Rejection {
-    /// Code of the reason.
     pub code: RejectionCode,
     /// What is wrong and what is accepted, for people to read.
     pub message: String,
@@ -77,7 +67,6 @@ pub enum RejectionCode {
 }
 
 impl RejectionCode {
-    /// All codes.
     pub const ALL: [Self; 8] = [
         Self::UnknownDpu,
         Self::TimestampInFuture,
@@ -107,34 +96,27 @@ impl RejectionCode {
 /// Number of events by outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// Stored now.
     pub accepted: u64,
-    /// Stored before.
     pub duplicates: u64,
-    /// Not stored.
     pub rejected: u64,
 }
 
 impl Rejection {
-    /// Returns a rejection with this message.
     pub fn new(code: RejectionCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into() }
     }
 
-    /// Returns the rejection of an invalid direction.
     pub fn bad_direction(given: &str) -> Self {
         let message =
             format!("invalid direction {}: use 1 (towards the DPU) or -1 (away from it)", shown(given));
         Self::new(RejectionCode::BadDirection, message)
     }
 
-    /// Returns the rejection of an invalid sequence number.
     pub fn bad_seq(given: &str) -> Self {
         let message = format!("invalid seq {}: use a whole number from 0 to {}", shown(given), i32::MAX);
         Self::new(RejectionCode::BadSeq, message)
     }
 
-    /// Returns the rejection of an unknown serial.
     pub fn unknown_dpu(serial: &str) -> Self {
         let message = format!("no DPU has the serial {}: create it, or correct the serial", shown(serial));
         Self::new(RejectionCode::UnknownDpu, message)
@@ -148,7 +130,6 @@ impl From<ParseInstantError> for Rejection {
 }
 
 impl Summary {
-    /// Counts an outcome.
     pub fn add(&mut self, outcome: &Outcome) {
         match outcome {
             Outcome::Accepted => self.accepted += 1,
@@ -158,7 +139,6 @@ impl Summary {
     }
 }
 
-/// Parses a sequence number.
 pub(super) fn parse_seq(text: &str) -> Result<i32, Rejection> {
     whole(text).parse().ok().filter(|seq| *seq >= 0).ok_or_else(|| Rejection::bad_seq(text))
 }

@@ -8,13 +8,11 @@ use proptest::sample::Index;
 /// Bytes that have a meaning for a decoder.
 const SPECIAL: &[u8] = b"\0\t\n\r \"\\',;:{}[]#=.-+09eEtnfZ\x7f\x80\xc3\xef\xbb\xbf\xff\xfe";
 
-/// An edit at some place of a text.
 #[derive(Clone, Debug)]
 enum Edit {
     Insert(u8),
     Replace(u8),
     Remove(usize),
-    /// Repeats this many bytes.
     Repeat(usize),
     Cut,
 }

@@ -13,7 +13,6 @@ use serde_json::{Map, Value};
 use super::event::{parse_direction, parse_seq, whole};
 use super::{Crossing, Rejection, RejectionCode};
 
-/// Maximum length of an event, in bytes.
 pub const EVENT_BYTES_MAX: usize = 64 * 1024;
 
 /// The members of an event. `ts` and `dpu` are other names of `timestamp` and `dpu_id`.

@@ -20,10 +20,8 @@ pub const CLOCK_SKEW_MS: i64 = 5 * 60 * 1000;
 /// set.
 pub const EARLIEST: Instant = Instant::from_ms(1_262_304_000_000);
 
-/// Parameters of a commit.
 #[derive(Clone, Copy, Debug)]
 pub struct Intake {
-    /// Name of the commit in the change log.
     pub id: CommitId,
     /// Time of receipt.
     pub now: Instant,
@@ -34,15 +32,12 @@ pub struct Intake {
 /// Result of recording, valid once the transaction has committed.
 #[derive(Debug)]
 pub struct Recorded {
-    /// Outcomes of the events of each batch.
     pub outcomes: Vec<Vec<Outcome>>,
-    /// Name of the commit in the change log; `None` if nothing was inserted.
+    /// `None` if nothing was inserted.
     pub id: Option<CommitId>,
-    /// What it adds to the timelines.
     pub patch: Patch,
 }
 
-/// Reasons why nothing was recorded.
 #[derive(Debug, thiserror::Error)]
 pub enum Unrecorded {
     #[error(transparent)]
@@ -115,7 +110,6 @@ struct Log {
     revision: i64,
 }
 
-/// Returns the event's identity, or why it is not stored.
 fn check(plan: &FloorPlan, intake: Intake, crossing: &Crossing) -> Result<Identity, Rejection> {
     let Intake { now, earliest, .. } = intake;
     let Crossing { direction, seq, .. } = *crossing;
@@ -145,7 +139,7 @@ fn check(plan: &FloorPlan, intake: Intake, crossing: &Crossing) -> Result<Identi
     Ok(Identity { dpu_id, ts, direction, seq })
 }
 
-/// Returns the instant of the crossing. A timestamp without a time zone is in that of its DPU.
+/// A timestamp without a time zone is in that of its DPU.
 pub fn instant(plan: &FloorPlan, crossing: &Crossing) -> Result<Instant, Rejection> {
     match crossing.ts {
         Timestamp::Instant(instant) => Ok(instant),
@@ -275,7 +269,6 @@ fn is_there_already(error: &DbErr) -> bool {
     matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_)))
 }
 
-/// Returns those of the events that are stored.
 async fn stored(
     transaction: &impl ConnectionTrait,
     events: &[Identity],

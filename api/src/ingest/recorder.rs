@@ -28,13 +28,11 @@ const COMMIT_EVENTS_MAX: usize = 20_000;
 /// Maximum number of attempts at a commit while the floor plan keeps changing.
 const ATTEMPTS_MAX: usize = 10;
 
-/// Handle for recording batches.
 #[derive(Clone, Debug)]
 pub struct Recorder {
     waiting: mpsc::Sender<Submission>,
 }
 
-/// A batch, and the channel for its outcomes.
 struct Submission {
     batch: Batch,
     answer: oneshot::Sender<Result<Vec<Outcome>, RecordError>>,
@@ -47,13 +45,11 @@ struct Submission {
 pub enum RecordError {
     #[error("the events could not be recorded: {0}")]
     Database(Arc<DbErr>),
-    /// The server is stopping.
     #[error("the server is stopping: send the events again")]
     Stopping,
 }
 
 impl RecordError {
-    /// Returns whether the same batch may be recorded a little later.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Database(cause) => Failure::of(cause).is_transient(),
@@ -80,18 +76,12 @@ impl Recorder {
     }
 }
 
-/// What the recorder writes with.
 #[derive(Debug)]
 pub struct Writer {
-    /// The database and the cache of timelines.
     pub state: Arc<State>,
-    /// Clock for the time of receipt.
     pub clock: Clock,
-    /// Earliest accepted instant; older events are rejected.
     pub earliest: Instant,
-    /// Notifies other processes.
     pub notifier: Notifier,
-    /// The partitions that exist.
     pub partitions: Arc<Partitions>,
 }
 
@@ -251,7 +241,6 @@ fn timestamps(batches: &[Batch]) -> impl Iterator<Item = Timestamp> {
     batches.iter().flatten().flatten().map(|crossing| crossing.ts)
 }
 
-/// Counts a commit for the metrics.
 fn observe(now: Instant, plan: &FloorPlan, batches: &[Batch], outcomes: &[Vec<Outcome>], took: Duration) {
     let mut summary = Summary::default();
     for (sent, outcome) in batches.iter().flatten().zip(outcomes.iter().flatten()) {

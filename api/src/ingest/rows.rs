@@ -98,7 +98,6 @@ impl Rows {
         (at_end && !source.is_empty()).then_some(source.len())
     }
 
-    /// Removes a row that ends at `end`.
     fn take(&mut self, source: &mut BytesMut, end: usize) {
         if self.quoted_return.is_some() {
             let returns = source[..end].iter().filter(|byte| matches!(byte, b'\r')).count();

@@ -8,12 +8,10 @@ use entity::{Instant, Timestamp, shown};
 
 use super::{Crossing, Rejection, RejectionCode};
 
-/// Error for a text that is not the name of a time zone.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{} is not a time zone: use a name of the tz database, such as Europe/Berlin", shown(.0))]
 pub struct UnknownZone(String);
 
-/// Returns the time zone with this name.
 pub fn parse(name: &str) -> Result<Tz, UnknownZone> {
     name.parse().map_err(|_| UnknownZone(name.to_owned()))
 }

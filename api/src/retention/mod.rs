@@ -25,12 +25,10 @@ const DAY_MS: i64 = 24 * 3_600_000;
 /// Advisory lock that is held while pruning on PostgreSQL; an arbitrary number.
 const PRUNE_LOCK: i64 = 0x6865_6164_0003;
 
-/// Result of pruning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pruned {
     /// Events before this instant have been pruned.
     pub horizon: Instant,
-    /// Number of events that were pruned.
     pub events: u64,
 }
 
@@ -81,7 +79,6 @@ async fn raise_horizon(database: &Database, horizon: Instant) -> Result<Instant,
     Ok(plan.horizon().unwrap_or(horizon))
 }
 
-/// Returns the instant of the first event.
 async fn first_event(connection: &impl ConnectionTrait) -> Result<Option<Instant>, DbErr> {
     // One index lookup per DPU.
     let sql = "SELECT MIN(first) FROM (
@@ -129,7 +126,6 @@ async fn finish(database: &Database, horizon: Instant) -> Result<(), ChangeError
     Ok(())
 }
 
-/// Stores that events before `until` have been pruned.
 async fn set_digested(transaction: &impl ConnectionTrait, until: Instant) -> Result<(), DbErr> {
     let sql = format!(
         "UPDATE floor_plan SET digested = {ms}, revision = revision + 1 WHERE digested IS NULL OR digested < {ms}",

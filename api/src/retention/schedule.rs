@@ -15,14 +15,12 @@ use crate::database::Partitions;
 use crate::state::State;
 use crate::tasks::{self, Tasks};
 
-/// Interval of the job.
 const REST: Duration = Duration::from_hours(1);
 
 /// An age in whole days: a day or more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Age(Duration);
 
-/// Error for a text that is not an age.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("invalid age {given:.40?}: use a number of days or weeks, such as 400d or 8w, from 1d on")]
 pub struct ParseAgeError {

@@ -12,11 +12,8 @@ use crate::timelines::{Loaded, Patch, Since, Timelines, Version};
 /// A state, identified by its version.
 #[derive(Clone, Debug)]
 pub struct Head {
-    /// The version of the state in memory.
     pub version: Version,
-    /// The floor plan of the state.
     pub plan: Arc<FloorPlan>,
-    /// The commits in the state.
     pub position: Position,
 }
 
@@ -28,7 +25,6 @@ pub(crate) struct Memory {
     head: ArcSwapOption<Head>,
     /// Held while memory advances.
     moving: Mutex<()>,
-    /// The newest version.
     moved: watch::Sender<Version>,
     standby: Option<Arc<Standby>>,
 }
@@ -49,22 +45,19 @@ impl Memory {
         &self.timelines
     }
 
-    /// Returns the current state. `None` before the first read.
+    /// `None` before the first read.
     pub(crate) fn head(&self) -> Option<Arc<Head>> {
         self.head.load_full()
     }
 
-    /// Returns a channel with the newest version, to wait for the next one.
     pub(crate) fn versions(&self) -> watch::Receiver<Version> {
         self.moved.subscribe()
     }
 
-    /// Returns whether the commit is in the state.
     pub(crate) fn has(&self, id: CommitId) -> bool {
         self.head.load().as_ref().is_some_and(|head| head.position.has(id))
     }
 
-    /// Returns the writer number of this process.
     pub(crate) fn writer(&self) -> Option<i64> {
         self.head.load().as_ref().map(|head| head.position.own.writer)
     }

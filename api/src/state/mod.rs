@@ -49,12 +49,10 @@ impl State {
         }
     }
 
-    /// Returns the cached timelines.
     pub fn timelines(&self) -> &Timelines {
         self.memory.timelines()
     }
 
-    /// Returns the database.
     pub fn database(&self) -> &Database {
         &self.database
     }
@@ -64,12 +62,11 @@ impl State {
         self.memory.versions()
     }
 
-    /// Returns the floor plan as it is now.
     pub async fn floor_plan(&self) -> Result<Arc<FloorPlan>, DbErr> {
         Ok(Arc::clone(&self.newest().await?.plan))
     }
 
-    /// Returns the floor plan of the state in memory. `None` before the first read.
+    /// `None` before the first read.
     pub fn plan(&self) -> Option<Arc<FloorPlan>> {
         self.memory.head().map(|head| Arc::clone(&head.plan))
     }
@@ -87,7 +84,6 @@ impl State {
         self.memory.head().ok_or_else(|| DbErr::RecordNotFound("the floor plan".to_owned()))
     }
 
-    /// Returns whether commits of other processes are followed.
     pub fn is_followed(&self) -> bool {
         self.is_followed.load(Ordering::SeqCst)
     }
@@ -139,27 +135,24 @@ impl State {
         Ok(())
     }
 
-    /// Returns the identity of this process's next commit.
     pub fn next_commit(&self) -> CommitId {
         self.memory.head().map_or_else(CommitId::new_writer, |head| head.position.own).next()
     }
 
-    /// Advances by a commit of this process.
     pub fn committed(&self, id: CommitId, patch: Patch) {
         self.memory.committed(id, patch);
     }
 
-    /// Continues as another writer, because it is unknown whether the last commit succeeded or will.
+    /// Continues as another writer: it is unknown whether the last commit was made, or will be.
     pub fn change_writer(&self) {
         self.memory.change_writer();
     }
 
-    /// Forgets all timelines, because tallies were changed without an entry in the log.
+    /// Forgets all timelines: tallies were changed without a row in the change log.
     pub fn forget_all(&self) {
         self.memory.forget_all();
     }
 
-    /// Caches loaded data, unless it has changed since.
     pub(crate) fn keep(&self, since: Since, loaded: &Loaded) {
         self.memory.keep(since, loaded);
     }

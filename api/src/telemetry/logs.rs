@@ -13,7 +13,6 @@ use tracing_subscriber::{EnvFilter, Layer, Registry};
 
 use super::TelemetryError;
 
-/// Maximum number of lines that wait to be written.
 const WAITING_LINES_MAX: usize = 16_384;
 
 pub(super) type Boxed = Box<dyn Layer<Registry> + Send + Sync>;
@@ -36,7 +35,6 @@ pub(super) fn layer(format: LogFormat) -> Result<(Boxed, WorkerGuard), Telemetry
     layer_at(if wanted.trim().is_empty() { "info" } else { &wanted }, format)
 }
 
-/// Returns the layer that writes the log at these levels.
 pub(super) fn layer_at(wanted: &str, format: LogFormat) -> Result<(Boxed, WorkerGuard), TelemetryError> {
     let filter = EnvFilter::try_new(wanted).map_err(|error| TelemetryError::Level(error.to_string()))?;
     // Spans are not logged. If this layer were interested in them, each would cost time even without traces.
@@ -63,7 +61,6 @@ fn may_tell_secrets(metadata: &Metadata<'_>) -> bool {
         || target == "async_nats::connection" && *metadata.level() == Level::TRACE
 }
 
-/// Returns the number of lost lines.
 pub(super) fn lost() -> u64 {
     LOST.get().map_or(0, |lost| u64::try_from(lost.dropped_lines()).unwrap_or(u64::MAX))
 }

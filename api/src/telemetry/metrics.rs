@@ -83,7 +83,6 @@ pub struct Requests {
 }
 
 impl Requests {
-    /// None yet.
     #[expect(clippy::new_without_default, reason = "a constant, for statics")]
     pub const fn new() -> Self {
         Self {
@@ -92,14 +91,13 @@ impl Requests {
         }
     }
 
-    /// Counts a request that was answered with this status; `None`: the client went away before.
+    /// `None`: the client went away before.
     pub fn ended(&self, status: Option<u16>, took: Duration) {
         let outcome = status.map_or(0, |status| usize::from(status / 100));
         self.outcomes[outcome.min(OUTCOMES.len() - 1)].add(1);
         self.latency.observe(us(took));
     }
 
-    /// How many requests ended so.
     #[cfg(test)]
     pub(crate) fn ended_as(&self, outcome: &str) -> u64 {
         let outcomes = OUTCOMES.iter().zip(&self.outcomes);
@@ -111,12 +109,9 @@ impl Requests {
     }
 }
 
-/// The kinds of GraphQL operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OperationKind {
-    /// A query.
     Query,
-    /// A mutation.
     Mutation,
     /// A subscription, whose duration lasts until its first answer.
     Subscription,
@@ -125,7 +120,6 @@ pub enum OperationKind {
 impl OperationKind {
     const ALL: [Self; 3] = [Self::Query, Self::Mutation, Self::Subscription];
 
-    /// Returns its name in GraphQL.
     pub fn name(self) -> &'static str {
         match self {
             Self::Query => "query",
@@ -135,12 +129,10 @@ impl OperationKind {
     }
 }
 
-/// Counts a GraphQL operation that was executed, with or without errors.
 pub fn executed(kind: OperationKind, has_errors: bool, took: Duration) {
     OPERATIONS[kind as usize][usize::from(has_errors)].observe(us(took));
 }
 
-/// Counts a request for the count at an instant.
 pub fn counted(now: Instant, at: Instant) {
     let back_ms = now.ms().saturating_sub(at.ms());
     LOOKBACK.observe(u64::try_from(back_ms / 1_000).unwrap_or_default());
@@ -151,12 +143,10 @@ pub fn received(lag_ms: i64) {
     INGEST_LAG.observe(u64::try_from(lag_ms).unwrap_or_default());
 }
 
-/// Counts a rejected event, by the code of the reason.
 pub fn rejected(code: &'static str) {
     ::metrics::counter!(EVENTS_REJECTED, "code" => code).increment(1);
 }
 
-/// Counts a commit of so many events.
 pub fn committed(accepted: u64, duplicates: u64, rejected: u64, took: Duration) {
     ::metrics::counter!(EVENTS_ACCEPTED).increment(accepted);
     ::metrics::counter!(EVENTS_DUPLICATE).increment(duplicates);
@@ -164,12 +154,10 @@ pub fn committed(accepted: u64, duplicates: u64, rejected: u64, took: Duration) 
     COMMIT_TIME.observe(us(took));
 }
 
-/// Counts a commit of events that failed.
 pub fn commit_failed() {
     ::metrics::counter!(COMMITS_FAILED).increment(1);
 }
 
-/// Counts a read of the floor plan from the database.
 pub fn floor_plan_read() {
     ::metrics::counter!(FLOOR_PLAN_READS).increment(1);
 }
@@ -243,7 +231,6 @@ pub(super) fn tidy() {
     }
 }
 
-/// Returns all metrics as Prometheus text, with those of the requests by each route and the bytes of timelines in memory.
 pub fn text<'r>(
     requests: impl Iterator<Item = (&'static str, &'r Requests)>,
     cache_bytes: u64,

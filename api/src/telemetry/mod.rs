@@ -39,16 +39,12 @@ pub struct TelemetryConfig {
     pub otlp_endpoint: Option<String>,
 }
 
-/// Reasons why telemetry cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
-    /// `RUST_LOG` is invalid.
     #[error("invalid RUST_LOG: {0}. Use a level, or levels by target, such as info,request=warn")]
     Level(String),
-    /// Traces cannot be exported as configured.
     #[error("traces cannot be exported: {0}")]
     Traces(String),
-    /// Another logger is installed.
     #[error("another logger is already installed: {0}")]
     Begun(#[from] TryInitError),
 }
@@ -73,7 +69,7 @@ async fn tidy() -> Infallible {
     }
 }
 
-/// Starts logs, metrics and, if configured, traces. Must be called once, on a runtime.
+/// Must be called once, on a runtime.
 pub fn start(config: &TelemetryConfig) -> Result<Telemetry, TelemetryError> {
     let (log, guard) = logs::layer(config.log_format)?;
     let traces = traces::provider(config).map_err(TelemetryError::Traces)?;

@@ -20,7 +20,6 @@ impl<const N: usize> Stripe<N> {
     }
 }
 
-/// Returns the stripe that this thread counts in.
 fn stripe() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     thread_local! {
@@ -29,21 +28,17 @@ fn stripe() -> usize {
     STRIPE.with(|stripe| *stripe)
 }
 
-/// A number that only grows.
 pub struct Counter([Stripe<1>; STRIPES]);
 
 impl Counter {
-    /// Returns a counter at zero.
     pub const fn new() -> Self {
         Self([const { Stripe::new() }; STRIPES])
     }
 
-    /// Adds to the count.
     pub fn add(&self, more: u64) {
         self.0[stripe()].0[0].fetch_add(more, Ordering::Relaxed);
     }
 
-    /// Returns the count.
     pub fn get(&self) -> u64 {
         self.0.iter().map(|stripe| stripe.0[0].load(Ordering::Relaxed)).sum()
     }
@@ -66,13 +61,11 @@ pub(super) struct Histogram {
 }
 
 impl Histogram {
-    /// Returns an empty histogram.
     pub(super) const fn new(bounds: &'static [u64], scale: f64) -> Self {
         assert!(bounds.len() < BUCKETS_MAX, "too many buckets");
         Self { bounds, scale, stripes: [const { Stripe::new() }; STRIPES] }
     }
 
-    /// Counts a value.
     pub(super) fn observe(&self, value: u64) {
         let counts = &self.stripes[stripe()].0;
         let bucket = self.bounds.partition_point(|bound| *bound < value);

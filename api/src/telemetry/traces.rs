@@ -60,7 +60,6 @@ pub(super) fn provider(config: &TelemetryConfig) -> Result<Option<SdkTracerProvi
     Ok(Some(provider))
 }
 
-/// Returns the URL that traces are posted to.
 fn endpoint(config: &TelemetryConfig) -> Option<String> {
     variable("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT").or_else(|| {
         let base = config.otlp_endpoint.as_deref().filter(|base| !base.is_empty())?;

@@ -69,12 +69,10 @@ impl<K: Copy + Hash + Eq, V> Cache<K, V> {
         }
     }
 
-    /// Returns the total weight.
     pub(super) fn weight(&self) -> u64 {
         u64::try_from(self.weight.load(Ordering::Relaxed)).unwrap_or_default()
     }
 
-    /// Evicts everything.
     #[cfg(test)]
     pub(super) fn clear(&self) {
         self.make_room(&mut self.queue(), 0);

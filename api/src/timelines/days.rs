@@ -16,7 +16,6 @@ pub(crate) struct Days {
     last: Option<DayEnd>,
 }
 
-/// The odometer's reading at the end of a day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct DayEnd {
     /// The start of the day.
@@ -104,7 +103,6 @@ impl Days {
         }
     }
 
-    /// Returns the size of its heap memory in bytes.
     pub(super) fn heap_bytes(&self) -> usize {
         size_of_val(&*self.past)
     }

@@ -17,7 +17,6 @@ const COMPOUND_MAX: usize = 400;
 /// Events of one DPU in `[start, end)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct EventRange {
-    /// The DPU's id.
     pub dpu: i64,
     /// Start of the range, inclusive. `None`: from the beginning.
     pub start: Option<Instant>,
@@ -30,10 +29,8 @@ pub struct EventRange {
 /// The position of an event among its DPU's events.
 pub type EventKey = (Instant, Direction, i32);
 
-/// A page of a range's events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct EventPage {
-    /// The range.
     pub range: EventRange,
     /// Only events after this one, in the page's order.
     pub after: Option<EventKey>,
@@ -41,11 +38,9 @@ pub struct EventPage {
     pub before: Option<EventKey>,
     /// Whether the newest events come first, otherwise the oldest.
     pub newest_first: bool,
-    /// Maximum number of events.
     pub size: usize,
 }
 
-/// Reads several pages of events.
 pub(crate) async fn pages(
     connection: &impl ConnectionTrait,
     pages: &[EventPage],

@@ -18,19 +18,15 @@ use counting::{Crossings, Reading};
 /// The data to read: the days of these DPUs, and these pages.
 #[derive(Debug, Default)]
 pub struct Lacking {
-    /// The ids of the DPUs.
     pub days: Vec<i64>,
-    /// The pages.
     pub pages: Vec<PageKey>,
 }
 
 impl Lacking {
-    /// Returns the DPUs of the data.
     pub fn dpus(&self) -> impl Iterator<Item = i64> {
         self.days.iter().copied().chain(self.pages.iter().map(|page| page.dpu))
     }
 
-    /// Sorts and deduplicates it.
     pub(crate) fn sort(&mut self) {
         self.days.sort_unstable();
         self.days.dedup();
@@ -38,7 +34,6 @@ impl Lacking {
         self.pages.dedup();
     }
 
-    /// Returns whether nothing is lacking.
     pub fn is_empty(&self) -> bool {
         self.days.is_empty() && self.pages.is_empty()
     }

@@ -55,10 +55,8 @@ enum Key {
     Summary(SummaryKey),
 }
 
-/// The identity of a page: the DPU and the day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PageKey {
-    /// The DPU's id.
     pub dpu: i64,
     /// The start of the day.
     pub day: Instant,
@@ -104,7 +102,6 @@ pub struct Since {
 }
 
 impl PageKey {
-    /// Returns the page that contains the reading's instant.
     pub fn of(reading: Reading) -> Self {
         Self { dpu: reading.dpu, day: Resolution::Day.bucket(reading.at) }
     }
@@ -119,7 +116,6 @@ impl Loaded {
 }
 
 impl Patch {
-    /// Creates the patch of a commit with these events: DPU, instant and direction of each.
     pub fn new(inserted: impl IntoIterator<Item = (i64, Instant, Direction)>) -> Self {
         let mut patch = Self::default();
         for (dpu, ts, direction) in inserted {
@@ -130,7 +126,6 @@ impl Patch {
         patch
     }
 
-    /// Returns the DPUs whose timelines change.
     pub fn dpus(&self) -> impl Iterator<Item = i64> + Clone {
         self.0.keys().copied()
     }
@@ -170,7 +165,6 @@ impl Entry {
 }
 
 impl Timelines {
-    /// Creates an empty cache of at most about `bytes` bytes.
     pub fn new(bytes: u64) -> Self {
         let changed = (0..MARKS).map(|_| AtomicU64::default()).collect();
         Self { cache: Cache::new(bytes), changed, forgotten: AtomicU64::default() }
@@ -188,7 +182,6 @@ impl Timelines {
         self.look_at_page(key, during.count(), is_pruned, until)
     }
 
-    /// Returns the daily totals of a DPU at `version`, if they are in memory.
     pub(crate) fn days(&self, dpu: i64, version: Version) -> Option<Days> {
         self.look_at_days(dpu, version, Clone::clone)
     }
@@ -226,12 +219,10 @@ impl Timelines {
         self.cache.get(&Key::Summary(key), look).flatten()
     }
 
-    /// Caches the summary of a space's day.
     pub(crate) fn keep_summary(&self, key: SummaryKey, summary: Arc<Summary>) {
         self.put(Key::Summary(key), Entry::Summary(summary));
     }
 
-    /// Returns the number of cached bytes.
     pub fn bytes(&self) -> u64 {
         self.cache.weight()
     }
@@ -265,7 +256,6 @@ impl Timelines {
         }
     }
 
-    /// Forgets the days of all DPUs from `version` on.
     pub fn forget_all(&self, version: Version) {
         for changed in &self.changed {
             changed.store(version, Ordering::SeqCst);
@@ -291,7 +281,6 @@ impl Timelines {
         }
     }
 
-    /// Evicts everything.
     #[cfg(test)]
     pub(crate) fn evict(&self) {
         self.cache.clear();

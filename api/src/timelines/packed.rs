@@ -11,7 +11,6 @@ use std::sync::Arc;
 
 use super::step::Step;
 
-/// Milliseconds of a day.
 const DAY_MS: usize = 86_400_000;
 /// Number of buckets per mark, and of bits per word.
 const WORD: usize = 64;
@@ -75,7 +74,6 @@ impl Packed {
         Self { words: words.into(), len, bucket_bits: u8::try_from(bucket_bits).unwrap_or(u8::MAX) }
     }
 
-    /// Returns the number of crossings.
     pub(super) fn len(&self) -> usize {
         self.len as usize
     }
@@ -124,7 +122,6 @@ impl Packed {
         })
     }
 
-    /// Returns the size of its heap memory in bytes.
     pub(super) fn heap_bytes(&self) -> usize {
         size_of_val(&*self.words)
     }
@@ -139,7 +136,6 @@ impl Packed {
     }
 }
 
-/// Returns the bucket of a millisecond of the day.
 fn bucket_of(ms: usize, bucket_bits: usize) -> usize {
     ms >> bucket_bits
 }

@@ -30,12 +30,10 @@ pub(crate) struct PageAt<'a> {
 }
 
 impl Page {
-    /// Returns the number of crossings.
     pub(crate) fn len(&self) -> i64 {
         count(self.packed.len() + self.loose.len())
     }
 
-    /// Returns whether the page is made from digests.
     pub(super) fn is_pruned(&self) -> bool {
         self.is_pruned
     }
@@ -59,7 +57,6 @@ impl Page {
         Some(Self { packed: self.packed.clone(), loose, is_pruned: self.is_pruned })
     }
 
-    /// Returns the page with additional crossings.
     pub(super) fn with(&self, added: impl IntoIterator<Item = Step>) -> Self {
         let loose: Vec<_> = self.loose.iter().copied().chain(added).collect();
         if loose.len() <= LOOSE_MAX {
@@ -68,7 +65,6 @@ impl Page {
         self.packed.steps().chain(loose).collect::<Self>().pruned(self.is_pruned)
     }
 
-    /// Returns the size of its heap memory in bytes.
     pub(super) fn heap_bytes(&self) -> usize {
         self.packed.heap_bytes() + size_of_val(&*self.loose)
     }
@@ -104,7 +100,6 @@ impl FromIterator<Step> for Page {
     }
 }
 
-/// Converts a length to the database's type.
 pub(super) fn count(steps: usize) -> i64 {
     i64::try_from(steps).unwrap_or(i64::MAX)
 }

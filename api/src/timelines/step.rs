@@ -10,7 +10,6 @@ use counting::Crossings;
 pub(crate) struct Step(u32);
 
 impl Step {
-    /// Creates the crossing at `ts` on the day that starts at `day`.
     pub(crate) fn new(day: Instant, ts: Instant, direction: Direction) -> Self {
         Self(ms_of_day(day, ts) << 1 | u32::from(direction == Direction::Toward))
     }
@@ -25,18 +24,15 @@ impl Step {
         Self(u32::try_from(ms << 1 | toward).unwrap_or(u32::MAX))
     }
 
-    /// Returns the crossing as a number of crossings each way.
     pub(super) fn crossings(self) -> Crossings {
         let toward = i64::from(self.0 & 1);
         Crossings { toward, away: 1 - toward }
     }
 
-    /// Returns its millisecond of the day.
     pub(crate) fn ms(self) -> u32 {
         self.0 >> 1
     }
 
-    /// Returns whether it went toward the DPU.
     pub(crate) fn is_toward(self) -> bool {
         self.0 & 1 == 1
     }

@@ -7,18 +7,15 @@ use counting::Cell;
 /// The identity of a summary: the space, the UTC day and the length of the cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct SummaryKey {
-    /// The space's id.
     pub(crate) space: i64,
     /// The start of the day.
     pub(crate) day: Instant,
-    /// The length of a cell.
     pub(crate) grain: Grain,
 }
 
 /// The length of a summary's cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Grain {
-    /// An hour.
     Hour,
     /// A quarter of an hour, for time zones whose days do not start on a whole hour of UTC.
     Quarter,
@@ -49,7 +46,6 @@ struct BusyCell {
 /// What a summary was computed from. Equal sources give equal summaries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SummarySource {
-    /// The revision of the floor plan.
     pub(crate) revision: i64,
     /// The signed count just before the day.
     pub(crate) before: i64,
@@ -58,7 +54,6 @@ pub(crate) struct SummarySource {
 }
 
 impl Grain {
-    /// Returns the length in milliseconds.
     pub(crate) const fn ms(self) -> i64 {
         match self {
             Self::Hour => 3_600_000,
@@ -86,7 +81,6 @@ impl Summary {
         self.busy.iter().map(|busy| (busy.place.into(), busy.cell()))
     }
 
-    /// Returns the size in bytes.
     pub(super) fn bytes(&self) -> usize {
         size_of::<Self>() + size_of_val(&*self.busy) + size_of_val(&*self.source.lengths)
     }

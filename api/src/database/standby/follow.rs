@@ -15,7 +15,6 @@ use crate::tasks;
 const EVERY: Duration = Duration::from_secs(1);
 /// Minimum time between two questions.
 const PAUSE: Duration = Duration::from_millis(20);
-/// Maximum time to wait for an answer.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
 
 /// The identity of a database. A standby has the same one as its primary.
@@ -25,7 +24,6 @@ pub(super) struct Identity {
     name: String,
 }
 
-/// The reasons why the standby cannot be read from.
 #[derive(Debug, thiserror::Error)]
 enum Problem {
     #[error("cannot read the primary's WAL position: {0}")]

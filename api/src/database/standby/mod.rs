@@ -44,7 +44,6 @@ pub(crate) struct Standby {
     following: AbortHandle,
 }
 
-/// What is known about the standby.
 #[derive(Debug, Default)]
 struct State {
     progress: Mutex<Progress>,
@@ -113,7 +112,6 @@ impl Standby {
         self.state.changed.notify_one();
     }
 
-    /// Records that any timeline may have changed.
     pub(crate) fn changed_all(&self) {
         self.state.progress().changed_all();
         self.state.changed.notify_one();
@@ -141,7 +139,7 @@ impl Standby {
         self.state.changed.notify_one();
     }
 
-    /// Returns its lag behind the primary. `None`: unknown.
+    /// `None`: unknown.
     pub(crate) fn lag(&self) -> Option<Duration> {
         let lag_us = self.state.lag_us.load(Ordering::Relaxed);
         (lag_us != u64::MAX).then(|| Duration::from_micros(lag_us))

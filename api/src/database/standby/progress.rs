@@ -22,7 +22,6 @@ impl Default for Progress {
 }
 
 impl Progress {
-    /// Records that the timelines of these DPUs have changed.
     pub(super) fn changed(&mut self, dpus: impl IntoIterator<Item = i64>) {
         self.newest += 1;
         self.dpus.extend(dpus.into_iter().map(|dpu| (dpu, self.newest)));
@@ -35,18 +34,15 @@ impl Progress {
         self.dpus.clear();
     }
 
-    /// Returns the number of the newest change.
     pub(super) fn newest(&self) -> u64 {
         self.newest
     }
 
-    /// Records that the standby has all changes up to this one.
     pub(super) fn replayed(&mut self, change: u64) {
         self.replayed = self.replayed.max(change);
         self.dpus.retain(|_, own| *own > self.replayed);
     }
 
-    /// Returns whether the standby has all known changes of these DPUs.
     pub(super) fn has(&self, dpus: impl IntoIterator<Item = i64>) -> bool {
         let has = |change: u64| change <= self.replayed;
         has(self.all) && dpus.into_iter().all(|dpu| self.dpus.get(&dpu).is_none_or(|own| has(*own)))

@@ -9,16 +9,12 @@ use super::{dpu, space, values};
 use crate::floor_plan::{ChangeError, Refusal, RefusalCode};
 use crate::ids::Kind;
 
-/// Input for creating an assignment.
 #[derive(Clone, Debug)]
 pub struct NewAssignment {
-    /// The DPU's id.
     pub dpu_id: i64,
-    /// The space's id.
     pub space_id: i64,
     /// The side of the doorway on which the DPU hangs.
     pub placement: Placement,
-    /// The name of the doorway.
     pub doorway: Option<String>,
     /// Start of the assignment, inclusive. `None`: from the beginning.
     pub starts_at: Option<Instant>,
@@ -29,17 +25,14 @@ pub struct NewAssignment {
 /// Input for correcting an assignment, for its whole time. `None` keeps a value.
 #[derive(Clone, Debug, Default)]
 pub struct AssignmentUpdate {
-    /// The new DPU.
     pub dpu_id: Option<i64>,
-    /// The new space.
     pub space_id: Option<i64>,
-    /// The new placement.
     pub placement: Option<Placement>,
-    /// The new doorway. `Some(None)`: no name.
+    /// `Some(None)`: no name.
     pub doorway: Option<Option<String>>,
-    /// The new start. `Some(None)`: from the beginning.
+    /// `Some(None)`: from the beginning.
     pub starts_at: Option<Option<Instant>>,
-    /// The new end. `Some(None)`: no end.
+    /// `Some(None)`: no end.
     pub ends_at: Option<Option<Instant>>,
 }
 
@@ -53,13 +46,11 @@ impl NewAssignment {
     }
 }
 
-/// Returns the assignment's row, or a refusal that names `id`.
 pub async fn find(transaction: &impl ConnectionTrait, id: i64) -> Result<assignment::Model, ChangeError> {
     let row = assignment::Entity::find_by_id(id).one(transaction).await?;
     Ok(row.ok_or_else(|| Refusal::not_found("id", Kind::Assignment, id))?)
 }
 
-/// Returns the assignment of this DPU to this space that starts at this instant.
 pub async fn starting(
     transaction: &impl ConnectionTrait,
     dpu_id: i64,
@@ -76,7 +67,6 @@ pub async fn starting(
     Ok(starting.one(transaction).await?)
 }
 
-/// Assigns a DPU to a space.
 pub async fn create(
     transaction: &impl ConnectionTrait,
     new: NewAssignment,
@@ -99,7 +89,7 @@ pub async fn create(
     Ok(row.insert(transaction).await?)
 }
 
-/// Corrects an assignment. Every count that depends on it is right immediately.
+/// Every count that depends on it is right immediately.
 pub async fn update(
     transaction: &impl ConnectionTrait,
     id: i64,

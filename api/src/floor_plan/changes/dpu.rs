@@ -13,40 +13,33 @@ use super::{space, values};
 use crate::floor_plan::{ChangeError, Refusal, RefusalCode};
 use crate::ids::Kind;
 
-/// Input for creating a DPU.
 #[derive(Clone, Debug, Default)]
 pub struct NewDpu {
     /// The hardware id, unique; at most 200 characters.
     pub serial: String,
-    /// A name for people.
     pub name: Option<String>,
     /// The IANA time zone of its clock. `None`: UTC.
     pub time_zone: Option<String>,
 }
 
-/// Input for updating a DPU. `None` keeps a value.
+/// `None` keeps a value.
 #[derive(Clone, Debug, Default)]
 pub struct DpuUpdate {
     /// The new serial, for example after the hardware was replaced.
     pub serial: Option<String>,
-    /// The new name. `Some(None)`: no name.
+    /// `Some(None)`: no name.
     pub name: Option<Option<String>>,
     /// The new time zone, for events received from now on. `Some(None)`: no time zone.
     pub time_zone: Option<Option<String>>,
 }
 
-/// A destination of a moved DPU.
 #[derive(Clone, Debug)]
 pub struct Destination {
-    /// The space's id.
     pub space_id: i64,
-    /// The side of the doorway on which the DPU hangs.
     pub placement: Placement,
-    /// The name of the doorway.
     pub doorway: Option<String>,
 }
 
-/// Returns the DPU's row, or a refusal that names `field`.
 pub async fn find(
     transaction: &impl ConnectionTrait,
     field: &str,
@@ -56,7 +49,6 @@ pub async fn find(
     Ok(row.ok_or_else(|| Refusal::not_found(field, Kind::Dpu, id))?)
 }
 
-/// Creates a DPU.
 pub async fn create(
     transaction: &impl ConnectionTrait,
     new: NewDpu,
@@ -73,7 +65,6 @@ pub async fn create(
     Ok(row.insert(transaction).await?)
 }
 
-/// Updates a DPU.
 pub async fn update(
     transaction: &impl ConnectionTrait,
     id: i64,

@@ -8,10 +8,8 @@ use super::{space, values};
 use crate::floor_plan::{ChangeError, Refusal};
 use crate::ids::Kind;
 
-/// Input for creating a reset.
 #[derive(Clone, Debug)]
 pub struct NewReset {
-    /// The space's id.
     pub space_id: i64,
     /// The instant at which the count was true. Unique within the space.
     pub ts: Instant,
@@ -21,24 +19,20 @@ pub struct NewReset {
     pub note: Option<String>,
 }
 
-/// Input for correcting a reset. `None` keeps a value.
+/// `None` keeps a value.
 #[derive(Clone, Debug, Default)]
 pub struct ResetUpdate {
-    /// The new instant.
     pub ts: Option<Instant>,
-    /// The new count.
     pub count: Option<i32>,
-    /// The new note. `Some(None)`: no note.
+    /// `Some(None)`: no note.
     pub note: Option<Option<String>>,
 }
 
-/// Returns the reset's row, or a refusal that names `id`.
 pub async fn find(transaction: &impl ConnectionTrait, id: i64) -> Result<reset::Model, ChangeError> {
     let row = reset::Entity::find_by_id(id).one(transaction).await?;
     Ok(row.ok_or_else(|| Refusal::not_found("id", Kind::Reset, id))?)
 }
 
-/// Records how many people were in a space.
 pub async fn create(
     transaction: &impl ConnectionTrait,
     new: NewReset,
@@ -57,7 +51,6 @@ pub async fn create(
     Ok(row.insert(transaction).await?)
 }
 
-/// Corrects a reset.
 pub async fn update(
     transaction: &impl ConnectionTrait,
     id: i64,

@@ -9,35 +9,28 @@ use super::{space, values};
 use crate::floor_plan::{ChangeError, Refusal};
 use crate::ids::Kind;
 
-/// Input for creating a reset rule.
 #[derive(Clone, Debug)]
 pub struct NewResetRule {
-    /// The space's id.
     pub space_id: i64,
     /// The time of day at which it applies, in the space's time zone.
     pub time_of_day: NaiveTime,
     /// The number of people in the space at that time, 0 or more.
     pub count: i32,
-    /// The first day on which it applies.
     pub first_day: NaiveDate,
-    /// The last day on which it applies. `None`: until further notice.
+    /// `None`: until further notice.
     pub last_day: Option<NaiveDate>,
 }
 
-/// Input for updating a reset rule. `None` keeps a value.
+/// `None` keeps a value.
 #[derive(Clone, Debug, Default)]
 pub struct ResetRuleUpdate {
-    /// The new time of day.
     pub time_of_day: Option<NaiveTime>,
-    /// The new count.
     pub count: Option<i32>,
-    /// The new first day.
     pub first_day: Option<NaiveDate>,
-    /// The new last day. `Some(None)`: until further notice.
+    /// `Some(None)`: until further notice.
     pub last_day: Option<Option<NaiveDate>>,
 }
 
-/// Returns the rule's row, or a refusal that names `id`.
 pub async fn find(transaction: &impl ConnectionTrait, id: i64) -> Result<reset_rule::Model, ChangeError> {
     let row = reset_rule::Entity::find_by_id(id).one(transaction).await?;
     Ok(row.ok_or_else(|| Refusal::not_found("id", Kind::ResetRule, id))?)

@@ -11,7 +11,6 @@ use super::values;
 use crate::floor_plan::{ChangeError, Refusal, RefusalCode};
 use crate::ids::Kind;
 
-/// Input for creating a space.
 #[derive(Clone, Debug, Default)]
 pub struct NewSpace {
     /// Unique; at most 200 characters.
@@ -20,24 +19,20 @@ pub struct NewSpace {
     pub capacity: Option<i32>,
     /// The IANA time zone. `None`: UTC.
     pub time_zone: Option<String>,
-    /// How negative counts are reported.
     pub negative_counts: NegativeCounts,
 }
 
-/// Input for updating a space. `None` keeps a value.
+/// `None` keeps a value.
 #[derive(Clone, Debug, Default)]
 pub struct SpaceUpdate {
-    /// The new name.
     pub name: Option<String>,
-    /// The new capacity. `Some(None)`: no capacity.
+    /// `Some(None)`: no capacity.
     pub capacity: Option<Option<i32>>,
     /// The new time zone. It also moves past occurrences of reset rules.
     pub time_zone: Option<String>,
-    /// How negative counts are reported.
     pub negative_counts: Option<NegativeCounts>,
 }
 
-/// Returns the space's row, or a refusal that names `field`.
 pub async fn find(
     transaction: &impl ConnectionTrait,
     field: &str,
@@ -47,7 +42,6 @@ pub async fn find(
     Ok(row.ok_or_else(|| Refusal::not_found(field, Kind::Space, id))?)
 }
 
-/// Creates a space.
 pub async fn create(
     transaction: &impl ConnectionTrait,
     new: NewSpace,
@@ -65,7 +59,6 @@ pub async fn create(
     Ok(row.insert(transaction).await?)
 }
 
-/// Updates a space.
 pub async fn update(
     transaction: &impl ConnectionTrait,
     id: i64,

@@ -87,7 +87,6 @@ fn made<'a>(
     made
 }
 
-/// Returns the instant of the first known crossing.
 async fn first_crossing(connection: &impl ConnectionTrait) -> Result<Option<Instant>, DbErr> {
     // One index lookup in each table for each DPU.
     let first = |table| {
@@ -122,7 +121,6 @@ async fn first_unknown(
     row.map(|row| Ok(Reading { dpu: row.try_get_by_index(0)?, at: row.try_get_by_index(1)? })).transpose()
 }
 
-/// Describes the reading that a change with this mark would need.
 fn refusal(before: &FloorPlan, after: &FloorPlan, mark: &Mark<'_>, horizon: Instant) -> Refusal {
     let Mark { reading: Reading { dpu, at }, assignment, cause } = *mark;
     let serial = after.dpu(dpu).map_or("", |dpu| &dpu.row.serial);

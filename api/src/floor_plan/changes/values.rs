@@ -8,7 +8,6 @@ use crate::floor_plan::{Refusal, RefusalCode};
 
 /// Maximum length of a name, serial or doorway, in characters.
 pub(super) const NAME_CHARACTERS_MAX: usize = 200;
-/// Maximum length of a note, in characters.
 pub(super) const NOTE_CHARACTERS_MAX: usize = 2000;
 
 /// Returns the text trimmed and with composed characters (Unicode NFC), so that equal-looking texts are equal.
@@ -55,12 +54,10 @@ fn turns_writing(character: char) -> bool {
     matches!(character, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Checks a name, serial or doorway.
 pub(super) fn name(field: &str, given: &str) -> Result<String, Refusal> {
     text(field, given, NAME_CHARACTERS_MAX)
 }
 
-/// Checks an optional name, serial or doorway.
 pub(super) fn optional_name(field: &str, given: Option<&str>) -> Result<Option<String>, Refusal> {
     given.map(|given| name(field, given)).transpose()
 }

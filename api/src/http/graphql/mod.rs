@@ -26,7 +26,6 @@ use crate::http::layers::Layers;
 use crate::http::route::{Answers, Route};
 use crate::limits::Limits;
 
-/// The GraphQL schema of the server.
 type Schema = async_graphql::Schema<Query, Mutation, Subscription>;
 
 fn build_schema(introspection: bool) -> Schema {

@@ -23,11 +23,10 @@ use crate::http::route::{Answers, Route};
 /// The output of `build.rs`; empty if Node.js was missing.
 static FILES: Dir<'_> = include_dir!("$OUT_DIR/pages");
 
-/// The content security policy of the dashboard.
 const DASHBOARD: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// The content security policy of GraphiQL. Its editor uses inline styles, workers, and fonts in its style sheet.
+/// Its editor uses inline styles, workers, and fonts in its style sheet.
 const GRAPHIQL: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
     font-src 'self' data:; connect-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; \
     frame-ancestors 'none'";
@@ -120,7 +119,6 @@ fn file(path: &str, plain: &'static [u8], tag: &str, headers: &HeaderMap) -> Res
     }
 }
 
-/// Returns whether the client has the file with this tag.
 fn has(headers: &HeaderMap, tag: &str) -> bool {
     let values = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     let mut tags = values.flat_map(|value| value.split(',')).map(str::trim);

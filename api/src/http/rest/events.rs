@@ -42,10 +42,8 @@ const BATCH_EVENTS_MAX: usize = 5_000;
 const EVENT_BYTES: usize = 256;
 /// Maximum number of rejected events that an answer lists.
 const ERRORS_MAX: usize = 1_000;
-/// Text about an unsupported media type.
 const ACCEPTED_TYPES: &str = "Unsupported Content-Type: send events as application/json (one object or an array), \
     application/x-ndjson (one object per line) or text/csv (with a header).";
-/// The query parameters that are accepted.
 const PARAMETERS: &[&str] = &["time_zone"];
 /// Maximum time without an event before the request is aborted.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
@@ -252,7 +250,6 @@ impl IntoResponses for RecordFailures {
     }
 }
 
-/// Returns the format that `Content-Type` names.
 fn format(headers: &HeaderMap) -> Result<Format, RestError> {
     let content_type = headers.get(header::CONTENT_TYPE).map(|value| value.to_str().unwrap_or("?"));
     let media_type = content_type.unwrap_or_default().split(';').next().unwrap_or_default();
@@ -264,14 +261,12 @@ fn format(headers: &HeaderMap) -> Result<Format, RestError> {
     }
 }
 
-/// Returns the time zone that the query string names.
 fn zone(query: Option<&str>) -> Result<Option<Tz>, RestError> {
     let query = Query::new(query.unwrap_or_default());
     query.only(PARAMETERS)?;
     Ok(query.get("time_zone").map(|name| zone::parse(&name)).transpose()?)
 }
 
-/// Returns the error for a body that cannot be read any further.
 fn unreadable(cause: DecodeError, recorded: Summary) -> RestError {
     let DecodeError::Io(error) = cause else { return RestError::Body { cause, recorded } };
     match error.downcast() {

@@ -8,7 +8,6 @@ use entity::{Instant, Timestamp};
 
 use crate::http::error::RestError;
 
-/// The parameters of a query string.
 #[derive(Debug)]
 pub(super) struct Query<'a>(&'a str);
 
@@ -32,13 +31,11 @@ impl<'a> Query<'a> {
         values.last().map(|(_, value)| value)
     }
 
-    /// Returns the instant in a parameter, if it is given.
     pub(super) fn instant(&self, name: &'static str) -> Result<Option<Instant>, RestError> {
         let parsed = self.get(name).map(|text| text.parse()).transpose();
         parsed.map_err(|error| RestError::Timestamp { name, error })
     }
 
-    /// Returns the timestamp in a required parameter.
     pub(super) fn required_timestamp(&self, name: &'static str) -> Result<Timestamp, RestError> {
         let text = self.get(name).ok_or(RestError::Missing { name })?;
         text.parse().map_err(|error| RestError::Timestamp { name, error })

@@ -22,7 +22,6 @@ pub(super) struct Counted {
 }
 
 impl Addresses {
-    /// Creates a counter that accepts up to `max` connections of an address.
     pub(super) fn new(max: u32) -> Self {
         Self { connections: Arc::default(), max }
     }

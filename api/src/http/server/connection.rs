@@ -89,7 +89,6 @@ impl Pulse {
         self.moves.store(self.moves.load(Relaxed).wrapping_add(1), Relaxed);
     }
 
-    /// Returns whether the connection has been in the same state for longer than its timeout.
     pub(super) fn is_late(&self, look: &mut Look, now: Instant, limits: &Limits) -> bool {
         let moves = self.moves.load(Relaxed);
         if moves != look.moves {

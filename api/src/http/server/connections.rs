@@ -60,11 +60,9 @@ pub async fn serve(
     }
 }
 
-/// Outcome of stopping a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Stopped {
-    /// All accepted requests were finished.
     Finished,
     /// Connections that did not end in time were dropped. All received events are recorded.
     Dropped,
@@ -78,7 +76,6 @@ pub struct Connections {
     http: http1::Builder,
     places: Arc<Semaphore>,
     addresses: Addresses,
-    /// Whether requests get the address of their peer.
     tells_peers: bool,
     open: Arc<Mutex<Open>>,
 }
@@ -90,7 +87,6 @@ struct Open {
 }
 
 impl Connections {
-    /// Creates an empty set.
     pub fn new(limits: &Limits) -> Self {
         let mut http = http1::Builder::new();
         http.max_buf_size(BUFFER_BYTES);
@@ -148,7 +144,6 @@ impl Connections {
         }
     }
 
-    /// Ends every connection after its current request.
     fn finish(&self) {
         lock(&self.open).connections.values().for_each(|(pulse, _)| pulse.finish());
     }

@@ -7,12 +7,10 @@ use std::task::Poll;
 
 use tokio::net::{TcpListener, TcpStream};
 
-/// One or more listening sockets.
 #[derive(Debug)]
 pub struct Listeners(Vec<TcpListener>);
 
 impl Listeners {
-    /// Accepts the next connection on any of them.
     pub(super) async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         poll_fn(|context| {
             let mut accepted = self.0.iter().map(|listener| listener.poll_accept(context));

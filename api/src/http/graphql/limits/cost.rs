@@ -14,7 +14,6 @@ use super::{Measure, PAGE_DEFAULT, PAGE_MAX, Refusal, root};
 use crate::floor_plan::{Lengths, List};
 use crate::limits::Limits;
 
-/// Maximum number of buckets of a history.
 const BUCKETS_MAX: u64 = 10_000;
 const MINUTE_MS: u64 = 60_000;
 const DAY_MS: u64 = 24 * 60 * MINUTE_MS;
@@ -25,7 +24,6 @@ const DAY_COST: u64 = 2;
 #[derive(Debug)]
 pub(in crate::http::graphql) struct Bills(Vec<Bill>);
 
-/// Cost of one operation.
 #[derive(Debug)]
 struct Bill {
     operation: Option<Name>,
@@ -41,11 +39,9 @@ struct Cost {
     varying: Vec<Arc<Varying>>,
 }
 
-/// A part of a cost that depends on the request.
 #[derive(Debug)]
 struct Varying {
     count: Count,
-    /// Cost of each.
     each: Cost,
 }
 
@@ -94,7 +90,6 @@ struct Given<'a> {
     limits: &'a Limits,
 }
 
-/// The parent objects of a field.
 #[derive(Clone, Copy, Debug)]
 struct Parents {
     number: u64,
@@ -103,7 +98,7 @@ struct Parents {
 }
 
 impl Bills {
-    /// Computes the costs. The document must have passed [`check_size`](super::check_size()).
+    /// The document must have passed [`check_size`](super::check_size()).
     pub(in crate::http::graphql) fn new(document: &ExecutableDocument, prices: &Prices) -> Self {
         let mut clerk = Clerk { document, prices, fragments: HashMap::new() };
         let bills = document.operations.iter().map(|(name, operation)| {
@@ -118,7 +113,7 @@ impl Bills {
         Self(bills.collect())
     }
 
-    /// Refuses an operation that costs too much. An unknown operation is refused when it is executed.
+    /// An unknown operation is refused when it is executed.
     pub(in crate::http::graphql) fn check(
         &self,
         operation: Option<&str>,
@@ -129,7 +124,6 @@ impl Bills {
         Measure::Cost.check(self.cost(operation, variables, lengths, limits)?, limits.graphql_cost)
     }
 
-    /// Returns the cost of an operation, given its variables and the lengths of lists.
     pub(in crate::http::graphql) fn cost(
         &self,
         operation: Option<&str>,
@@ -151,7 +145,7 @@ impl Parents {
         self.number.saturating_mul(each)
     }
 
-    /// Creates this number of objects. A single one is always distinct.
+    /// A single one is always distinct.
     fn new(number: u64, are_distinct: bool) -> Self {
         Self { number, are_distinct: are_distinct || number <= 1 }
     }
@@ -163,7 +157,6 @@ impl Cost {
         self.varying.extend(other.varying);
     }
 
-    /// Returns the cost for all these parents.
     fn of(&self, parents: Parents, given: &Given<'_>) -> Result<u64, Refusal> {
         self.varying.iter().try_fold(parents.times(self.known), |sum, part| {
             let extra = parents.times(part.count.extra(given)?);
@@ -174,7 +167,6 @@ impl Cost {
 }
 
 impl Count {
-    /// Returns the number of children of all parents together.
     fn children(&self, parents: Parents, given: &Given<'_>) -> Result<Parents, Refusal> {
         let many = |each: u64| Parents::new(parents.times(each), false);
         let listed = |list: &List, first: u64| {
@@ -215,7 +207,6 @@ impl Count {
 }
 
 impl PageLength {
-    /// Returns the maximum number of entries of the page.
     fn with(&self, given: &Given<'_>) -> Result<u64, Refusal> {
         let first = self.first.page_size(Measure::First, given)?;
         let last = self.last.page_size(Measure::Last, given)?;
@@ -266,7 +257,7 @@ impl Argument {
         Ok(size)
     }
 
-    /// Returns the length of a list. A single value is a list of one.
+    /// A single value is a list of one.
     fn length(&self, given: &Given<'_>) -> u64 {
         match (self, self.value(given)) {
             (Self::List(length), _) => *length,

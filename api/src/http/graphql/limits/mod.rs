@@ -22,12 +22,9 @@ pub(in crate::http::graphql) use self::prices::Prices;
 pub(in crate::http::graphql) use self::scan::scan;
 pub(in crate::http::graphql) use self::size::check_size;
 
-/// Default number of entries of a page.
 pub(in crate::http::graphql) const PAGE_DEFAULT: u32 = 100;
-/// Maximum number of entries of a page.
 pub(in crate::http::graphql) const PAGE_MAX: u32 = 500;
 
-/// Returns the root type of operations of this type.
 pub(in crate::http::graphql) const fn root(operation: OperationType) -> &'static str {
     match operation {
         OperationType::Query => "Query",
@@ -36,24 +33,16 @@ pub(in crate::http::graphql) const fn root(operation: OperationType) -> &'static
     }
 }
 
-/// The code of an error about an exceeded limit.
 pub(in crate::http::graphql) const TOO_COMPLEX: &str = "TOO_COMPLEX";
 
-/// Reason why a document is not executed.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::http::graphql) enum Refusal {
-    /// A limit is exceeded.
     Excess {
-        /// What is limited.
         measure: Measure,
-        /// The amount found.
         found: u64,
-        /// The accepted amount.
         accepted: u32,
     },
-    /// It is nested too deeply.
     Depth {
-        /// The accepted depth.
         accepted: u32,
     },
     /// A fragment contains itself.
@@ -62,34 +51,25 @@ pub(in crate::http::graphql) enum Refusal {
     Unbalanced,
 }
 
-/// What is limited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::http::graphql) enum Measure {
-    /// The length of the text.
     Bytes,
-    /// The tokens of the text.
     Tokens,
     /// The length of a name or a number.
     Name,
-    /// Nested brackets of all kinds.
     Brackets,
-    /// Aliases of fields.
     Aliases,
-    /// Directives.
     Directives,
     /// Fields and spreads after fragments are expanded.
     Selections,
-    /// The cost of an operation.
     Cost,
     /// Fields of an answer.
     Answered,
-    /// Bytes of an answer.
     AnswerBytes,
     /// Entries of a page from the beginning.
     First,
     /// Entries of a page from the end.
     Last,
-    /// Events of a batch.
     Events,
     /// Values in a request's JSON.
     Values,
@@ -176,7 +156,6 @@ impl From<Refusal> for ServerError {
 }
 
 impl Measure {
-    /// Returns an error if more was found than is accepted.
     pub(in crate::http::graphql) fn check(self, found: u64, accepted: u32) -> Result<(), Refusal> {
         if found > accepted.into() { Err(Refusal::Excess { measure: self, found, accepted }) } else { Ok(()) }
     }

@@ -19,7 +19,6 @@ pub(in crate::http::graphql) struct Prices {
     objects: HashMap<Name, HashMap<Name, Price>>,
 }
 
-/// Cost of a field, and the type that it returns.
 #[derive(Debug)]
 pub(in crate::http::graphql) struct Price {
     pub(in crate::http::graphql) returns: Name,
@@ -39,16 +38,12 @@ pub(in crate::http::graphql) enum Entries {
     PageOf(List),
     /// As many as the list has.
     All(List),
-    /// One for each event that is given.
     Events,
-    /// One for each bucket of a history.
     Buckets,
-    /// One for each day of a time range.
     Days,
 }
 
 impl Prices {
-    /// Reads them from a schema in GraphQL's schema language.
     pub(in crate::http::graphql) fn new(sdl: &str) -> Result<Self, parser::Error> {
         let mut objects = HashMap::new();
         for definition in parse_schema(sdl)?.definitions {
@@ -95,7 +90,6 @@ fn prices_of(object_name: &Name, object: &ObjectType) -> HashMap<Name, Price> {
     priced.collect()
 }
 
-/// Returns the number of entries of a field of an object.
 fn entries(object: &Name, field: &FieldDefinition) -> Entries {
     match (object.as_str(), field.name.node.as_str()) {
         ("Mutation", "ingest") => Entries::Events,

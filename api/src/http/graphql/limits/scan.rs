@@ -10,7 +10,6 @@ const BRACKETS_MAX: u32 = 128;
 /// Maximum length of a name, in bytes. For an unknown name, the library searches for similar ones, letter by letter.
 const NAME_BYTES_MAX: u32 = 200;
 
-/// Counts of the lexical elements of a text.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Lexemes {
     tokens: u64,
@@ -18,7 +17,6 @@ struct Lexemes {
     brackets: u64,
     aliases: u64,
     directives: u64,
-    /// Whether its brackets match.
     balanced: bool,
 }
 
@@ -84,7 +82,6 @@ impl Lexemes {
     }
 }
 
-/// Returns the bracket that closes this one.
 fn closer(bracket: u8) -> u8 {
     match bracket {
         b'{' => b'}',

@@ -30,11 +30,9 @@ pub(in crate::http::graphql) fn check_size(
     Measure::Selections.check(selections, limits.graphql_selections)
 }
 
-/// Size of a selection.
 #[derive(Clone, Copy, Default)]
 struct Size {
     selections: u64,
-    /// Number of nested selections.
     depth: u32,
 }
 

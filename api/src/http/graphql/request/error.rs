@@ -23,7 +23,6 @@ pub(in crate::http::graphql) enum Fault {
     Moved,
     /// The service is temporarily unavailable; the client may try again.
     Unavailable(String),
-    /// An internal failure.
     Internal(String),
 }
 
@@ -103,14 +102,13 @@ impl From<Fault> for Error {
     }
 }
 
-/// Returns the answer to a request that is not permitted. Nothing was run.
+/// Nothing was run.
 pub(in crate::http::graphql) fn refused(refusal: &Denied) -> Response {
     let mut error = ServerError::new(refusal.to_string(), None);
     error.extensions.get_or_insert_default().set("code", refusal.code());
     Response::from_errors(vec![error])
 }
 
-/// Returns the error for an operation that is not run because too many are running.
 pub(in crate::http::graphql) fn too_many(message: &str) -> ServerError {
     let mut error = ServerError::new(message, None);
     error.extensions.get_or_insert_default().set("code", "RATE_LIMITED");
@@ -125,7 +123,6 @@ pub(in crate::http::graphql) fn no_persisted_queries() -> ServerError {
     error
 }
 
-/// Returns whether the error says that the client lacks permission.
 pub(in crate::http::graphql) fn is_forbidden(error: &ServerError) -> bool {
     let code = error.extensions.as_ref().and_then(|extensions| extensions.get("code"));
     matches!(code, Some(Value::String(code)) if code == Denied::Forbidden.code())
@@ -163,7 +160,6 @@ pub(in crate::http::graphql) fn finish_errors(errors: &mut Vec<ServerError>) {
     }
 }
 
-/// Truncates a message that is too long.
 pub(in crate::http::graphql) fn shorten(message: &mut String) {
     if message.len() > MESSAGE_BYTES_MAX {
         message.truncate(message.floor_char_boundary(MESSAGE_BYTES_MAX));

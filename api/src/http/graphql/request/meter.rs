@@ -32,7 +32,6 @@ struct Selected {
 }
 
 impl Meter {
-    /// Creates a meter with these limits.
     pub(in crate::http::graphql) fn new(limits: &Limits) -> Self {
         Self {
             fields: AtomicU64::default(),
@@ -58,7 +57,6 @@ impl Meter {
         self.check(fields, bytes).map_err(|refusal| Fault::TooMuch(refusal.to_string()))
     }
 
-    /// Returns the error if the answer exceeds the limits.
     pub(in crate::http::graphql) fn exceeded(&self) -> Option<ServerError> {
         let (fields, bytes) = (self.fields.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed));
         self.check(fields, bytes).err().map(ServerError::from)

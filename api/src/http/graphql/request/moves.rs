@@ -12,18 +12,15 @@ pub(in crate::http::graphql) struct Moves {
 }
 
 impl Moves {
-    /// Returns whether the state has changed.
     pub(in crate::http::graphql) fn has_moved(&self) -> bool {
         self.has_moved.load(Ordering::SeqCst)
     }
 
-    /// Records that the state has changed.
     pub(in crate::http::graphql) fn moved(&self, is_long: bool) {
         self.is_long.store(is_long, Ordering::SeqCst);
         self.has_moved.store(true, Ordering::SeqCst);
     }
 
-    /// Whether long histories were read when it moved on.
     pub(in crate::http::graphql) fn is_long(&self) -> bool {
         self.is_long.load(Ordering::SeqCst)
     }

@@ -17,7 +17,6 @@ const REST_FACTOR: u32 = 15;
 #[derive(Clone, Debug)]
 pub(in crate::http::graphql) struct Pacer(Arc<Semaphore>);
 
-/// The pacing of one subscription.
 #[derive(Debug)]
 pub(in crate::http::graphql) struct Pace {
     /// `None`: its messages are cheap.
@@ -25,7 +24,6 @@ pub(in crate::http::graphql) struct Pace {
     turn: Mutex<Option<Turn>>,
 }
 
-/// A turn, and when it began.
 #[derive(Debug)]
 struct Turn {
     begun: Instant,
@@ -33,12 +31,10 @@ struct Turn {
 }
 
 impl Pacer {
-    /// Creates a pacer that gives one turn at a time.
     pub(in crate::http::graphql) fn new() -> Self {
         Self(Arc::new(Semaphore::new(1)))
     }
 
-    /// Returns the pacing of a subscription whose messages cost this much.
     pub(in crate::http::graphql) fn pace(&self, cost: u64) -> Arc<Pace> {
         let pacer = (cost > LIGHT_COST).then(|| self.clone());
         Arc::new(Pace { pacer, turn: Mutex::default() })

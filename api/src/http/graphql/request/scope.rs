@@ -27,7 +27,6 @@ use crate::auth::Access;
 use crate::counts;
 use crate::telemetry::metrics;
 
-/// Maximum time for answering a request.
 const ANSWER_MAX: Duration = Duration::from_mins(1);
 
 /// Context of one request: its access, its "now", and the state that it is answered from.
@@ -54,7 +53,6 @@ pub(in crate::http::graphql) struct Scope {
 pub(in crate::http::graphql) struct Types(Mutex<HashMap<String, &'static str>>);
 
 impl Types {
-    /// Returns the types known so far.
     pub(in crate::http::graphql) fn known(&self) -> HashMap<String, &'static str> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -78,7 +76,6 @@ impl Scope {
         (Self { of_database: tried.is_some(), is_long, ..scope }, loads)
     }
 
-    /// Creates the scope of a subscription, and its loads.
     pub(in crate::http::graphql) fn ongoing(
         app: Arc<App>,
         access: Access,
@@ -107,27 +104,22 @@ impl Scope {
         (scope, Loads(receiver))
     }
 
-    /// Returns the scope that a resolver belongs to.
     pub(in crate::http::graphql) fn of<'a>(context: &Context<'a>) -> Result<&'a Self> {
         context.data::<Self>().map_err(|error| Fault::Internal(error.message))
     }
 
-    /// Returns the service.
     pub(in crate::http::graphql) fn app(&self) -> &Arc<App> {
         &self.app
     }
 
-    /// Returns the client's permissions.
     pub(in crate::http::graphql) fn access(&self) -> &Access {
         &self.access
     }
 
-    /// Returns the record of whether the state changed while the request was answered, so that it must be run again.
     pub(in crate::http::graphql) fn moves(&self) -> Arc<Moves> {
         Arc::clone(&self.moves)
     }
 
-    /// Returns the types of the objects that root fields return.
     pub(in crate::http::graphql) fn types(&self) -> Arc<Types> {
         Arc::clone(&self.types)
     }
@@ -141,7 +133,6 @@ impl Scope {
         Ok(())
     }
 
-    /// Returns whether the state has changed since the last call.
     pub(in crate::http::graphql) fn take_move(&self) -> bool {
         self.moves.take()
     }
@@ -187,7 +178,6 @@ impl Scope {
             .await
     }
 
-    /// Returns a view of the current state in memory.
     pub(in crate::http::graphql) async fn view_of_memory(&self) -> Result<Arc<View>> {
         let view = self.app.counts.view().await?;
         Ok(self.see(view))
@@ -252,7 +242,6 @@ impl Loads {
         meter.exceeded().is_none().then_some((done, true))
     }
 
-    /// Runs a subscription together with its loads.
     pub(in crate::http::graphql) fn drive_all<T: Send + 'static>(
         self,
         answers: impl Stream<Item = T> + Send + 'static,

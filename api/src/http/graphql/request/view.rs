@@ -44,7 +44,6 @@ impl View {
         Self { counts: Arc::new(counts), plan, loads, moves, loader: OnceLock::new() }
     }
 
-    /// Returns the part of the floor plan that the client may see.
     pub(in crate::http::graphql) fn plan(&self) -> &Arc<FloorPlan> {
         &self.plan
     }
@@ -55,7 +54,6 @@ impl View {
         self.counts.budget().spend(work).map_err(|too_much| Fault::TooMuch(too_much.to_string()))
     }
 
-    /// Returns the net count of an account.
     pub(in crate::http::graphql) async fn net(&self, account: Account<'_>) -> Result<i64> {
         if let Some(net) = self.counts.net_in_memory(&account) {
             return Ok(net);
@@ -64,7 +62,6 @@ impl View {
         Ok(account.net(|reading| odometers[&reading]))
     }
 
-    /// Returns the values of odometers.
     pub(in crate::http::graphql) async fn odometers(
         &self,
         readings: impl Iterator<Item = Reading>,
@@ -82,7 +79,6 @@ impl View {
         Ok(shown)
     }
 
-    /// Returns the buckets of a history.
     pub(in crate::http::graphql) async fn history(
         &self,
         space: i64,
@@ -110,7 +106,6 @@ impl View {
         Ok(found.into_values().flatten().collect())
     }
 
-    /// Returns the number of events in these ranges.
     pub(in crate::http::graphql) async fn event_count(
         &self,
         ranges: impl Iterator<Item = EventRange>,

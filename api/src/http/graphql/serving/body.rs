@@ -19,22 +19,16 @@ const DRAINED_BYTES_MAX: usize = 32 << 20;
 /// Maximum time for reading the rest of a refused body.
 const DRAINED_FOR: Duration = Duration::from_secs(2);
 
-/// Error: a body was not read to its end.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::http::graphql) enum Unread {
-    /// It is too long.
     #[error("the body has more than {0} bytes, which is the maximum")]
     TooLong(u32),
-    /// It arrived too slowly.
     #[error("the body did not arrive within {0} seconds")]
     TooSlow(u32),
-    /// The connection failed, or the body ended too early.
     #[error("the body is incomplete")]
     BreaksOff,
-    /// It does not match its `Content-Encoding`.
     #[error(transparent)]
     Malformed(UnpackError),
-    /// The memory for the bodies of all requests is used up.
     #[error(transparent)]
     Exhausted(#[from] Exhausted),
 }

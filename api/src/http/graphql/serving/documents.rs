@@ -31,14 +31,12 @@ pub(in crate::http::graphql) struct Documents {
 /// A document that is well-formed and within the limits. It is validated against the schema when it is executed.
 pub(in crate::http::graphql) struct Document {
     pub(in crate::http::graphql) parsed: ExecutableDocument,
-    /// The costs of its operations.
     bills: Bills,
     /// Whether it has directives, such as `@skip` and `@include`.
     pub(in crate::http::graphql) has_directives: bool,
 }
 
 impl Documents {
-    /// Creates an empty cache for a schema in GraphQL's schema language.
     pub(in crate::http::graphql) fn new(sdl: &str, limits: Limits) -> Result<Self, parser::Error> {
         let weigh = |text: &String, _: &Arc<Document>| {
             u32::try_from(text.len().saturating_mul(BYTES_PARSED)).unwrap_or(u32::MAX)
@@ -68,7 +66,6 @@ impl Documents {
 }
 
 impl Document {
-    /// Returns the cost of the request's operation, given the lengths of lists.
     pub(in crate::http::graphql) fn cost(
         &self,
         request: &Request,
@@ -78,7 +75,6 @@ impl Document {
         self.bills.cost(request.operation_name.as_deref(), &request.variables, lengths, limits)
     }
 
-    /// Refuses the request's operation if it costs too much.
     pub(in crate::http::graphql) fn check(
         &self,
         request: &Request,

@@ -7,7 +7,6 @@ use super::executor::Executor;
 use super::sockets::Sockets;
 use crate::http::budget::Budgets;
 
-/// State of the route `/graphql`.
 pub(in crate::http::graphql) struct Endpoint {
     pub(in crate::http::graphql) executor: Executor,
     pub(in crate::http::graphql) sockets: Sockets,

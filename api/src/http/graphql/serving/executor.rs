@@ -27,7 +27,6 @@ use crate::http::request::Operation as Asked;
 use crate::limits::Limits;
 use crate::telemetry::metrics::OperationKind;
 
-/// The schema over the app.
 #[derive(Clone)]
 pub(in crate::http::graphql) struct Executor {
     schema: Schema,
@@ -45,7 +44,6 @@ pub(in crate::http::graphql) struct Operation {
 }
 
 impl Operation {
-    /// Returns the name of the operation to run, if the request gives one.
     pub(in crate::http::graphql) fn name(&self) -> Option<&str> {
         self.request.operation_name.as_deref()
     }
@@ -59,12 +57,10 @@ impl Executor {
         Ok(Self { schema, shapes, documents, limits, pacer: Pacer::new(), app })
     }
 
-    /// Returns the service.
     pub(in crate::http::graphql) fn app(&self) -> &Arc<App> {
         &self.app
     }
 
-    /// Returns the limits.
     pub(in crate::http::graphql) fn limits(&self) -> &Limits {
         &self.limits
     }
@@ -98,7 +94,6 @@ impl Executor {
         self.app.state.plan().map(|plan| *access.view(&plan).lengths()).unwrap_or_default()
     }
 
-    /// Runs a query or a mutation for a client.
     pub(in crate::http::graphql) async fn execute(&self, operation: Operation, access: Access) -> Response {
         if let Err(refusal) = self.permit(&operation, &access) {
             return refused(&refusal);
@@ -194,7 +189,6 @@ impl Executor {
         }))
     }
 
-    /// Checks whether the client may run the operation.
     fn permit(&self, operation: &Operation, access: &Access) -> Result<(), Denied> {
         let introspection = self.app.auth.settings().introspection.is_on();
         roots::permit(&operation.document.parsed, operation.name(), access, introspection, &self.shapes)

@@ -30,7 +30,6 @@ use crate::http::graphql::request::error::{
 use crate::http::unpack::{self, Coding};
 use crate::limits::Limits;
 
-/// The two media types of an answer.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum MediaType {
     GraphqlResponse,
@@ -101,7 +100,6 @@ pub(in crate::http::graphql) async fn post(
     media_type.answer(&response)
 }
 
-/// Returns the answer to a body that is not a GraphQL request.
 fn not_a_request(media_type: MediaType, cause: &str) -> HttpResponse {
     let message = format!(
         "the body is not a GraphQL request, {{\"query\": \"…\", \"variables\": {{…}}, \"operationName\": \"…\"}}: {cause}"
@@ -170,7 +168,7 @@ fn is_query(operation: &Operation) -> bool {
 }
 
 impl MediaType {
-    /// Returns the media type to answer in; `None` if the client accepts neither.
+    /// `None` if the client accepts neither.
     fn accepted(headers: &HeaderMap) -> Option<Self> {
         let mut accept = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).peekable();
         if accept.peek().is_none() {
@@ -208,14 +206,12 @@ impl MediaType {
         self.body(StatusCode::OK, response)
     }
 
-    /// Returns the answer to a request that is not executed.
     fn refuse(self, status: StatusCode, error: ServerError) -> HttpResponse {
         let mut errors = vec![error];
         finish_errors(&mut errors);
         self.body(status, &serde_json::json!({ "errors": errors }))
     }
 
-    /// Returns the answer to a client that is refused.
     fn refuse_caller(self, refusal: &Denied) -> HttpResponse {
         let mut response =
             self.body(status_of(refusal), &serde_json::json!({ "errors": refused(refusal).errors }));
@@ -255,7 +251,6 @@ fn refusal(status: StatusCode, media_type: MediaType, message: &str) -> HttpResp
     media_type.refuse(status, ServerError::new(message, None))
 }
 
-/// Returns the answer to a body that was not read.
 fn refuse_body(unread: &Unread, media_type: MediaType) -> HttpResponse {
     let mut error = ServerError::new(unread.to_string(), None);
     if let Unread::Exhausted(_) = unread {
@@ -274,7 +269,6 @@ fn not_acceptable(hint: &str) -> HttpResponse {
     refusal(StatusCode::NOT_ACCEPTABLE, MediaType::Json, &message)
 }
 
-/// Returns the answer to a request for a persisted query.
 fn persisted_query() -> Response {
     Response::from_errors(vec![no_persisted_queries()])
 }

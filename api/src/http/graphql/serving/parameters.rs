@@ -14,13 +14,11 @@ pub(in crate::http::graphql) struct Parameters {
     extensions: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
-/// Reason why a request has no document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::http::graphql) enum NoDocument {
     /// It names one by its hash, as clients with automatic persisted queries do first. Once they learn that this is not
     /// supported, they send documents.
     Persisted,
-    /// The member `query` is missing.
     Missing,
 }
 
@@ -39,7 +37,6 @@ impl Parameters {
         Ok(Self { query: document, operation_name, variables, extensions })
     }
 
-    /// Returns the request, if it has a document.
     pub(in crate::http::graphql) fn into_request(self) -> Result<Request, NoDocument> {
         let Some(query) = self.query else {
             let is_persisted = self.extensions.is_some_and(|given| given.contains_key("persistedQuery"));
@@ -72,7 +69,6 @@ fn without_zero_fractions(value: &mut Value) {
     }
 }
 
-/// Parses the JSON object in a parameter of a query string.
 fn object<T: DeserializeOwned>(name: &str, value: &str) -> Result<T, String> {
     serde_json::from_str(value).map_err(|error| format!("{name}: invalid JSON object: {error}"))
 }

@@ -24,7 +24,6 @@ pub(in crate::http::graphql) struct Shapes {
 }
 
 impl Shapes {
-    /// Reads them from a schema in GraphQL's schema language.
     pub(in crate::http::graphql) fn new(sdl: &str) -> Result<Self, parser::Error> {
         let types = parse_schema(sdl)?.definitions.into_iter().filter_map(|definition| match definition {
             TypeSystemDefinition::Type(definition) => Some(definition.node),
@@ -41,7 +40,6 @@ impl Shapes {
         Ok(Self { objects: objects.collect() })
     }
 
-    /// Returns whether operations of this type have this root field.
     pub(in crate::http::graphql) fn has_root(&self, operation: OperationType, field: &str) -> bool {
         self.objects.get(root(operation)).is_some_and(|fields| fields.contains_key(field))
     }
@@ -157,7 +155,6 @@ impl<'a> Walk<'a> {
         if ty.nullable { Some(shaped.unwrap_or_default()) } else { shaped }
     }
 
-    /// Returns whether a type is abstract.
     fn is_abstract(&self, ty: &Type) -> bool {
         matches!(&ty.base, BaseType::Named(name) if !self.types.contains_key(name))
     }

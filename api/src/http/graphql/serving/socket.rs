@@ -136,7 +136,6 @@ impl Socket {
     }
 }
 
-/// A message from a client.
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum FromClient {
@@ -155,7 +154,6 @@ enum FromClient {
     },
 }
 
-/// A message to a client.
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum ToClient<'a> {
@@ -166,7 +164,6 @@ enum ToClient<'a> {
     Complete { id: &'a str },
 }
 
-/// Reason why a connection ends.
 enum End {
     /// The server closes it, with a code and a reason.
     Close(u16, Cow<'static, str>),
@@ -200,7 +197,6 @@ impl From<Full> for End {
     }
 }
 
-/// One connection.
 struct Session {
     endpoint: Arc<Endpoint>,
     by_headers: ByHeaders,
@@ -214,14 +210,12 @@ struct Session {
     answers: SelectAll<BoxStream<'static, (Arc<str>, Option<Answer>)>>,
     /// The abort handle and the permit of each running operation.
     running: HashMap<Arc<str>, (AbortHandle, OwnedSemaphorePermit)>,
-    /// Resolves when the server stops.
     stopping: BoxFuture<'static, ()>,
     since: Instant,
     /// When the last message was received.
     heard: Instant,
 }
 
-/// An event in the life of a connection.
 enum Event {
     Came(Option<Result<Message, axum::Error>>),
     Answered(Arc<str>, Option<Answer>),
@@ -324,7 +318,6 @@ impl Session {
         Ok(())
     }
 
-    /// Handles a message.
     async fn hear(&mut self, socket: &mut WebSocket, message: Message) -> Result<(), End> {
         let text = match message {
             Message::Text(text) => text,
@@ -374,7 +367,6 @@ impl Session {
         Ok(())
     }
 
-    /// Starts an operation.
     async fn subscribe(
         &mut self,
         socket: &mut WebSocket,
@@ -422,7 +414,6 @@ impl Session {
         Ok(self.executor().prepare(request, access).map(|operation| (operation, place)))
     }
 
-    /// Takes a permit for one more operation.
     fn place(&self, place: &Place) -> Result<OwnedSemaphorePermit, ServerError> {
         let operations = self.running.len() as u64 + 1;
         let accepted = self.executor().limits().socket_subscriptions;
@@ -430,7 +421,6 @@ impl Session {
         self.endpoint.sockets.begin(place).map_err(|full| too_many(&full.to_string()))
     }
 
-    /// Sends an answer.
     async fn answer(&mut self, socket: &mut WebSocket, id: &str, answer: Option<Answer>) -> Result<(), End> {
         match answer {
             Some(refused) if is_refusal(&refused) => {
@@ -450,7 +440,6 @@ impl Session {
         }
     }
 
-    /// Stops an operation.
     fn end(&mut self, id: &str) {
         if let Some((running, _)) = self.running.remove(id) {
             running.abort();
@@ -496,7 +485,6 @@ impl Session {
     }
 }
 
-/// Returns a message as JSON.
 fn text(message: &ToClient<'_>) -> Result<String, End> {
     serde_json::to_string(message).map_err(|error| {
         tracing::error!(%error, "an answer could not be written as JSON");

@@ -11,7 +11,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::auth::Access;
 use crate::limits::Limits;
 
-/// The permits of this server.
 pub(in crate::http::graphql) struct Sockets {
     initializing: Arc<Semaphore>,
     initialized: Arc<Semaphore>,
@@ -20,7 +19,6 @@ pub(in crate::http::graphql) struct Sockets {
     limits: Limits,
 }
 
-/// The permits of one token.
 struct Quota {
     sockets: Arc<Semaphore>,
     subscriptions: Arc<Semaphore>,
@@ -33,16 +31,12 @@ pub(in crate::http::graphql) struct Place {
     _of_token: OwnedSemaphorePermit,
 }
 
-/// Error: no permit is left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(in crate::http::graphql) enum Full {
-    /// The server has the maximum number of WebSockets.
     #[error("{0} WebSockets are open, the maximum: try again later")]
     InTotal(u32),
-    /// The token has the maximum number of WebSockets.
     #[error("{0} WebSockets are open with this token, the maximum: close one, or try again later")]
     OfToken(u32),
-    /// The token has the maximum number of running operations.
     #[error("{0} operations run over the WebSockets of this token, the maximum: complete one first")]
     Operations(u32),
 }
@@ -64,7 +58,6 @@ impl Sockets {
         place.map_err(|_| Full::InTotal(self.limits.sockets_initializing))
     }
 
-    /// Takes the permits for a WebSocket of this client.
     pub(in crate::http::graphql) fn admit(&self, access: &Access) -> Result<Place, Full> {
         let quota = self.quota(access.token().map(|token| token.id));
         let of_token = Arc::clone(&quota.sockets).try_acquire_owned();
@@ -74,7 +67,6 @@ impl Sockets {
         Ok(Place { quota, _in_total: in_total, _of_token: of_token })
     }
 
-    /// Takes a permit for an operation over a WebSocket.
     pub(in crate::http::graphql) fn begin(&self, place: &Place) -> Result<OwnedSemaphorePermit, Full> {
         let begun = Arc::clone(&place.quota.subscriptions).try_acquire_owned();
         begun.map_err(|_| Full::Operations(self.limits.subscriptions_per_token))
