@@ -8,7 +8,7 @@ use entity::Instant;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::{Authenticator, Settings, Tokens};
+use crate::auth::{AuthSettings, Authenticator, Tokens};
 use crate::broker::{self, BrokerConfig, Consuming};
 use crate::clock::Clock;
 use crate::coherence::Coherence;
@@ -48,7 +48,7 @@ pub struct Options {
     /// The first instant of events; older ones are rejected.
     pub earliest_event: Instant,
     pub ids: PublicIds,
-    pub auth: Settings,
+    pub auth: AuthSettings,
     pub tasks: Tasks,
 }
 
@@ -60,7 +60,7 @@ impl Options {
             work_max: counts::WORK_DEFAULT,
             earliest_event: EARLIEST,
             ids: PublicIds::plain(),
-            auth: Settings::default(),
+            auth: AuthSettings::default(),
             tasks: Tasks::default(),
         }
     }

@@ -22,7 +22,7 @@ use tokio::task::JoinHandle;
 use crate::readiness::Readiness;
 
 tokio::task_local! {
-    static CURRENT: Arc<Status>;
+    static CURRENT: Arc<TaskStatus>;
 }
 
 /// Starts the background tasks of a process. Clones share their state.
@@ -30,14 +30,14 @@ tokio::task_local! {
 pub struct Tasks {
     panicked: watch::Sender<Option<Panicked>>,
     /// By name. Tasks of one name share a status.
-    statuses: Arc<Mutex<BTreeMap<&'static str, Arc<Status>>>>,
+    statuses: Arc<Mutex<BTreeMap<&'static str, Arc<TaskStatus>>>>,
     /// The name of a task that a test makes panic.
     failing: watch::Sender<Option<&'static str>>,
 }
 
 /// Whether tasks of one name run, and when one of them last did something.
 #[derive(Debug, Default)]
-struct Status {
+struct TaskStatus {
     running: AtomicUsize,
     /// In seconds since the Unix epoch; 0: not yet.
     last_run_s: AtomicU64,
@@ -53,10 +53,10 @@ pub struct Observed {
 }
 
 /// Counts a running task, until it is dropped.
-struct Running(Arc<Status>);
+struct Running(Arc<TaskStatus>);
 
 impl Running {
-    fn new(status: Arc<Status>) -> Self {
+    fn new(status: Arc<TaskStatus>) -> Self {
         status.running.fetch_add(1, Ordering::Relaxed);
         Self(status)
     }
@@ -110,7 +110,7 @@ impl Tasks {
     }
 
     pub fn observe(&self) -> Vec<Observed> {
-        let observed = |(task, status): (&&'static str, &Arc<Status>)| Observed {
+        let observed = |(task, status): (&&'static str, &Arc<TaskStatus>)| Observed {
             task,
             running: status.running.load(Ordering::Relaxed),
             last_run_s: status.last_run_s.load(Ordering::Relaxed),
@@ -123,7 +123,7 @@ impl Tasks {
         self.failing.send_replace(Some(name));
     }
 
-    fn statuses(&self) -> MutexGuard<'_, BTreeMap<&'static str, Arc<Status>>> {
+    fn statuses(&self) -> MutexGuard<'_, BTreeMap<&'static str, Arc<TaskStatus>>> {
         self.statuses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -8,7 +8,7 @@ use std::fmt;
 use std::io;
 
 use entity::Instant;
-use entity::tally::{self, Resolution};
+use entity::tally::{self, TallyLength};
 use futures::TryStreamExt;
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr,
@@ -24,7 +24,7 @@ pub enum Finding {
     Tally {
         /// The DPU's serial, or its id if the DPU does not exist.
         dpu: String,
-        resolution: Resolution,
+        resolution: TallyLength,
         /// Start of the bucket.
         bucket: Instant,
         /// Crossings in the tally; `None`: the tally is missing.
@@ -81,7 +81,7 @@ pub async fn verify(
     }
     for (dpu_id, serial) in dpus(&transaction).await? {
         verdict.dpus += 1;
-        for resolution in Resolution::ALL {
+        for resolution in TallyLength::ALL {
             for (bucket, found, expected) in differences(&transaction, dpu_id, resolution).await? {
                 verdict.tallies += 1;
                 let dpu = serial.clone().unwrap_or_else(|| format!("(id {dpu_id}, not found)"));
@@ -129,7 +129,7 @@ type Difference = (Instant, Option<Crossings>, Option<Crossings>);
 async fn differences(
     transaction: &DatabaseTransaction,
     dpu_id: i64,
-    resolution: Resolution,
+    resolution: TallyLength,
 ) -> Result<Vec<Difference>, DbErr> {
     let hours = resolution.hours();
     let length_ms = i64::from(hours) * 3_600_000;
@@ -164,7 +164,7 @@ async fn differences(
 async fn put(
     transaction: &DatabaseTransaction,
     dpu_id: i64,
-    resolution: Resolution,
+    resolution: TallyLength,
     bucket: Instant,
     expected: Option<Crossings>,
 ) -> Result<(), DbErr> {
@@ -264,8 +264,8 @@ impl fmt::Display for Finding {
         match self {
             Self::Tally { dpu, resolution, bucket, found, expected } => {
                 let length = match resolution {
-                    Resolution::Hour => "hour",
-                    Resolution::Day => "day",
+                    TallyLength::Hour => "hour",
+                    TallyLength::Day => "day",
                 };
                 let [found, expected] = [found, expected].map(|crossings| match crossings {
                     Some(Crossings { toward, away }) => format!("{toward} toward and {away} away"),

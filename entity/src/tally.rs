@@ -17,7 +17,7 @@ pub struct Model {
     pub dpu_id: i64,
     /// Length of the bucket.
     #[sea_orm(primary_key, auto_increment = false)]
-    pub resolution: Resolution,
+    pub resolution: TallyLength,
     /// Start of the bucket.
     #[sea_orm(primary_key, auto_increment = false)]
     pub bucket: Instant,
@@ -32,7 +32,7 @@ impl ActiveModelBehavior for ActiveModel {}
 /// Length of a tally's bucket, stored in hours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EnumIter, DeriveActiveEnum)]
 #[sea_orm(rs_type = "i16", db_type = "SmallInteger")]
-pub enum Resolution {
+pub enum TallyLength {
     /// A UTC hour.
     #[sea_orm(num_value = 1)]
     Hour,
@@ -41,7 +41,7 @@ pub enum Resolution {
     Day,
 }
 
-impl Resolution {
+impl TallyLength {
     /// Both of them.
     pub const ALL: [Self; 2] = [Self::Hour, Self::Day];
 

@@ -9,7 +9,7 @@ use api::floor_plan::changes::dpu::{DpuUpdate, NewDpu};
 use api::floor_plan::changes::reset::{NewReset, ResetUpdate};
 use api::floor_plan::changes::reset_rule::{NewResetRule, ResetRuleUpdate};
 use api::floor_plan::changes::space::{NewSpace, SpaceUpdate};
-use api::floor_plan::changes::{self, Turn, assignment, composed, dpu, reset, reset_rule, space};
+use api::floor_plan::changes::{self, ChangeLock, assignment, composed, dpu, reset, reset_rule, space};
 use api::floor_plan::{ChangeError, FloorPlan};
 use chrono::{NaiveDate, NaiveTime};
 use entity::assignment::Placement;
@@ -143,7 +143,7 @@ impl Plan {
         transaction: &DatabaseTransaction,
         now: Instant,
     ) -> Result<Changes, PlanError> {
-        let turn = Turn::take(transaction).await?;
+        let turn = ChangeLock::take(transaction).await?;
         let current = changes::current(transaction).await?;
         let mut edit = Edit { transaction, now, current: &current, done: Changes::default() };
         let ids = Ids { spaces: edit.spaces(&self.space).await?, dpus: edit.dpus(&self.dpu).await? };

@@ -10,9 +10,9 @@ use sea_orm::{ColumnTrait, Condition, DbErr, EntityTrait, QueryFilter};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::access::{Access, Denied};
-use super::config::Settings;
+use super::config::AuthSettings;
 use super::pace::Pace;
-use super::tokens::{Snapshot, Tokens};
+use super::tokens::{TokenSet, Tokens};
 use crate::clock::Clock;
 use crate::database::Database;
 use crate::state::State;
@@ -26,7 +26,7 @@ const ADDRESSES_MAX: u64 = 100_000;
 /// Knows the tokens, and what a client without one may do.
 #[derive(Debug)]
 pub struct Authenticator {
-    settings: Settings,
+    settings: AuthSettings,
     tokens: Arc<Tokens>,
     /// Tells whether changes by other processes are heard of: if not, tokens in memory may be old.
     state: Arc<State>,
@@ -39,7 +39,7 @@ pub struct Authenticator {
 
 impl Authenticator {
     pub fn new(
-        settings: Settings,
+        settings: AuthSettings,
         tokens: Arc<Tokens>,
         state: Arc<State>,
         clock: Clock,
@@ -51,11 +51,11 @@ impl Authenticator {
         Self { settings, tokens, state, clock, used, addresses }
     }
 
-    pub fn settings(&self) -> &Settings {
+    pub fn settings(&self) -> &AuthSettings {
         &self.settings
     }
 
-    pub(crate) async fn tokens(&self) -> Result<Arc<Snapshot>, DbErr> {
+    pub(crate) async fn tokens(&self) -> Result<Arc<TokenSet>, DbErr> {
         if !self.state.is_followed() {
             self.tokens.forget();
         }
@@ -63,7 +63,7 @@ impl Authenticator {
     }
 
     /// Runs `work` with the tokens, if they are in memory and known to be current.
-    pub(crate) fn with_tokens<T>(&self, work: impl FnOnce(&Snapshot) -> T) -> Option<T> {
+    pub(crate) fn with_tokens<T>(&self, work: impl FnOnce(&TokenSet) -> T) -> Option<T> {
         if !self.state.is_followed() {
             return None;
         }
@@ -71,7 +71,7 @@ impl Authenticator {
     }
 
     /// Returns whether every client may read and change everything: no token was ever created, and the settings allow it.
-    pub(crate) fn is_open(&self, tokens: &Snapshot) -> bool {
+    pub(crate) fn is_open(&self, tokens: &TokenSet) -> bool {
         self.settings.open_without_tokens && tokens.is_empty()
     }
 
@@ -86,7 +86,7 @@ impl Authenticator {
     }
 
     /// Returns what the client that shows this token may do, and counts its request for the rate of the token.
-    pub(crate) fn by_token(&self, tokens: &Snapshot, secret: &[u8]) -> Result<Access, Denied> {
+    pub(crate) fn by_token(&self, tokens: &TokenSet, secret: &[u8]) -> Result<Access, Denied> {
         let now = self.clock.now();
         let token = tokens.find(secret, now).ok_or(Denied::Invalid)?;
         if let Some(day) = token.used(now) {

@@ -55,7 +55,7 @@ pub enum Switch {
 }
 
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct AuthSettings {
     /// Whether any client may read and change everything while no token exists.
     pub open_without_tokens: bool,
     /// Whether an open server answers only requests for a name of its own machine.
@@ -92,7 +92,7 @@ impl Switch {
 }
 
 impl AuthConfig {
-    pub fn settings(&self, loopback: bool) -> Settings {
+    pub fn settings(&self, loopback: bool) -> AuthSettings {
         let rate = |per_second: u32| {
             let per_second = NonZeroU32::new(per_second)?;
             let burst = self
@@ -100,7 +100,7 @@ impl AuthConfig {
                 .unwrap_or(per_second.saturating_mul(const { NonZeroU32::MIN.saturating_add(1) }));
             Some(Rate { per_second, burst })
         };
-        Settings {
+        AuthSettings {
             open_without_tokens: loopback || self.open,
             this_machine_only: !self.open,
             origins: self.cors_origins.clone(),
@@ -112,7 +112,7 @@ impl AuthConfig {
     }
 }
 
-impl Default for Settings {
+impl Default for AuthSettings {
     /// Returns the settings for a loopback address, without rate limits.
     fn default() -> Self {
         Self {
@@ -127,7 +127,7 @@ impl Default for Settings {
     }
 }
 
-impl Settings {
+impl AuthSettings {
     /// Checks whether the server may start on this address, and logs whether it requires tokens.
     pub async fn check(&self, database: &Database, clock: &Clock, listen: &str) -> Result<(), StartError> {
         let tokens = Tokens::new(None).newest(database).await?;

@@ -21,7 +21,7 @@ mod tokens;
 
 pub use access::{Access, Denied};
 pub use authenticator::Authenticator;
-pub use config::{AuthConfig, Settings, StartError, Switch};
+pub use config::{AuthConfig, AuthSettings, StartError, Switch};
 pub use manage::{ManageError, NewToken, create, list, revoke};
 pub(crate) use manage::{dpu_id, space_ids};
 pub use need::Need;
@@ -29,5 +29,5 @@ pub use origin::Origin;
 pub use pace::Rate;
 pub use secret::Secret;
 pub use token::{Role, Token};
-pub(crate) use tokens::Snapshot;
+pub(crate) use tokens::TokenSet;
 pub use tokens::Tokens;

@@ -25,7 +25,7 @@ pub struct Token {
     /// The beginning of the day on which it was last used, in milliseconds since the Unix epoch.
     last_used_day_ms: AtomicI64,
     /// The last floor plan, restricted to what this token may see.
-    view: ArcSwapOption<View>,
+    view: ArcSwapOption<CachedView>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub enum Role {
 }
 
 #[derive(Debug)]
-struct View {
+struct CachedView {
     of: Weak<FloorPlan>,
     seen: Arc<FloorPlan>,
 }
@@ -89,7 +89,7 @@ impl Token {
             return Arc::clone(&view.seen);
         }
         let seen = Arc::new(plan.only(spaces));
-        self.view.store(Some(Arc::new(View { of: Arc::downgrade(plan), seen: Arc::clone(&seen) })));
+        self.view.store(Some(Arc::new(CachedView { of: Arc::downgrade(plan), seen: Arc::clone(&seen) })));
         seen
     }
 }

@@ -16,7 +16,7 @@ use crate::database::Database;
 /// The current tokens, cached until they are known to have changed.
 #[derive(Debug)]
 pub struct Tokens {
-    newest: ArcSwapOption<Snapshot>,
+    newest: ArcSwapOption<TokenSet>,
     /// Number of invalidations. The cached tokens were read after the last one.
     forgotten: watch::Sender<u64>,
     /// The rate limiter of each token, which outlives the cached tokens. Locked while reading, so that concurrent
@@ -28,7 +28,7 @@ pub struct Tokens {
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct Snapshot {
+pub(crate) struct TokenSet {
     /// The tokens that are not revoked, sorted by digest.
     valid: Vec<Arc<Token>>,
     /// Whether any token exists, including revoked ones.
@@ -47,12 +47,12 @@ impl Tokens {
     }
 
     /// Takes no lock and does not wait.
-    pub(super) fn in_memory(&self) -> Guard<Option<Arc<Snapshot>>> {
+    pub(super) fn in_memory(&self) -> Guard<Option<Arc<TokenSet>>> {
         self.newest.load()
     }
 
     /// Returns the tokens, including every change that was committed before the last invalidation.
-    pub(super) async fn newest(&self, database: &Database) -> Result<Arc<Snapshot>, DbErr> {
+    pub(super) async fn newest(&self, database: &Database) -> Result<Arc<TokenSet>, DbErr> {
         if let Some(tokens) = self.newest.load_full() {
             return Ok(tokens);
         }
@@ -63,7 +63,7 @@ impl Tokens {
         }
         let forgotten = *self.forgotten.borrow();
         let rows = database.in_time(token::Entity::find().all(database.reader())).await?;
-        let tokens = Arc::new(Snapshot::new(rows, self.rate, &mut paces));
+        let tokens = Arc::new(TokenSet::new(rows, self.rate, &mut paces));
         let _keeping = self.keeping.lock().unwrap_or_else(PoisonError::into_inner);
         if *self.forgotten.borrow() == forgotten {
             self.newest.store(Some(Arc::clone(&tokens)));
@@ -83,7 +83,7 @@ impl Tokens {
     }
 }
 
-impl Snapshot {
+impl TokenSet {
     fn new(rows: Vec<token::Model>, rate: Option<Rate>, paces: &mut HashMap<i64, Arc<Pace>>) -> Self {
         let any = !rows.is_empty();
         let mut pace =

@@ -4,7 +4,7 @@ use anyhow::Context;
 
 use super::process::{has_stopped, open, stop, urls};
 use crate::app::{App, Options};
-use crate::auth::Settings;
+use crate::auth::AuthSettings;
 use crate::broker::BrokerConfig;
 use crate::clock::Clock;
 use crate::config::{Listen, Place, size};
@@ -65,7 +65,7 @@ async fn consume_into(database: Database, config: ConsumeConfig, tasks: &Tasks) 
         Some(place) => Some(place.listen().await?),
         None => None,
     };
-    let auth = Settings { open_without_tokens, ..Settings::default() };
+    let auth = AuthSettings { open_without_tokens, ..AuthSettings::default() };
     let earliest_event = config.events.earliest_event;
     let options = Options { auth, earliest_event, tasks: tasks.clone(), ..Options::new(config.cache_bytes) };
     let (app, recording) = App::start_with(database, Clock::system(), options);

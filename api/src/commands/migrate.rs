@@ -5,12 +5,12 @@ use crate::database::DatabaseConfig;
 use crate::telemetry::{self, TelemetryConfig};
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Migrate {
+pub(super) struct MigrateArgs {
     #[command(flatten)]
     config: DatabaseConfig,
 }
 
-impl Migrate {
+impl MigrateArgs {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let telemetry = telemetry::start(&TelemetryConfig::default())?;
         let database = open(&self.config, None).await?;

@@ -17,12 +17,12 @@ use clap::{Parser, Subcommand};
 
 pub use self::consume::ConsumeConfig;
 use self::dead_letter::DeadLetterArgs;
-use self::migrate::Migrate;
-use self::prune::Prune;
+use self::migrate::MigrateArgs;
+use self::prune::PruneArgs;
 pub use self::serve::ServeConfig;
-use self::token::Token;
+use self::token::TokenArgs;
 pub use self::token::TokenCommand;
-use self::verify::Verify;
+use self::verify::VerifyArgs;
 use crate::config;
 
 /// How many people are in a space, now or at any instant of the past.
@@ -47,19 +47,19 @@ enum Command {
     #[command(name = "deadletter")]
     DeadLetter(DeadLetterArgs),
     /// Bring the database's schema up to date, and exit
-    Migrate(Migrate),
+    Migrate(MigrateArgs),
     /// Print the GraphQL schema
     Schema,
     /// Compute every tally again from the events, and check every rule that the data must keep
     ///
     /// Prints one line per problem. The exit code is 1 if there is a problem that was not repaired.
-    Verify(Verify),
+    Verify(VerifyArgs),
     /// Delete events that are older than an age, and keep how many people crossed until the end of each hour
     ///
     /// Later counts stay exact. Earlier counts are exact to the hour, and earlier events are no longer accepted.
-    Prune(Prune),
+    Prune(PruneArgs),
     /// Create, list and revoke the tokens by which people and programs authenticate
-    Token(Token),
+    Token(TokenArgs),
 }
 
 /// Runs the command that the process was started with. An error is written to the standard error.

@@ -11,16 +11,16 @@ use crate::retention::{self, Age, Pruned};
 use crate::telemetry::{self, TelemetryConfig};
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Prune {
+pub(super) struct PruneArgs {
     #[command(flatten)]
     config: DatabaseConfig,
-    /// Prune events that are older than this, in whole days or weeks, such as 400d or 8w; the UTC day in which the age
+    /// PruneArgs events that are older than this, in whole days or weeks, such as 400d or 8w; the UTC day in which the age
     /// ends is kept
     #[arg(long, value_name = "AGE")]
     older_than: Age,
 }
 
-impl Prune {
+impl PruneArgs {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let telemetry = telemetry::start(&TelemetryConfig::default())?;
         let database = open(&self.config, None).await?;

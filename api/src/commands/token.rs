@@ -14,7 +14,7 @@ use crate::ids::{IdsConfig, Kind, PublicIds};
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Token {
+pub(super) struct TokenArgs {
     #[command(flatten)]
     config: DatabaseConfig,
     #[command(flatten)]
@@ -23,7 +23,7 @@ pub(super) struct Token {
     command: TokenCommand,
 }
 
-impl Token {
+impl TokenArgs {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let ids = PublicIds::new(&self.ids)?;
         let database = open(&self.config, Some(PoolConfig::default())).await?;

@@ -8,7 +8,7 @@ use crate::database::{Database, DatabaseConfig};
 use crate::verify::{Finding, verify};
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Verify {
+pub(super) struct VerifyArgs {
     #[command(flatten)]
     config: DatabaseConfig,
     /// Repair the tallies that are wrong, in one transaction that blocks writers
@@ -16,7 +16,7 @@ pub(super) struct Verify {
     repair: bool,
 }
 
-impl Verify {
+impl VerifyArgs {
     /// Returns whether everything is right, or was repaired.
     pub(super) async fn run(self) -> anyhow::Result<bool> {
         let database = Database::connect(&self.config.database_url).await?;

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use entity::event::Direction;
-use entity::tally::Resolution;
+use entity::tally::TallyLength;
 use entity::{Instant, event};
 
 use super::budget::Work;
@@ -56,7 +56,7 @@ impl View {
     /// Returns the parts of a stretch that can contain its last event: the last day with crossings, and the day with
     /// crossings before it, in case the crossings of the last day are after the end of the stretch.
     fn newest_parts(&self, stretch: &Stretch, days: &Days) -> Vec<Stretch> {
-        let newest = days.newest(Resolution::Day.bucket(stretch.until));
+        let newest = days.newest(TallyLength::Day.bucket(stretch.until));
         let before = newest.and_then(|day| days.newest(day.plus_ms(-DAY_MS)));
         let part = |day: Instant| {
             let after = stretch.after.max(Some(day.just_before()));

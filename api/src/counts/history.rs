@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use entity::Instant;
 use entity::assignment::Placement;
-use entity::tally::Resolution;
+use entity::tally::TallyLength;
 
 use super::basis::warn_of_tally;
 use super::budget::Work;
@@ -47,7 +47,7 @@ struct Folding<'a> {
     has_stale: bool,
 }
 
-struct Source<'a> {
+struct HistorySource<'a> {
     view: &'a View,
     days: &'a BTreeMap<i64, Days>,
     /// The pages of the current piece, held so that none is evicted before it is folded.
@@ -56,7 +56,7 @@ struct Source<'a> {
     crossed: Vec<u32>,
 }
 
-enum Progress {
+enum HistoryProgress {
     Finished,
     /// Other tasks must run first.
     Paused,
@@ -66,12 +66,12 @@ enum Progress {
 
 /// The pages to load next.
 #[derive(Default)]
-struct Piece {
+struct HistoryPiece {
     lacking: Lacking,
     crossings: i64,
 }
 
-impl Piece {
+impl HistoryPiece {
     fn is_full(&self) -> bool {
         self.crossings >= LOADED_MAX || self.lacking.pages.len() >= LOADED_PAGES_MAX
     }
@@ -170,15 +170,15 @@ impl View {
             Folding { space, history, buckets, busy: busy_days(history, days), has_stale: false }
         });
         let mut foldings: Vec<_> = foldings.collect();
-        let mut source = Source { view: self, days, held: HashMap::new(), crossed: Vec::new() };
+        let mut source = HistorySource { view: self, days, held: HashMap::new(), crossed: Vec::new() };
         loop {
             let mut lacks = Vec::new();
             for (place, folding) in foldings.iter_mut().enumerate() {
                 loop {
                     match folding.go_on(&mut source) {
-                        Progress::Paused => tokio::task::yield_now().await,
-                        Progress::Lacks => break lacks.push(place),
-                        Progress::Finished => break,
+                        HistoryProgress::Paused => tokio::task::yield_now().await,
+                        HistoryProgress::Lacks => break lacks.push(place),
+                        HistoryProgress::Finished => break,
                     }
                 }
             }
@@ -186,7 +186,7 @@ impl View {
                 break;
             }
             source.held.clear();
-            let mut piece = Piece::default();
+            let mut piece = HistoryPiece::default();
             for place in lacks {
                 foldings[place].list(&mut source, &mut piece);
             }
@@ -209,15 +209,15 @@ impl SpaceHistory {
 
 impl Folding<'_> {
     /// Folds as far as pages are in memory, for at most [`SLICE_NS`].
-    fn go_on(&mut self, source: &mut Source<'_>) -> Progress {
+    fn go_on(&mut self, source: &mut HistorySource<'_>) -> HistoryProgress {
         let answer = |net| self.space.answer(net);
         let mut done = Work::default();
         while let Some(end) = self.history.edges().last().copied().filter(|end| self.buckets.at() < *end) {
             if done.ns() > SLICE_NS {
-                return Progress::Paused;
+                return HistoryProgress::Paused;
             }
             let at = self.buckets.at();
-            let day = Resolution::Day.bucket(at);
+            let day = TallyLength::Day.bucket(at);
             let quiet_until = match self.busy {
                 Some((first, _)) if day < first => Some(first),
                 Some((_, last)) if day <= last => None,
@@ -250,7 +250,7 @@ impl Folding<'_> {
             }
             if !source.gather(self.history, day, &lengths, (at, until)) {
                 self.has_stale = true;
-                return Progress::Lacks;
+                return HistoryProgress::Lacks;
             }
             done.crossings += source.crossed.len() as u64;
             let steps = source.crossed.iter().map(|step| (day.plus_ms((step >> 1).into()), step & 1 == 1));
@@ -264,7 +264,7 @@ impl Folding<'_> {
                 source.view.state().timelines().keep_summary(key, Arc::new(summary));
             }
         }
-        Progress::Finished
+        HistoryProgress::Finished
     }
 
     fn add(&mut self, edges: &[Instant], cells: &[Cell]) {
@@ -304,10 +304,10 @@ impl Folding<'_> {
     }
 
     /// Lists the next pages that are needed and not in memory, until the piece is full.
-    fn list(&self, source: &mut Source<'_>, piece: &mut Piece) {
+    fn list(&self, source: &mut HistorySource<'_>, piece: &mut HistoryPiece) {
         let Some((first, last)) = self.busy else { return };
         let end = self.history.edges().last().copied().unwrap_or(last);
-        let first = first.max(Resolution::Day.bucket(self.buckets.at()));
+        let first = first.max(TallyLength::Day.bucket(self.buckets.at()));
         for day in days_between(first, last.min(end.just_before())) {
             if piece.is_full() {
                 return;
@@ -332,7 +332,7 @@ impl Folding<'_> {
     }
 }
 
-impl Source<'_> {
+impl HistorySource<'_> {
     /// Gathers a space's crossings of `[from, end)`, a part of the day, in order. False if a page is missing.
     fn gather(
         &mut self,
@@ -409,11 +409,11 @@ fn busy_days(history: &History<'_>, days: &BTreeMap<i64, Days>) -> Option<(Insta
     let crossed = history.terms().iter().filter_map(|term| days.get(&term.assignment.dpu)?.ends());
     let reset = history
         .reset_span(start, end)
-        .map(|(first, last)| (Resolution::Day.bucket(first), Resolution::Day.bucket(last)));
+        .map(|(first, last)| (TallyLength::Day.bucket(first), TallyLength::Day.bucket(last)));
     let spans = crossed.chain(reset);
     let (first, last) = spans.reduce(|one, other| (one.0.min(other.0), one.1.max(other.1)))?;
-    let first = first.max(Resolution::Day.bucket(start));
-    let last = last.min(Resolution::Day.bucket(end.just_before()));
+    let first = first.max(TallyLength::Day.bucket(start));
+    let last = last.min(TallyLength::Day.bucket(end.just_before()));
     (first <= last).then_some((first, last))
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use entity::Instant;
 use entity::event::Direction;
-use entity::tally::Resolution;
+use entity::tally::TallyLength;
 use proptest::prelude::*;
 
 use super::basis::{Basis, Reached};
@@ -64,13 +64,13 @@ impl Database {
         for dpu in &lacking.days {
             let mut days: BTreeMap<Instant, Crossings> = BTreeMap::new();
             for (ts, direction) in self.events(*dpu, |place, _| place < commits) {
-                *days.entry(Resolution::Day.bucket(ts)).or_default() += direction.into();
+                *days.entry(TallyLength::Day.bucket(ts)).or_default() += direction.into();
             }
             loaded.days.insert(*dpu, days.into_iter().collect());
         }
         for key in &lacking.pages {
             let events = self.events(key.dpu, |place, _| place < commits);
-            let of_day = events.into_iter().filter(|(ts, _)| Resolution::Day.bucket(*ts) == key.day);
+            let of_day = events.into_iter().filter(|(ts, _)| TallyLength::Day.bucket(*ts) == key.day);
             loaded.pages.insert(*key, of_day.map(|(ts, way)| Step::new(key.day, ts, way)).collect());
         }
         (loaded, self.changes(commits, position))

@@ -12,24 +12,24 @@ use crate::floor_plan::FloorPlan;
 
 /// The number of people in each space, from one reading.
 #[derive(Debug)]
-pub struct Counts {
+pub struct SpaceCounts {
     /// When the reading began, which limits what it can have seen.
     pub(super) begun: Option<Tick>,
     pub ts: Instant,
     pub plan: Arc<FloorPlan>,
     /// The counts, by space id.
-    pub(super) spaces: BTreeMap<i64, Count>,
+    pub(super) spaces: BTreeMap<i64, SpaceCount>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Count {
+pub struct SpaceCount {
     /// The reported count, clamped as the space is set up.
     pub count: i64,
     /// The signed count.
     pub net: i64,
 }
 
-impl Counts {
+impl SpaceCounts {
     /// Returns an empty reading, from before the first one.
     pub(super) fn none() -> Self {
         Self { begun: None, ts: Instant::MIN, plan: Arc::default(), spaces: BTreeMap::new() }
@@ -54,7 +54,7 @@ impl Counts {
                 let odometers = view.odometers(&readings).await?;
                 let spaces = accounts.iter().map(|(space, account)| {
                     let net = account.net(|reading| odometers[&reading]);
-                    (space.row.id, Count { count: space.answer(net), net })
+                    (space.row.id, SpaceCount { count: space.answer(net), net })
                 });
                 let spaces = spaces.collect();
                 Ok(Self { begun, ts, plan: Arc::clone(&plan), spaces })

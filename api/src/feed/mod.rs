@@ -1,7 +1,7 @@
 //! Live counts for subscribers. Read-only.
 //!
 //! The feed waits for the [`State`](crate::state::State) to advance. While there are watchers, one task, the hub, reads
-//! the counts of all spaces together and publishes them as one immutable [`Counts`] to the watchers of spaces whose
+//! the counts of all spaces together and publishes them as one immutable [`SpaceCounts`] to the watchers of spaces whose
 //! count has changed. The number of statements does not depend on the number of watchers. A watcher compares the newest
 //! counts with what it sent last, and sends only differences ([`Watch`]). Nothing is queued for a slow client: it gets
 //! the newest value when it is ready for one.
@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-pub use counts::{Count, Counts};
+pub use counts::{SpaceCount, SpaceCounts};
 use tokio::sync::{Notify, watch as channel};
 use tokio::time::Instant as Tick;
 pub use watch::Watch;
@@ -26,7 +26,7 @@ use crate::timelines::Version;
 
 /// Pause between two readings: changes in the meantime are reported together.
 const REST: Duration = Duration::from_millis(50);
-/// Maximum time to wait for a change before reading anyway. Counts also change as time passes, and
+/// Maximum time to wait for a change before reading anyway. SpaceCounts also change as time passes, and
 /// by commits of other processes.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -44,7 +44,7 @@ pub struct Feed {
     /// Signals that a watcher waits for the next reading.
     expected: Notify,
     /// The newest counts: first the lanes of single spaces, by their ids, then those of all others.
-    lanes: Box<[channel::Sender<Arc<Counts>>]>,
+    lanes: Box<[channel::Sender<Arc<SpaceCounts>>]>,
     next_lane: AtomicUsize,
     /// The lanes that receive the next reading even if nothing has changed.
     expecting: Mutex<BTreeSet<usize>>,
@@ -61,7 +61,7 @@ impl Feed {
             clock,
             tasks,
             expected: Notify::new(),
-            lanes: (0..2 * LANES).map(|_| channel::Sender::new(Arc::new(Counts::none()))).collect(),
+            lanes: (0..2 * LANES).map(|_| channel::Sender::new(Arc::new(SpaceCounts::none()))).collect(),
             next_lane: AtomicUsize::new(0),
             expecting: Mutex::default(),
             running: Mutex::new(false),
@@ -113,7 +113,12 @@ impl Feed {
     }
 
     /// Publishes counts to lanes that wait for a reading, and to watchers of spaces whose count has changed.
-    async fn publish(&self, counts: Arc<Counts>, before: Option<&Counts>, expecting: BTreeSet<usize>) {
+    async fn publish(
+        &self,
+        counts: Arc<SpaceCounts>,
+        before: Option<&SpaceCounts>,
+        expecting: BTreeSet<usize>,
+    ) {
         let changed = counts.changed_since(before);
         let mut lanes = expecting;
         if !changed.is_empty() {
@@ -143,12 +148,12 @@ fn lane_of(space: i64) -> usize {
 /// Publishes the newest counts as long as there are watchers.
 async fn hub(feed: Arc<Feed>) {
     let mut versions = feed.versions.clone();
-    let mut before: Option<Arc<Counts>> = None;
+    let mut before: Option<Arc<SpaceCounts>> = None;
     while !feed.ends() {
         // Changes from here on are not in the counts that are read now.
         versions.borrow_and_update();
         let expecting = std::mem::take(&mut *feed.expecting());
-        match Counts::read(&feed.reader, &feed.clock).await {
+        match SpaceCounts::read(&feed.reader, &feed.clock).await {
             Ok(counts) => {
                 let counts = Arc::new(counts);
                 feed.publish(Arc::clone(&counts), before.as_deref(), expecting).await;

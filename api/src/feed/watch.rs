@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::time::Instant as Tick;
 
 use super::Feed;
-use super::counts::{Count, Counts};
+use super::counts::{SpaceCount, SpaceCounts};
 
 /// Reports the counts of spaces: first the current ones, then each change.
 ///
@@ -17,10 +17,10 @@ use super::counts::{Count, Counts};
 pub struct Watch {
     feed: Arc<Feed>,
     lane: usize,
-    newest: watch::Receiver<Arc<Counts>>,
+    newest: watch::Receiver<Arc<SpaceCounts>>,
     spaces: Option<HashSet<i64>>,
     since: Tick,
-    told: BTreeMap<i64, Count>,
+    told: BTreeMap<i64, SpaceCount>,
     /// The feed's reading that is being processed, identified by its start, and the spaces already returned from it.
     reading: Option<Tick>,
     returned: HashSet<i64>,
@@ -32,7 +32,7 @@ impl Watch {
     pub(super) fn new(
         feed: Arc<Feed>,
         lane: usize,
-        newest: watch::Receiver<Arc<Counts>>,
+        newest: watch::Receiver<Arc<SpaceCounts>>,
         spaces: Option<Vec<i64>>,
         since: Tick,
     ) -> Self {
@@ -65,7 +65,7 @@ impl Watch {
     }
 
     /// Returns whether a space's count must be reported, and if so, records that it is.
-    pub fn tell(&mut self, space: i64, count: Count) -> bool {
+    pub fn tell(&mut self, space: i64, count: SpaceCount) -> bool {
         let is_newest = self.newest.borrow().spaces.get(&space) == Some(&count);
         if !is_newest {
             // The reported count is newer than the feed's reading. The next reading must be examined in any case,
@@ -75,7 +75,7 @@ impl Watch {
         self.told.insert(space, count) != Some(count)
     }
 
-    fn difference(&self, counts: &Counts) -> Option<i64> {
+    fn difference(&self, counts: &SpaceCounts) -> Option<i64> {
         let after = self.last.map_or(Unbounded, Excluded);
         let ahead = counts.spaces.range((after, Unbounded));
         let around = ahead.chain(counts.spaces.iter());

@@ -3,7 +3,7 @@
 use entity::{assignment, dpu, reset, reset_rule, space};
 use sea_orm::{ConnectionTrait, DbErr, EntityTrait, QueryOrder, Statement};
 
-use super::{Edition, FloorPlan, Rows};
+use super::{Edition, FloorPlan, PlanRows};
 
 pub(super) async fn edition(connection: &impl ConnectionTrait) -> Result<Edition, DbErr> {
     let sql = "SELECT revision, horizon, digested FROM floor_plan";
@@ -20,7 +20,7 @@ pub(super) async fn edition(connection: &impl ConnectionTrait) -> Result<Edition
 /// Reads the floor plan as one transaction sees it.
 pub(crate) async fn load(connection: &impl ConnectionTrait) -> Result<FloorPlan, DbErr> {
     let edition = edition(connection).await?;
-    let rows = Rows {
+    let rows = PlanRows {
         spaces: space::Entity::find().all(connection).await?,
         dpus: dpu::Entity::find().all(connection).await?,
         assignments: assignment::Entity::find().order_by_asc(assignment::Column::Id).all(connection).await?,

@@ -31,7 +31,7 @@ pub use view::Span;
 use self::changes::composed;
 
 #[derive(Debug, Default)]
-struct Rows {
+struct PlanRows {
     spaces: Vec<space::Model>,
     dpus: Vec<dpu::Model>,
     /// In ascending order of their ids.
@@ -96,8 +96,8 @@ pub struct Dpu {
 }
 
 impl FloorPlan {
-    fn new(edition: Edition, rows: Rows) -> Self {
-        let Rows { spaces, dpus, assignments, resets, rules } = rows;
+    fn new(edition: Edition, rows: PlanRows) -> Self {
+        let PlanRows { spaces, dpus, assignments, resets, rules } = rows;
         let dpu_ids = dpus.iter().map(|dpu| (composed(&dpu.serial), dpu.id)).collect();
         let mut spaces: BTreeMap<_, _> = spaces.into_iter().map(|row| (row.id, Space::new(row))).collect();
         let mut dpus: BTreeMap<_, _> = dpus.into_iter().map(|row| (row.id, Dpu::new(row))).collect();

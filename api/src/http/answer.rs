@@ -119,28 +119,28 @@ fn count(budget: &Budget, response: Response) -> Result<Response, Exhausted> {
         return Ok(response);
     }
     let held = Arc::new(budget.hold(usize::try_from(bytes).map_err(|_| Exhausted)?)?);
-    Ok(response.map(|body| Body::new(Unread { body, held })))
+    Ok(response.map(|body| Body::new(UnreadAnswer { body, held })))
 }
 
 /// A body that counts for a budget.
-struct Unread {
+struct UnreadAnswer {
     body: Body,
     held: Arc<Held>,
 }
 
 /// A piece of a body. The connection holds it until it is sent.
-struct Piece {
+struct AnswerPiece {
     bytes: Bytes,
     _held: Arc<Held>,
 }
 
-impl AsRef<[u8]> for Piece {
+impl AsRef<[u8]> for AnswerPiece {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
 }
 
-impl HttpBody for Unread {
+impl HttpBody for UnreadAnswer {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -149,7 +149,7 @@ impl HttpBody for Unread {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
-        let piece = |bytes| Bytes::from_owner(Piece { bytes, _held: Arc::clone(&self.held) });
+        let piece = |bytes| Bytes::from_owner(AnswerPiece { bytes, _held: Arc::clone(&self.held) });
         Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(piece))))
     }
 

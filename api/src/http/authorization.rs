@@ -16,7 +16,7 @@ use tower::Service;
 use super::error;
 use super::origin::{is_foreign, is_this_machine, proxy_header};
 use crate::app::App;
-use crate::auth::{Access, Authenticator, Denied, Need, Snapshot};
+use crate::auth::{Access, Authenticator, Denied, Need, TokenSet};
 
 const BEARER: &[u8] = b"Bearer ";
 const BASIC: &[u8] = b"Basic ";
@@ -69,7 +69,7 @@ pub(super) fn refused<F>(response: Response) -> Authorized<F> {
 }
 
 /// Authenticates the client, and checks whether the request may pass.
-fn decide(auth: &Authenticator, tokens: &Snapshot, need: Need, request: &mut Request) -> Result<(), Denied> {
+fn decide(auth: &Authenticator, tokens: &TokenSet, need: Need, request: &mut Request) -> Result<(), Denied> {
     let access = admit(auth, tokens, request.headers(), request.extensions());
     found(need, access, request)
 }
@@ -88,7 +88,7 @@ fn found(need: Need, access: Result<Access, Denied>, request: &mut Request) -> R
 
 fn admit(
     auth: &Authenticator,
-    tokens: &Snapshot,
+    tokens: &TokenSet,
     headers: &HeaderMap,
     extensions: &Extensions,
 ) -> Result<Access, Denied> {
@@ -116,7 +116,7 @@ fn admit(
 }
 
 /// Returns the access that these credentials, the value of a header `Authorization`, give.
-fn by_credentials(auth: &Authenticator, tokens: &Snapshot, shown: &[u8]) -> Result<Access, Denied> {
+fn by_credentials(auth: &Authenticator, tokens: &TokenSet, shown: &[u8]) -> Result<Access, Denied> {
     auth.by_token(tokens, &secret(shown).ok_or(Denied::Invalid)?)
 }
 

@@ -53,28 +53,28 @@ pub(crate) enum RestError {
     MediaType(&'static str),
     #[error("{0}.")]
     Coding(#[from] UnknownCoding),
-    #[error("{cause}.{}", Recorded(.recorded))]
+    #[error("{cause}.{}", RecordedBefore(.recorded))]
     Packed {
         cause: UnpackError,
         /// Outcome of the events before the error.
         recorded: Summary,
     },
-    #[error("{cause}.{}", Recorded(.recorded))]
+    #[error("{cause}.{}", RecordedBefore(.recorded))]
     Body { cause: DecodeError, recorded: Summary },
-    #[error("No event arrived for {silence_s} seconds.{}", Recorded(.recorded))]
+    #[error("No event arrived for {silence_s} seconds.{}", RecordedBefore(.recorded))]
     Silence { silence_s: u64, recorded: Summary },
     #[error("{0}")]
     Refused(Denied),
     /// The client's access ended in the middle of its body.
-    #[error("{refusal}{}", Recorded(.recorded))]
+    #[error("{refusal}{}", RecordedBefore(.recorded))]
     Ended { refusal: Denied, recorded: Summary },
     #[error("The service cannot answer now, try again: too many answers are waiting to be read.")]
     Exhausted(Exhausted),
-    #[error("The service cannot take more events now, try again.{}", Recorded(.recorded))]
+    #[error("The service cannot take more events now, try again.{}", RecordedBefore(.recorded))]
     Full { recorded: Summary },
-    #[error("{}", Unrecorded(.0))]
+    #[error("{}", NotRecorded(.0))]
     Record(#[from] RecordError),
-    #[error("{}", Unread(.0))]
+    #[error("{}", UnreadCount(.0))]
     Read(#[from] ReadError),
     #[error("{}", failed(.0))]
     Database(#[from] DbErr),
@@ -99,9 +99,9 @@ impl fmt::Display for Unknown<'_> {
     }
 }
 
-struct Unread<'a>(&'a ReadError);
+struct UnreadCount<'a>(&'a ReadError);
 
-impl fmt::Display for Unread<'_> {
+impl fmt::Display for UnreadCount<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             ReadError::TooMuch(_) | ReadError::Busy => self.0.fmt(formatter),
@@ -115,9 +115,9 @@ fn failed(cause: &DbErr) -> &'static str {
     if Failure::of(cause).is_transient() { LATER } else { FAULT }
 }
 
-struct Unrecorded<'a>(&'a RecordError);
+struct NotRecorded<'a>(&'a RecordError);
 
-impl fmt::Display for Unrecorded<'_> {
+impl fmt::Display for NotRecorded<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(if self.0.is_transient() {
             "The events could not be recorded, send them again: events that are already recorded count once."
@@ -127,9 +127,9 @@ impl fmt::Display for Unrecorded<'_> {
     }
 }
 
-struct Recorded<'a>(&'a Summary);
+struct RecordedBefore<'a>(&'a Summary);
 
-impl fmt::Display for Recorded<'_> {
+impl fmt::Display for RecordedBefore<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Summary { accepted, duplicates, rejected } = self.0;
         if accepted + duplicates + rejected == 0 {

@@ -3,7 +3,7 @@
 use std::iter::from_fn;
 
 use ahash::AHashSet;
-use entity::tally::Resolution;
+use entity::tally::TallyLength;
 use entity::{Instant, Timestamp, event};
 use sea_orm::{ActiveEnum, ConnectionTrait, DatabaseBackend, DbErr, QueryResult, SqlErr, Statement, Value};
 
@@ -188,8 +188,8 @@ async fn insert_on_postgres(
         EXCEPT SELECT inserted.* FROM inserted WHERE (SELECT any_lack FROM lacking)
         UNION ALL
         SELECT NULL::bigint, NULL::bigint, NULL::smallint, NULL::int FROM floor_plan WHERE revision <> $6",
-        hour = Resolution::Hour.hours(),
-        day = Resolution::Day.hours(),
+        hour = TallyLength::Hour.hours(),
+        day = TallyLength::Day.hours(),
     );
     let values: [Value; 8] = [
         now.into(),
@@ -246,7 +246,7 @@ async fn insert_on_sqlite(
     if inserted.is_empty() {
         return Ok(duplicates);
     }
-    for resolution in [Resolution::Hour, Resolution::Day] {
+    for resolution in [TallyLength::Hour, TallyLength::Day] {
         for some in pieces(&tallies(&inserted, resolution)) {
             add_to_tallies(transaction, resolution, some).await?;
         }
@@ -282,7 +282,7 @@ async fn stored(
 
 async fn add_to_tallies(
     transaction: &impl ConnectionTrait,
-    resolution: Resolution,
+    resolution: TallyLength,
     tallies: &[Tally],
 ) -> Result<(), DbErr> {
     let row = format!("(?, {}, ?, ?, ?)", resolution.hours());
@@ -322,7 +322,7 @@ fn with_rows(
 type Tally = (i64, Instant, Crossings);
 
 /// Returns what the events add to the tallies of their hours or days.
-fn tallies(inserted: &[Identity], resolution: Resolution) -> Vec<Tally> {
+fn tallies(inserted: &[Identity], resolution: TallyLength) -> Vec<Tally> {
     let bucket = |event: &Identity| (event.dpu_id, resolution.bucket(event.ts));
     // In the order of their keys, all events of one bucket stand together.
     let tally = |events: &[Identity]| {

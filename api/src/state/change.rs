@@ -9,7 +9,7 @@ use sea_orm::{DatabaseTransaction, DbErr};
 use super::State;
 use crate::clock::Clock;
 use crate::floor_plan::ChangeError;
-use crate::floor_plan::changes::Turn;
+use crate::floor_plan::changes::ChangeLock;
 
 impl State {
     /// Changes the floor plan: what `work` does in its transaction is done whole, or not at all.
@@ -23,7 +23,7 @@ impl State {
         let database = &self.database;
         let transaction = database.in_time(database.begin()).await?;
         let changing = async {
-            let turn = Turn::take(&transaction).await?;
+            let turn = ChangeLock::take(&transaction).await?;
             let done = work(&transaction, clock.now()).await?;
             turn.end(&transaction).await?;
             Ok(done)

@@ -5,7 +5,7 @@ use std::hash::Hash;
 
 use entity::Instant;
 use entity::event::{self, Direction};
-use entity::tally::Resolution;
+use entity::tally::TallyLength;
 use sea_orm::{ActiveEnum, ConnectionTrait, DbErr, QueryResult, Statement};
 
 use super::days::Days;
@@ -121,12 +121,12 @@ impl EventPage {
         let after = self.after.map(|(ts, ..)| ts);
         let (start, end) = if self.newest_first {
             let until = [self.range.end, after].into_iter().flatten().min().unwrap_or(Instant::MAX);
-            let day = Resolution::Day.bucket(until).min(last);
+            let day = TallyLength::Day.bucket(until).min(last);
             let enough = days.last_before(count(days.around(day).0).saturating_sub(size), count);
             (enough.unwrap_or(first), day)
         } else {
             let from = self.range.start.max(after).unwrap_or(Instant::MIN);
-            let day = Resolution::Day.bucket(from).max(first);
+            let day = TallyLength::Day.bucket(from).max(first);
             let (before, during) = days.around(day);
             (day, days.first_until(count(before + during).saturating_add(size), count).unwrap_or(last))
         };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use entity::Instant;
 use entity::event::Direction;
-use entity::tally::Resolution;
+use entity::tally::TallyLength;
 use sea_orm::{ConnectionTrait, DatabaseBackend, DbErr, QueryResult, Statement, Value};
 use serde::de::DeserializeOwned;
 
@@ -195,7 +195,7 @@ fn statement(backend: DatabaseBackend, lacking: &Lacking, position: &Position) -
         SELECT {DIGESTS}, wanted.dpu_id, first, {digests} FROM wanted
         JOIN digest ON digest.dpu_id = wanted.dpu_id AND ts >= first AND ts < until GROUP BY wanted.dpu_id, first",
         changes = changes_sql(backend, &wanted),
-        days = Resolution::Day.hours(),
+        days = TallyLength::Day.hours(),
     );
     Statement::from_sql_and_values(backend, sql, values)
 }
@@ -205,7 +205,7 @@ const TOTALS: i32 = 2;
 const DIGESTS: i32 = 3;
 const EVENTS: i32 = 4;
 
-const DAY_MS: i64 = Resolution::Day.hours() as i64 * 3_600_000;
+const DAY_MS: i64 = TallyLength::Day.hours() as i64 * 3_600_000;
 /// Maximum gap between two requested days that is read with them.
 const GAP_MS_MAX: i64 = 2 * DAY_MS;
 

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use entity::Instant;
 use entity::event::Direction;
-use entity::tally::Resolution;
+use entity::tally::TallyLength;
 
 use super::cache::Cache;
 use super::days::Days;
@@ -41,7 +41,7 @@ const ENTRY_BYTES: usize = 200;
 /// The cached timelines of all DPUs, in a limited number of bytes.
 #[derive(Debug)]
 pub struct Timelines {
-    cache: Cache<Key, Entry>,
+    cache: Cache<Key, CacheEntry>,
     /// The version of the last change, by DPU id.
     changed: Box<[AtomicU64]>,
     /// Days of earlier versions than this are invalid.
@@ -64,7 +64,7 @@ pub struct PageKey {
 
 /// Most entries are pages, so days are boxed, to keep the entries small.
 #[derive(Debug)]
-enum Entry {
+enum CacheEntry {
     Days(Box<Known>),
     Page(Page),
     Summary(Arc<Summary>),
@@ -103,7 +103,7 @@ pub struct Since {
 
 impl PageKey {
     pub fn of(reading: Reading) -> Self {
-        Self { dpu: reading.dpu, day: Resolution::Day.bucket(reading.at) }
+        Self { dpu: reading.dpu, day: TallyLength::Day.bucket(reading.at) }
     }
 }
 
@@ -119,7 +119,7 @@ impl Patch {
     pub fn new(inserted: impl IntoIterator<Item = (i64, Instant, Direction)>) -> Self {
         let mut patch = Self::default();
         for (dpu, ts, direction) in inserted {
-            let day = Resolution::Day.bucket(ts);
+            let day = TallyLength::Day.bucket(ts);
             let days = patch.0.entry(dpu).or_default();
             days.entry(day).or_default().push(Step::new(day, ts, direction));
         }
@@ -153,7 +153,7 @@ impl Known {
     }
 }
 
-impl Entry {
+impl CacheEntry {
     fn bytes(&self) -> usize {
         let beside = match self {
             Self::Days(known) => known.bytes(),
@@ -194,8 +194,8 @@ impl Timelines {
         is_pruned: bool,
         look: impl FnOnce(PageAt<'_>) -> R,
     ) -> Option<R> {
-        let look = |entry: &Entry| match entry {
-            Entry::Page(page) if page.is_pruned() == is_pruned => page.at(len).map(look),
+        let look = |entry: &CacheEntry| match entry {
+            CacheEntry::Page(page) if page.is_pruned() == is_pruned => page.at(len).map(look),
             _ => None,
         };
         self.cache.get(&Key::Page(key), look).flatten()
@@ -203,8 +203,8 @@ impl Timelines {
 
     /// Returns the page, if it is in memory and can be read at the length `len`.
     pub(crate) fn page(&self, key: PageKey, len: i64, is_pruned: bool) -> Option<Page> {
-        let look = |entry: &Entry| match entry {
-            Entry::Page(page) if page.is_pruned() == is_pruned => page.cut(len),
+        let look = |entry: &CacheEntry| match entry {
+            CacheEntry::Page(page) if page.is_pruned() == is_pruned => page.cut(len),
             _ => None,
         };
         self.cache.get(&Key::Page(key), look).flatten()
@@ -212,15 +212,15 @@ impl Timelines {
 
     /// Returns the cached summary of a space's day, whatever it was made from.
     pub(crate) fn summary(&self, key: SummaryKey) -> Option<Arc<Summary>> {
-        let look = |entry: &Entry| match entry {
-            Entry::Summary(summary) => Some(Arc::clone(summary)),
+        let look = |entry: &CacheEntry| match entry {
+            CacheEntry::Summary(summary) => Some(Arc::clone(summary)),
             _ => None,
         };
         self.cache.get(&Key::Summary(key), look).flatten()
     }
 
     pub(crate) fn keep_summary(&self, key: SummaryKey, summary: Arc<Summary>) {
-        self.put(Key::Summary(key), Entry::Summary(summary));
+        self.put(Key::Summary(key), CacheEntry::Summary(summary));
     }
 
     pub fn bytes(&self) -> u64 {
@@ -276,7 +276,7 @@ impl Timelines {
         }
         for (key, page) in loaded.pages.iter().filter(|(_, page)| page.len() > 0) {
             if holds_since(key.dpu).is_some() {
-                self.put(Key::Page(*key), Entry::Page(page.clone()));
+                self.put(Key::Page(*key), CacheEntry::Page(page.clone()));
             }
         }
     }
@@ -288,8 +288,8 @@ impl Timelines {
 
     /// Applies `look` to the days of a DPU at `version`, if they are in memory.
     fn look_at_days<R>(&self, dpu: i64, version: Version, look: impl FnOnce(&Days) -> R) -> Option<R> {
-        let look = |entry: &Entry| match entry {
-            Entry::Days(known) => known.at(version, self.forgotten.load(Ordering::SeqCst)).map(look),
+        let look = |entry: &CacheEntry| match entry {
+            CacheEntry::Days(known) => known.at(version, self.forgotten.load(Ordering::SeqCst)).map(look),
             _ => None,
         };
         self.cache.get(&Key::Days(dpu), look).flatten()
@@ -298,28 +298,28 @@ impl Timelines {
     /// Returns the newest known days of a DPU.
     fn known(&self, dpu: i64) -> Option<Known> {
         let forgotten = self.forgotten.load(Ordering::SeqCst);
-        let look = |entry: &Entry| match entry {
-            Entry::Days(known) if known.since >= forgotten => Some(Known::clone(known)),
+        let look = |entry: &CacheEntry| match entry {
+            CacheEntry::Days(known) if known.since >= forgotten => Some(Known::clone(known)),
             _ => None,
         };
         self.cache.get(&Key::Days(dpu), look).flatten()
     }
 
     fn replace_page(&self, key: PageKey, change: impl FnOnce(&Page) -> Option<Page>) {
-        let look = |entry: &Entry| match entry {
-            Entry::Page(page) => change(page),
+        let look = |entry: &CacheEntry| match entry {
+            CacheEntry::Page(page) => change(page),
             _ => None,
         };
         if let Some(page) = self.cache.get(&Key::Page(key), look).flatten() {
-            self.put(Key::Page(key), Entry::Page(page));
+            self.put(Key::Page(key), CacheEntry::Page(page));
         }
     }
 
     fn put_days(&self, dpu: i64, known: Known) {
-        self.put(Key::Days(dpu), Entry::Days(Box::new(known)));
+        self.put(Key::Days(dpu), CacheEntry::Days(Box::new(known)));
     }
 
-    fn put(&self, key: Key, entry: Entry) {
+    fn put(&self, key: Key, entry: CacheEntry) {
         let bytes = entry.bytes();
         self.cache.put(key, entry, bytes);
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use api::auth::{self, Need, NewToken, Origin, Role, Settings, Switch};
+use api::auth::{self, AuthSettings, Need, NewToken, Origin, Role, Switch};
 use api::database::Database;
 use api::http::graphql::root_field;
 use api::http::route::Route;
@@ -655,13 +655,13 @@ async fn closed(socket: &mut Socket) -> i64 {
     }
 }
 
-async fn with(settings: Settings) -> Service {
+async fn with(settings: AuthSettings) -> Service {
     Service::guarded(Empty::on_sqlite(), settings).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_open_server_admits_its_own_machine_only() {
-    let service = with(Settings::default()).await;
+    let service = with(AuthSettings::default()).await;
     service.space("Hall").await;
     let by_name = async |service: &Service, host: &str| {
         let mut statuses = Vec::new();
@@ -685,7 +685,7 @@ async fn an_open_server_admits_its_own_machine_only() {
     assert_eq!(service.send(request.body(Body::empty()).unwrap()).await.status, StatusCode::OK);
     service.finish().await;
     // Neither do they if the server was started as open on purpose.
-    let service = with(Settings { this_machine_only: false, ..Settings::default() }).await;
+    let service = with(AuthSettings { this_machine_only: false, ..AuthSettings::default() }).await;
     service.space("Hall").await;
     assert_eq!(by_name(&service, "counts.example").await, StatusCode::OK);
     service.finish().await;
@@ -708,7 +708,7 @@ const DATA: [&str; 4] = [
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_open_server_refuses_requests_through_a_proxy() {
-    let service = with(Settings::default()).await;
+    let service = with(AuthSettings::default()).await;
     service.space("Hall").await;
     let proxied = [
         ("forwarded", "for=203.0.113.9"),
@@ -753,7 +753,7 @@ async fn an_open_server_refuses_requests_through_a_proxy() {
     }
     service.finish().await;
     // Proxies are admitted if the server was started as open on purpose.
-    let service = with(Settings { this_machine_only: false, ..Settings::default() }).await;
+    let service = with(AuthSettings { this_machine_only: false, ..AuthSettings::default() }).await;
     service.space("Hall").await;
     for path in DATA {
         let headers = [proxied[0], page[0], page[1]];
@@ -764,7 +764,7 @@ async fn an_open_server_refuses_requests_through_a_proxy() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_may_be_the_password_of_http_basic() {
-    let service = with(Settings::default()).await;
+    let service = with(AuthSettings::default()).await;
     service.space("Hall").await;
     service.dpu("a").await;
     let bearer = token(&service, "sensor", Role::Admin, None).await;
@@ -798,7 +798,7 @@ async fn a_token_may_be_the_password_of_http_basic() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn browsers_must_send_a_preflight_request() {
-    let service = with(Settings::default()).await;
+    let service = with(AuthSettings::default()).await;
     service.space("Hall").await;
     let mutation = json!({ "query": "mutation { spaceDelete(id: 1) { userErrors { code } } }" }).to_string();
     let event = json!({ "ts": "2026-02-20", "direction": 1, "dpu": "a" }).to_string();
@@ -828,7 +828,7 @@ async fn browsers_must_send_a_preflight_request() {
 async fn an_open_server_refuses_pages_of_other_sites() {
     // All origins are allowed, but only for pages that send a token.
     let origins = vec!["https://app.example".parse().unwrap(), Origin::Any];
-    let service = with(Settings { origins, ..Settings::default() }).await;
+    let service = with(AuthSettings { origins, ..AuthSettings::default() }).await;
     service.space("Hall").await;
     let status =
         async |path: &str, headers: &[(&'static str, &str)]| gets_with(&service, path, headers).await.status;
@@ -865,7 +865,7 @@ async fn an_open_server_refuses_pages_of_other_sites() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_are_neither_cached_nor_sniffed() {
-    let service = with(Settings::default()).await;
+    let service = with(AuthSettings::default()).await;
     service.space("Hall").await;
     for path in [
         "/space/1/count",
@@ -898,14 +898,14 @@ async fn configured_origins_are_admitted() {
             .unwrap()
     };
     let allowed = |answer: &Answer| answer.header("access-control-allow-origin").to_owned();
-    let service = with(Settings::default()).await;
+    let service = with(AuthSettings::default()).await;
     assert_eq!(allowed(&service.send(preflight("https://app.example")).await), "");
     let evil = [("origin", "https://evil.example")];
     assert_eq!(service.raw_socket_with(&evil).await.err(), Some(StatusCode::FORBIDDEN));
     service.finish().await;
 
     let origins = ["https://app.example", "https://*.walls.example"].map(|origin| origin.parse().unwrap());
-    let service = with(Settings { origins: origins.into(), ..Settings::default() }).await;
+    let service = with(AuthSettings { origins: origins.into(), ..AuthSettings::default() }).await;
     let token = token(&service, "page", Role::Read(None), None).await;
     for origin in ["https://app.example", "https://north.walls.example", "https://a.b.walls.example"] {
         let answer = service.send(preflight(origin)).await;
@@ -948,7 +948,8 @@ async fn configured_origins_are_admitted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn disabled_features_are_off() {
     let service =
-        with(Settings { graphiql: Switch::Off, introspection: Switch::Off, ..Settings::default() }).await;
+        with(AuthSettings { graphiql: Switch::Off, introspection: Switch::Off, ..AuthSettings::default() })
+            .await;
     service.space("Hall").await;
     let answer = service.get("/graphiql").await;
     assert_eq!((answer.status, answer.body.as_str()), (StatusCode::NOT_FOUND, "{\"detail\":\"Not found.\"}"));
@@ -983,7 +984,7 @@ async fn disabled_features_are_off() {
 #[tokio::test(flavor = "multi_thread")]
 async fn too_many_requests_are_refused() {
     let rate = auth::Rate { per_second: 1.try_into().unwrap(), burst: 5.try_into().unwrap() };
-    let service = with(Settings { token_rate: Some(rate), ..Settings::default() }).await;
+    let service = with(AuthSettings { token_rate: Some(rate), ..AuthSettings::default() }).await;
     service.space("Hall").await;
     let elsewhere = Database::connect(&service.url).await.unwrap();
     let mut headers = Vec::new();
@@ -1037,7 +1038,7 @@ async fn too_many_requests_are_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_tokens_each_address_has_its_own_rate() {
     let rate = auth::Rate { per_second: 1.try_into().unwrap(), burst: 5.try_into().unwrap() };
-    let service = with(Settings { address_rate: Some(rate), ..Settings::default() }).await;
+    let service = with(AuthSettings { address_rate: Some(rate), ..AuthSettings::default() }).await;
     service.space("Hall").await;
     let (server, stop, serving, empty) = service.serve().await;
     // Returns the whole answer to a request from one of this machine's own addresses.

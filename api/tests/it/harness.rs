@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use api::app::{App, Options};
-use api::auth::Settings;
+use api::auth::AuthSettings;
 use api::clock::Clock;
 use api::database::{Database, PoolConfig};
 use api::floor_plan::changes::assignment::{self, NewAssignment};
@@ -22,7 +22,7 @@ use axum::body::Body;
 use axum::http::response::Parts;
 use axum::http::{HeaderMap, HeaderValue, Request, StatusCode};
 use entity::assignment::Placement;
-use entity::tally::Resolution;
+use entity::tally::TallyLength;
 use entity::{Instant, digest, event, reset, tally};
 use futures::{FutureExt, SinkExt, StreamExt};
 use sea_orm::ActiveValue::{NotSet, Set};
@@ -252,7 +252,7 @@ impl Service {
     }
 
     /// Like [`start`](Self::start), with these settings of authorization.
-    pub(crate) async fn guarded(empty: Empty, auth: Settings) -> Self {
+    pub(crate) async fn guarded(empty: Empty, auth: AuthSettings) -> Self {
         let options = Options { auth, ..Options::new(CACHE_BYTES) };
         Self::begin(empty, PoolConfig::default(), Limits::default(), options).await
     }
@@ -504,14 +504,14 @@ impl Service {
     async fn assert_tallies_equal_events(&self) {
         let mut expected = std::collections::BTreeMap::new();
         for event in self.stored_events().await {
-            for resolution in Resolution::ALL {
+            for resolution in TallyLength::ALL {
                 let key = (event.dpu_id, resolution, resolution.bucket(event.ts));
                 let (toward, away) = expected.entry(key).or_insert((0, 0));
                 *(if event.direction == event::Direction::Toward { toward } else { away }) += 1;
             }
         }
         for digest in digest::Entity::find().all(self.app.database.reader()).await.unwrap() {
-            for resolution in Resolution::ALL {
+            for resolution in TallyLength::ALL {
                 let key = (digest.dpu_id, resolution, resolution.bucket(digest.ts));
                 let (toward, away) = expected.entry(key).or_insert((0, 0));
                 (*toward, *away) = (*toward + digest.toward, *away + digest.away);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use api::feed::{Count, Watch};
+use api::feed::{SpaceCount, Watch};
 use entity::assignment::Placement;
 use serde_json::{Value, json};
 
@@ -32,7 +32,7 @@ async fn told(service: &Service, watch: &mut Watch) -> i64 {
     loop {
         let space = watch.next().await.unwrap();
         let count = service.app.counts.count(space, at(NOW)).await.unwrap().unwrap();
-        if watch.tell(space, Count { count, net: count }) {
+        if watch.tell(space, SpaceCount { count, net: count }) {
             return count;
         }
     }

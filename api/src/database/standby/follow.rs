@@ -8,7 +8,7 @@ use std::time::Duration;
 use sqlx::{PgConnection, PgExecutor, PgPool};
 use tokio::time::{Instant as Tick, sleep, timeout};
 
-use super::State;
+use super::StandbyState;
 use crate::tasks;
 
 /// Time between two questions while nothing changes.
@@ -19,13 +19,13 @@ const ANSWER_MAX: Duration = Duration::from_secs(2);
 
 /// The identity of a database. A standby has the same one as its primary.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Identity {
+pub(super) struct ServerIdentity {
     system: String,
     name: String,
 }
 
 #[derive(Debug, thiserror::Error)]
-enum Problem {
+enum StandbyProblem {
     #[error("cannot read the primary's WAL position: {0}")]
     Primary(sqlx::Error),
     #[error("cannot read the standby's WAL position: {0}")]
@@ -34,7 +34,7 @@ enum Problem {
     Promoted,
 }
 
-impl Identity {
+impl ServerIdentity {
     pub(super) async fn of(executor: impl PgExecutor<'_>) -> Result<Self, sqlx::Error> {
         let sql = "SELECT system_identifier::text, current_database()::text FROM pg_control_system()";
         let (system, name) = sqlx::query_as(sql).fetch_one(executor).await?;
@@ -46,11 +46,11 @@ impl Identity {
 /// a crash it may accept connections earlier.
 pub(super) async fn check(
     connection: &mut PgConnection,
-    identity: &Identity,
-    state: &State,
+    identity: &ServerIdentity,
+    state: &StandbyState,
 ) -> Result<(), sqlx::Error> {
     let refused = |reason: &str| sqlx::Error::Configuration(reason.into());
-    if Identity::of(&mut *connection).await? != *identity {
+    if ServerIdentity::of(&mut *connection).await? != *identity {
         return Err(refused("it is not a standby of the database of DATABASE_URL"));
     }
     match replayed(connection).await? {
@@ -63,7 +63,7 @@ pub(super) async fn check(
 }
 
 /// Keeps the known progress of the standby current, as long as it runs.
-pub(super) async fn follow(state: Arc<State>, primary: PgPool, standby: PgPool) -> Infallible {
+pub(super) async fn follow(state: Arc<StandbyState>, primary: PgPool, standby: PgPool) -> Infallible {
     let mut is_well = true;
     loop {
         match catch_up(&state, &primary, &standby).await {
@@ -89,15 +89,17 @@ pub(super) async fn follow(state: Arc<State>, primary: PgPool, standby: PgPool) 
 }
 
 /// Waits until the standby has everything that is known now.
-async fn catch_up(state: &State, primary: &PgPool, standby: &PgPool) -> Result<(), Problem> {
+async fn catch_up(state: &StandbyState, primary: &PgPool, standby: &PgPool) -> Result<(), StandbyProblem> {
     let change = state.progress().newest();
     let asked = Tick::now();
     // The end of the log, flushed or not: every known commit is before it.
     let end = sqlx::query_scalar("SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint").fetch_one(primary);
-    let end: i64 = in_time(end).await.map_err(Problem::Primary)?;
+    let end: i64 = in_time(end).await.map_err(StandbyProblem::Primary)?;
     loop {
-        let position =
-            in_time(replayed(standby)).await.map_err(Problem::Standby)?.ok_or(Problem::Promoted)?;
+        let position = in_time(replayed(standby))
+            .await
+            .map_err(StandbyProblem::Standby)?
+            .ok_or(StandbyProblem::Promoted)?;
         state.position.fetch_max(position, Ordering::SeqCst);
         state.lags(asked.elapsed());
         if position >= end.unsigned_abs() {

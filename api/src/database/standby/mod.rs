@@ -24,7 +24,7 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
-use self::follow::{Identity, check};
+use self::follow::{ServerIdentity, check};
 use self::progress::Progress;
 use crate::database::Database;
 use crate::database::open::{ConnectError, PoolConfig, postgres_options, postgres_pool};
@@ -40,12 +40,12 @@ const ANSWER_MAX: Duration = Duration::from_secs(5);
 /// A standby, followed as long as this lives.
 pub(crate) struct Standby {
     connection: DatabaseConnection,
-    state: Arc<State>,
+    state: Arc<StandbyState>,
     following: AbortHandle,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct StandbyState {
     progress: Mutex<Progress>,
     /// Its position in the primary's log.
     position: AtomicU64,
@@ -92,8 +92,8 @@ impl Standby {
         let options = postgres_options(url).map_err(bad_url)?;
         let options = options.application_name("headcount").disable_statement_logging();
         let open = |error| ConnectError::open(url, &error);
-        let identity = Arc::new(Identity::of(primary).await.map_err(open)?);
-        let state = Arc::new(State { lag_us: AtomicU64::new(u64::MAX), ..State::default() });
+        let identity = Arc::new(ServerIdentity::of(primary).await.map_err(open)?);
+        let state = Arc::new(StandbyState { lag_us: AtomicU64::new(u64::MAX), ..StandbyState::default() });
         let seen = Arc::clone(&state);
         let pool = postgres_pool(config, Some(ANSWER_MAX), move |connection| {
             let (seen, identity) = (Arc::clone(&seen), Arc::clone(&identity));
@@ -146,7 +146,7 @@ impl Standby {
     }
 }
 
-impl State {
+impl StandbyState {
     fn progress(&self) -> MutexGuard<'_, Progress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -2,7 +2,7 @@
 //!
 //! Single values and the existence of referenced rows are checked here. Rules that concern several rows are constraints
 //! of the database, so that no two processes can break one together. Where events are pruned, the whole change is
-//! checked when its [`Turn`] ends.
+//! checked when its [`ChangeLock`] ends.
 
 pub mod assignment;
 pub mod dpu;
@@ -14,7 +14,7 @@ mod values;
 
 use sea_orm::ConnectionTrait;
 
-pub use self::turn::Turn;
+pub use self::turn::ChangeLock;
 pub(crate) use self::turn::lock;
 pub use self::values::composed;
 

@@ -18,12 +18,12 @@ use counting::{Reading, Source};
 
 /// The right to change the floor plan. One change is made at a time.
 #[must_use = "a change ends its turn before it is committed"]
-pub struct Turn {
+pub struct ChangeLock {
     /// The floor plan before the change, and the horizon. `None`: no events are pruned.
     before: Option<(FloorPlan, Instant)>,
 }
 
-impl Turn {
+impl ChangeLock {
     /// Waits for the turn, which lasts until the transaction ends.
     pub async fn take(transaction: &impl ConnectionTrait) -> Result<Self, ChangeError> {
         lock(transaction).await?;

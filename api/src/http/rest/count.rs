@@ -67,13 +67,13 @@ impl IntoResponse for Count {
 }
 
 /// The parameters of the request, read from its target without a copy.
-pub(super) struct Asked {
+pub(super) struct CountRequest {
     /// `None`: not an id.
     space_id: Option<i64>,
     at: Result<Option<Instant>, RestError>,
 }
 
-impl<S: Sync> FromRequestParts<S> for Asked {
+impl<S: Sync> FromRequestParts<S> for CountRequest {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
@@ -101,7 +101,7 @@ impl<S: Sync> FromRequestParts<S> for Asked {
 pub(super) async fn count(
     State(app): State<Arc<App>>,
     access: Access,
-    Asked { space_id, at }: Asked,
+    CountRequest { space_id, at }: CountRequest,
 ) -> Result<Count, RestError> {
     let now = app.clock.now();
     let space_id = space_id.ok_or(RestError::NotFound)?;

@@ -104,7 +104,7 @@ pub(super) async fn counts(
 ) -> Result<Response, RestError> {
     let space_id = space_id(&id)?;
     let query = query.unwrap_or_default();
-    let asked = Asked::read(&Query::new(&query), &headers);
+    let asked = HistoryRequest::read(&Query::new(&query), &headers);
     let (app, access, wanted) = (&*app, &access, &asked);
     let found = app
         .counts
@@ -112,7 +112,7 @@ pub(super) async fn counts(
             let plan = access.view(view.plan());
             let space = plan.space(app.ids.row(Kind::Space, space_id)).ok_or(RestError::NotFound)?;
             // An unknown space takes precedence over an invalid query.
-            let Ok(Asked { start, end, interval, time_zone, .. }) = wanted else { return Ok(None) };
+            let Ok(HistoryRequest { start, end, interval, time_zone, .. }) = wanted else { return Ok(None) };
             let edges = history_edges(space, *start, *end, *interval, time_zone.as_deref())?;
             let ends = edges.first().copied().zip(edges.last().copied());
             let history = SpaceHistory { space: Arc::clone(space), edges };
@@ -120,7 +120,7 @@ pub(super) async fn counts(
             Ok::<_, RestError>(ends.zip(buckets).map(|(ends, buckets)| (Arc::clone(space), ends, buckets)))
         })
         .await?;
-    let Asked { interval, time_zone, is_csv, .. } = asked?;
+    let HistoryRequest { interval, time_zone, is_csv, .. } = asked?;
     let (space, (start, end), buckets) = found.ok_or(RestError::NotFound)?;
     let counts = buckets.into_iter().map(|bucket| BucketRow::new(bucket, space.row.capacity)).collect();
     if is_csv {
@@ -132,7 +132,7 @@ pub(super) async fn counts(
 }
 
 /// The parameters of the request.
-struct Asked {
+struct HistoryRequest {
     start: Timestamp,
     end: Timestamp,
     interval: Interval,
@@ -140,7 +140,7 @@ struct Asked {
     is_csv: bool,
 }
 
-impl Asked {
+impl HistoryRequest {
     fn read(query: &Query<'_>, headers: &HeaderMap) -> Result<Self, RestError> {
         query.only(&["start", "end", "interval", "time_zone", "format"])?;
         Ok(Self {

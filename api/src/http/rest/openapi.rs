@@ -39,14 +39,14 @@ use crate::http::route::{Answers, Route};
             refused with 405 and the header `Allow`, an unknown path with 404, both with a `detail`."
     ),
     components(schemas(Problem)),
-    modifiers(&Tokens)
+    modifiers(&TokenScheme)
 )]
 struct Interface;
 
 /// Authentication by token.
-struct Tokens;
+struct TokenScheme;
 
-impl Modify for Tokens {
+impl Modify for TokenScheme {
     fn modify(&self, document: &mut openapi::OpenApi) {
         let description = "The token that `headcount token create` prints. Also accepted as the password of HTTP \
             Basic, with any user name. An open server requires no token.";
@@ -74,16 +74,16 @@ static UNKNOWN: Route = Route::new("unmatched", Need::Nothing, Answers::Short);
 pub(super) struct Documented<'l> {
     layers: &'l Layers,
     router: OpenApiRouter<Arc<App>>,
-    document: Document,
+    document: Description,
 }
 
 /// The document, once all routes are in it.
-type Document = Arc<OnceLock<openapi::OpenApi>>;
+type Description = Arc<OnceLock<openapi::OpenApi>>;
 
 impl<'l> Documented<'l> {
     pub(super) fn new(layers: &'l Layers) -> Self {
         let router = OpenApiRouter::with_openapi(Interface::openapi());
-        Self { layers, router, document: Document::default() }
+        Self { layers, router, document: Description::default() }
     }
 
     /// Adds a route, with and without a trailing slash. Other methods get an answer that names the supported ones.
@@ -120,7 +120,7 @@ impl<'l> Documented<'l> {
 
 /// Returns this document.
 #[utoipa::path(get, path = "/openapi.json", operation_id = "openapi", responses((status = 200, body = Object, description = "An OpenAPI 3.1 document."), Misasked))]
-async fn document(Extension(document): Extension<Document>, _: NoParameters) -> Response {
+async fn document(Extension(document): Extension<Description>, _: NoParameters) -> Response {
     Json(document.get()).into_response()
 }
 

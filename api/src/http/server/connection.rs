@@ -141,7 +141,7 @@ pub(super) async fn serve(
             answer
         }
     });
-    let stream = Watched { stream, pulse: Arc::clone(&pulse) };
+    let stream = WatchedStream { stream, pulse: Arc::clone(&pulse) };
     let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service).with_upgrades());
     let mut heard = None;
     poll_fn(|context| {
@@ -169,19 +169,19 @@ pub(super) async fn serve(
 }
 
 /// A stream that records when a request begins to arrive, and when an answer is blocked.
-struct Watched {
+struct WatchedStream {
     stream: TcpStream,
     pulse: Arc<Pulse>,
 }
 
-impl Watched {
+impl WatchedStream {
     fn written<T>(&self, written: Poll<T>) -> Poll<T> {
         self.pulse.block(written.is_pending());
         written
     }
 }
 
-impl AsyncRead for Watched {
+impl AsyncRead for WatchedStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -196,7 +196,7 @@ impl AsyncRead for Watched {
     }
 }
 
-impl AsyncWrite for Watched {
+impl AsyncWrite for WatchedStream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

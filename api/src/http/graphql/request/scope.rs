@@ -260,13 +260,13 @@ impl Loads {
 /// whatever the number of threads.
 struct Driver {
     loads: BoxFuture<'static, ()>,
-    watch: Arc<Watch>,
+    watch: Arc<WakeFlag>,
     waker: Waker,
 }
 
 impl Driver {
     fn new(loads: Loads) -> Self {
-        let watch = Arc::new(Watch::default());
+        let watch = Arc::new(WakeFlag::default());
         let waker = Waker::from(Arc::clone(&watch));
         Self { loads: loads.0.for_each_concurrent(None, |load| load).boxed(), watch, waker }
     }
@@ -289,12 +289,12 @@ impl Driver {
 
 /// Records when the request is woken, and wakes the task that polls it.
 #[derive(Default)]
-struct Watch {
+struct WakeFlag {
     woken: AtomicBool,
     task: AtomicWaker,
 }
 
-impl Wake for Watch {
+impl Wake for WakeFlag {
     fn wake(self: Arc<Self>) {
         self.woken.store(true, Ordering::SeqCst);
         self.task.wake();

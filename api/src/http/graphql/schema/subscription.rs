@@ -12,7 +12,7 @@ use super::id;
 use super::int::Int;
 use super::scalars::DateTime;
 use super::space::Space;
-use crate::feed::{Count, Watch};
+use crate::feed::{SpaceCount, Watch};
 use crate::http::graphql::request::error::{Fault, Result};
 use crate::http::graphql::request::scope::Scope;
 use crate::http::graphql::request::view::View;
@@ -104,7 +104,7 @@ impl CountChange {
         Ok(Some(Self { space: Space::new(&view, row), ts: ts.into(), count, net_count }))
     }
 
-    fn counted(&self) -> Count {
-        Count { count: self.count.0, net: self.net_count.0 }
+    fn counted(&self) -> SpaceCount {
+        SpaceCount { count: self.count.0, net: self.net_count.0 }
     }
 }

@@ -38,12 +38,12 @@ pub(in crate::http::graphql) struct Executor {
 }
 
 /// A request whose document was parsed and is within the limits.
-pub(in crate::http::graphql) struct Operation {
+pub(in crate::http::graphql) struct PreparedOperation {
     request: Request,
     pub(in crate::http::graphql) document: Arc<Document>,
 }
 
-impl Operation {
+impl PreparedOperation {
     pub(in crate::http::graphql) fn name(&self) -> Option<&str> {
         self.request.operation_name.as_deref()
     }
@@ -70,7 +70,7 @@ impl Executor {
         &self,
         mut request: Request,
         access: &Access,
-    ) -> Result<Operation, Vec<ServerError>> {
+    ) -> Result<PreparedOperation, Vec<ServerError>> {
         let prepared = self.documents.parse(&request.query).and_then(|document| {
             document.check(&request, &self.lengths(access), &self.limits)?;
             Ok(document)
@@ -78,7 +78,7 @@ impl Executor {
         match prepared {
             Ok(document) => {
                 request.set_parsed_query(document.parsed.clone());
-                Ok(Operation { request, document })
+                Ok(PreparedOperation { request, document })
             }
             Err(error) => {
                 let mut errors = vec![error];
@@ -94,11 +94,15 @@ impl Executor {
         self.app.state.plan().map(|plan| *access.view(&plan).lengths()).unwrap_or_default()
     }
 
-    pub(in crate::http::graphql) async fn execute(&self, operation: Operation, access: Access) -> Response {
+    pub(in crate::http::graphql) async fn execute(
+        &self,
+        operation: PreparedOperation,
+        access: Access,
+    ) -> Response {
         if let Err(refusal) = self.permit(&operation, &access) {
             return refused(&refusal);
         }
-        let Operation { mut request, document } = operation;
+        let PreparedOperation { mut request, document } = operation;
         let begun = Instant::now();
         let now = self.app.clock.now();
         let operation = asked(&document, request.operation_name.as_deref());
@@ -153,7 +157,7 @@ impl Executor {
     /// rate.
     pub(in crate::http::graphql) fn execute_stream(
         &self,
-        operation: Operation,
+        operation: PreparedOperation,
         access: &Access,
     ) -> BoxStream<'static, Response> {
         if let Err(refusal) = self.permit(&operation, access) {
@@ -164,7 +168,7 @@ impl Executor {
             let (executor, access) = (self.clone(), access.clone());
             return stream::once(async move { executor.execute(operation, access).await }).boxed();
         }
-        let Operation { request, document } = operation;
+        let PreparedOperation { request, document } = operation;
         let begun = Instant::now();
         let mut operation = asked(&document, request.operation_name.as_deref());
         let finish = self.finisher(Arc::clone(&document), &request);
@@ -189,7 +193,7 @@ impl Executor {
         }))
     }
 
-    fn permit(&self, operation: &Operation, access: &Access) -> Result<(), Denied> {
+    fn permit(&self, operation: &PreparedOperation, access: &Access) -> Result<(), Denied> {
         let introspection = self.app.auth.settings().introspection.is_on();
         roots::permit(&operation.document.parsed, operation.name(), access, introspection, &self.shapes)
     }

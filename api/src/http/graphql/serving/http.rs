@@ -17,7 +17,7 @@ use axum::response::{IntoResponse, Response as HttpResponse};
 
 use super::body::{self, Extent, Unread};
 use super::endpoint::Endpoint;
-use super::executor::Operation;
+use super::executor::PreparedOperation;
 use super::parameters::{NoDocument, Parameters};
 use super::socket::Socket;
 use crate::auth::{Access, Denied};
@@ -158,7 +158,7 @@ pub(in crate::http::graphql) async fn get(
 }
 
 /// Returns whether the operation to run is a query. An unknown operation counts as one: executing it reports the error.
-fn is_query(operation: &Operation) -> bool {
+fn is_query(operation: &PreparedOperation) -> bool {
     let name = operation.name();
     let mut operations = operation.document.parsed.operations.iter();
     operations.all(|(found, operation)| {

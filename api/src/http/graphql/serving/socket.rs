@@ -26,7 +26,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, timeout};
 
 use super::endpoint::Endpoint;
-use super::executor::{Executor, Operation};
+use super::executor::{Executor, PreparedOperation};
 use super::parameters::{NoDocument, Parameters};
 use super::sockets::{Full, Place};
 use crate::app::App;
@@ -132,7 +132,9 @@ impl Socket {
             .write_buffer_size(0)
             .max_message_size(bytes_max)
             .max_frame_size(bytes_max)
-            .on_upgrade(move |socket| request.goes_on(Session::new(endpoint, by_headers, opened).run(socket)))
+            .on_upgrade(move |socket| {
+                request.goes_on(SocketSession::new(endpoint, by_headers, opened).run(socket))
+            })
     }
 }
 
@@ -197,7 +199,7 @@ impl From<Full> for End {
     }
 }
 
-struct Session {
+struct SocketSession {
     endpoint: Arc<Endpoint>,
     by_headers: ByHeaders,
     /// The permit of a client that has not sent `connection_init`.
@@ -216,7 +218,7 @@ struct Session {
     heard: Instant,
 }
 
-enum Event {
+enum SocketEvent {
     Came(Option<Result<Message, axum::Error>>),
     Answered(Arc<str>, Option<Answer>),
     Tick,
@@ -224,7 +226,7 @@ enum Event {
     Ended,
 }
 
-impl Session {
+impl SocketSession {
     fn new(endpoint: Arc<Endpoint>, by_headers: ByHeaders, opened: OwnedSemaphorePermit) -> Self {
         let (now, app) = (Instant::now(), Arc::clone(endpoint.executor.app()));
         Self {
@@ -262,14 +264,14 @@ impl Session {
         let mut ticks = self.ticks();
         loop {
             let event = tokio::select! {
-                () = &mut self.stopping => Event::Stopping,
-                () = &mut self.ended => Event::Ended,
-                message = socket.recv() => Event::Came(message),
-                Some((id, answer)) = self.answers.next() => Event::Answered(id, answer),
-                _ = ticks.tick() => Event::Tick,
+                () = &mut self.stopping => SocketEvent::Stopping,
+                () = &mut self.ended => SocketEvent::Ended,
+                message = socket.recv() => SocketEvent::Came(message),
+                Some((id, answer)) = self.answers.next() => SocketEvent::Answered(id, answer),
+                _ = ticks.tick() => SocketEvent::Tick,
             };
             let handled = match event {
-                Event::Came(message) => {
+                SocketEvent::Came(message) => {
                     self.heard = Instant::now();
                     match message {
                         Some(Ok(message)) => self.hear(socket, message).await,
@@ -277,10 +279,10 @@ impl Session {
                         None => Err(End::Gone),
                     }
                 }
-                Event::Answered(id, answer) => self.answer(socket, &id, answer).await,
-                Event::Tick => self.tick(socket).await,
-                Event::Stopping => Err(End::close(close_code::AWAY, "the server is stopping")),
-                Event::Ended => Err(Denied::Invalid.into()),
+                SocketEvent::Answered(id, answer) => self.answer(socket, &id, answer).await,
+                SocketEvent::Tick => self.tick(socket).await,
+                SocketEvent::Stopping => Err(End::close(close_code::AWAY, "the server is stopping")),
+                SocketEvent::Ended => Err(Denied::Invalid.into()),
             };
             if let Err(end) = handled {
                 return end;
@@ -396,7 +398,7 @@ impl Session {
         payload: Parameters,
         access: &Access,
         place: &Place,
-    ) -> Result<Result<(Operation, OwnedSemaphorePermit), Vec<ServerError>>, End> {
+    ) -> Result<Result<(PreparedOperation, OwnedSemaphorePermit), Vec<ServerError>>, End> {
         if let Err(refusal) = access.step() {
             return Ok(Err(refused(&refusal).errors));
         }
