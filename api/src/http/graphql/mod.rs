@@ -20,7 +20,7 @@ use axum::Router;
 use axum::routing::get;
 
 pub use self::permissions::root_field;
-use self::schema::{Mutation, Query, Subscription, describe};
+use self::schema::{Mutation, Query, Subscription};
 use self::serving::{Endpoint, Executor};
 use crate::app::App;
 use crate::http::budget::Budgets;
@@ -32,7 +32,6 @@ type Schema = async_graphql::Schema<Query, Mutation, Subscription>;
 fn build_schema(introspection: bool) -> Schema {
     // `limits` has checked the document already, and the library's own limits would walk all of it.
     let schema = Schema::build(Query, Mutation::default(), Subscription).limit_recursive_depth(usize::MAX);
-    let schema = describe(schema);
     // Suggestions in error messages would reveal parts of the schema.
     if introspection {
         schema.finish()

@@ -6,7 +6,7 @@ use async_graphql::{Context, Enum, ID, Object};
 
 use super::assignment::Assignment;
 use super::enums::Direction;
-use super::event::{self, Event, EventConnection};
+use super::event::{Event, EventConnection};
 use super::id;
 use super::page::{Page, PageArguments, RowKey};
 use super::scalars::DateTime;
@@ -114,8 +114,8 @@ impl Dpu {
         let (dpu, direction) = (self.dpu.row.id, direction.map(Into::into));
         let ranges = spans.map(|Span { start, end }| EventRange { dpu, start, end, direction }).collect();
         let arguments = PageArguments { first, after, last, before };
-        Scope::list(context, arguments.size()?.entries)?;
-        event::read_page(&self.view, ranges, newest_first, &arguments).await
+        Scope::list(context, arguments.size()?.entries())?;
+        EventConnection::read(&self.view, ranges, newest_first, &arguments).await
     }
 
     /// The latest event by timestamp: it tells a quiet doorway from a dead sensor. Null: no events yet.

@@ -19,6 +19,5 @@ mod space;
 mod subscription;
 
 pub(super) use self::mutation::Mutation;
-pub(super) use self::page::describe;
 pub(super) use self::query::Query;
 pub(super) use self::subscription::Subscription;

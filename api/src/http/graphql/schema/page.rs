@@ -1,39 +1,52 @@
 //! Pages of long lists, as Relay connections.
 
-use async_graphql::connection::{Connection, CursorType, Edge, EmptyFields, OpaqueCursor};
-use async_graphql::{Context, OutputType, SchemaBuilder, SimpleObject};
+use async_graphql::connection::PageInfo;
+use async_graphql::{Context, OutputType, SimpleObject};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::assignment::Assignment;
 use super::dpu::Dpu;
-use super::event::EventConnection;
+use super::event::Event;
 use super::reset::Reset;
 use super::space::Space;
 use crate::http::graphql::limits::{PAGE_DEFAULT, PAGE_MAX};
 use crate::http::graphql::request::error::{Fault, Result};
 use crate::http::graphql::request::scope::Scope;
-use crate::ids::Kind;
+use crate::ids::{Kind, PublicIds};
 
 /// One page of a list.
-pub(in crate::http::graphql) type Page<T> = Connection<String, T, Total>;
-
-/// Length of a list.
 #[derive(SimpleObject)]
-pub(in crate::http::graphql) struct Total {
+#[graphql(concrete(name = "SpaceConnection", params(Space)))]
+#[graphql(concrete(name = "DpuConnection", params(Dpu)))]
+#[graphql(concrete(name = "AssignmentConnection", params(Assignment)))]
+#[graphql(concrete(name = "ResetConnection", params(Reset)))]
+pub(in crate::http::graphql) struct Page<T: OutputType>
+where
+    Edge<T>: OutputType,
+{
+    /// The entries, each with its cursor.
+    edges: Vec<Edge<T>>,
+    /// The entries without their cursors.
+    nodes: Vec<T>,
+    /// Paging information.
+    page_info: PageInfo,
     /// Number of entries in the whole list.
     total_count: usize,
 }
 
-/// Describes the types of pages.
-pub(in crate::http::graphql) fn describe<Q, M, S>(schema: SchemaBuilder<Q, M, S>) -> SchemaBuilder<Q, M, S> {
-    const PAGE: &str = "One page of a list.";
-    schema
-        .override_output_type_description::<Page<Space>>(PAGE)
-        .override_output_type_description::<Page<Dpu>>(PAGE)
-        .override_output_type_description::<Page<Assignment>>(PAGE)
-        .override_output_type_description::<Page<Reset>>(PAGE)
-        .override_output_type_description::<EventConnection>(PAGE)
+/// An entry of a list with its cursor.
+#[derive(SimpleObject, Clone)]
+#[graphql(concrete(name = "SpaceEdge", params(Space)))]
+#[graphql(concrete(name = "DpuEdge", params(Dpu)))]
+#[graphql(concrete(name = "AssignmentEdge", params(Assignment)))]
+#[graphql(concrete(name = "ResetEdge", params(Reset)))]
+#[graphql(concrete(name = "EventEdge", params(Event)))]
+pub(in crate::http::graphql) struct Edge<T: OutputType> {
+    /// The entry.
+    pub(in crate::http::graphql) node: T,
+    /// Position of the entry: pass it as `after` or `before` to continue from here.
+    pub(in crate::http::graphql) cursor: String,
 }
 
 /// A row's id as a part of a key.
@@ -43,23 +56,25 @@ pub(in crate::http::graphql) struct RowKey(pub(in crate::http::graphql) i64);
 
 /// Sort key of the entries of a list. Cursors contain it, with public ids in place of rows.
 pub(in crate::http::graphql) trait Key: Ord + Serialize + DeserializeOwned {
-    /// Returns the row's id in the key, if it has one.
-    fn id(&mut self) -> Option<&mut i64> {
-        None
+    /// Returns the key with `turn` applied to its ids.
+    fn turned(self, turn: impl Fn(i64) -> i64) -> Self;
+}
+
+impl Key for i64 {
+    fn turned(self, _: impl Fn(i64) -> i64) -> Self {
+        self
     }
 }
 
-impl Key for i64 {}
-
 impl Key for RowKey {
-    fn id(&mut self) -> Option<&mut i64> {
-        Some(&mut self.0)
+    fn turned(self, turn: impl Fn(i64) -> i64) -> Self {
+        Self(turn(self.0))
     }
 }
 
 impl Key for (String, RowKey) {
-    fn id(&mut self) -> Option<&mut i64> {
-        self.1.id()
+    fn turned(self, turn: impl Fn(i64) -> i64) -> Self {
+        (self.0, self.1.turned(turn))
     }
 }
 
@@ -76,91 +91,119 @@ pub(in crate::http::graphql) struct PageArguments {
     pub(in crate::http::graphql) before: Option<String>,
 }
 
-/// Maximum number of entries of a page, and the end of the range between its cursors from which they are taken.
+/// Maximum number of entries of a page, counted from one end of the range between its cursors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::http::graphql) struct PageSize {
-    pub(in crate::http::graphql) entries: usize,
-    /// Whether they are the last ones instead of the first ones.
-    pub(in crate::http::graphql) from_end: bool,
+pub(in crate::http::graphql) enum PageSize {
+    /// This many from the beginning.
+    First(usize),
+    /// This many from the end.
+    Last(usize),
+}
+
+impl PageSize {
+    /// Returns the maximum number of entries.
+    pub(in crate::http::graphql) fn entries(self) -> usize {
+        let (Self::First(size) | Self::Last(size)) = self;
+        size
+    }
 }
 
 impl PageArguments {
-    /// Returns the size of the page.
+    /// Returns the maximum number of entries of the page, and from which end they are taken.
     pub(in crate::http::graphql) fn size(&self) -> Result<PageSize> {
-        let (name, given, from_end) = match (self.first, self.last) {
-            (None, None) => return Ok(PageSize { entries: PAGE_DEFAULT as usize, from_end: false }),
-            (Some(first), None) => ("first", first, false),
-            (None, Some(last)) => ("last", last, true),
-            (Some(_), Some(_)) => {
-                let use_one = "use first for a page from the beginning, or last for one from the end";
-                return Err(Fault::BadInput(format!("first and last are both given: {use_one}")));
-            }
+        let size = |name: &str, given: i32| {
+            let size = usize::try_from(given).ok().filter(|size| *size <= PAGE_MAX as usize);
+            size.ok_or_else(|| {
+                Fault::BadInput(format!("{name}: {given} is not a number from 0 to {PAGE_MAX}"))
+            })
         };
-        match usize::try_from(given) {
-            Ok(entries) if entries <= PAGE_MAX as usize => Ok(PageSize { entries, from_end }),
-            _ => Err(Fault::BadInput(format!("{name}: {given} is not a number from 0 to {PAGE_MAX}"))),
+        match (self.first, self.last) {
+            (None, None) => Ok(PageSize::First(PAGE_DEFAULT as usize)),
+            (Some(first), None) => Ok(PageSize::First(size("first", first)?)),
+            (None, Some(last)) => Ok(PageSize::Last(size("last", last)?)),
+            (Some(_), Some(_)) => Err(Fault::BadInput(
+                "first and last are both given: use first for a page from the beginning, or last for one from the end"
+                    .to_owned(),
+            )),
         }
     }
 
     /// Returns the keys after and before which the page lies. `list` distinguishes its cursors from those of other
     /// lists, and of the same list in another order.
-    pub(in crate::http::graphql) fn bounds<K: Serialize + DeserializeOwned>(
+    pub(in crate::http::graphql) fn bounds<K: DeserializeOwned>(
         &self,
         list: &str,
     ) -> Result<(Option<K>, Option<K>)> {
+        let decode = |cursor: &String| {
+            let bytes = data_encoding::BASE64URL_NOPAD.decode(cursor.as_bytes()).ok()?;
+            let (of, key): (String, K) = serde_json::from_slice(&bytes).ok()?;
+            (of == list).then_some(key)
+        };
         let key = |name: &str, cursor: &Option<String>| {
-            let Some(cursor) = cursor else { return Ok(None) };
-            match OpaqueCursor::<(String, K)>::decode_cursor(cursor) {
-                Ok(OpaqueCursor((of, key))) if of == list => Ok(Some(key)),
-                _ => {
-                    let accepted = "use one from its pageInfo or edges";
-                    Err(Fault::BadInput(format!("{name}: not a cursor of this list: {accepted}")))
-                }
-            }
+            let refused = || {
+                let accepted = "use one from its pageInfo or edges";
+                Fault::BadInput(format!("{name}: not a cursor of this list: {accepted}"))
+            };
+            cursor.as_ref().map(|cursor| decode(cursor).ok_or_else(refused)).transpose()
         };
         Ok((key("after", &self.after)?, key("before", &self.before)?))
     }
 
     /// Returns the page of entries that are in memory, sorted by their keys. A cursor contains its key, and so stays
     /// valid when entries are added or removed.
-    pub(in crate::http::graphql) fn page<K: Key, T: OutputType>(
+    pub(in crate::http::graphql) fn page<K, T>(
         &self,
         context: &Context<'_>,
         list: &str,
         mut entries: Vec<(K, T)>,
-    ) -> Result<Page<T>> {
-        let ids = &Scope::of(context)?.app().ids;
-        let (size, (mut after, mut before)) = (self.size()?, self.bounds::<K>(list)?);
-        for id in [&mut after, &mut before].into_iter().flatten().filter_map(K::id) {
-            *id = ids.row(Kind::Cursor, *id);
-        }
+    ) -> Result<Page<T>>
+    where
+        K: Key,
+        T: OutputType + Clone,
+        Edge<T>: OutputType,
+    {
+        let ids: &PublicIds = &Scope::of(context)?.app().ids;
+        let (size, (after, before)) = (self.size()?, self.bounds::<K>(list)?);
+        let row_key = |key: K| key.turned(|public| ids.row(Kind::Cursor, public));
+        let (after, before) = (after.map(row_key), before.map(row_key));
         entries.sort_unstable_by(|one, other| one.0.cmp(&other.0));
         let total_count = entries.len();
         let mut start = after.map_or(0, |after| entries.partition_point(|(key, _)| *key <= after));
         let mut end =
             before.map_or(total_count, |before| entries.partition_point(|(key, _)| *key < before)).max(start);
-        if size.from_end {
-            start = start.max(end.saturating_sub(size.entries));
-        } else {
-            end = end.min(start + size.entries);
+        match size {
+            PageSize::First(size) => end = end.min(start + size),
+            PageSize::Last(size) => start = start.max(end.saturating_sub(size)),
         }
         Scope::list(context, end - start)?;
-        let mut page = Page::with_additional_fields(start > 0, end < total_count, Total { total_count });
-        page.edges.extend(entries.into_iter().take(end).skip(start).map(|(mut key, node)| {
-            if let Some(id) = key.id() {
-                *id = ids.public(Kind::Cursor, *id);
-            }
-            edge(list, key, node)
-        }));
-        Ok(page)
+        let edges = entries.into_iter().take(end).skip(start);
+        let edges: Vec<_> = edges
+            .map(|(key, node)| {
+                let key = key.turned(|row| ids.public(Kind::Cursor, row));
+                Edge { node, cursor: cursor(list, &key) }
+            })
+            .collect();
+        let nodes = edges.iter().map(|edge| edge.node.clone()).collect();
+        Ok(Page { page_info: page_info(&edges, start > 0, end < total_count), edges, nodes, total_count })
     }
 }
 
-/// Returns an entry of a list with its cursor.
-pub(in crate::http::graphql) fn edge<K: Serialize + DeserializeOwned, T: OutputType>(
-    list: &str,
-    key: K,
-    node: T,
-) -> Edge<String, T, EmptyFields> {
-    Edge::new(OpaqueCursor((list.to_owned(), key)).encode_cursor(), node)
+/// Returns the cursor of the entry with this key.
+pub(in crate::http::graphql) fn cursor<K: Serialize>(list: &str, key: &K) -> String {
+    let json = serde_json::to_vec(&(list, key)).unwrap_or_default();
+    data_encoding::BASE64URL_NOPAD.encode(&json)
+}
+
+/// Returns the paging information of a page.
+pub(in crate::http::graphql) fn page_info<T: OutputType>(
+    edges: &[Edge<T>],
+    has_previous_page: bool,
+    has_next_page: bool,
+) -> PageInfo {
+    PageInfo {
+        has_previous_page,
+        has_next_page,
+        start_cursor: edges.first().map(|edge| edge.cursor.clone()),
+        end_cursor: edges.last().map(|edge| edge.cursor.clone()),
+    }
 }
