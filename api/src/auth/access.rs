@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::need::Need;
-use super::pace::Pace;
+use super::rate_limiter::RateLimiter;
 use super::token::{Role, Token};
 use crate::floor_plan::FloorPlan;
 use crate::ingest::{Batch, Rejection};
@@ -15,7 +15,8 @@ pub struct Access(Grant);
 #[derive(Clone, Debug)]
 enum Grant {
     /// The server requires no token. The client may have a rate limit.
-    Open(Option<Arc<Pace>>),
+    Open(Option<Arc<RateLimiter>>),
+    /// The client has sent this token.
     Token(Arc<Token>),
 }
 
@@ -59,8 +60,9 @@ pub enum Denied {
 }
 
 impl Access {
-    pub(super) fn open(pace: Option<Arc<Pace>>) -> Self {
-        Self(Grant::Open(pace))
+    /// Returns unrestricted access, with an optional rate limit.
+    pub(super) fn open(limiter: Option<Arc<RateLimiter>>) -> Self {
+        Self(Grant::Open(limiter))
     }
 
     pub(super) fn by(token: &Arc<Token>) -> Self {
@@ -94,11 +96,11 @@ impl Access {
 
     /// Counts one more request, or refuses it if there are too many.
     pub fn step(&self) -> Result<(), Denied> {
-        let pace = match &self.0 {
-            Grant::Open(pace) => pace.as_ref(),
-            Grant::Token(token) => token.pace.as_ref(),
+        let limiter = match &self.0 {
+            Grant::Open(limiter) => limiter.as_ref(),
+            Grant::Token(token) => token.limiter.as_ref(),
         };
-        pace.map_or(Ok(()), |pace| pace.step().map_err(|after_s| Denied::TooMany { after_s }))
+        limiter.map_or(Ok(()), |limiter| limiter.check().map_err(|after_s| Denied::TooMany { after_s }))
     }
 
     /// Returns the part of this floor plan that the client may see.

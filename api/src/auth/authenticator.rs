@@ -11,7 +11,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::access::{Access, Denied};
 use super::config::AuthSettings;
-use super::pace::Pace;
+use super::rate_limiter::RateLimiter;
 use super::tokens::{TokenSet, Tokens};
 use crate::clock::Clock;
 use crate::database::Database;
@@ -34,7 +34,7 @@ pub struct Authenticator {
     /// Receives the tokens that are used for the first time on a day.
     used: UnboundedSender<(i64, Instant)>,
     /// Rate limiters of client addresses, while no token is required.
-    addresses: Option<Cache<IpAddr, Arc<Pace>>>,
+    addresses: Option<Cache<IpAddr, Arc<RateLimiter>>>,
 }
 
 impl Authenticator {
@@ -78,9 +78,9 @@ impl Authenticator {
     /// Returns what a client of an open server may do, and counts its request for the rate of its address.
     pub(crate) fn open(&self, address: impl FnOnce() -> Option<IpAddr>) -> Result<Access, Denied> {
         let rate = self.settings.address_rate.zip(self.addresses.as_ref());
-        let pace =
-            rate.and_then(|(rate, addresses)| Some(addresses.get_with(address()?, || Pace::new(rate))));
-        let access = Access::open(pace);
+        let limiter = rate
+            .and_then(|(rate, addresses)| Some(addresses.get_with(address()?, || RateLimiter::new(rate))));
+        let access = Access::open(limiter);
         access.step()?;
         Ok(access)
     }

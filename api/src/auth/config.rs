@@ -6,7 +6,7 @@ use clap::builder::FalseyValueParser;
 use sea_orm::DbErr;
 
 use super::origin::Origin;
-use super::pace::Rate;
+use super::rate_limiter::Rate;
 use super::tokens::Tokens;
 use crate::clock::Clock;
 use crate::database::Database;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 use arc_swap::ArcSwapOption;
 use entity::{Instant, token};
 
-use super::pace::Pace;
+use super::rate_limiter::RateLimiter;
 use super::secret::Digest;
 use crate::floor_plan::FloorPlan;
 
@@ -21,7 +21,8 @@ pub struct Token {
     pub role: Role,
     pub(super) digest: Digest,
     pub(super) expires: Option<Instant>,
-    pub(super) pace: Option<Arc<Pace>>,
+    /// Its rate limiter, if it has a limit.
+    pub(super) limiter: Option<Arc<RateLimiter>>,
     /// The beginning of the day on which it was last used, in milliseconds since the Unix epoch.
     last_used_day_ms: AtomicI64,
     /// The last floor plan, restricted to what this token may see.
@@ -44,8 +45,8 @@ struct CachedView {
 }
 
 impl Token {
-    /// `None` if it was revoked. `pace` is its rate limiter, if it has a limit.
-    pub(super) fn new(row: token::Model, pace: Option<Arc<Pace>>) -> Option<Self> {
+    /// Creates the token of a row; `None` if it was revoked. `limiter` is its rate limiter, if it has a limit.
+    pub(super) fn new(row: token::Model, limiter: Option<Arc<RateLimiter>>) -> Option<Self> {
         if row.revoked.is_some() {
             return None;
         }
@@ -60,7 +61,7 @@ impl Token {
             role,
             digest: Digest::stored(&row.digest)?,
             expires: row.expires,
-            pace,
+            limiter,
             last_used_day_ms: AtomicI64::new(row.last_used_day.map_or(i64::MIN, Instant::ms)),
             view: ArcSwapOption::empty(),
         })

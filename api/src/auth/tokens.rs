@@ -8,7 +8,7 @@ use entity::{Instant, token};
 use sea_orm::{DbErr, EntityTrait};
 use tokio::sync::watch;
 
-use super::pace::{Pace, Rate};
+use super::rate_limiter::{Rate, RateLimiter};
 use super::secret::Digest;
 use super::token::Token;
 use crate::database::Database;
@@ -21,7 +21,7 @@ pub struct Tokens {
     forgotten: watch::Sender<u64>,
     /// The rate limiter of each token, which outlives the cached tokens. Locked while reading, so that concurrent
     /// requests wait for one reading instead of starting their own.
-    paces: tokio::sync::Mutex<HashMap<i64, Arc<Pace>>>,
+    limiters: tokio::sync::Mutex<HashMap<i64, Arc<RateLimiter>>>,
     /// Locked while tokens are stored in the cache, and while it is invalidated.
     keeping: Mutex<()>,
     rate: Option<Rate>,
@@ -40,7 +40,7 @@ impl Tokens {
         Self {
             newest: ArcSwapOption::empty(),
             forgotten: watch::Sender::new(0),
-            paces: tokio::sync::Mutex::default(),
+            limiters: tokio::sync::Mutex::default(),
             keeping: Mutex::default(),
             rate,
         }
@@ -57,13 +57,13 @@ impl Tokens {
             return Ok(tokens);
         }
         // Without a time limit, a request would wait for the failures of all before it while the database is down.
-        let mut paces = database.in_turn(self.paces.lock()).await?;
+        let mut limiters = database.in_turn(self.limiters.lock()).await?;
         if let Some(tokens) = self.newest.load_full() {
             return Ok(tokens);
         }
         let forgotten = *self.forgotten.borrow();
         let rows = database.in_time(token::Entity::find().all(database.reader())).await?;
-        let tokens = Arc::new(TokenSet::new(rows, self.rate, &mut paces));
+        let tokens = Arc::new(TokenSet::new(rows, self.rate, &mut limiters));
         let _keeping = self.keeping.lock().unwrap_or_else(PoisonError::into_inner);
         if *self.forgotten.borrow() == forgotten {
             self.newest.store(Some(Arc::clone(&tokens)));
@@ -84,17 +84,20 @@ impl Tokens {
 }
 
 impl TokenSet {
-    fn new(rows: Vec<token::Model>, rate: Option<Rate>, paces: &mut HashMap<i64, Arc<Pace>>) -> Self {
+    fn new(
+        rows: Vec<token::Model>,
+        rate: Option<Rate>,
+        limiters: &mut HashMap<i64, Arc<RateLimiter>>,
+    ) -> Self {
         let any = !rows.is_empty();
-        let mut pace =
-            |id: i64| rate.map(|rate| Arc::clone(paces.entry(id).or_insert_with(|| Pace::new(rate))));
         let valid = rows.into_iter().filter_map(|row| {
-            let pace = pace(row.id);
-            Token::new(row, pace)
+            let limiter =
+                rate.map(|rate| limiters.entry(row.id).or_insert_with(|| RateLimiter::new(rate)).clone());
+            Token::new(row, limiter)
         });
         let mut valid: Vec<_> = valid.map(Arc::new).collect();
         valid.sort_unstable_by_key(|token| token.digest.order());
-        paces.retain(|id, _| valid.iter().any(|token| token.id == *id));
+        limiters.retain(|id, _| valid.iter().any(|token| token.id == *id));
         Self { valid, any }
     }
 

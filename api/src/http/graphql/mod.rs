@@ -13,7 +13,9 @@ mod serving;
 
 use std::sync::Arc;
 
-use async_graphql::SDLExportOptions;
+use async_graphql::parser::types::{FieldDefinition, TypeDefinition, TypeKind, TypeSystemDefinition};
+use async_graphql::parser::{self, parse_schema};
+use async_graphql::{Name, SDLExportOptions};
 use axum::Router;
 use axum::routing::get;
 
@@ -47,6 +49,17 @@ pub fn sdl() -> String {
     sdl.truncate(sdl.trim_end().len());
     sdl.push('\n');
     sdl
+}
+
+/// Returns the object types of a schema in GraphQL's schema language, with their fields.
+fn objects(sdl: &str) -> Result<impl Iterator<Item = (Name, Vec<FieldDefinition>)>, parser::Error> {
+    Ok(parse_schema(sdl)?.definitions.into_iter().filter_map(|definition| {
+        let TypeSystemDefinition::Type(definition) = definition else { return None };
+        let TypeDefinition { name, kind: TypeKind::Object(object), .. } = definition.node else {
+            return None;
+        };
+        Some((name.node, object.fields.into_iter().map(|field| field.node).collect()))
+    }))
 }
 
 /// Returns the router for `/graphql`, with and without a trailing slash, within the limits and the budgets.

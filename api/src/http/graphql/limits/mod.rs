@@ -3,11 +3,11 @@
 //! async-graphql checks depth and complexity only after it has walked a document with its fragments expanded, which a
 //! few hundred bytes can make take forever, and it parses documents of any size. So three checks come first, each
 //! bounded by the one before it: one pass over the text, before it is parsed ([`scan`](self::scan())); one over the
-//! parsed document, each fragment once ([`check_size`]); and the cost of each operation ([`Bills`]). The results are
+//! parsed document, each fragment once ([`check_size`]); and the cost of each operation ([`Costs`]). The results are
 //! cached with the document, except for the part of the cost that depends on variables and on the floor plan.
 
 mod cost;
-mod prices;
+mod cost_model;
 mod scan;
 mod size;
 
@@ -17,8 +17,8 @@ use async_graphql::parser::types::OperationType;
 use async_graphql::{ErrorExtensionValues, Name, ServerError};
 use entity::shown;
 
-pub(in crate::http::graphql) use self::cost::Bills;
-pub(in crate::http::graphql) use self::prices::Prices;
+pub(in crate::http::graphql) use self::cost::Costs;
+pub(in crate::http::graphql) use self::cost_model::CostModel;
 pub(in crate::http::graphql) use self::scan::scan;
 pub(in crate::http::graphql) use self::size::check_size;
 

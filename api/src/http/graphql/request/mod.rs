@@ -4,6 +4,6 @@
 pub(super) mod error;
 pub(super) mod meter;
 pub(super) mod moves;
-pub(super) mod pacer;
 pub(super) mod scope;
+pub(super) mod throttle;
 pub(super) mod view;

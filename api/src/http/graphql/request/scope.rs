@@ -20,7 +20,7 @@ use tokio::sync::OnceCell;
 use super::error::{Fault, Result};
 use super::meter::Meter;
 use super::moves::Moves;
-use super::pacer::Pace;
+use super::throttle::SubscriptionThrottle;
 use super::view::View;
 use crate::app::App;
 use crate::auth::Access;
@@ -45,7 +45,7 @@ pub(in crate::http::graphql) struct Scope {
     types: Arc<Types>,
     meter: Arc<Meter>,
     /// Only for subscriptions.
-    pace: Option<Arc<Pace>>,
+    throttle: Option<Arc<SubscriptionThrottle>>,
 }
 
 /// The types of the objects that root fields of an abstract type return, by response key.
@@ -80,10 +80,10 @@ impl Scope {
         app: Arc<App>,
         access: Access,
         meter: Arc<Meter>,
-        pace: Arc<Pace>,
+        throttle: Arc<SubscriptionThrottle>,
     ) -> (Self, Loads) {
         let (scope, loads) = Self::new(app, access, meter, None);
-        (Self { pace: Some(pace), ..scope }, loads)
+        (Self { throttle: Some(throttle), ..scope }, loads)
     }
 
     fn new(app: Arc<App>, access: Access, meter: Arc<Meter>, now: Option<Instant>) -> (Self, Loads) {
@@ -99,7 +99,7 @@ impl Scope {
             moves: Arc::default(),
             types: Arc::default(),
             meter,
-            pace: None,
+            throttle: None,
         };
         (scope, Loads(receiver))
     }
@@ -150,22 +150,22 @@ impl Scope {
             moves: Arc::clone(&self.moves),
             types: Arc::clone(&self.types),
             meter: Arc::clone(&self.meter),
-            pace: self.pace.clone(),
+            throttle: self.throttle.clone(),
         }
     }
 
     /// Waits until the next message of a subscription may be made, and resets the meter for it.
     pub(in crate::http::graphql) async fn begin_message(&self) {
-        if let Some(pace) = &self.pace {
-            pace.begin().await;
+        if let Some(throttle) = &self.throttle {
+            throttle.begin().await;
         }
         self.meter.start_again();
     }
 
     /// Ends the turn without a message.
     pub(in crate::http::graphql) fn no_message(&self) {
-        if let Some(pace) = &self.pace {
-            pace.end();
+        if let Some(throttle) = &self.throttle {
+            throttle.end();
         }
     }
 

@@ -4,23 +4,24 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody as _};
 use axum::http::StatusCode;
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
+use tokio::time::timeout;
 
 use crate::http::budget::{Budget, Exhausted, Held};
+use crate::http::graphql::limits::{Measure, Refusal};
 use crate::http::unpack::{Coding, UnpackError, Unpacked, unpack};
 use crate::limits::{Limits, seconds};
 
 /// Shorter bodies are not checked for the number of their values: they cannot have too many.
 const SHORT_BYTES: usize = 64 << 10;
-/// Maximum depth of lists and objects that are checked. The parser refuses deeper ones.
-const NESTED_MAX: usize = 128;
 /// Maximum number of bytes that are still read of a refused body, since some clients read the answer only afterwards.
 const DRAINED_BYTES_MAX: usize = 32 << 20;
 /// Maximum time for reading the rest of a refused body.
 const DRAINED_FOR: Duration = Duration::from_secs(2);
 
 #[derive(Debug, thiserror::Error)]
-pub(in crate::http::graphql) enum Unread {
+pub(in crate::http::graphql) enum BodyError {
+    /// It is too long.
     #[error("the body has more than {0} bytes, which is the maximum")]
     TooLong(u32),
     #[error("the body did not arrive within {0} seconds")]
@@ -33,7 +34,7 @@ pub(in crate::http::graphql) enum Unread {
     Exhausted(#[from] Exhausted),
 }
 
-impl Unread {
+impl BodyError {
     pub(in crate::http::graphql) fn status(&self) -> StatusCode {
         match self {
             Self::TooLong(_) => StatusCode::PAYLOAD_TOO_LARGE,
@@ -45,7 +46,7 @@ impl Unread {
     }
 }
 
-impl From<UnpackError> for Unread {
+impl From<UnpackError> for BodyError {
     fn from(error: UnpackError) -> Self {
         match error {
             UnpackError::Connection(_) | UnpackError::BreaksOff => Self::BreaksOff,
@@ -62,43 +63,31 @@ pub(in crate::http::graphql) async fn read(
     limits: &Limits,
     budget: &Budget,
     held: &mut Held,
-) -> Result<Bytes, Unread> {
-    let announced = body.size_hint().lower();
+) -> Result<Bytes, BodyError> {
+    let is_too_long = |bytes| bytes > u64::from(limits.body_bytes);
+    let announced_too_long = coding == Coding::Identity && is_too_long(body.size_hint().lower());
     let mut chunks = unpack(body, coding, budget);
-    if coding == Coding::Identity && announced > limits.body_bytes.into() {
-        tokio::spawn(tokio::time::timeout(DRAINED_FOR, drain(chunks)));
-        return Err(Unread::TooLong(limits.body_bytes));
-    }
-    let within = seconds(limits.body_timeout_s);
-    let read = match tokio::time::timeout(within, collect(&mut chunks, limits.body_bytes, held)).await {
-        Ok(read) => read,
-        Err(_) => Err(Unread::TooSlow(limits.body_timeout_s)),
+    let read = if announced_too_long {
+        Err(BodyError::TooLong(limits.body_bytes))
+    } else {
+        let collect = async {
+            let mut whole = Vec::new();
+            while let Some(chunk) = chunks.try_next().await? {
+                if is_too_long((whole.len() + chunk.len()) as u64) {
+                    return Err(BodyError::TooLong(limits.body_bytes));
+                }
+                held.grow(chunk.len())?;
+                whole.extend_from_slice(&chunk);
+            }
+            Ok(whole.into())
+        };
+        let late = |_| Err(BodyError::TooSlow(limits.body_timeout_s));
+        timeout(seconds(limits.body_timeout_s), collect).await.unwrap_or_else(late)
     };
-    if let Err(Unread::TooLong(_) | Unread::Exhausted(_)) = read {
-        tokio::spawn(tokio::time::timeout(DRAINED_FOR, drain(chunks)));
+    if let Err(BodyError::TooLong(_) | BodyError::Exhausted(_)) = read {
+        tokio::spawn(timeout(DRAINED_FOR, drain(chunks)));
     }
     read
-}
-
-async fn collect(chunks: &mut Unpacked, bytes_max: u32, held: &mut Held) -> Result<Bytes, Unread> {
-    // Usually it arrives in one piece, which is then not copied.
-    let (mut first, mut whole) = (Bytes::new(), Vec::new());
-    while let Some(chunk) = chunks.next().await {
-        let chunk = chunk?;
-        if first.len().max(whole.len()) + chunk.len() > bytes_max as usize {
-            return Err(Unread::TooLong(bytes_max));
-        }
-        held.grow(chunk.len())?;
-        if first.is_empty() {
-            first = chunk;
-        } else {
-            if whole.is_empty() {
-                whole.extend_from_slice(&first);
-            }
-            whole.extend_from_slice(&chunk);
-        }
-    }
-    Ok(if whole.is_empty() { first } else { whole.into() })
 }
 
 async fn drain(mut chunks: Unpacked) {
@@ -110,58 +99,52 @@ async fn drain(mut chunks: Unpacked) {
     }
 }
 
-/// The number of values in a JSON text, counted without parsing it. A value takes some seventy bytes once it is parsed,
-/// whereas its text may take two.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(in crate::http::graphql) struct Extent {
-    /// Upper bound of the number of values. Counting stops at one more than is accepted.
-    pub(in crate::http::graphql) values: u64,
-    /// Upper bound of the length of the longest list.
-    pub(in crate::http::graphql) longest: u64,
+/// Refuses a JSON text with too many values, or with a list that is too long, before it is parsed: a value takes some
+/// seventy bytes once it is parsed, whereas its text may take two.
+pub(in crate::http::graphql) fn check_extent(json: &[u8], limits: &Limits) -> Result<(), Refusal> {
+    let (values, longest) = extent(json, limits.json_values);
+    Measure::Values.check(values, limits.json_values)?;
+    // Events are the longest list that is accepted.
+    Measure::List.check(longest, limits.ingest_events)
 }
 
-impl Extent {
-    /// Scans the text until it has more values than are accepted. Returns zeros for a short text.
-    pub(in crate::http::graphql) fn of(json: &[u8], accepted: u32) -> Self {
-        let mut extent = Self::default();
-        if json.len() < SHORT_BYTES {
-            return extent;
-        }
-        extent.values = 1;
-        // Whether each open bracket is a list, and its number of entries.
-        let mut open: Vec<(bool, u64)> = Vec::new();
-        let (mut in_string, mut escaped) = (false, false);
-        for byte in json {
-            if extent.values > accepted.into() {
-                break;
-            }
-            match byte {
-                _ if escaped => escaped = false,
-                b'\\' => escaped = in_string,
-                b'"' => in_string = !in_string,
-                _ if in_string => {}
-                b'[' | b'{' if open.len() >= NESTED_MAX => return extent,
-                b'[' | b'{' => {
-                    extent.values += 1;
-                    open.push((*byte == b'[', 1));
-                }
-                b',' => {
-                    extent.values += 1;
-                    if let Some((is_list, entries)) = open.last_mut() {
-                        *entries += 1;
-                        if *is_list {
-                            extent.longest = extent.longest.max(*entries);
-                        }
-                    }
-                }
-                b']' | b'}' => {
-                    open.pop();
-                }
-                _ => {}
-            }
-        }
-        extent
+/// Returns upper bounds of the number of values in a JSON text, and of the length of its longest list. Stops at one
+/// value more than is accepted. Returns zeros for a short text.
+fn extent(json: &[u8], accepted: u32) -> (u64, u64) {
+    if json.len() < SHORT_BYTES {
+        return (0, 0);
     }
+    let (mut values, mut longest) = (1, 0);
+    // The number of entries in each open bracket.
+    let mut open: Vec<u64> = Vec::new();
+    let (mut in_string, mut escaped) = (false, false);
+    for byte in json {
+        match byte {
+            _ if values > accepted.into() => break,
+            _ if escaped => escaped = false,
+            b'\\' => escaped = in_string,
+            b'"' => in_string = !in_string,
+            _ if in_string => {}
+            b'[' | b'{' => {
+                values += 1;
+                open.push(1);
+            }
+            b',' => {
+                values += 1;
+                if let Some(entries) = open.last_mut() {
+                    *entries += 1;
+                }
+            }
+            b']' | b'}' => {
+                let entries = open.pop().unwrap_or_default();
+                if *byte == b']' {
+                    longest = longest.max(entries);
+                }
+            }
+            _ => {}
+        }
+    }
+    (values, longest)
 }
 
 #[cfg(test)]
@@ -169,8 +152,7 @@ mod tests {
     use super::*;
 
     fn extent(json: &str) -> (u64, u64) {
-        let Extent { values, longest } = Extent::of(json.as_bytes(), u32::MAX);
-        (values, longest)
+        super::extent(json.as_bytes(), u32::MAX)
     }
 
     #[test]
@@ -192,6 +174,6 @@ mod tests {
     #[test]
     fn counting_stops_at_one_value_more_than_is_accepted() {
         let zeros = format!("[{}0]", "0,".repeat(SHORT_BYTES));
-        assert_eq!(Extent::of(zeros.as_bytes(), 10), Extent { values: 11, longest: 10 });
+        assert_eq!(super::extent(zeros.as_bytes(), 10), (11, 0));
     }
 }

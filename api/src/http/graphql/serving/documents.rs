@@ -11,7 +11,7 @@ use moka::sync::Cache;
 
 use super::literals::join_surrogates;
 use crate::floor_plan::Lengths;
-use crate::http::graphql::limits::{Bills, Prices, Refusal, check_size, scan};
+use crate::http::graphql::limits::{CostModel, Costs, Measure, Refusal, check_size, scan};
 use crate::limits::Limits;
 
 /// Approximate capacity of the cache, in bytes.
@@ -24,14 +24,15 @@ const BYTES_PARSED: usize = 100;
 #[derive(Clone)]
 pub(in crate::http::graphql) struct Documents {
     known: Cache<String, Arc<Document>, RandomState>,
-    prices: Arc<Prices>,
+    model: Arc<CostModel>,
     limits: Limits,
 }
 
 /// A document that is well-formed and within the limits. It is validated against the schema when it is executed.
 pub(in crate::http::graphql) struct Document {
     pub(in crate::http::graphql) parsed: ExecutableDocument,
-    bills: Bills,
+    /// The costs of its operations.
+    costs: Costs,
     /// Whether it has directives, such as `@skip` and `@include`.
     pub(in crate::http::graphql) has_directives: bool,
 }
@@ -43,7 +44,7 @@ impl Documents {
         };
         let known =
             Cache::builder().max_capacity(BYTES_MAX).weigher(weigh).build_with_hasher(RandomState::new());
-        Ok(Self { known, prices: Arc::new(Prices::new(sdl)?), limits })
+        Ok(Self { known, model: Arc::new(CostModel::new(sdl)?), limits })
     }
 
     /// Returns the document of a text, parsed or from the cache, or the error for which it is not executed.
@@ -60,8 +61,8 @@ impl Documents {
 
     fn measured(&self, parsed: ExecutableDocument, has_directives: bool) -> Result<Document, Refusal> {
         check_size(&parsed, &self.limits)?;
-        let bills = Bills::new(&parsed, &self.prices);
-        Ok(Document { parsed, bills, has_directives })
+        let costs = Costs::new(&parsed, &self.model);
+        Ok(Document { parsed, costs, has_directives })
     }
 }
 
@@ -72,7 +73,7 @@ impl Document {
         lengths: &Lengths,
         limits: &Limits,
     ) -> Result<u64, Refusal> {
-        self.bills.cost(request.operation_name.as_deref(), &request.variables, lengths, limits)
+        self.costs.of(request.operation_name.as_deref(), &request.variables, lengths, limits)
     }
 
     pub(in crate::http::graphql) fn check(
@@ -81,6 +82,6 @@ impl Document {
         lengths: &Lengths,
         limits: &Limits,
     ) -> Result<(), Refusal> {
-        self.bills.check(request.operation_name.as_deref(), &request.variables, lengths, limits)
+        Measure::Cost.check(self.cost(request, lengths, limits)?, limits.graphql_cost)
     }
 }

@@ -20,8 +20,8 @@ use crate::floor_plan::Lengths;
 use crate::http::graphql::request::error::{finish_errors, refused};
 use crate::http::graphql::request::meter::Meter;
 use crate::http::graphql::request::moves::Moves;
-use crate::http::graphql::request::pacer::Pacer;
 use crate::http::graphql::request::scope::Scope;
+use crate::http::graphql::request::throttle::Throttle;
 use crate::http::graphql::{Schema, build_schema};
 use crate::http::request::Operation as Asked;
 use crate::limits::Limits;
@@ -33,7 +33,7 @@ pub(in crate::http::graphql) struct Executor {
     shapes: Arc<Shapes>,
     documents: Documents,
     limits: Limits,
-    pacer: Pacer,
+    throttle: Throttle,
     app: Arc<App>,
 }
 
@@ -54,7 +54,7 @@ impl Executor {
         let schema = build_schema(app.auth.settings().introspection.is_on());
         let sdl = schema.sdl();
         let (shapes, documents) = (Arc::new(Shapes::new(&sdl)?), Documents::new(&sdl, limits)?);
-        Ok(Self { schema, shapes, documents, limits, pacer: Pacer::new(), app })
+        Ok(Self { schema, shapes, documents, limits, throttle: Throttle::new(), app })
     }
 
     pub(in crate::http::graphql) fn app(&self) -> &Arc<App> {
@@ -173,12 +173,12 @@ impl Executor {
         let mut operation = asked(&document, request.operation_name.as_deref());
         let finish = self.finisher(Arc::clone(&document), &request);
         let cost = document.cost(&request, &self.lengths(access), &self.limits).unwrap_or(u64::MAX);
-        let (meter, pace) = (Arc::new(Meter::new(&self.limits)), self.pacer.pace(cost));
-        let (scope, loads) = Scope::ongoing(Arc::clone(&self.app), access.clone(), meter, Arc::clone(&pace));
+        let (meter, throttle) = (Arc::new(Meter::new(&self.limits)), self.throttle.of_subscription(cost));
+        let (scope, loads) = Scope::ongoing(Arc::clone(&self.app), access.clone(), meter, throttle.clone());
         let moves = scope.moves();
         let answers = self.schema.execute_stream(request.data(scope));
         loads.drive_all(answers.filter_map(move |answer| {
-            pace.end();
+            throttle.end();
             // The subscription sends this message again.
             if moves.has_moved() {
                 return ready(None);

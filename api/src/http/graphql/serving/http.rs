@@ -15,7 +15,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response as HttpResponse};
 
-use super::body::{self, Extent, Unread};
+use super::body::{self, BodyError, check_extent};
 use super::endpoint::Endpoint;
 use super::executor::PreparedOperation;
 use super::parameters::{NoDocument, Parameters};
@@ -23,12 +23,10 @@ use super::socket::Socket;
 use crate::auth::{Access, Denied};
 use crate::http::authorization::access;
 use crate::http::error::status_of;
-use crate::http::graphql::limits::{self, Measure};
 use crate::http::graphql::request::error::{
     finish_errors, is_forbidden, is_refusal, no_persisted_queries, refused,
 };
 use crate::http::unpack::{self, Coding};
-use crate::limits::Limits;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum MediaType {
@@ -75,7 +73,7 @@ pub(in crate::http::graphql) async fn post(
     let mut held = budget.none();
     let body = match body::read(body, coding, executor.limits(), budget, &mut held).await {
         Ok(body) => body,
-        Err(unread) => return refuse_body(&unread, media_type),
+        Err(error) => return refuse_body(&error, media_type),
     };
     if body.trim_ascii_start().starts_with(b"[") {
         let message =
@@ -105,14 +103,6 @@ fn not_a_request(media_type: MediaType, cause: &str) -> HttpResponse {
         "the body is not a GraphQL request, {{\"query\": \"…\", \"variables\": {{…}}, \"operationName\": \"…\"}}: {cause}"
     );
     refusal(StatusCode::BAD_REQUEST, media_type, &message)
-}
-
-/// Refuses a body with too many values, or with a list that is too long.
-fn check_extent(body: &[u8], limits: &Limits) -> Result<(), limits::Refusal> {
-    let Extent { values, longest } = Extent::of(body, limits.json_values);
-    Measure::Values.check(values, limits.json_values)?;
-    // Events are the longest list that is accepted.
-    Measure::List.check(longest, limits.ingest_events)
 }
 
 /// `GET /graphql?query=…` for queries, or the upgrade to a WebSocket.
@@ -251,13 +241,15 @@ fn refusal(status: StatusCode, media_type: MediaType, message: &str) -> HttpResp
     media_type.refuse(status, ServerError::new(message, None))
 }
 
-fn refuse_body(unread: &Unread, media_type: MediaType) -> HttpResponse {
-    let mut error = ServerError::new(unread.to_string(), None);
-    if let Unread::Exhausted(_) = unread {
-        error.extensions.get_or_insert_default().set("code", Denied::Unavailable.code());
+/// Returns the answer to a body that was not read.
+fn refuse_body(error: &BodyError, media_type: MediaType) -> HttpResponse {
+    let mut refused = ServerError::new(error.to_string(), None);
+    let is_exhausted = matches!(error, BodyError::Exhausted(_));
+    if is_exhausted {
+        refused.extensions.get_or_insert_default().set("code", Denied::Unavailable.code());
     }
-    let mut response = media_type.refuse(unread.status(), error);
-    if let Unread::Exhausted(_) = unread {
+    let mut response = media_type.refuse(error.status(), refused);
+    if is_exhausted {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
     response

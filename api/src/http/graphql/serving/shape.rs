@@ -10,12 +10,11 @@ use std::fmt::Display;
 use async_graphql::indexmap::IndexMap;
 use async_graphql::parser::types::{
     BaseType, ExecutableDocument, Field, OperationDefinition, OperationType, Selection, SelectionSet, Type,
-    TypeKind, TypeSystemDefinition,
 };
-use async_graphql::parser::{self, parse_schema};
-use async_graphql::{Name, PathSegment, Response, Value};
+use async_graphql::{Name, PathSegment, Response, Value, parser};
 
 use crate::http::graphql::limits::root;
+use crate::http::graphql::objects;
 
 /// The types of all fields of all objects of a schema.
 #[derive(Debug)]
@@ -25,17 +24,9 @@ pub(in crate::http::graphql) struct Shapes {
 
 impl Shapes {
     pub(in crate::http::graphql) fn new(sdl: &str) -> Result<Self, parser::Error> {
-        let types = parse_schema(sdl)?.definitions.into_iter().filter_map(|definition| match definition {
-            TypeSystemDefinition::Type(definition) => Some(definition.node),
-            _ => None,
-        });
-        let objects = types.filter_map(|definition| match definition.kind {
-            TypeKind::Object(object) => {
-                let fields =
-                    object.fields.into_iter().map(|field| (field.node.name.node, field.node.ty.node));
-                Some((definition.name.node, fields.collect()))
-            }
-            _ => None,
+        let objects = objects(sdl)?.map(|(name, fields)| {
+            let types = fields.into_iter().map(|field| (field.name.node, field.ty.node));
+            (name, types.collect())
         });
         Ok(Self { objects: objects.collect() })
     }

@@ -2,27 +2,25 @@
 
 use std::collections::HashMap;
 
-use async_graphql::Name;
-use async_graphql::parser::types::{
-    BaseType, FieldDefinition, ObjectType, Type, TypeKind, TypeSystemDefinition,
-};
-use async_graphql::parser::{self, parse_schema};
+use async_graphql::parser::types::{BaseType, FieldDefinition, Type};
+use async_graphql::{Name, parser};
 
 use crate::floor_plan::List;
+use crate::http::graphql::objects;
 
 /// Assumed length of lists of unknown length: those in the results of mutations.
 const FEW: u64 = 10;
 
 /// Costs of all fields of all objects of a schema.
 #[derive(Debug)]
-pub(in crate::http::graphql) struct Prices {
-    objects: HashMap<Name, HashMap<Name, Price>>,
+pub(in crate::http::graphql) struct CostModel {
+    objects: HashMap<Name, HashMap<Name, FieldCost>>,
 }
 
 #[derive(Debug)]
-pub(in crate::http::graphql) struct Price {
-    pub(in crate::http::graphql) returns: Name,
-    pub(in crate::http::graphql) entries: Entries,
+struct FieldCost {
+    returns: Name,
+    entries: Entries,
 }
 
 /// Number of objects that a field returns.
@@ -43,24 +41,24 @@ pub(in crate::http::graphql) enum Entries {
     Days,
 }
 
-impl Prices {
+impl CostModel {
+    /// Reads them from a schema in GraphQL's schema language.
     pub(in crate::http::graphql) fn new(sdl: &str) -> Result<Self, parser::Error> {
-        let mut objects = HashMap::new();
-        for definition in parse_schema(sdl)?.definitions {
-            if let TypeSystemDefinition::Type(definition) = definition
-                && let TypeKind::Object(object) = definition.node.kind
-            {
-                let prices = prices_of(&definition.node.name.node, &object);
-                objects.insert(definition.node.name.node, prices);
-            }
-        }
-        Ok(Self { objects })
+        let objects = objects(sdl)?.map(|(object, fields)| {
+            let costs = fields.iter().map(|field| {
+                let cost = FieldCost { returns: base(&field.ty.node), entries: entries(&object, field) };
+                (field.name.node.clone(), cost)
+            });
+            let costs = costs.collect();
+            (object, costs)
+        });
+        Ok(Self { objects: objects.collect() })
     }
 
     /// Returns the type and the number of entries of a field. An unknown field, which validation refuses, has one.
     pub(in crate::http::graphql) fn of<'a>(&'a self, type_name: &'a str, field: &str) -> (&'a str, Entries) {
         match self.objects.get(type_name).and_then(|fields| fields.get(field)) {
-            Some(price) => (price.returns.as_str(), price.entries),
+            Some(cost) => (cost.returns.as_str(), cost.entries),
             None => (INTROSPECTION, Entries::Fixed(self.introspected(field))),
         }
     }
@@ -81,15 +79,7 @@ impl Prices {
 /// Stands for all types of introspection, which the schema that they describe does not list.
 const INTROSPECTION: &str = "";
 
-fn prices_of(object_name: &Name, object: &ObjectType) -> HashMap<Name, Price> {
-    let fields = object.fields.iter().map(|field| &field.node);
-    let priced = fields.map(|field| {
-        let price = Price { returns: base(&field.ty.node), entries: entries(object_name, field) };
-        (field.name.node.clone(), price)
-    });
-    priced.collect()
-}
-
+/// Returns the number of entries of a field of an object.
 fn entries(object: &Name, field: &FieldDefinition) -> Entries {
     match (object.as_str(), field.name.node.as_str()) {
         ("Mutation", "ingest") => Entries::Events,

@@ -13,14 +13,15 @@ const LIGHT_COST: u64 = 100;
 /// Length of the pause after a message, relative to the time that it took. So they take 1/16 of one core together.
 const REST_FACTOR: u32 = 15;
 
-/// The turn that expensive subscriptions share.
+/// Makes the expensive messages of all subscriptions one at a time.
 #[derive(Clone, Debug)]
-pub(in crate::http::graphql) struct Pacer(Arc<Semaphore>);
+pub(in crate::http::graphql) struct Throttle(Arc<Semaphore>);
 
+/// The throttle of one subscription.
 #[derive(Debug)]
-pub(in crate::http::graphql) struct Pace {
+pub(in crate::http::graphql) struct SubscriptionThrottle {
     /// `None`: its messages are cheap.
-    pacer: Option<Pacer>,
+    shared: Option<Throttle>,
     turn: Mutex<Option<Turn>>,
 }
 
@@ -30,21 +31,23 @@ struct Turn {
     permit: OwnedSemaphorePermit,
 }
 
-impl Pacer {
+impl Throttle {
+    /// Creates a throttle that gives one turn at a time.
     pub(in crate::http::graphql) fn new() -> Self {
         Self(Arc::new(Semaphore::new(1)))
     }
 
-    pub(in crate::http::graphql) fn pace(&self, cost: u64) -> Arc<Pace> {
-        let pacer = (cost > LIGHT_COST).then(|| self.clone());
-        Arc::new(Pace { pacer, turn: Mutex::default() })
+    /// Returns the throttle of a subscription whose messages cost this much.
+    pub(in crate::http::graphql) fn of_subscription(&self, cost: u64) -> Arc<SubscriptionThrottle> {
+        let shared = (cost > LIGHT_COST).then(|| self.clone());
+        Arc::new(SubscriptionThrottle { shared, turn: Mutex::default() })
     }
 }
 
-impl Pace {
+impl SubscriptionThrottle {
     /// Waits until the next message may be made.
     pub(in crate::http::graphql) async fn begin(&self) {
-        let Some(Pacer(turns)) = &self.pacer else { return };
+        let Some(Throttle(turns)) = &self.shared else { return };
         self.end();
         // The semaphore is never closed.
         if let Ok(permit) = Arc::clone(turns).acquire_owned().await {
@@ -74,17 +77,17 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn expensive_messages_take_a_sixteenth_of_the_time_together() {
-        let pacer = Pacer::new();
-        let (one, other) = (pacer.pace(LIGHT_COST + 1), pacer.pace(10_000));
+        let shared = Throttle::new();
+        let (one, other) = (shared.of_subscription(LIGHT_COST + 1), shared.of_subscription(10_000));
         let begun = Instant::now();
-        for pace in [&one, &other, &one, &one, &other] {
-            pace.begin().await;
+        for throttle in [&one, &other, &one, &one, &other] {
+            throttle.begin().await;
             tokio::time::sleep(Duration::from_millis(100)).await;
-            pace.end();
+            throttle.end();
         }
         // The pause after the last message is still to come.
         assert_eq!(begun.elapsed().as_millis(), 5 * 100 + 4 * 1_500);
-        let light = pacer.pace(LIGHT_COST);
+        let light = shared.of_subscription(LIGHT_COST);
         light.begin().await;
         assert_eq!(begun.elapsed().as_millis(), 6_500, "a cheap message does not wait");
     }
