@@ -18,7 +18,7 @@ use pin_project_lite::pin_project;
 use tokio::io::AsyncRead;
 use tokio_util::io::{ReaderStream, StreamReader};
 
-use super::budget::{Budget, Exhausted, Held, UNCOUNTED_BYTES};
+use super::budget::{ByteBudget, Exhausted, HeldBytes, UNCOUNTED_BYTES};
 use super::encoding::Encoding;
 use super::error;
 use super::route::{Answers, Route};
@@ -32,7 +32,7 @@ pin_project! {
     pub struct Finishing<F> {
         #[pin]
         answering: F,
-        budget: Option<Budget>,
+        budget: Option<ByteBudget>,
         compression: Compression,
     }
 }
@@ -45,7 +45,7 @@ pub(super) enum Compression {
 }
 
 impl<F> Finishing<F> {
-    pub(super) fn new(answering: F, budget: Option<Budget>, compression: Compression) -> Self {
+    pub(super) fn new(answering: F, budget: Option<ByteBudget>, compression: Compression) -> Self {
         Self { answering, budget, compression }
     }
 }
@@ -113,7 +113,7 @@ impl<F: Future<Output = Result<Response, Infallible>>> Future for Finishing<F> {
     }
 }
 
-fn count(budget: &Budget, response: Response) -> Result<Response, Exhausted> {
+fn count(budget: &ByteBudget, response: Response) -> Result<Response, Exhausted> {
     let bytes = response.body().size_hint().lower();
     if bytes <= UNCOUNTED_BYTES as u64 {
         return Ok(response);
@@ -125,13 +125,13 @@ fn count(budget: &Budget, response: Response) -> Result<Response, Exhausted> {
 /// A body that counts for a budget.
 struct UnreadAnswer {
     body: Body,
-    held: Arc<Held>,
+    held: Arc<HeldBytes>,
 }
 
 /// A piece of a body. The connection holds it until it is sent.
 struct AnswerPiece {
     bytes: Bytes,
-    _held: Arc<Held>,
+    _held: Arc<HeldBytes>,
 }
 
 impl AsRef<[u8]> for AnswerPiece {

@@ -14,21 +14,21 @@ pub const UNCOUNTED_BYTES: usize = 16 << 10;
 
 #[derive(Clone, Debug)]
 pub struct Budgets {
-    pub bodies: Budget,
+    pub bodies: ByteBudget,
     /// For answers that clients have yet to read.
-    pub answers: Budget,
+    pub answers: ByteBudget,
 }
 
 /// A number of bytes that its holders share.
 #[derive(Clone, Debug)]
-pub struct Budget {
+pub struct ByteBudget {
     free: Arc<Semaphore>,
 }
 
 /// Bytes that are reserved until this is dropped.
 #[derive(Debug)]
-pub struct Held {
-    budget: Budget,
+pub struct HeldBytes {
+    budget: ByteBudget,
     bytes: usize,
     counted: Option<OwnedSemaphorePermit>,
 }
@@ -39,27 +39,27 @@ pub struct Exhausted;
 
 impl Budgets {
     pub fn new(limits: &Limits) -> Self {
-        Self { bodies: Budget::new(limits.bodies_bytes), answers: Budget::new(limits.answers_bytes) }
+        Self { bodies: ByteBudget::new(limits.bodies_bytes), answers: ByteBudget::new(limits.answers_bytes) }
     }
 }
 
-impl Budget {
+impl ByteBudget {
     pub fn new(bytes: u32) -> Self {
         Self { free: Arc::new(Semaphore::new(bytes as usize)) }
     }
 
-    pub fn none(&self) -> Held {
-        Held { budget: self.clone(), bytes: 0, counted: None }
+    pub fn none(&self) -> HeldBytes {
+        HeldBytes { budget: self.clone(), bytes: 0, counted: None }
     }
 
-    pub fn hold(&self, bytes: usize) -> Result<Held, Exhausted> {
+    pub fn hold(&self, bytes: usize) -> Result<HeldBytes, Exhausted> {
         let mut held = self.none();
         held.grow(bytes)?;
         Ok(held)
     }
 }
 
-impl Held {
+impl HeldBytes {
     /// On error, keeps the earlier reservation.
     pub fn grow(&mut self, more: usize) -> Result<(), Exhausted> {
         self.bytes += more;
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn what_is_held_is_never_more_than_the_budget() {
-        let budget = Budget::new(100_000);
+        let budget = ByteBudget::new(100_000);
         let mut first = budget.hold(60_000).unwrap();
         assert_eq!(budget.hold(60_000).unwrap_err(), Exhausted);
         let mut second = budget.hold(UNCOUNTED_BYTES).unwrap();

@@ -14,7 +14,7 @@ use tokio::io::AsyncRead;
 use tokio_util::bytes::BytesMut;
 use tokio_util::io::{StreamReader, read_buf};
 
-use crate::http::budget::{Budget, Exhausted, Held};
+use crate::http::budget::{ByteBudget, Exhausted, HeldBytes};
 
 pub const ACCEPTED: HeaderValue = HeaderValue::from_static("gzip, zstd");
 /// The longest window of a zstd frame, as a power of two: 8 MiB, which is the most that HTTP allows (RFC 9659).
@@ -86,7 +86,7 @@ impl fmt::Display for Coding {
 }
 
 /// The decoder's window takes memory of the budget.
-pub fn unpack(body: Body, coding: Coding, budget: &Budget) -> Unpacked {
+pub fn unpack(body: Body, coding: Coding, budget: &ByteBudget) -> Unpacked {
     let plain = body.into_data_stream().map_err(UnpackError::Connection);
     if coding == Coding::Identity {
         return plain.boxed();
@@ -107,7 +107,7 @@ pub fn unpack(body: Body, coding: Coding, budget: &Budget) -> Unpacked {
     }
 }
 
-fn chunks(decoder: impl AsyncRead + Send + Unpin + 'static, coding: Coding, held: Held) -> Unpacked {
+fn chunks(decoder: impl AsyncRead + Send + Unpin + 'static, coding: Coding, held: HeldBytes) -> Unpacked {
     let chunks = stream::try_unfold((decoder, held, 0), move |(mut decoder, mut held, kept)| async move {
         // A short body may decompress to a long one, which must not block other tasks.
         tokio::task::coop::consume_budget().await;
@@ -156,7 +156,7 @@ mod tests {
         packed: &[u8],
         coding: Coding,
         piece: usize,
-        budget: &Budget,
+        budget: &ByteBudget,
     ) -> Result<Vec<u8>, UnpackError> {
         let pieces: Vec<_> =
             packed.chunks(piece).map(|piece| Ok::<_, io::Error>(Bytes::copy_from_slice(piece))).collect();
@@ -186,7 +186,7 @@ mod tests {
 
     #[tokio::test]
     async fn compressed_bodies_in_pieces_of_any_size_are_decompressed() {
-        let (text, budget) = (b"2026-01-01,1,283\n".repeat(10_000), Budget::new(100 << 20));
+        let (text, budget) = (b"2026-01-01,1,283\n".repeat(10_000), ByteBudget::new(100 << 20));
         let twice = |packed: Vec<u8>| [packed.clone(), packed].concat();
         for piece in [1, 7, 1 << 20] {
             for (packed, coding) in [(gzip(&text), Coding::Gzip), (zstd(&text, 23), Coding::Zstd)] {
@@ -200,7 +200,7 @@ mod tests {
 
     #[tokio::test]
     async fn malformed_and_incomplete_bodies_are_refused() {
-        let (text, budget) = (b"2026-01-01,1,283\n".repeat(10_000), Budget::new(100 << 20));
+        let (text, budget) = (b"2026-01-01,1,283\n".repeat(10_000), ByteBudget::new(100 << 20));
         for (packed, coding) in [(gzip(&text), Coding::Gzip), (zstd(&text, 20), Coding::Zstd)] {
             let half = unpacked(&packed[..packed.len() / 2], coding, 100, &budget).await;
             assert!(matches!(half, Err(UnpackError::BreaksOff)), "{half:?}");
@@ -215,7 +215,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_windows_of_all_decoders_count_for_the_budget() {
-        let (text, budget) = (vec![b' '; 20 << 20], Budget::new(9 << 20));
+        let (text, budget) = (vec![b' '; 20 << 20], ByteBudget::new(9 << 20));
         let mut first = unpack(Body::from(zstd(&text, 23)), Coding::Zstd, &budget);
         let mut bytes = 0;
         while bytes < 8 << 20 {

@@ -27,7 +27,7 @@ use super::openapi::{Refused, failures};
 use super::query::Query;
 use crate::app::App;
 use crate::auth::{Access, Denied, Need};
-use crate::http::budget::Budget;
+use crate::http::budget::ByteBudget;
 use crate::http::error::RestError;
 use crate::http::route::{Answers, Route};
 use crate::http::unpack::{Coding, UnpackError, unpack};
@@ -175,7 +175,7 @@ struct RejectedEvent {
 pub(super) async fn record(
     State(app): State<Arc<App>>,
     access: Access,
-    Extension(budget): Extension<Budget>,
+    Extension(budget): Extension<ByteBudget>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Body,
@@ -193,7 +193,7 @@ async fn record_all(
     mut batches: TryReadyChunks<FramedRead<impl AsyncRead + Unpin, Decoder>>,
     app: &App,
     access: &Access,
-    budget: &Budget,
+    budget: &ByteBudget,
 ) -> Result<Json<Receipt>, RestError> {
     let mut receipt = Receipt::default();
     loop {

@@ -10,7 +10,7 @@ use async_graphql_value::Value;
 use entity::Instant;
 
 use super::cost_model::{CostModel, Entries};
-use super::{Measure, PAGE_DEFAULT, PAGE_MAX, Refusal, root};
+use super::{DocumentError, Measure, PAGE_DEFAULT, PAGE_MAX, root};
 use crate::floor_plan::Lengths;
 use crate::limits::Limits;
 
@@ -95,7 +95,7 @@ impl Costs {
         variables: &Variables,
         lengths: &Lengths,
         limits: &Limits,
-    ) -> Result<u64, Refusal> {
+    ) -> Result<u64, DocumentError> {
         let chosen = |cost: &&OperationCost| operation.is_none() || cost.operation.as_deref() == operation;
         let Some(OperationCost { cost, defaults, .. }) = self.0.iter().find(chosen) else { return Ok(0) };
         cost.of(Parents::ROOT, &Given { variables, defaults, lengths, limits })
@@ -122,7 +122,7 @@ impl Cost {
         self.varying.extend(other.varying);
     }
 
-    fn of(&self, parents: Parents, given: &Given<'_>) -> Result<u64, Refusal> {
+    fn of(&self, parents: Parents, given: &Given<'_>) -> Result<u64, DocumentError> {
         self.varying
             .iter()
             .try_fold(parents.times(self.known), |sum, part| Ok(sum.saturating_add(part.of(parents, given)?)))
@@ -131,7 +131,7 @@ impl Cost {
 
 impl Varying {
     /// Returns the cost for all these parents.
-    fn of(&self, parents: Parents, given: &Given<'_>) -> Result<u64, Refusal> {
+    fn of(&self, parents: Parents, given: &Given<'_>) -> Result<u64, DocumentError> {
         let many = |each: u64| Parents::new(parents.times(each));
         let listed = |list, most: u64| {
             let length = given.lengths.of(list);
@@ -176,7 +176,7 @@ impl Varying {
     }
 
     /// Returns the maximum number of entries of the page.
-    fn page_length(&self, given: &Given<'_>) -> Result<u64, Refusal> {
+    fn page_length(&self, given: &Given<'_>) -> Result<u64, DocumentError> {
         // Validation refuses other types, and the resolver negative numbers.
         let size = |name, measure: Measure| {
             let Some(ConstValue::Number(number)) = self.value(name, given) else { return Ok(None) };

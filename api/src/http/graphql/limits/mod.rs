@@ -36,7 +36,7 @@ pub(in crate::http::graphql) const fn root(operation: OperationType) -> &'static
 pub(in crate::http::graphql) const TOO_COMPLEX: &str = "TOO_COMPLEX";
 
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::http::graphql) enum Refusal {
+pub(in crate::http::graphql) enum DocumentError {
     Excess {
         measure: Measure,
         found: u64,
@@ -79,7 +79,7 @@ pub(in crate::http::graphql) enum Measure {
     Operations,
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for DocumentError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Excess { measure, found, accepted } => {
@@ -144,11 +144,11 @@ impl fmt::Display for Refusal {
     }
 }
 
-impl From<Refusal> for ServerError {
-    fn from(refusal: Refusal) -> Self {
+impl From<DocumentError> for ServerError {
+    fn from(refusal: DocumentError) -> Self {
         let mut error = Self::new(refusal.to_string(), None);
         // A cycle and unbalanced brackets are syntax errors, whatever the document's size.
-        if !matches!(refusal, Refusal::Cycle(_) | Refusal::Unbalanced) {
+        if !matches!(refusal, DocumentError::Cycle(_) | DocumentError::Unbalanced) {
             error.extensions.get_or_insert_with(ErrorExtensionValues::default).set("code", TOO_COMPLEX);
         }
         error
@@ -156,7 +156,11 @@ impl From<Refusal> for ServerError {
 }
 
 impl Measure {
-    pub(in crate::http::graphql) fn check(self, found: u64, accepted: u32) -> Result<(), Refusal> {
-        if found > accepted.into() { Err(Refusal::Excess { measure: self, found, accepted }) } else { Ok(()) }
+    pub(in crate::http::graphql) fn check(self, found: u64, accepted: u32) -> Result<(), DocumentError> {
+        if found > accepted.into() {
+            Err(DocumentError::Excess { measure: self, found, accepted })
+        } else {
+            Ok(())
+        }
     }
 }

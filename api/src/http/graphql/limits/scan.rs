@@ -1,6 +1,6 @@
 //! One pass over the text of a document, before it is parsed.
 
-use super::{Measure, Refusal};
+use super::{DocumentError, Measure};
 use crate::limits::Limits;
 
 /// Maximum depth of nested brackets: twice the parser's maximum depth of selections, so that a deep document cannot
@@ -23,7 +23,7 @@ struct Lexemes {
 /// Refuses a text that is too long, or has too many tokens, nested brackets, aliases or directives. Syntax is left to
 /// the parser, except for brackets: it would read their contents more than once before it finds that they are not
 /// closed.
-pub(in crate::http::graphql) fn scan(text: &str, limits: &Limits) -> Result<(), Refusal> {
+pub(in crate::http::graphql) fn scan(text: &str, limits: &Limits) -> Result<(), DocumentError> {
     Measure::Bytes.check(text.len() as u64, limits.graphql_bytes)?;
     let Lexemes { tokens, longest, brackets, aliases, directives, balanced } = Lexemes::of(text.as_bytes());
     Measure::Name.check(longest, NAME_BYTES_MAX)?;
@@ -31,7 +31,7 @@ pub(in crate::http::graphql) fn scan(text: &str, limits: &Limits) -> Result<(), 
     Measure::Directives.check(directives, limits.graphql_directives)?;
     Measure::Aliases.check(aliases, limits.graphql_aliases)?;
     Measure::Tokens.check(tokens, limits.graphql_tokens)?;
-    if balanced { Ok(()) } else { Err(Refusal::Unbalanced) }
+    if balanced { Ok(()) } else { Err(DocumentError::Unbalanced) }
 }
 
 impl Lexemes {
@@ -157,7 +157,7 @@ mod tests {
     fn brackets_that_do_not_match_are_refused() {
         let scan = |text| scan(text, &Limits::default());
         for text in ["{ a", "{ a }}", "{ a(b: [1) ] }", "{ a(b: {c: 1)} }", "}", "{ a \"", "{ a } # }\n ("] {
-            assert_eq!(scan(text), Err(Refusal::Unbalanced), "{text}");
+            assert_eq!(scan(text), Err(DocumentError::Unbalanced), "{text}");
         }
         for text in ["", "{ a(b: [{c: \"}\"}]) # {\n }", "{ a(b: \"\"\"\" ( \\\"\"\" [\"\"\") }"] {
             assert_eq!(scan(text), Ok(()), "{text}");

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use async_graphql::Name;
 use async_graphql::parser::types::{ExecutableDocument, Selection, SelectionSet};
 
-use super::{Measure, Refusal};
+use super::{DocumentError, Measure};
 use crate::limits::Limits;
 
 /// Refuses a document that is nested too deeply, has too many selections, or has a fragment that contains itself. Each
@@ -13,7 +13,7 @@ use crate::limits::Limits;
 pub(in crate::http::graphql) fn check_size(
     document: &ExecutableDocument,
     limits: &Limits,
-) -> Result<(), Refusal> {
+) -> Result<(), DocumentError> {
     let mut walk = Walk { document, depth_max: limits.graphql_depth, fragments: HashMap::new() };
     let mut selections = 0_u64;
     for (_, operation) in document.operations.iter() {
@@ -45,9 +45,9 @@ struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     /// Returns the size of a selection that is nested in `level - 1` others.
-    fn size(&mut self, selection: &'a SelectionSet, level: u32) -> Result<Size, Refusal> {
+    fn size(&mut self, selection: &'a SelectionSet, level: u32) -> Result<Size, DocumentError> {
         if level > self.depth_max {
-            return Err(Refusal::Depth { accepted: self.depth_max });
+            return Err(DocumentError::Depth { accepted: self.depth_max });
         }
         let mut size = Size::default();
         for item in &selection.items {
@@ -70,13 +70,13 @@ impl<'a> Walk<'a> {
 
     /// Returns the size of a fragment whose selection is nested in `level - 1` others. Validation refuses unknown
     /// fragments.
-    fn fragment(&mut self, name: &'a Name, level: u32) -> Result<Size, Refusal> {
+    fn fragment(&mut self, name: &'a Name, level: u32) -> Result<Size, DocumentError> {
         let Some(fragment) = self.document.fragments.get(name) else { return Ok(Size::default()) };
         match self.fragments.get(name) {
-            Some(None) => Err(Refusal::Cycle(name.clone())),
+            Some(None) => Err(DocumentError::Cycle(name.clone())),
             // It was visited at another level, where it was not too deep.
             Some(Some(size)) if level - 1 + size.depth > self.depth_max => {
-                Err(Refusal::Depth { accepted: self.depth_max })
+                Err(DocumentError::Depth { accepted: self.depth_max })
             }
             Some(Some(size)) => Ok(*size),
             None => {
@@ -95,7 +95,7 @@ mod tests {
 
     use super::*;
 
-    fn check(text: &str, graphql_depth: u32, graphql_selections: u32) -> Result<(), Refusal> {
+    fn check(text: &str, graphql_depth: u32, graphql_selections: u32) -> Result<(), DocumentError> {
         let limits = Limits { graphql_depth, graphql_selections, ..Limits::default() };
         check_size(&parse_query(text).unwrap(), &limits)
     }
@@ -103,9 +103,9 @@ mod tests {
     #[track_caller]
     fn assert_size(text: &str, depth: u32, selections: u32) {
         assert_eq!(check(text, depth, selections), Ok(()));
-        assert_eq!(check(text, depth - 1, selections), Err(Refusal::Depth { accepted: depth - 1 }));
+        assert_eq!(check(text, depth - 1, selections), Err(DocumentError::Depth { accepted: depth - 1 }));
         let (measure, found, accepted) = (Measure::Selections, selections.into(), selections - 1);
-        assert_eq!(check(text, depth, accepted), Err(Refusal::Excess { measure, found, accepted }));
+        assert_eq!(check(text, depth, accepted), Err(DocumentError::Excess { measure, found, accepted }));
     }
 
     #[test]
@@ -131,7 +131,7 @@ mod tests {
         let fragments: String = (0..20).map(fragment).collect();
         let text = format!("{{ ...F0 }}{fragments} fragment F20 on T {{ a }}");
         let found = 1 + (1 << 21) - 2 + (1 << 20);
-        let refused = Refusal::Excess { measure: Measure::Selections, found, accepted: 1_000 };
+        let refused = DocumentError::Excess { measure: Measure::Selections, found, accepted: 1_000 };
         assert_eq!(check(&text, 30, 1_000), Err(refused));
     }
 
@@ -142,7 +142,7 @@ mod tests {
             "{ ...A } fragment A on T { b { ...B } } fragment B on T { ...A }",
             "{ a } fragment A on T { ...B ...B } fragment B on T { ...A ...A }",
         ] {
-            assert!(matches!(check(text, 30, 1_000), Err(Refusal::Cycle(_))), "{text}");
+            assert!(matches!(check(text, 30, 1_000), Err(DocumentError::Cycle(_))), "{text}");
         }
         assert_eq!(check("{ ...A }", 30, 1_000), Ok(()));
     }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_graphql::{Context, SelectionField, ServerError};
 
 use super::error::{Fault, Result};
-use crate::http::graphql::limits::{Measure, Refusal};
+use crate::http::graphql::limits::{DocumentError, Measure};
 use crate::limits::Limits;
 
 /// Estimated size of a value in an answer, with its colon, comma and quotes, in bytes.
@@ -62,7 +62,7 @@ impl Meter {
         self.check(fields, bytes).err().map(ServerError::from)
     }
 
-    fn check(&self, fields: u64, bytes: u64) -> std::result::Result<(), Refusal> {
+    fn check(&self, fields: u64, bytes: u64) -> std::result::Result<(), DocumentError> {
         Measure::Answered.check(fields, self.fields_max)?;
         Measure::AnswerBytes.check(bytes, self.bytes_max)
     }

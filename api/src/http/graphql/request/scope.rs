@@ -21,7 +21,7 @@ use super::error::{Fault, Result};
 use super::meter::Meter;
 use super::moves::Moves;
 use super::throttle::SubscriptionThrottle;
-use super::view::View;
+use super::view::ClientView;
 use crate::app::App;
 use crate::auth::Access;
 use crate::counts;
@@ -35,7 +35,7 @@ pub(in crate::http::graphql) struct Scope {
     access: Access,
     /// `None` for subscriptions, which read the clock each time.
     now: Option<Instant>,
-    view: OnceCell<Arc<View>>,
+    view: OnceCell<Arc<ClientView>>,
     /// Whether the view is read from the database instead of memory.
     of_database: bool,
     /// Whether the request reads long histories.
@@ -170,7 +170,7 @@ impl Scope {
     }
 
     /// Returns the state that the request is answered from, the same for all of its resolvers.
-    pub(in crate::http::graphql) async fn view(&self) -> Result<&Arc<View>> {
+    pub(in crate::http::graphql) async fn view(&self) -> Result<&Arc<ClientView>> {
         self.view
             .get_or_try_init(async || {
                 if self.of_database { self.view_of_database().await } else { self.view_of_memory().await }
@@ -178,25 +178,25 @@ impl Scope {
             .await
     }
 
-    pub(in crate::http::graphql) async fn view_of_memory(&self) -> Result<Arc<View>> {
+    pub(in crate::http::graphql) async fn view_of_memory(&self) -> Result<Arc<ClientView>> {
         let view = self.app.counts.view().await?;
         Ok(self.see(view))
     }
 
     /// Returns a view of the current state in the database, which never changes.
-    pub(in crate::http::graphql) async fn view_of_database(&self) -> Result<Arc<View>> {
+    pub(in crate::http::graphql) async fn view_of_database(&self) -> Result<Arc<ClientView>> {
         let view = self.app.counts.view_of_database(self.is_long).await?;
         Ok(self.see(view))
     }
 
     /// Returns a view of the state before or after a change that the request makes. It never changes.
-    pub(in crate::http::graphql) async fn view_of_change(&self) -> Result<Arc<View>> {
+    pub(in crate::http::graphql) async fn view_of_change(&self) -> Result<Arc<ClientView>> {
         let view = self.app.counts.view_of_change().await?;
         Ok(self.see(view))
     }
 
-    fn see(&self, view: counts::View) -> Arc<View> {
-        Arc::new(View::new(view, &self.access, self.loads.clone(), Arc::clone(&self.moves)))
+    fn see(&self, view: counts::View) -> Arc<ClientView> {
+        Arc::new(ClientView::new(view, &self.access, self.loads.clone(), Arc::clone(&self.moves)))
     }
 
     /// Counts a field that is about to answer this many entries, or refuses it if there are too many.

@@ -23,7 +23,7 @@ use counting::{Account, Bucket, Crossings, Reading, Stretch};
 ///
 /// Data that is not in memory is read through a [`DataLoader`], together with the data for all other resolvers of the
 /// request.
-pub(in crate::http::graphql) struct View {
+pub(in crate::http::graphql) struct ClientView {
     counts: Arc<counts::View>,
     plan: Arc<FloorPlan>,
     loads: UnboundedSender<BoxFuture<'static, ()>>,
@@ -31,7 +31,7 @@ pub(in crate::http::graphql) struct View {
     loader: OnceLock<DataLoader<Reads>>,
 }
 
-impl View {
+impl ClientView {
     /// Creates a view of a state for a client. Loads of resolvers are sent to `loads`. `moves` records whether a load
     /// found that the state has changed.
     pub(in crate::http::graphql) fn new(

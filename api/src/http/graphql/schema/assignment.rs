@@ -12,13 +12,13 @@ use super::scalars::DateTime;
 use super::space::Space;
 use crate::floor_plan;
 use crate::http::graphql::request::error::Result;
-use crate::http::graphql::request::view::View;
+use crate::http::graphql::request::view::ClientView;
 use crate::ids::Kind;
 
 /// A period during which a DPU counts for a space.
 #[derive(Clone)]
 pub(in crate::http::graphql) struct Assignment {
-    view: Arc<View>,
+    view: Arc<ClientView>,
     dpu: Arc<floor_plan::Dpu>,
     space: Arc<floor_plan::Space>,
     row: assignment::Model,
@@ -26,13 +26,13 @@ pub(in crate::http::graphql) struct Assignment {
 
 impl Assignment {
     /// Returns `None` only if the floor plan lacks the DPU or the space, which the database rules out.
-    pub(in crate::http::graphql) fn new(view: &Arc<View>, row: &assignment::Model) -> Option<Self> {
+    pub(in crate::http::graphql) fn new(view: &Arc<ClientView>, row: &assignment::Model) -> Option<Self> {
         let dpu = Arc::clone(view.plan().dpu(row.dpu_id)?);
         let space = Arc::clone(view.plan().space(row.space_id)?);
         Some(Self { view: Arc::clone(view), dpu, space, row: row.clone() })
     }
 
-    pub(in crate::http::graphql) fn find(view: &Arc<View>, id: i64) -> Option<Self> {
+    pub(in crate::http::graphql) fn find(view: &Arc<ClientView>, id: i64) -> Option<Self> {
         let mut all = view.plan().spaces().values().flat_map(|space| &space.assignments);
         Self::new(view, all.find(|row| row.id == id)?)
     }

@@ -12,7 +12,7 @@ use super::int::Int;
 use super::reset::{Reset, ResetRule};
 use super::scalars::DateTime;
 use super::space::Space;
-use crate::http::graphql::request::view::View;
+use crate::http::graphql::request::view::ClientView;
 use counting::{Account, Crossings, Reading, Source, Term};
 
 /// The parts of a count: `netCount` is `startCount` plus the `net` of each assignment.
@@ -63,7 +63,7 @@ impl CountBreakdown {
     /// Creates the breakdown of an account whose odometers have been read.
     pub(in crate::http::graphql) fn new(
         space: &Space,
-        view: &Arc<View>,
+        view: &Arc<ClientView>,
         at: Instant,
         account: Account<'_>,
         odometer: impl Fn(Reading) -> Crossings + Copy,
@@ -94,7 +94,7 @@ impl AssignmentShare {
     /// Returns `None` only if the floor plan lacks the DPU or the space, which the database rules out.
     fn new(
         space: &Space,
-        view: &Arc<View>,
+        view: &Arc<ClientView>,
         term: &Term<'_>,
         odometer: impl Fn(Reading) -> Crossings + Copy,
     ) -> Option<Self> {

@@ -13,7 +13,7 @@ use super::scalars::DateTime;
 use crate::floor_plan::{self, Span};
 use crate::http::graphql::request::error::Result;
 use crate::http::graphql::request::scope::Scope;
-use crate::http::graphql::request::view::View;
+use crate::http::graphql::request::view::ClientView;
 use crate::ids::Kind;
 use crate::timelines::EventRange;
 
@@ -31,16 +31,16 @@ pub(in crate::http::graphql) enum DpuOrder {
 /// A DPU (depth processing unit): a sensor over a doorway that reports each crossing.
 #[derive(Clone)]
 pub(in crate::http::graphql) struct Dpu {
-    view: Arc<View>,
+    view: Arc<ClientView>,
     dpu: Arc<floor_plan::Dpu>,
 }
 
 impl Dpu {
-    pub(in crate::http::graphql) fn new(view: &Arc<View>, dpu: &Arc<floor_plan::Dpu>) -> Self {
+    pub(in crate::http::graphql) fn new(view: &Arc<ClientView>, dpu: &Arc<floor_plan::Dpu>) -> Self {
         Self { view: Arc::clone(view), dpu: Arc::clone(dpu) }
     }
 
-    pub(in crate::http::graphql) fn find(view: &Arc<View>, id: i64) -> Option<Self> {
+    pub(in crate::http::graphql) fn find(view: &Arc<ClientView>, id: i64) -> Option<Self> {
         Some(Self::new(view, view.plan().dpu(id)?))
     }
 }

@@ -3,7 +3,7 @@
 use async_graphql::Enum;
 use entity::Instant;
 
-use crate::http::graphql::request::view::View;
+use crate::http::graphql::request::view::ClientView;
 
 /// The direction in which a person walked under a DPU.
 #[derive(Clone, Copy, PartialEq, Eq, Enum)]
@@ -68,7 +68,7 @@ pub(in crate::http::graphql) enum Resolution {
 }
 
 impl Resolution {
-    pub(in crate::http::graphql) fn at(view: &View, at: Instant) -> Self {
+    pub(in crate::http::graphql) fn at(view: &ClientView, at: Instant) -> Self {
         if view.plan().is_digested(at) { Self::Hour } else { Self::Millisecond }
     }
 }

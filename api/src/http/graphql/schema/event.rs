@@ -13,7 +13,7 @@ use super::int::Int;
 use super::page::{self, Edge, PageArguments, PageSize};
 use super::scalars::DateTime;
 use crate::http::graphql::request::error::Result;
-use crate::http::graphql::request::view::View;
+use crate::http::graphql::request::view::ClientView;
 use crate::timelines::{EventPage, EventRange};
 
 /// A crossing: one person walked through a doorway under a DPU.
@@ -25,7 +25,7 @@ pub(in crate::http::graphql) struct Event {
 
 impl Event {
     /// Returns `None` only if the floor plan lacks the DPU, which the database rules out.
-    pub(in crate::http::graphql) fn new(view: &Arc<View>, row: event::Model) -> Option<Self> {
+    pub(in crate::http::graphql) fn new(view: &Arc<ClientView>, row: event::Model) -> Option<Self> {
         Some(Self { dpu: Dpu::find(view, row.dpu_id)?, row })
     }
 }
@@ -61,7 +61,7 @@ impl Event {
 
 /// One page of a DPU's events.
 pub(in crate::http::graphql) struct EventConnection {
-    view: Arc<View>,
+    view: Arc<ClientView>,
     /// In order of time, without overlaps.
     ranges: Vec<EventRange>,
     edges: Vec<Edge<Event>>,
@@ -71,7 +71,7 @@ pub(in crate::http::graphql) struct EventConnection {
 impl EventConnection {
     /// Reads the page that the arguments select.
     pub(in crate::http::graphql) async fn read(
-        view: &Arc<View>,
+        view: &Arc<ClientView>,
         ranges: Vec<EventRange>,
         newest_first: bool,
         arguments: &PageArguments,

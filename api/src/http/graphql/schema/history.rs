@@ -5,7 +5,7 @@ use async_graphql::SimpleObject;
 use super::enums::Resolution;
 use super::int::Int;
 use super::scalars::DateTime;
-use crate::http::graphql::request::view::View;
+use crate::http::graphql::request::view::ClientView;
 use counting::Bucket;
 
 /// The count of a space during one bucket of a history.
@@ -34,7 +34,7 @@ pub(in crate::http::graphql) struct HistoryBucket {
 }
 
 impl HistoryBucket {
-    pub(in crate::http::graphql) fn new(bucket: Bucket, capacity: Option<i32>, view: &View) -> Self {
+    pub(in crate::http::graphql) fn new(bucket: Bucket, capacity: Option<i32>, view: &ClientView) -> Self {
         let Bucket { start, end, count, min, max, average, entrances, exits } = bucket;
         let utilization = bucket.utilization(capacity);
         Self {

@@ -11,7 +11,7 @@ use super::reset::{Reset, ResetRule};
 use super::space::Space;
 use crate::floor_plan;
 use crate::http::graphql::request::error::Result;
-use crate::http::graphql::request::view::View;
+use crate::http::graphql::request::view::ClientView;
 use crate::ids::Kind;
 
 /// An object that the query `node` finds by its global id.
@@ -36,7 +36,11 @@ pub(in crate::http::graphql) enum Node {
 
 impl Node {
     /// Returns the object of this kind with this row.
-    pub(in crate::http::graphql) fn find(view: &Arc<View>, kind: Kind, row: i64) -> Result<Option<Self>> {
+    pub(in crate::http::graphql) fn find(
+        view: &Arc<ClientView>,
+        kind: Kind,
+        row: i64,
+    ) -> Result<Option<Self>> {
         let look_at = |rows: fn(&floor_plan::Space) -> usize| {
             view.look_at_names(view.plan().spaces().values().map(|space| rows(space)).sum())
         };

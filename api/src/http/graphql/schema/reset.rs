@@ -10,7 +10,7 @@ use super::int::Int;
 use super::scalars::{DateTime, LocalDate, LocalTime};
 use super::space::Space;
 use crate::http::graphql::request::error::Result;
-use crate::http::graphql::request::view::View;
+use crate::http::graphql::request::view::ClientView;
 use crate::ids::Kind;
 
 /// The true count of a space at an instant. Later counts continue from it, which ends drift.
@@ -25,7 +25,7 @@ impl Reset {
         Self { space: space.clone(), row: row.clone() }
     }
 
-    pub(in crate::http::graphql) fn find(view: &Arc<View>, id: i64) -> Option<Self> {
+    pub(in crate::http::graphql) fn find(view: &Arc<ClientView>, id: i64) -> Option<Self> {
         view.plan().spaces().values().find_map(|space| {
             let row = space.resets.iter().find(|reset| reset.id == id)?;
             Some(Self::new(&Space::new(view, space), row))
@@ -89,7 +89,7 @@ impl ResetRule {
         Self { space: space.clone(), row: row.clone() }
     }
 
-    pub(in crate::http::graphql) fn find(view: &Arc<View>, id: i64) -> Option<Self> {
+    pub(in crate::http::graphql) fn find(view: &Arc<ClientView>, id: i64) -> Option<Self> {
         view.plan().spaces().values().find_map(|space| {
             let row = space.rules.iter().find(|rule| rule.id == id)?;
             Some(Self::new(&Space::new(view, space), row))

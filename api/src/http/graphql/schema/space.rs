@@ -21,7 +21,7 @@ use crate::floor_plan::changes::reset_rule::NewResetRule;
 use crate::floor_plan::{self, edge, history_edges};
 use crate::http::graphql::request::error::{Fault, Result};
 use crate::http::graphql::request::scope::Scope;
-use crate::http::graphql::request::view::View;
+use crate::http::graphql::request::view::ClientView;
 use crate::ids::Kind;
 
 /// Sort order of spaces.
@@ -36,16 +36,16 @@ pub(in crate::http::graphql) enum SpaceOrder {
 /// A place where people can be: a room, a floor, a building. The outside is not a space.
 #[derive(Clone)]
 pub(in crate::http::graphql) struct Space {
-    view: Arc<View>,
+    view: Arc<ClientView>,
     space: Arc<floor_plan::Space>,
 }
 
 impl Space {
-    pub(in crate::http::graphql) fn new(view: &Arc<View>, space: &Arc<floor_plan::Space>) -> Self {
+    pub(in crate::http::graphql) fn new(view: &Arc<ClientView>, space: &Arc<floor_plan::Space>) -> Self {
         Self { view: Arc::clone(view), space: Arc::clone(space) }
     }
 
-    pub(in crate::http::graphql) fn find(view: &Arc<View>, id: i64) -> Option<Self> {
+    pub(in crate::http::graphql) fn find(view: &Arc<ClientView>, id: i64) -> Option<Self> {
         Some(Self::new(view, view.plan().space(id)?))
     }
 

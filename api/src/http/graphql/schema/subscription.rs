@@ -15,7 +15,7 @@ use super::space::Space;
 use crate::feed::{SpaceCount, Watch};
 use crate::http::graphql::request::error::{Fault, Result};
 use crate::http::graphql::request::scope::Scope;
-use crate::http::graphql::request::view::View;
+use crate::http::graphql::request::view::ClientView;
 use crate::ids::Kind;
 
 /// The subscriptions.
@@ -95,7 +95,7 @@ impl CountChange {
     }
 
     /// Returns the counts of a space in the view; `None` if the space is not in it.
-    async fn of(view: Result<Arc<View>>, id: i64, scope: &Scope) -> Result<Option<Self>> {
+    async fn of(view: Result<Arc<ClientView>>, id: i64, scope: &Scope) -> Result<Option<Self>> {
         let view = view?;
         let Some(row) = view.plan().space(id) else { return Ok(None) };
         let ts = scope.instant(None);

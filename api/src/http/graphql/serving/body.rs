@@ -7,8 +7,8 @@ use axum::http::StatusCode;
 use futures::{StreamExt, TryStreamExt};
 use tokio::time::timeout;
 
-use crate::http::budget::{Budget, Exhausted, Held};
-use crate::http::graphql::limits::{Measure, Refusal};
+use crate::http::budget::{ByteBudget, Exhausted, HeldBytes};
+use crate::http::graphql::limits::{DocumentError, Measure};
 use crate::http::unpack::{Coding, UnpackError, Unpacked, unpack};
 use crate::limits::{Limits, seconds};
 
@@ -61,8 +61,8 @@ pub(in crate::http::graphql) async fn read(
     body: Body,
     coding: Coding,
     limits: &Limits,
-    budget: &Budget,
-    held: &mut Held,
+    budget: &ByteBudget,
+    held: &mut HeldBytes,
 ) -> Result<Bytes, BodyError> {
     let is_too_long = |bytes| bytes > u64::from(limits.body_bytes);
     let announced_too_long = coding == Coding::Identity && is_too_long(body.size_hint().lower());
@@ -101,7 +101,7 @@ async fn drain(mut chunks: Unpacked) {
 
 /// Refuses a JSON text with too many values, or with a list that is too long, before it is parsed: a value takes some
 /// seventy bytes once it is parsed, whereas its text may take two.
-pub(in crate::http::graphql) fn check_extent(json: &[u8], limits: &Limits) -> Result<(), Refusal> {
+pub(in crate::http::graphql) fn check_extent(json: &[u8], limits: &Limits) -> Result<(), DocumentError> {
     let (values, longest) = extent(json, limits.json_values);
     Measure::Values.check(values, limits.json_values)?;
     // Events are the longest list that is accepted.

@@ -11,7 +11,7 @@ use moka::sync::Cache;
 
 use super::literals::join_surrogates;
 use crate::floor_plan::Lengths;
-use crate::http::graphql::limits::{CostModel, Costs, Measure, Refusal, check_size, scan};
+use crate::http::graphql::limits::{CostModel, Costs, DocumentError, Measure, check_size, scan};
 use crate::limits::Limits;
 
 /// Approximate capacity of the cache, in bytes.
@@ -59,7 +59,7 @@ impl Documents {
         Ok(document)
     }
 
-    fn measured(&self, parsed: ExecutableDocument, has_directives: bool) -> Result<Document, Refusal> {
+    fn measured(&self, parsed: ExecutableDocument, has_directives: bool) -> Result<Document, DocumentError> {
         check_size(&parsed, &self.limits)?;
         let costs = Costs::new(&parsed, &self.model);
         Ok(Document { parsed, costs, has_directives })
@@ -72,7 +72,7 @@ impl Document {
         request: &Request,
         lengths: &Lengths,
         limits: &Limits,
-    ) -> Result<u64, Refusal> {
+    ) -> Result<u64, DocumentError> {
         self.costs.of(request.operation_name.as_deref(), &request.variables, lengths, limits)
     }
 
@@ -81,7 +81,7 @@ impl Document {
         request: &Request,
         lengths: &Lengths,
         limits: &Limits,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), DocumentError> {
         Measure::Cost.check(self.cost(request, lengths, limits)?, limits.graphql_cost)
     }
 }

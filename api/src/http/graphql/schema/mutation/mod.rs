@@ -24,7 +24,7 @@ use super::scalars::DateTime;
 use crate::floor_plan::{ChangeError, Refusal, RefusalCode};
 use crate::http::graphql::request::error::{Fault, Result};
 use crate::http::graphql::request::scope::Scope;
-use crate::http::graphql::request::view::View;
+use crate::http::graphql::request::view::ClientView;
 use crate::ids::{Kind, PublicIds};
 
 /// The mutations.
@@ -50,7 +50,7 @@ struct UserError {
 }
 
 /// Outcome of a change: its result with the state after it, or the reasons why it was refused.
-type Outcome<T> = std::result::Result<(T, Arc<View>), Vec<UserError>>;
+type Outcome<T> = std::result::Result<(T, Arc<ClientView>), Vec<UserError>>;
 
 /// Makes a change, unless its input is invalid.
 async fn change<I: Send, T: Send>(
