@@ -20,7 +20,6 @@ mod work;
 pub use config::BrokerConfig;
 pub use consumer::{Consuming, consume};
 pub use dead_letter::DeadLetter;
-pub(crate) use dead_letter::headers_as_json;
 pub use dead_letters::{DeadLetters, Replayed};
 pub use status::Status;
 pub use subject::Subjects;
