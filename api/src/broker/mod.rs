@@ -6,6 +6,7 @@
 //! database itself, and nothing relies on a message being delivered once: an event's identity decides what is a
 //! duplicate.
 
+mod backoff;
 mod config;
 mod connection;
 mod consumer;
