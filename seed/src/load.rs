@@ -8,7 +8,7 @@ use api::clock::Clock;
 use api::database::{CommitId, Database, Notifier, Partitions};
 use api::floor_plan::{ChangeError, FloorPlan, changes};
 use api::ingest::csv::CsvRows;
-use api::ingest::{Batch, Intake, Outcome, Rejection, Summary, record};
+use api::ingest::{Batch, Intake, Outcome, OutcomeCounts, Rejection, record};
 use api::tasks::Tasks;
 use entity::Instant;
 use sea_orm::DatabaseTransaction;
@@ -37,7 +37,7 @@ pub(crate) struct Loader<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Loaded {
     /// Number of rows by outcome.
-    pub(crate) summary: Summary,
+    pub(crate) summary: OutcomeCounts,
 }
 
 impl<'a> Loader<'a> {
@@ -156,7 +156,7 @@ impl Loaded {
 
 impl fmt::Display for Loaded {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Summary { accepted, duplicates, rejected } = self.summary;
+        let OutcomeCounts { accepted, duplicates, rejected } = self.summary;
         let rows = self.rows();
         write!(
             formatter,

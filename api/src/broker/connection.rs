@@ -90,7 +90,7 @@ fn tell(status: &Watched, event: &Event) {
 }
 
 /// Returns a warning if this version of NATS can lose data.
-pub(super) fn misgivings(version: &str) -> Option<String> {
+pub(super) fn version_warning(version: &str) -> Option<String> {
     let numbers = version.split(['.', '-', '+']).map(str::parse).map_while(Result::ok);
     let numbers: Vec<u32> = numbers.take(3).collect();
     (numbers.as_slice() < SAFE.as_slice()).then(|| {
@@ -108,10 +108,10 @@ mod tests {
     #[test]
     fn versions_that_can_lose_data_give_a_warning() {
         for version in ["2.9.10", "2.10.22", "2.10.9-RC.1", "1.99.99", "2.10", ""] {
-            assert!(misgivings(version).is_some(), "{version}");
+            assert!(version_warning(version).is_some(), "{version}");
         }
         for version in ["2.10.23", "2.10.24-RC.1", "2.11.0", "3.0.0"] {
-            assert_eq!(misgivings(version), None, "{version}");
+            assert_eq!(version_warning(version), None, "{version}");
         }
     }
 

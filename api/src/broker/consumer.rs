@@ -15,10 +15,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use super::backoff::Backoff;
 use super::status::{self, Status, Watched};
-use super::topology::{self, Prepared};
 use super::work::{Taken, Worker};
-use super::{BrokerConfig, BrokerError, connection};
+use super::{BrokerConfig, BrokerError, connection, topology};
 use crate::clock::Clock;
 use crate::ingest::Recorder;
 use crate::readiness::Readiness;
@@ -35,11 +35,8 @@ const BATCH_EVENTS_MAX: usize = 10_000;
 const EVENTS_PER_MESSAGE: usize = 50;
 /// Maximum number of batches in work: one being committed, one waiting to be next, one being acknowledged.
 const WORKING_MAX: usize = 3;
-/// First wait after a failure; it doubles each time.
-const RETRY_FIRST: Duration = Duration::from_millis(250);
-const RETRY_MAX: Duration = Duration::from_secs(10);
 /// While a process stops, messages that follow each other within this time are still taken.
-const LAST_CALL: Duration = Duration::from_millis(50);
+const LAST_MESSAGES: Duration = Duration::from_millis(50);
 /// Maximum time that a process waits for batches in work when it stops.
 const STOP_MAX: Duration = Duration::from_secs(20);
 
@@ -66,8 +63,9 @@ pub fn consume(
     let watching = status.subscribe();
     status::add_check(readiness, watching.clone());
     let done = tasks.spawn("consumer", async move {
-        let ended = Box::pin(run(config, recorder, status, stop.clone())).await;
+        let ended = Box::pin(run(config, recorder, status.clone(), stop.clone())).await;
         if let Err(error) = &ended {
+            status.problem(Some(error.to_string()));
             tracing::error!("cannot consume: {error}");
             stop.cancel();
         }
@@ -82,19 +80,18 @@ async fn run(
     status: Watched,
     stop: CancellationToken,
 ) -> Result<(), BrokerError> {
-    let mut patience = Patience::new(&status);
+    let mut backoff = Backoff::new(&status, &stop);
     let client = loop {
         match connection::connect(&config, &status).await {
-            Ok(client) => {
-                status.problem(None);
-                break client;
-            }
-            Err(error) => patience.fail_or_wait(error, &stop).await?,
+            Ok(client) => break client,
+            Err(error @ BrokerError::Unusable(_)) => return Err(error),
+            Err(error) => backoff.wait(&error, &error).await,
         }
         if stop.is_cancelled() {
             return Ok(());
         }
     };
+    backoff.reset();
     let mut taker = Taker {
         config,
         client: client.clone(),
@@ -133,20 +130,18 @@ struct Taker {
 
 impl Taker {
     async fn run(&mut self) -> Result<(), BrokerError> {
-        let status = self.status.clone();
-        let mut patience = Patience::new(&status);
+        let mut backoff = Backoff::new(&self.status, &self.stop);
         let mut started = false;
         while self.online().await {
             let consumer = match topology::prepare(&self.jetstream, &self.config).await {
-                Ok(prepared) => self.tell(prepared),
-                // An operator who breaks the setup while events are consumed may repair it.
-                Err(BrokerError::Unusable(cause)) if started => {
-                    let error = BrokerError::Failed { doing: "continue", cause: cause.into() };
-                    patience.fail_or_wait(error, &self.stop).await?;
-                    continue;
+                Ok((consumer, warnings)) => {
+                    self.tell(warnings);
+                    consumer
                 }
+                // An operator who breaks the setup while events are consumed may repair it.
+                Err(error @ BrokerError::Unusable(_)) if !started => return Err(error),
                 Err(error) => {
-                    patience.fail_or_wait(error, &self.stop).await?;
+                    backoff.wait(&error, &error).await;
                     continue;
                 }
             };
@@ -158,16 +153,12 @@ impl Taker {
                 );
             }
             while self.online().await {
-                match self.pull(&consumer).await {
-                    Ok(()) => {
-                        patience.calm();
-                        tasks::ran();
-                    }
-                    Err(error) => {
-                        patience.fail_or_wait(error, &self.stop).await?;
-                        break;
-                    }
+                if let Err(error) = self.pull(&consumer).await {
+                    backoff.wait(&error, &error).await;
+                    break;
                 }
+                backoff.reset();
+                tasks::ran();
             }
         }
         Ok(())
@@ -184,15 +175,14 @@ impl Taker {
     }
 
     /// Logs each warning once.
-    fn tell(&mut self, prepared: Prepared) -> PullConsumer {
-        let version = connection::misgivings(&self.client.server_info().version);
-        for warning in prepared.warnings.into_iter().chain(version) {
+    fn tell(&mut self, warnings: Vec<String>) {
+        let version = connection::version_warning(&self.client.server_info().version);
+        for warning in warnings.into_iter().chain(version) {
             if !self.told.contains(&warning) {
                 tracing::warn!("{warning}");
                 self.told.push(warning);
             }
         }
-        prepared.consumer
     }
 
     async fn pull(&mut self, consumer: &PullConsumer) -> Result<(), BrokerError> {
@@ -236,7 +226,7 @@ impl Taker {
                     }
                 }
                 () = self.stop.cancelled() => {
-                    while let Ok(Some(Ok(message))) = tokio::time::timeout(LAST_CALL, pull.next()).await {
+                    while let Ok(Some(Ok(message))) = tokio::time::timeout(LAST_MESSAGES, pull.next()).await {
                         taken.add(&self.config.nats_prefix, message);
                     }
                     break Ok(());
@@ -300,43 +290,5 @@ impl Taker {
 async fn connected_again(status: &mut watch::Receiver<Status>, connections: u64) {
     if status.wait_for(|status| status.connections != connections).await.is_err() {
         std::future::pending::<()>().await;
-    }
-}
-
-/// Waits after failures, longer each time, and reports them.
-struct Patience<'s> {
-    status: &'s Watched,
-    wait: Duration,
-}
-
-impl<'s> Patience<'s> {
-    fn new(status: &'s Watched) -> Self {
-        Self { status, wait: RETRY_FIRST }
-    }
-
-    fn calm(&mut self) {
-        if self.wait != RETRY_FIRST {
-            self.wait = RETRY_FIRST;
-            self.status.problem(None);
-        }
-    }
-
-    /// Waits, unless the error is permanent.
-    async fn fail_or_wait(
-        &mut self,
-        error: BrokerError,
-        stop: &CancellationToken,
-    ) -> Result<(), BrokerError> {
-        self.status.problem(Some(error.to_string()));
-        if matches!(error, BrokerError::Unusable(_)) {
-            return Err(error);
-        }
-        tracing::warn!("{error}; retrying in {:?}", self.wait);
-        tokio::select! {
-            () = tokio::time::sleep(self.wait) => {}
-            () = stop.cancelled() => {}
-        }
-        self.wait = (self.wait * 2).min(RETRY_MAX);
-        Ok(())
     }
 }

@@ -89,29 +89,32 @@ impl DeadLetters {
     }
 
     async fn put_back(&self, letter: &DeadLetter) -> Result<(), BrokerError> {
-        let failed = |cause: &dyn std::fmt::Display| BrokerError::Failed {
+        self.publish_again(letter).await.map_err(|cause| BrokerError::Failed {
             doing: "replay a dead letter",
             cause: format!("number {}, of {}: {cause}", letter.sequence, letter.subject).into(),
-        };
+        })
+    }
+
+    async fn publish_again(&self, letter: &DeadLetter) -> Result<(), async_nats::Error> {
         // A client that may publish dead letters could name any subject in them.
         if !self.subjects.are_above(&letter.subject) {
-            return Err(failed(&format!(
-                "the subject is not under {}, so nothing is published there",
-                self.subjects
-            )));
+            return Err(
+                format!("the subject is not under {}, so nothing is published there", self.subjects).into()
+            );
         }
         if let Some(length) = letter.length {
             let kept = letter.payload.len();
-            return Err(failed(&format!(
+            return Err(format!(
                 "only the first {kept} of its {length} bytes were kept: the device must send it again"
-            )));
+            )
+            .into());
         }
-        let publishing = self.jetstream.send_publish(letter.subject.clone(), letter.replay()).await;
-        let taken = publishing.map_err(|error| failed(&error))?.await.map_err(|error| failed(&error))?;
-        if taken.duplicate {
-            return Err(failed(&"the server took it for a duplicate"));
+        let published = self.jetstream.send_publish(letter.subject.clone(), letter.replay()).await?.await?;
+        if published.duplicate {
+            return Err("the server took it for a duplicate".into());
         }
-        self.stream.delete_message(letter.sequence).await.map(drop).map_err(|error| failed(&error))
+        self.stream.delete_message(letter.sequence).await?;
+        Ok(())
     }
 
     async fn get(&self, sequence: u64) -> Result<Option<DeadLetter>, BrokerError> {

@@ -6,6 +6,7 @@
 //! database itself, and nothing relies on a message being delivered once: an event's identity decides what is a
 //! duplicate.
 
+mod backoff;
 mod config;
 mod connection;
 mod consumer;
@@ -20,7 +21,6 @@ mod work;
 pub use config::BrokerConfig;
 pub use consumer::{Consuming, consume};
 pub use dead_letter::DeadLetter;
-pub(crate) use dead_letter::headers_as_json;
 pub use dead_letters::{DeadLetters, Replayed};
 pub use status::Status;
 pub use subject::Subjects;

@@ -15,7 +15,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::{BrokerConfig, BrokerError};
 use crate::clock::Clock;
-use crate::ingest::Summary;
+use crate::ingest::OutcomeCounts;
 use crate::readiness::Readiness;
 
 /// Interval between queries of the streams.
@@ -104,7 +104,7 @@ impl Watched {
     }
 
     /// Notes that the events of messages were recorded, the newest of which was stored at this time.
-    pub(super) fn recorded(&self, messages: usize, events: Summary, newest: Option<Instant>) {
+    pub(super) fn recorded(&self, messages: usize, events: OutcomeCounts, newest: Option<Instant>) {
         counter!("headcount_broker_messages_total").increment(messages as u64);
         for (outcome, number) in
             [("accepted", events.accepted), ("duplicate", events.duplicates), ("rejected", events.rejected)]
@@ -117,31 +117,25 @@ impl Watched {
         });
     }
 
-    fn observed(&self, figures: &Figures) {
+    /// Takes over the figures of the streams.
+    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+    fn observed(&self, figures: &Status) {
         let now = self.clock.now();
+        gauge!("headcount_broker_waiting_messages").set(figures.waiting as f64);
+        gauge!("headcount_broker_unacknowledged_messages").set(figures.unacknowledged as f64);
+        gauge!("headcount_broker_dead_letters").set(figures.dead_letters as f64);
+        gauge!("headcount_broker_lag_seconds").set(figures.lag_ms(now) as f64 / 1000.0);
         self.status.send_modify(|status| {
-            status.waiting = figures.waiting;
-            status.unacknowledged = figures.unacknowledged;
-            status.dead_letters = figures.dead_letters;
-            status.oldest = figures.oldest;
-            status.observed = Some(now);
+            *status = Status {
+                connected: status.connected,
+                connections: status.connections,
+                last_recorded: status.last_recorded,
+                problem: status.problem.take(),
+                observed: Some(now),
+                ..*figures
+            };
         });
-        #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
-        let set = |name, value: u64| gauge!(name).set(value as f64);
-        set("headcount_broker_waiting_messages", figures.waiting);
-        set("headcount_broker_unacknowledged_messages", figures.unacknowledged);
-        set("headcount_broker_dead_letters", figures.dead_letters);
-        let lag_ms = self.status.borrow().lag_ms(now);
-        #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
-        gauge!("headcount_broker_lag_seconds").set(lag_ms as f64 / 1000.0);
     }
-}
-
-struct Figures {
-    waiting: u64,
-    unacknowledged: u64,
-    dead_letters: u64,
-    oldest: Option<Instant>,
 }
 
 /// Keeps the status current for as long as it is polled.
@@ -158,12 +152,13 @@ pub(super) async fn observe(status: &Watched, jetstream: &Context, config: &Brok
     }
 }
 
-async fn figures(jetstream: &Context, config: &BrokerConfig) -> Result<Figures, BrokerError> {
-    let failed = "report the backlog";
-    let events =
-        jetstream.get_stream_no_info(&config.nats_stream).await.map_err(BrokerError::failed(failed))?;
-    let consumer = events.consumer_info(&config.nats_consumer).await.map_err(BrokerError::failed(failed))?;
-    let dead = jetstream.get_stream(&config.nats_dead_letters).await.map_err(BrokerError::failed(failed))?;
+/// Returns a status with the figures of the streams only.
+async fn figures(jetstream: &Context, config: &BrokerConfig) -> Result<Status, BrokerError> {
+    let doing = "report the backlog";
+    let events = jetstream.get_stream_no_info(&config.nats_stream).await;
+    let events = events.map_err(BrokerError::failed(doing))?;
+    let consumer = events.consumer_info(&config.nats_consumer).await.map_err(BrokerError::failed(doing))?;
+    let dead = jetstream.get_stream(&config.nats_dead_letters).await.map_err(BrokerError::failed(doing))?;
     let (waiting, unacknowledged) = (consumer.num_pending, consumer.num_ack_pending as u64);
     let oldest = if waiting + unacknowledged == 0 {
         None
@@ -175,7 +170,8 @@ async fn figures(jetstream: &Context, config: &BrokerConfig) -> Result<Figures, 
         // It may have been acknowledged, and removed, meanwhile.
         next.send().await.ok().map(|message| message.time.into())
     };
-    Ok(Figures { waiting, unacknowledged, dead_letters: dead.cached_info().state.messages, oldest })
+    let dead_letters = dead.cached_info().state.messages;
+    Ok(Status { waiting, unacknowledged, dead_letters, oldest, ..Status::default() })
 }
 
 fn describe() {

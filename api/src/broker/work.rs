@@ -12,15 +12,13 @@ use futures::StreamExt;
 use metrics::counter;
 use tokio_util::sync::CancellationToken;
 
+use super::backoff::Backoff;
 use super::dead_letter::{self, Faults};
 use super::payload::{self, Contents};
 use super::status::Watched;
 use super::subject::Subjects;
-use crate::ingest::{Batch, Outcome, RecordError, Recorder, Summary};
+use crate::ingest::{Batch, Outcome, OutcomeCounts, RecordError, Recorder};
 
-/// First wait before a batch is recorded again after the database has failed; it doubles each time.
-const RETRY_FIRST: Duration = Duration::from_millis(100);
-const RETRY_MAX: Duration = Duration::from_secs(10);
 /// Delay before a message is redelivered if its dead letter could not be written.
 const LATER: Duration = Duration::from_secs(30);
 const DEAD_LETTERS_AT_ONCE: usize = 64;
@@ -28,12 +26,12 @@ const DEAD_LETTERS_AT_ONCE: usize = 64;
 /// Messages that were received, and their events, which are recorded together.
 #[derive(Debug, Default)]
 pub(super) struct Taken {
-    messages: Vec<Parcel>,
+    messages: Vec<TakenMessage>,
     events: Batch,
 }
 
 #[derive(Debug)]
-struct Parcel {
+struct TakenMessage {
     message: Message,
     events: usize,
     broken: Option<String>,
@@ -54,7 +52,7 @@ impl Taken {
             Err(reason) => Contents { events: vec![], broken: Some(reason) },
         };
         let count = events.len();
-        self.messages.push(Parcel { message, events: count, broken });
+        self.messages.push(TakenMessage { message, events: count, broken });
         self.events.extend(events);
         count
     }
@@ -76,38 +74,37 @@ impl Worker {
     pub(super) async fn work(&self, taken: &Taken) {
         tokio::select! {
             () = self.finish(taken) => {}
-            never = self.go_on(taken) => match never {},
+            never = self.report_progress(taken) => match never {},
         }
     }
 
     async fn finish(&self, taken: &Taken) {
         let Some(outcomes) = self.record(&taken.events).await else {
             // The process stops: another one may have them at once.
-            for parcel in &taken.messages {
-                self.answer(&parcel.message, AckKind::Nak(None)).await;
+            for TakenMessage { message, .. } in &taken.messages {
+                self.answer(message, AckKind::Nak(None)).await;
             }
             return;
         };
         let mut rest = outcomes.as_slice();
         let mut dead = Vec::new();
-        for parcel in &taken.messages {
-            let (own, others) = rest.split_at(parcel.events.min(rest.len()));
+        for TakenMessage { message, events, broken } in &taken.messages {
+            let (own, others) = rest.split_at((*events).min(rest.len()));
             rest = others;
-            match Faults::of(own, parcel.broken.clone()) {
-                None => self.answer(&parcel.message, AckKind::Ack).await,
-                Some(faults) => dead.push((&parcel.message, faults)),
+            match Faults::of(own, broken.clone()) {
+                None => self.answer(message, AckKind::Ack).await,
+                Some(faults) => dead.push((message, faults)),
             }
         }
-        let mut summary = Summary::default();
+        let mut summary = OutcomeCounts::default();
         for outcome in &outcomes {
             summary.add(outcome);
         }
-        let newest =
-            taken.messages.last().and_then(|parcel| Some(parcel.message.info().ok()?.published.into()));
+        let newest = taken.messages.last().and_then(|last| Some(last.message.info().ok()?.published.into()));
         self.status.recorded(taken.messages.len(), summary, newest);
         let dead = futures::stream::iter(dead);
         dead.for_each_concurrent(DEAD_LETTERS_AT_ONCE, async |(message, faults)| {
-            self.bury(message, &faults).await;
+            self.dead_letter(message, &faults).await;
         })
         .await;
     }
@@ -117,29 +114,25 @@ impl Worker {
         if events.is_empty() {
             return Some(vec![]);
         }
-        let mut wait = RETRY_FIRST;
+        let mut backoff = Backoff::new(&self.status, &self.stop);
         loop {
             match self.recorder.record(events.clone()).await {
                 Ok(outcomes) => return Some(outcomes),
                 Err(RecordError::Stopping) => return None,
                 Err(error @ RecordError::Database(_)) => {
                     counter!("headcount_broker_retries_total").increment(1);
-                    self.status.problem(Some(error.to_string()));
-                    tracing::warn!(
-                        "{} events of the broker could not be recorded; retrying in {wait:?}",
-                        events.len()
-                    );
+                    let log = format!("{} events of the broker could not be recorded", events.len());
+                    backoff.wait(&error, &log).await;
                 }
             }
-            tokio::select! {
-                () = tokio::time::sleep(wait) => wait = (wait * 2).min(RETRY_MAX),
-                () = self.stop.cancelled() => return None,
+            if self.stop.is_cancelled() {
+                return None;
             }
         }
     }
 
     /// Writes the message's dead letter, then acknowledges the message. If writing fails, it is redelivered later.
-    async fn bury(&self, message: &Message, faults: &Faults) {
+    async fn dead_letter(&self, message: &Message, faults: &Faults) {
         let bytes_max = self.jetstream.client().server_info().max_payload;
         let letter = dead_letter::of_message(message, faults, bytes_max);
         let published =
@@ -161,11 +154,11 @@ impl Worker {
     }
 
     /// Tells the server regularly that work on the messages continues.
-    async fn go_on(&self, taken: &Taken) -> Infallible {
+    async fn report_progress(&self, taken: &Taken) -> Infallible {
         loop {
             tokio::time::sleep(self.ack_wait / 2).await;
-            for parcel in &taken.messages {
-                self.answer(&parcel.message, AckKind::Progress).await;
+            for TakenMessage { message, .. } in &taken.messages {
+                self.answer(message, AckKind::Progress).await;
             }
         }
     }

@@ -7,7 +7,7 @@ use data_encoding::BASE64;
 use futures::TryStreamExt;
 use serde_json::{Value, json};
 
-use crate::broker::{BrokerConfig, BrokerError, DeadLetter, DeadLetters, headers_as_json};
+use crate::broker::{BrokerConfig, BrokerError, DeadLetter, DeadLetters};
 
 const SHOWN_CHARACTERS: usize = 60;
 
@@ -135,7 +135,7 @@ fn object(letter: &DeadLetter) -> Value {
         "published": letter.published.map(|published| published.to_string()),
         "reason": letter.reason,
         "rejected": letter.rejected,
-        "headers": headers_as_json(&letter.headers),
+        "headers": letter.headers,
     });
     if let Some(length) = letter.length {
         object["length"] = length.into();

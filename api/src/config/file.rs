@@ -1,15 +1,15 @@
 //! The configuration file: flat TOML, whose keys are the long flags with `_` instead of `-`. It can set every option
 //! that has an environment variable. Options of a single run, such as `--repair`, have neither.
 //!
-//! Each value is checked like that of its flag when the file is read, so that an error names the file and the key.
+//! clap checks all values when the file is read, whatever command runs, so that an error names the file and the key.
 
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use clap::error::{ContextKind, ContextValue};
-use clap::{Arg, Command};
+use clap::error::ContextKind;
+use clap::{Arg, ArgAction, Command};
 use toml::{Table, Value};
 
 use super::removed::{RemovedError, check_key};
@@ -19,74 +19,81 @@ pub(super) const FILE: &str = "config";
 
 /// The checked contents of a file: by key, the values as they would be written on the command line.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Settings(BTreeMap<String, Vec<String>>);
+pub(super) struct Settings(BTreeMap<String, String>);
 
+/// The file cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum FileError {
-    #[error("cannot read the configuration file {}: {source}", file.display())]
-    Read { file: PathBuf, source: io::Error },
-    #[error("the configuration file {}, line {line}, is not TOML: {reason}", file.display())]
-    Syntax {
-        file: PathBuf,
-        /// The line number, from 1.
-        line: usize,
-        reason: String,
-    },
+#[error("the configuration file {}: {problem}", file.display())]
+pub struct FileError {
+    file: PathBuf,
+    problem: FileProblem,
+}
+
+/// Reasons why a file cannot be used.
+#[derive(Debug, thiserror::Error)]
+enum FileProblem {
+    #[error("it cannot be read: {0}")]
+    Read(io::Error),
+    #[error("line {line} is not TOML: {reason}")]
+    Syntax { line: usize, reason: String },
     #[error(
-        "the configuration file {} has the unknown key {key:?}{}: use, outside of tables, the flags of \
-         `headcount serve --help` that have an environment variable, without -- and with _ instead of -",
-        file.display(), meant.as_ref().map(|meant| format!(" (did you mean {meant:?}?)")).unwrap_or_default()
+        "unknown key {key:?}{}: use, outside of tables, the flags of `headcount serve --help` that have an environment \
+         variable, without -- and with _ instead of -",
+        meant.as_ref().map(|meant| format!(" (did you mean {meant:?}?)")).unwrap_or_default()
     )]
-    Key { file: PathBuf, key: String, meant: Option<String> },
-    #[error("the configuration file {}: {source}", file.display())]
-    Removed { file: PathBuf, source: RemovedError },
-    #[error(
-        "the configuration file {} has {key} = {given}, which is not accepted{}: {key} takes {accepted}",
-        file.display(), reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default()
-    )]
-    Value {
-        file: PathBuf,
-        key: String,
-        /// Its value, or `…` instead of a secret.
-        given: String,
-        /// What is wrong with it, unless it is its type.
-        reason: Option<String>,
-        accepted: String,
-    },
+    Key { key: String, meant: Option<String> },
+    #[error("{0}")]
+    Removed(#[from] RemovedError),
+    #[error("{key} = {given} is not accepted: {reason}")]
+    Value { key: String, given: String, reason: String },
 }
 
 impl Settings {
     /// Reads a file, all of whose keys must be options of this command or its subcommands.
     pub(super) fn read(file: &Path, command: &Command) -> Result<Self, FileError> {
-        let text = std::fs::read_to_string(file)
-            .map_err(|source| FileError::Read { file: file.to_owned(), source })?;
-        Self::parse(file, &text, command)
+        let text = std::fs::read_to_string(file).map_err(FileProblem::Read);
+        text.and_then(|text| Self::parse(&text, command))
+            .map_err(|problem| FileError { file: file.to_owned(), problem })
     }
 
-    fn parse(file: &Path, text: &str, command: &Command) -> Result<Self, FileError> {
-        let table: Table = text.parse().map_err(|error| syntax(file, text, &error))?;
+    fn parse(text: &str, command: &Command) -> Result<Self, FileProblem> {
+        let table: Table = text.parse().map_err(|error| syntax(text, &error))?;
         let options = options(command);
-        let checked = table.into_iter().map(|(key, value)| {
-            check_key(&key).map_err(|source| FileError::Removed { file: file.to_owned(), source })?;
-            let Some(option) = options.get(&key) else {
-                let meant = nearest(&key, &options);
-                return Err(FileError::Key { file: file.to_owned(), key, meant });
-            };
-            match arguments(option, &value) {
-                Ok(arguments) => Ok((key, arguments)),
-                Err(reason) => {
-                    let (given, accepted) = (shown(option, &value), accepted(option));
-                    Err(FileError::Value { file: file.to_owned(), key, given, reason, accepted })
-                }
-            }
+        // All options as flags that take a value, none of which comes from elsewhere.
+        let flags = options.iter().map(|(key, option)| {
+            let option = Arg::clone(option).id(key).long(key).env(None::<&str>);
+            option.action(ArgAction::Set).required(false)
         });
-        checked.collect::<Result<_, _>>().map(Self)
+        let flags = Command::new("file").no_binary_name(true).disable_help_flag(true).args(flags);
+        let checked = |flag: String| flags.clone().try_get_matches_from([flag]).err();
+        let mut settings = BTreeMap::new();
+        for (key, value) in table {
+            check_key(&key)?;
+            let Some(option) = options.get(&key) else {
+                let meant = checked(format!("--{key}"))
+                    .and_then(|error| Some(error.get(ContextKind::SuggestedArg)?.to_string()));
+                let meant = meant.map(|flag| flag.trim_start_matches('-').to_owned());
+                return Err(FileProblem::Key { key, meant });
+            };
+            let argument = argument(option, &value).and_then(|argument| {
+                let error = checked(format!("--{key}={argument}"));
+                error.map_or(Ok(argument), |error| Err(reason(&error)))
+            });
+            let refused = |reason| {
+                let is_secret = option.is_hide_env_values_set();
+                let given = if is_secret { "…".to_owned() } else { value.to_string() };
+                FileProblem::Value { key: key.clone(), given, reason }
+            };
+            let argument = argument.map_err(refused)?;
+            settings.insert(key, argument);
+        }
+        Ok(Self(settings))
     }
 
     /// Returns the command and its subcommands with the values of the file as their defaults.
     pub(super) fn under(&self, command: Command) -> Command {
         let set = |option: Arg| match key(&option).and_then(|key| self.0.get(&key)) {
-            Some(values) => option.default_values(values),
+            Some(value) => option.default_value(value),
             None => option,
         };
         command.mut_args(set).mut_subcommands(|command| self.under(command))
@@ -105,74 +112,42 @@ fn key(option: &Arg) -> Option<String> {
     Some(option.get_long()?.replace('-', "_"))
 }
 
-/// Returns the value as it would be written on the command line. If the option does not accept it, returns what is
-/// wrong with it, or `None` if its type is wrong.
-fn arguments(option: &Arg, value: &Value) -> Result<Vec<String>, Option<String>> {
-    if !option.get_action().takes_values() {
-        return value.as_bool().map(|on| vec![on.to_string()]).ok_or(None);
-    }
-    let values = match value {
-        Value::Array(values) if option.get_value_delimiter().is_some() && !values.is_empty() => &values[..],
-        value => std::slice::from_ref(value),
+/// Returns the value as it would be written on the command line, or what is accepted if its type is wrong.
+fn argument(option: &Arg, value: &Value) -> Result<String, String> {
+    let text = |value: &Value| match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Integer(number) => Some(number.to_string()),
+        Value::Float(number) => Some(number.to_string()),
+        // It is refused with the names that are accepted.
+        Value::Boolean(on) if !option.get_possible_values().is_empty() => Some(on.to_string()),
+        _ => None,
     };
-    let texts = values.iter().map(|value| match value {
-        Value::String(text) => Ok(text.clone()),
-        Value::Integer(number) => Ok(number.to_string()),
-        Value::Float(number) => Ok(number.to_string()),
-        _ => Err(None),
-    });
-    let texts = texts.collect::<Result<Vec<_>, _>>()?;
-    let mut alone = Arg::new("value")
-        .long("value")
-        .action(option.get_action().clone())
-        .value_parser(option.get_value_parser().clone());
-    if let Some(delimiter) = option.get_value_delimiter() {
-        alone = alone.value_delimiter(delimiter);
-    }
-    let given = texts.iter().map(|text| format!("--value={text}"));
-    match Command::new("file").no_binary_name(true).arg(alone).try_get_matches_from(given) {
-        Ok(_) => Ok(texts),
-        Err(error) => Err(error.source().map(ToString::to_string)),
-    }
+    let (argument, accepted) = match (value, option.get_value_delimiter()) {
+        (Value::Boolean(on), _) if !option.get_action().takes_values() => (Some(on.to_string()), ""),
+        _ if !option.get_action().takes_values() => (None, "use true or false"),
+        (Value::Array(values), Some(delimiter)) if !values.is_empty() => {
+            let texts: Option<Vec<_>> = values.iter().map(text).collect();
+            (texts.map(|texts| texts.join(&delimiter.to_string())), "use an array of texts")
+        }
+        (value, Some(_)) => (text(value), "use text, or an array of texts"),
+        (value, None) => (text(value), "use text or a number"),
+    };
+    argument.ok_or_else(|| accepted.to_owned())
 }
 
-fn accepted(option: &Arg) -> String {
-    if !option.get_action().takes_values() {
-        return "true or false".to_owned();
-    }
-    let possible = option.get_possible_values();
-    if !possible.is_empty() {
-        let names: Vec<_> = possible.iter().map(|value| format!("{:?}", value.get_name())).collect();
-        return names.join(" or ");
-    }
-    let many = if option.get_value_delimiter().is_some() { ", or an array of them" } else { "" };
-    let name = option.get_value_names().and_then(|names| names.first()).map_or("VALUE", |name| name.as_str());
-    format!("what the flag --{} takes, {name}{many}", option.get_long().unwrap_or_default())
-}
-
-fn shown(option: &Arg, value: &Value) -> String {
-    match value {
-        _ if option.is_hide_env_values_set() => "…".to_owned(),
-        Value::Table(_) => "a table".to_owned(),
-        value => value.to_string(),
+/// Returns what clap says about a value, without the value itself, which may be a secret.
+fn reason(error: &clap::Error) -> String {
+    match (error.source(), error.get(ContextKind::ValidValue)) {
+        (Some(reason), _) => reason.to_string(),
+        (None, Some(accepted)) => format!("use one of: {accepted}"),
+        (None, None) => error.kind().to_string(),
     }
 }
 
 /// Returns the message without the text of the line, which may contain a secret.
-fn syntax(file: &Path, text: &str, error: &toml::de::Error) -> FileError {
+fn syntax(text: &str, error: &toml::de::Error) -> FileProblem {
     let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
-    let line = before.matches('\n').count() + 1;
-    FileError::Syntax { file: file.to_owned(), line, reason: error.message().to_owned() }
-}
-
-fn nearest(key: &str, options: &BTreeMap<String, &Arg>) -> Option<String> {
-    let flags = options.keys().map(|key| Arg::new(key).long(key));
-    let command = Command::new("file").no_binary_name(true).disable_help_flag(true).args(flags);
-    let error = command.try_get_matches_from([format!("--{key}")]).err()?;
-    match error.get(ContextKind::SuggestedArg)? {
-        ContextValue::String(flag) => Some(flag.trim_start_matches('-').to_owned()),
-        _ => None,
-    }
+    FileProblem::Syntax { line: before.matches('\n').count() + 1, reason: error.message().to_owned() }
 }
 
 #[cfg(test)]
@@ -187,7 +162,7 @@ mod tests {
     }
 
     fn settings(text: &str) -> Result<Settings, String> {
-        Settings::parse(Path::new("it.toml"), text, &command()).map_err(|error| error.to_string())
+        Settings::parse(text, &command()).map_err(|error| error.to_string())
     }
 
     fn serve(text: &str, arguments: &[&str]) -> ServeConfig {
@@ -222,62 +197,43 @@ mod tests {
     }
 
     #[test]
-    fn an_invalid_file_is_refused_with_its_name_and_the_key_or_line() {
+    fn an_invalid_file_is_refused_with_the_key_or_line() {
         for (text, said) in [
-            (
-                "listen = 8000",
-                "it.toml has listen = 8000, which is not accepted (use ADDRESS:PORT, such as 127.0.0.1:8000 or [::1]:8000; HOST:PORT, such as localhost:8000; or systemd for the sockets of a socket unit): listen takes what",
-            ),
-            (
-                "graphql_cost = 0",
-                "it.toml has graphql_cost = 0, which is not accepted (0 is not in 1..=4294967295): graphql_cost takes what",
-            ),
-            (
-                "graphql_depth = 5",
-                "it.toml: graphql_depth was removed: this limit is the same everywhere now",
-            ),
-            ("cache_bytes = -1", "cache_bytes = -1, which is not accepted"),
+            ("listen = 8000", "listen = 8000 is not accepted: use ADDRESS:PORT, such as 127.0.0.1:8000 or "),
+            ("graphql_cost = 0", "graphql_cost = 0 is not accepted: 0 is not in 1..=4294967295"),
+            ("graphql_depth = 5", "graphql_depth was removed: this limit is the same everywhere now"),
+            ("cache_bytes = -1", "cache_bytes = -1 is not accepted: use a whole number of bytes"),
             (
                 "cache_bytes = 1.5",
-                "cache_bytes = 1.5, which is not accepted (use a whole number of bytes, such as 65536",
+                "cache_bytes = 1.5 is not accepted: use a whole number of bytes, such as 65536",
             ),
+            ("cache_bytes = [1]", "cache_bytes = [1] is not accepted: use text or a number"),
+            ("cors_origins = []", "cors_origins = [] is not accepted: use text, or an array of texts"),
             (
-                "cache_bytes = [1]",
-                "cache_bytes = [1], which is not accepted: cache_bytes takes what the flag --cache-bytes takes, BYTES",
+                "cors_origins = [1979-05-27]",
+                "cors_origins = [1979-05-27] is not accepted: use an array of texts",
             ),
-            (
-                "cors_origins = []",
-                "cors_origins = [], which is not accepted: cors_origins takes what the flag --cors-origins takes, ORIGINS, or an array of them",
-            ),
-            ("cors_origins = [1979-05-27]", "cors_origins = [1979-05-27], which is not accepted: "),
-            ("open = \"yes\"", "it.toml has open = \"yes\", which is not accepted: open takes true or false"),
-            (
-                "graphiql = false",
-                "it.toml has graphiql = false, which is not accepted: graphiql takes \"on\" or \"off\"",
-            ),
-            (
-                "graphiql = \"maybe\"",
-                "graphiql = \"maybe\", which is not accepted: graphiql takes \"on\" or \"off\"",
-            ),
-            ("prune_older_than = \"soon\"", "prune_older_than = \"soon\", which is not accepted ("),
-            ("[listen]\nport = 1", "listen = a table, which is not accepted: "),
-            ("nats_url = \"nats://me:s3cret@\"", "nats_url = …, which is not accepted ("),
+            ("open = \"yes\"", "open = \"yes\" is not accepted: use true or false"),
+            ("graphiql = false", "graphiql = false is not accepted: use one of: on, off"),
+            ("graphiql = \"maybe\"", "graphiql = \"maybe\" is not accepted: use one of: on, off"),
+            ("prune_older_than = true", "prune_older_than = true is not accepted: use text or a number"),
+            ("prune_older_than = \"soon\"", "prune_older_than = \"soon\" is not accepted: "),
+            ("[listen]\nport = 1", "listen = { port = 1 } is not accepted: use text or a number"),
+            ("nats_url = \"nats://me:s3cret@\"", "nats_url = … is not accepted: use nats://HOST:PORT or "),
+            ("nats_url = [[\"s3cret\"]]", "nats_url = … is not accepted: use an array of texts"),
             (
                 "lisen = 1",
-                "it.toml has the unknown key \"lisen\" (did you mean \"listen\"?): use, outside of tables, the flags",
+                "unknown key \"lisen\" (did you mean \"listen\"?): use, outside of tables, the flags",
             ),
-            ("database-url = 1", "has the unknown key \"database-url\" (did you mean \"database_url\"?)"),
-            ("[limits]\ngraphql_cost = 5", "has the unknown key \"limits\""),
-            ("\"\" = 1", "has the unknown key \"\": use"),
-            ("\"help\" = 1", "has the unknown key \"help\""),
-            ("listen = \"a\"\nid_key = s3cret", "it.toml, line 2, is not TOML: "),
-            ("listen = \"a\"\nlisten = \"b\"", "it.toml, line 2, is not TOML: duplicate key"),
+            ("database-url = 1", "unknown key \"database-url\" (did you mean \"database_url\"?)"),
+            ("[limits]\ngraphql_cost = 5", "unknown key \"limits\""),
+            ("\"\" = 1", "unknown key \"\": use"),
+            ("\"help\" = 1", "unknown key \"help\""),
+            ("listen = \"a\"\nid_key = s3cret", "line 2 is not TOML: "),
+            ("listen = \"a\"\nlisten = \"b\"", "line 2 is not TOML: duplicate key"),
         ] {
             let refused = settings(text).unwrap_err();
-            assert!(
-                refused.starts_with("the configuration file it.toml") && refused.contains(said),
-                "{text}: {refused}"
-            );
+            assert!(refused.starts_with(said), "{text}: {refused}");
             assert!(!refused.contains("s3cret") && !refused.contains('\n'), "{refused}");
         }
     }

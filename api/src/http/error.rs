@@ -17,7 +17,7 @@ use crate::database::Failure;
 use crate::floor_plan::HistoryError;
 use crate::ingest::decoder::DecodeError;
 use crate::ingest::zone::UnknownZone;
-use crate::ingest::{RecordError, Summary};
+use crate::ingest::{OutcomeCounts, RecordError};
 
 pub(crate) const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("1");
 
@@ -57,21 +57,21 @@ pub(crate) enum RestError {
     Packed {
         cause: UnpackError,
         /// Outcome of the events before the error.
-        recorded: Summary,
+        recorded: OutcomeCounts,
     },
     #[error("{cause}.{}", RecordedBefore(.recorded))]
-    Body { cause: DecodeError, recorded: Summary },
+    Body { cause: DecodeError, recorded: OutcomeCounts },
     #[error("No event arrived for {silence_s} seconds.{}", RecordedBefore(.recorded))]
-    Silence { silence_s: u64, recorded: Summary },
+    Silence { silence_s: u64, recorded: OutcomeCounts },
     #[error("{0}")]
     Refused(Denied),
     /// The client's access ended in the middle of its body.
     #[error("{refusal}{}", RecordedBefore(.recorded))]
-    Ended { refusal: Denied, recorded: Summary },
+    Ended { refusal: Denied, recorded: OutcomeCounts },
     #[error("The service cannot answer now, try again: too many answers are waiting to be read.")]
     Exhausted(Exhausted),
     #[error("The service cannot take more events now, try again.{}", RecordedBefore(.recorded))]
-    Full { recorded: Summary },
+    Full { recorded: OutcomeCounts },
     #[error("{}", NotRecorded(.0))]
     Record(#[from] RecordError),
     #[error("{}", UnreadCount(.0))]
@@ -127,11 +127,11 @@ impl fmt::Display for NotRecorded<'_> {
     }
 }
 
-struct RecordedBefore<'a>(&'a Summary);
+struct RecordedBefore<'a>(&'a OutcomeCounts);
 
 impl fmt::Display for RecordedBefore<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Summary { accepted, duplicates, rejected } = self.0;
+        let OutcomeCounts { accepted, duplicates, rejected } = self.0;
         if accepted + duplicates + rejected == 0 {
             return Ok(());
         }

@@ -95,7 +95,7 @@ impl RejectionCode {
 
 /// Number of events by outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Summary {
+pub struct OutcomeCounts {
     pub accepted: u64,
     pub duplicates: u64,
     pub rejected: u64,
@@ -129,7 +129,7 @@ impl From<ParseInstantError> for Rejection {
     }
 }
 
-impl Summary {
+impl OutcomeCounts {
     pub fn add(&mut self, outcome: &Outcome) {
         match outcome {
             Outcome::Accepted => self.accepted += 1,

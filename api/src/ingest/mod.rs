@@ -18,6 +18,6 @@ mod rows;
 pub mod zone;
 
 pub use config::EventsConfig;
-pub use event::{Batch, Crossing, Identity, Outcome, Rejection, RejectionCode, Summary};
+pub use event::{Batch, Crossing, Identity, Outcome, OutcomeCounts, Rejection, RejectionCode};
 pub use record::{CLOCK_SKEW_MS, EARLIEST, Intake, Recorded, Unrecorded, instant, record};
 pub use recorder::{RecordError, Recorder, Writer};

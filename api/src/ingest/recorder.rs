@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tracing::{Instrument, Span};
 
-use super::event::{Batch, Outcome, Summary};
+use super::event::{Batch, Outcome, OutcomeCounts};
 use super::record::{Intake, Recorded, Unrecorded, instant, record};
 use crate::clock::Clock;
 use crate::database::{self, Failure, Notifier, Partitions};
@@ -242,7 +242,7 @@ fn timestamps(batches: &[Batch]) -> impl Iterator<Item = Timestamp> {
 }
 
 fn observe(now: Instant, plan: &FloorPlan, batches: &[Batch], outcomes: &[Vec<Outcome>], took: Duration) {
-    let mut summary = Summary::default();
+    let mut summary = OutcomeCounts::default();
     for (sent, outcome) in batches.iter().flatten().zip(outcomes.iter().flatten()) {
         summary.add(outcome);
         match (sent, outcome) {

@@ -100,19 +100,22 @@ fn the_environment_can_switch_off_what_the_file_switches_on() {
 fn invalid_settings_stop_the_start_with_an_error_that_names_them() {
     let folder = tempfile::tempdir().unwrap();
     for (file, said) in [
-        ("lisen = \"127.0.0.1:0\"", "configuration file it.toml has the unknown key \"lisen\""),
-        ("listen = \"here\"", "configuration file it.toml has listen = \"here\", which is not accepted"),
-        ("config = \"other.toml\"", "has the unknown key \"config\""),
+        ("lisen = \"127.0.0.1:0\"", "configuration file it.toml: unknown key \"lisen\""),
+        (
+            "listen = \"here\"",
+            "configuration file it.toml: listen = \"here\" is not accepted: use ADDRESS:PORT",
+        ),
+        ("config = \"other.toml\"", "unknown key \"config\""),
         // Options of a single run do not belong in a file.
-        ("repair = true", "has the unknown key \"repair\""),
-        ("listen", "configuration file it.toml, line 1, is not TOML"),
+        ("repair = true", "unknown key \"repair\""),
+        ("listen", "configuration file it.toml: line 1 is not TOML"),
     ] {
         let refused = refusal(headcount(&folder, file, &["verify", "--config", "it.toml"]));
         assert!(refused.starts_with("Error: ") && refused.contains(said), "{file}: {refused}");
         assert_eq!(refused.trim_end().lines().count(), 1, "{refused}");
     }
     let refused = refusal(headcount(&folder, "", &["--config", "nowhere.toml"]));
-    assert!(refused.contains("cannot read the configuration file nowhere.toml: "), "{refused}");
+    assert!(refused.contains("configuration file nowhere.toml: it cannot be read: "), "{refused}");
     let refused = refusal(headcount(
         &folder,
         "cors_origins = [\"*\"]\nlisten = \"127.0.0.1:0\"",

@@ -32,7 +32,7 @@ use crate::http::error::RestError;
 use crate::http::route::{Answers, Route};
 use crate::http::unpack::{Coding, UnpackError, unpack};
 use crate::ingest::decoder::{DecodeError, Decoder, Entry, Format};
-use crate::ingest::{Outcome, RecordError, RejectionCode, Summary, zone};
+use crate::ingest::{Outcome, OutcomeCounts, RecordError, RejectionCode, zone};
 
 pub(super) static ROUTE: Route = Route::new("/events", Need::Ingest, Answers::Long);
 
@@ -225,7 +225,7 @@ struct RecordFailures;
 
 impl IntoResponses for RecordFailures {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        let recorded = Summary { accepted: 5_000, duplicates: 0, rejected: 0 };
+        let recorded = OutcomeCounts { accepted: 5_000, duplicates: 0, rejected: 0 };
         let unknown = RestError::UnknownParameter { given: "timezone".to_owned(), accepted: PARAMETERS };
         failures([
             (
@@ -267,7 +267,7 @@ fn zone(query: Option<&str>) -> Result<Option<Tz>, RestError> {
     Ok(query.get("time_zone").map(|name| zone::parse(&name)).transpose()?)
 }
 
-fn unreadable(cause: DecodeError, recorded: Summary) -> RestError {
+fn unreadable(cause: DecodeError, recorded: OutcomeCounts) -> RestError {
     let DecodeError::Io(error) = cause else { return RestError::Body { cause, recorded } };
     match error.downcast() {
         Ok(cause @ UnpackError::Malformed { .. }) => RestError::Packed { cause, recorded },
@@ -309,7 +309,7 @@ impl Receipt {
         Ok(())
     }
 
-    fn summary(&self) -> Summary {
-        Summary { accepted: self.accepted, duplicates: self.duplicates, rejected: self.rejected }
+    fn summary(&self) -> OutcomeCounts {
+        OutcomeCounts { accepted: self.accepted, duplicates: self.duplicates, rejected: self.rejected }
     }
 }
