@@ -1,4 +1,4 @@
-// GraphiQL, from its package alone: nothing is fetched from elsewhere.
+// GraphiQL, from its package alone: nothing is loaded from other hosts.
 
 import { createGraphiQLFetcher } from '@graphiql/toolkit';
 import { GraphiQL } from 'graphiql';

@@ -3,7 +3,7 @@ import { accessible, expect, test } from './page';
 const card = (name: string) => `li:has(h2:text-is("${name}"))`;
 const ago = (minutes: number) => new Date(Date.now() - minutes * 60_000);
 
-test('an empty server says what to do next', async ({ page, start }) => {
+test('an empty server shows the first steps', async ({ page, start }) => {
   const server = await start();
   await page.goto(server.url);
   await expect(page.getByRole('heading', { name: 'Nothing is counted yet' })).toBeVisible();
@@ -26,7 +26,7 @@ test('a count changes within a second of the crossing', async ({ page, start }) 
   await expect(page.getByRole('heading', { level: 1 })).toHaveText('3 people in 1 space');
 });
 
-test('a space that somebody else creates appears', async ({ page, start }) => {
+test('a space that another client creates appears', async ({ page, start }) => {
   const server = await start();
   await server.room('Hall', 'a');
   await page.goto(server.url);
@@ -35,7 +35,7 @@ test('a space that somebody else creates appears', async ({ page, start }) => {
   await expect(page.locator(card('Studio'))).toBeVisible({ timeout: 20_000 });
 });
 
-test('nobody there, no data lately, below zero, full and unwatched are told apart', async ({ page, start }) => {
+test('nobody there, no data lately, below zero, full and no sensor are shown differently', async ({ page, start }) => {
   const server = await start();
   for (const name of ['Empty', 'Silent', 'Below', 'Full', 'Busy']) await server.room(name, name, 2);
   await server.ask('mutation { spaceCreate(input: { name: "Unwatched" }) { space { id } } }');
@@ -64,10 +64,10 @@ test('nobody there, no data lately, below zero, full and unwatched are told apar
   await accessible(page);
 });
 
-test.describe('a server that goes', () => {
+test.describe('a server', () => {
   test.use({ tolerated: [/WebSocket connection|Failed to load resource/] });
 
-  test('is not reachable, and comes back by itself', async ({ page, start }) => {
+  test('that stops is shown as not reachable until it answers again', async ({ page, start }) => {
     const server = await start();
     await server.room('Hall', 'a');
     await server.ingest('a', [ago(1)]);
@@ -82,7 +82,7 @@ test.describe('a server that goes', () => {
     await expect(page.locator(card('Hall'))).toContainText('People there', { timeout: 15_000 });
   });
 
-  test('that wants a token gets one, by HTTP and by WebSocket', async ({ page, start }) => {
+  test('that requires a token gets it by HTTP and by WebSocket', async ({ page, start }) => {
     const server = await start();
     await server.room('Hall', 'a');
     const token = await server.token('viewer', '--role', 'read');
@@ -109,7 +109,7 @@ test.describe('a server that goes', () => {
   });
 });
 
-test('500 spaces stay smooth, by one subscription', async ({ page, start }) => {
+test('a page of 500 spaces stays responsive, with one subscription', async ({ page, start }) => {
   test.setTimeout(120_000);
   const server = await start();
   const rooms = Array.from({ length: 500 }, (_, index) => `Room ${String(index).padStart(3, '0')}`);
@@ -123,7 +123,7 @@ test('500 spaces stay smooth, by one subscription', async ({ page, start }) => {
   await page.goto(server.url);
   await expect(page.getByRole('listitem')).toHaveCount(500);
 
-  // How long the page is ever busy while every space changes, again and again.
+  // The longest task of the page while every space changes again and again.
   await page.evaluate(() => {
     const longest = { ms: 0, frames: 0 };
     Object.assign(globalThis, { longest });

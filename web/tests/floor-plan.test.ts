@@ -1,6 +1,6 @@
 import { accessible, expect, test } from './page';
 
-test('from nothing to a first count, by keyboard', async ({ page, start }) => {
+test('from an empty server to a first count, by keyboard', async ({ page, start }) => {
   const server = await start();
   await page.goto(`${server.url}/floor-plan`);
   const open = async (button: string) => {
@@ -36,7 +36,7 @@ test('from nothing to a first count, by keyboard', async ({ page, start }) => {
   await expect(page.getByRole('region', { name: 'Doorways and DPUs' })).toContainText('always');
 });
 
-test('a move in the past changes the past', async ({ page, start }) => {
+test('a move in the past changes all counts since then', async ({ page, start }) => {
   const server = await start();
   const [hall, studio] = [await server.room('Hall', 'a'), await server.room('Studio', 'b')];
   const [before, after] = ['2025-03-04T14:00:00Z', '2025-03-04T15:00:00Z'];
@@ -59,7 +59,7 @@ test('a move in the past changes the past', async ({ page, start }) => {
   await expect(page.locator('[data-answer]')).toHaveText('1');
 });
 
-test('a door between two spaces has a DPU for both', async ({ page, start }) => {
+test('a DPU over a door between two spaces counts for both', async ({ page, start }) => {
   const server = await start();
   const [hall, studio] = [await server.room('Hall', 'a'), await server.room('Studio', 'b')];
   await page.goto(`${server.url}/floor-plan`);

@@ -1,6 +1,6 @@
 import { expect, test } from './page';
 
-test('GraphiQL runs a query and a subscription, and asks nobody but the server', async ({ page, start }) => {
+test('GraphiQL runs a query and a subscription, and sends requests to the server only', async ({ page, start }) => {
   const server = await start();
   await server.room('Hall', 'a');
   await page.goto(`${server.url}/graphiql`);
@@ -15,7 +15,7 @@ test('GraphiQL runs a query and a subscription, and asks nobody but the server',
 
   await page.getByRole('tab', { name: 'Live' }).click();
   await expect(editor).toContainText('subscription Live');
-  // GraphiQL learns of the tab's operation a moment after it has shown it.
+  // GraphiQL can run the tab's operation only a moment after it has shown it.
   await expect(async () => {
     await run.click({ timeout: 1_000 });
     await expect(answer).toContainText('"count": 0', { timeout: 1_000 });
@@ -23,7 +23,7 @@ test('GraphiQL runs a query and a subscription, and asks nobody but the server',
   await server.ingest('a', ['2025-03-04T15:00:00Z']);
   await expect(answer).toContainText('"count": 1');
 
-  // Its documentation is the schema's.
+  // The documentation comes from the schema.
   await page.getByRole('button', { name: 'Show Documentation Explorer' }).click();
   await page.getByRole('link', { name: 'Subscription' }).or(page.getByText('Subscription', { exact: true })).first().click();
   await expect(page.getByText('What can be watched.')).toBeVisible();

@@ -1,4 +1,4 @@
-// A browser page that must not complain, nor ask anybody but the server.
+// A browser page that logs no errors or warnings, and sends requests to the server only.
 
 import AxeBuilder from '@axe-core/playwright';
 import { expect, test as base, type Page } from '@playwright/test';
@@ -7,9 +7,9 @@ import { Server } from './server';
 export { expect };
 
 interface Fixtures {
-  /** Starts a server that outlives the page. */
+  /** Starts a server that stops after the page is closed. */
   start: typeof Server.start;
-  /** What may be complained of: a test that breaks the connection says so. */
+  /** Messages that are allowed: a test that breaks the connection lists its errors. */
   tolerated: RegExp[];
 }
 
@@ -26,7 +26,7 @@ export const test = base.extend<Fixtures>({
   },
   page: async ({ page, tolerated, start: _ }, use) => {
     const complaints: string[] = [];
-    // Violations of the Content-Security-Policy are told on the console.
+    // Violations of the Content-Security-Policy are logged to the console.
     page.on('console', (message) => {
       if (['error', 'warning'].includes(message.type())) complaints.push(message.text());
     });
@@ -43,7 +43,7 @@ export const test = base.extend<Fixtures>({
   },
 });
 
-/** No serious accessibility problem. */
+/** Fails if the page has a serious accessibility problem. */
 export async function accessible(page: Page) {
   const { violations } = await new AxeBuilder({ page }).analyze();
   const serious = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');

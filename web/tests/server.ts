@@ -1,4 +1,4 @@
-// A Headcount server of its own on a free loopback port, over a database that goes away with it.
+// A Headcount server for one test, on a free loopback port, with a database that is deleted at the end.
 
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -29,7 +29,7 @@ export class Server {
     return new Server(url, folder, child);
   }
 
-  /** Ends the process; the database stays, and so does the address. */
+  /** Ends the process, and keeps the database and the address. */
   async stop() {
     const gone = once(this.process, 'exit');
     this.process.kill();
@@ -41,13 +41,13 @@ export class Server {
     [, this.process] = await run(env, new URL(this.url).host);
   }
 
-  /** Ends the process, if it runs, and with it goes the database. */
+  /** Ends the process, if it runs, and deletes the database. */
   async end() {
     if (this.process.exitCode === null) await this.stop();
     await rm(this.folder, { recursive: true });
   }
 
-  /** What a test asks in passing, in its own words. */
+  /** Runs a GraphQL operation that belongs to a test, not to the pages. */
   async ask(query: string, variables: object = {}): Promise<any> {
     const headers = { 'content-type': 'application/json' };
     const response = await fetch(`${this.url}/graphql`, { method: 'POST', headers, body: JSON.stringify({ query, variables }) });
@@ -56,7 +56,7 @@ export class Server {
     return data;
   }
 
-  /** A space under whose doorway a DPU hangs inside; the space's id. */
+  /** Creates a space and a DPU that hangs inside it. Returns the id of the space. */
   async room(name: string, serial: string, capacity: number | null = null): Promise<string> {
     const { spaceCreate } = await this.ask(
       'mutation ($input: SpaceCreateInput!) { spaceCreate(input: $input) { space { id } } }',
@@ -74,14 +74,14 @@ export class Server {
     return space;
   }
 
-  /** People who enter, or with `AWAY` leave, at these instants. */
+  /** Records an entrance, or with `AWAY` an exit, at each of these instants. */
   async ingest(dpu: string, instants: (Date | string)[], direction = 'TOWARD') {
     const events = instants.map((ts, seq) => ({ dpu, ts, direction, seq }));
     const { ingest } = await this.ask('mutation ($events: [EventInput!]!) { ingest(events: $events) { accepted } }', { events });
     if (ingest.accepted !== events.length) throw new Error(`accepted ${ingest.accepted} of ${events.length}`);
   }
 
-  /** Creates a token by the command line, and returns once the server asks for one. */
+  /** Creates a token on the command line, and returns when the server requires one. */
   async token(...options: string[]): Promise<string> {
     const env = { ...process.env, DATABASE_URL: `sqlite://${this.folder}/headcount.db?mode=rwc` };
     const { status, stdout, stderr } = spawnSync(headcount, ['token', 'create', ...options], { env, encoding: 'utf8' });
@@ -95,7 +95,7 @@ export class Server {
     return ((await response.json()) as { count: number }).count;
   }
 
-  /** Loads the sample's events once more, later by so many days that the last of them were today. */
+  /** Loads the sample's events again, moved by so many days that the last of them happen today. */
   async sampleUntilToday() {
     const rows = (await readFile(join(root, 'seed/sample/events.csv'), 'utf8')).trim().split('\n').slice(1);
     const day = 24 * 60 * 60 * 1000;
@@ -111,7 +111,7 @@ export class Server {
   }
 }
 
-/** Returns when the server says where it listens. */
+/** Starts a server, and returns when it has logged its address. */
 async function run(env: NodeJS.ProcessEnv, listen: string): Promise<[string, ChildProcess]> {
   const child = spawn(headcount, { env: { ...env, LISTEN: listen }, stdio: ['ignore', 'inherit', 'pipe'] });
   for await (const line of createInterface(child.stderr!)) {

@@ -4,7 +4,7 @@ import { accessible, expect, test } from './page';
 // The sample's two weeks end here.
 const sample = '/spaces/1?span=604800000&end=2025-03-10T00:00:00.000Z';
 
-test('the slider answers as REST does', async ({ page, start }) => {
+test('the slider shows the same counts as REST', async ({ page, start }) => {
   const server = await start({ sample: true });
   await page.goto(server.url + sample);
   const slider = page.getByRole('slider', { name: 'Instant' });
@@ -39,7 +39,7 @@ test('the slider answers as REST does', async ({ page, start }) => {
   await expect(answer).toHaveText(String(await server.restCount('1', picked)));
 });
 
-test('what is said of a count adds up, in the zone that was chosen', async ({ page, start }) => {
+test('the breakdown of a count adds up, and times are in the selected zone', async ({ page, start }) => {
   const server = await start({ sample: true });
   await page.goto(`${server.url}${sample}&at=2025-03-06T15:34:00.000Z`);
   const count = await server.restCount('1', '2025-03-06T15:34:00Z');
@@ -91,7 +91,7 @@ test('ranges, zoom and the CSV of what is shown', async ({ page, start }) => {
   await expect(crossings).toHaveAccessibleName(new RegExp(`^Crossings: ${entrances} entrances`));
 });
 
-test('a crossing is on the chart, and in the count, at once', async ({ page, start }) => {
+test('a crossing appears on the chart and in the count at once', async ({ page, start }) => {
   const server = await start();
   const id = await server.room('Hall', 'a', 10);
   await page.goto(`${server.url}/spaces/${id}?span=3600000`);
@@ -118,9 +118,9 @@ test('a reset ends drift', async ({ page, start }) => {
   await expect(page.getByRole('region', { name: 'What the count is made of' })).toContainText('Reset of Mar 9, 2025, 3:00:00 AM');
 });
 
-test('a space that there is not', async ({ page, start }) => {
+test('an unknown space is not found', async ({ page, start }) => {
   const server = await start();
   await page.goto(`${server.url}/spaces/99`);
-  await expect(page.getByRole('heading', { name: 'There is no such space' })).toBeVisible();
+  await expect(page.getByRole('heading', { name: 'Space not found' })).toBeVisible();
   await accessible(page);
 });

@@ -4,7 +4,7 @@ import { session } from './session.svelte';
 const wantsToken = ({ response, graphQLErrors }: CombinedError) =>
   response?.status === 401 || graphQLErrors.some(({ extensions }) => extensions.code === 'UNAUTHENTICATED');
 
-/** Nothing is cached: what is shown is what the server says now. */
+/** Nothing is cached: every query is sent to the server. */
 export const client = new Client({
   url: '/graphql',
   preferGetMethod: false,
@@ -20,7 +20,7 @@ export const client = new Client({
   ],
 });
 
-/** What went wrong, in a sentence. */
+/** Describes an error in a sentence. */
 export function explain(error: CombinedError | Error): string {
   if ('networkError' in error && error.networkError && !error.response) return 'The server does not answer.';
   if ('graphQLErrors' in error && error.graphQLErrors.length > 0) {

@@ -1,7 +1,7 @@
 let ticks = $state(0);
 setInterval(() => ticks++, 10_000);
 
-/** What time it is, in milliseconds, for what is drawn again every few seconds as time goes by. */
+/** The current time in milliseconds. Texts that depend on it are updated every 10 seconds. */
 export const clock = {
   get now() {
     void ticks;
@@ -9,7 +9,7 @@ export const clock = {
   },
 };
 
-/** The time, told again when something changes and some seconds later, though at most twice a second. */
+/** Returns a time that is updated every 10 seconds and when `something` changes, but at most twice a second. */
 export function lately(something: () => unknown) {
   let at = $state(Date.now());
   let due: ReturnType<typeof setTimeout> | undefined;

@@ -1,8 +1,8 @@
-// What a count is worth.
+// The condition of a space, and whether its count can be trusted.
 
 import { DAY } from './time';
 
-/** A space from whose doorways nothing was heard for this long has no data lately. */
+/** A space without crossings for this long has no recent data. */
 const SILENCE = DAY;
 
 interface Known {
@@ -13,12 +13,12 @@ interface Known {
 }
 
 /**
- * - `unreachable`: the server does not answer, so nobody knows
+ * - `unreachable`: the server does not answer, so the current count is unknown
  * - `unwatched`: no DPU counts for the space
- * - `silent`: its DPUs have reported nothing lately
- * - `adrift`: more people have left than were seen to enter
- * - `empty`: nobody is there
- * - `full`: as many are there as it is meant to hold
+ * - `silent`: its DPUs have not reported a crossing lately
+ * - `adrift`: more people have left than entered, as far as was counted
+ * - `empty`: no people are there
+ * - `full`: as many people are there as its capacity, or more
  */
 export type Condition = 'unreachable' | 'unwatched' | 'silent' | 'adrift' | 'empty' | 'full' | 'occupied';
 

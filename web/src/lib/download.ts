@@ -1,6 +1,6 @@
 import { session } from './session.svelte';
 
-/** Saves a file that only those who are signed in may have. */
+/** Downloads a file with the viewer's token. */
 export async function credentialed(url: string, name: string) {
   const response = await fetch(url, { headers: session.credentials });
   if (response.status === 401) return session.refuse();

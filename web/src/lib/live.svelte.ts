@@ -1,4 +1,4 @@
-// The counts as they are now, by one subscription for the whole page. However many arrive, the page is drawn once a frame.
+// The current counts, by one subscription for the whole page. However many counts arrive, the page is drawn once a frame.
 
 import { stringifyDocument } from '@urql/core';
 import { SvelteMap } from 'svelte/reactivity';
@@ -48,15 +48,15 @@ watch();
 
 export const live = {
   counts,
-  /** Differs when any count may. */
+  /** Changes when a count may have changed. */
   get drawn() {
     return drawn;
   },
-  /** Whether the server answers; undefined while nobody knows yet. */
+  /** Whether the server answers; undefined until this is known. */
   get reachable() {
     return reachable;
   },
-  /** Since when it does not, in milliseconds. */
+  /** The time when the connection was lost, in milliseconds. */
   get lost() {
     return lost;
   },

@@ -3,10 +3,10 @@ import { client } from './client';
 
 let revision = $state(0);
 
-/** Lets every query on the page ask again. */
+/** Makes every query on the page run again. */
 export const refresh = () => void revision++;
 
-/** A query that is asked anew when its variables change; what it said last stays until it is answered. */
+/** Returns a query that runs again when its variables change; the last data stays until new data arrives. */
 export function query<Data, Variables extends Record<string, unknown>>(
   document: DocumentInput<Data, Variables>,
   variables: () => Variables,
@@ -42,7 +42,7 @@ interface Page<Node> {
   pageInfo: { hasNextPage: boolean; endCursor?: string | null };
 }
 
-/** A list of any length, read page after page. */
+/** Returns a list of any length, read page after page. */
 export function list<Data, Variables extends { after?: string | null }, Node>(
   document: DocumentInput<Data, Variables>,
   variables: () => Omit<Variables, 'after'>,

@@ -1,4 +1,4 @@
-// Who the viewer is: a token that goes with every request, where the server wants one.
+// The viewer's token: sent with every request if the server requires one.
 
 const KEY = 'headcount.token';
 
@@ -7,14 +7,14 @@ const stored = () => localStorage.getItem(KEY) ?? sessionStorage.getItem(KEY);
 let refused = $state(false);
 
 export const session = {
-  /** Whether the server wants a token, or another one. */
+  /** Whether the server refused a request because its token is missing or invalid. */
   get refused() {
     return refused;
   },
   get signedIn() {
     return stored() !== null;
   },
-  /** As both HTTP and the WebSocket's first message carry it. */
+  /** The headers of an HTTP request, and the payload of a WebSocket's first message. */
   get credentials(): Record<string, string> {
     const token = stored();
     return token === null ? {} : { authorization: `Bearer ${token}` };

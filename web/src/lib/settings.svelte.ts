@@ -1,4 +1,4 @@
-// How the viewer wants to see things; kept in this browser.
+// The viewer's settings, stored in this browser.
 
 const keep = (name: string, otherwise: string) => {
   const key = `headcount.${name}`;
@@ -19,12 +19,12 @@ export const mine = Intl.DateTimeFormat().resolvedOptions().timeZone;
 const zone = keep('zone', 'space');
 
 export const settings = {
-  /** `space`, `mine`, or a zone of the IANA's. */
+  /** `space`, `mine`, or an IANA time zone. */
   zone,
   /** `light dark`, `light` or `dark`. */
   scheme: keep('scheme', 'light dark'),
 };
 
-/** By which clocks to tell times of a space that is in this zone. */
+/** Returns the time zone in which to show times of a space that is in this zone. */
 export const zoneOf = (spaces: string) =>
   zone.value === 'space' ? spaces : zone.value === 'mine' ? mine : zone.value;

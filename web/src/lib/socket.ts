@@ -1,7 +1,7 @@
 import { createClient, type ClientOptions } from 'graphql-ws';
 import { session } from './session.svelte';
 
-/** A connection that pings, and takes a server that does not answer for gone. */
+/** Returns a connection that sends pings, and that is closed when the server does not answer them. */
 export function connect(on: ClientOptions['on'] = {}) {
   const url = new URL('/graphql', location.href);
   url.protocol = url.protocol.replace('http', 'ws');

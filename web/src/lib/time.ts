@@ -9,7 +9,7 @@ export const iso = (ms: number) => new Date(ms).toISOString();
 
 const formats = new Map<string, Intl.DateTimeFormat>();
 
-/** An instant as a zone's clocks and the viewer's language tell it. */
+/** Formats an instant in a time zone and the viewer's language. */
 export function format(ms: number, timeZone: string, options: Intl.DateTimeFormatOptions): string {
   const key = timeZone + JSON.stringify(options);
   let made = formats.get(key);
@@ -20,7 +20,7 @@ export function format(ms: number, timeZone: string, options: Intl.DateTimeForma
 export const full = (ms: number, timeZone: string) => format(ms, timeZone, { dateStyle: 'medium', timeStyle: 'medium' });
 export const short = (ms: number, timeZone: string) => format(ms, timeZone, { dateStyle: 'medium', timeStyle: 'short' });
 
-/** For `<input type="datetime-local">`, and back. */
+/** Converts an instant to the value of `<input type="datetime-local">`, and back. */
 export const toLocal = (ms: number, timeZone: string) =>
   toCalendarDateTime(fromAbsolute(ms - (ms % SECOND), timeZone)).toString();
 export const fromLocal = (text: string, timeZone: string) => toZoned(parseDateTime(text), timeZone).toDate().getTime();

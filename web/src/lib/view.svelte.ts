@@ -1,4 +1,4 @@
-// What stretch of time is looked at, and which instant in it: kept in the address, so that it can be shared.
+// The selected time range, and the selected instant in it. The address contains both, so it can be shared.
 
 import { searchParams } from 'sv-router';
 import type { Interval } from '../../generated/operations';
@@ -25,7 +25,7 @@ const intervals: readonly (readonly [Interval, number])[] = [
   ['MONTH', 31 * DAY],
 ];
 
-/** The finest interval that does not cut the stretch into more buckets than a screen has room for. */
+/** Returns the finest interval that does not divide the time range into more buckets than fit on a screen. */
 export const intervalOf = (span: number): Interval => (intervals.find(([, length]) => span / length <= 400) ?? ['MONTH'])[0];
 
 const instant = (name: string) => {
@@ -43,21 +43,21 @@ export const view = {
   set span(ms) {
     put('span', Math.round(ms));
   },
-  /** Undefined: now, and on with the time. */
+  /** Undefined: the current time, which advances. */
   get end() {
     return instant('end');
   },
   set end(ms) {
     put('end', ms === undefined ? ms : iso(ms));
   },
-  /** The instant that is asked about; undefined: the end. */
+  /** The selected instant; undefined: the end. */
   get at() {
     return instant('at');
   },
   set at(ms) {
     put('at', ms === undefined ? ms : iso(ms));
   },
-  /** How far one step of the slider goes. */
+  /** The length of one step of the slider, in milliseconds. */
   get step() {
     return this.span <= HOUR ? SECOND : MINUTE;
   },
