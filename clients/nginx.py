@@ -12,17 +12,17 @@ import time
 from pathlib import Path
 
 PROXY = os.environ["PROXY_SOCKET"]
-# The requests go to the proxy, whatever port they name; a token goes along where there is one.
+# All requests go to the proxy, regardless of the port in their URL, with the token if one is given.
 CURL = 'curl() { command curl -sS --unix-socket "$PROXY_SOCKET" ${TOKEN:+-H "authorization: Bearer $TOKEN"} "$@"; }\n'
 SECONDS_MAX = 30
 
 
 def requests(page):
-    """Each request of a page with what it answers."""
+    """Returns each request of a page with its expected answer."""
     for block in re.findall(r"^```console\n(.*?)^```$", page, re.MULTILINE | re.DOTALL):
         for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
             lines = part.rstrip("\n").split("\n")
-            # A command goes on while a quote is open, and after a pipe.
+            # A command continues on the next line while a quote is open, and after a pipe.
             length = next(length for length in range(1, len(lines) + 1)
                           if "\n".join(lines[:length]).count("'") % 2 == 0 and not lines[length - 1].endswith("|"))
             command = "\n".join(lines[:length])
@@ -39,15 +39,15 @@ def ask(command, token=""):
 def create_token():
     command = [os.environ["HEADCOUNT_BIN"], "token", "create", "me", "--role", "admin"]
     token = subprocess.run(command, text=True, stdout=subprocess.PIPE, check=True).stdout.strip()
-    # The server hears of it a moment later.
+    # The server accepts the token a moment later.
     deadline = time.monotonic() + SECONDS_MAX
     while '"count"' not in ask("curl localhost/space/1/count", token):
-        assert time.monotonic() < deadline, "the server does not know the token"
+        assert time.monotonic() < deadline, "the server does not accept the token"
     return token
 
 
 def open_socket(token):
-    """What the server says to the first message over a WebSocket."""
+    """Returns the answer of the server to the first message over a WebSocket."""
     with socket.socket(socket.AF_UNIX) as stream:
         stream.settimeout(SECONDS_MAX)
         stream.connect(PROXY)

@@ -15,7 +15,7 @@ CODES = {"BAD_USER_INPUT", "TOO_COMPLEX", "UNAVAILABLE"}
 
 @schemathesis.check
 def errors_are_the_clients(ctx, response, case):
-    """Each error has one of the documented codes: none is of the server's making."""
+    """Checks that each error has one of the documented codes, so that no error is a fault of the server."""
     for error in response.json().get("errors", []):
         code = error.get("extensions", {}).get("code")
         assert code in CODES, f"{code}: {error['message']}"
@@ -23,9 +23,9 @@ def errors_are_the_clients(ctx, response, case):
 
 @schemathesis.check
 def invalid_documents_are_refused(ctx, response, case):
-    """What the schema does not allow is answered with errors.
+    """Checks that documents that the schema does not allow are answered with errors.
 
-    Integers beyond 32 bits are looked at only when their field is executed, so beneath a null nothing says so.
+    Integers beyond 32 bits are checked only when their field is executed, so below a null they cause no error.
     """
     if not case.meta or not case.meta.generation.mode.is_negative:
         return

@@ -18,7 +18,7 @@ trap stop_server EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# Starts it, and returns when it answers.
+# Starts the server, and returns when it answers.
 start_server() {
     export DATABASE_URL="sqlite://$scratch/headcount.db?mode=rwc"
     "$SEED_BIN" >"$scratch/seed.log" || { cat "$scratch/seed.log" >&2; return 1; }
@@ -34,7 +34,7 @@ start_server() {
             cat "$scratch/server.log" >&2
             return 1
         fi
-        # Asks again soon; what it waits for is the answer.
+        # Waits 50 ms before the next attempt.
         read -rt 0.05 <> <(:) || true
     done
     export HEADCOUNT_URL=$address

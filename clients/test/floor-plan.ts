@@ -1,4 +1,4 @@
-// A room with one door, as its own little floor plan: tests share a server, not their rooms.
+// A room with one door for each test: tests share a server, but not their rooms.
 
 import assert from 'node:assert/strict';
 import { AssignmentCreateDocument, DpuCreateDocument, SpaceCreateDocument } from '../generated/operations.js';

@@ -19,7 +19,7 @@ interface Sink {
   error: (error: unknown) => void;
 }
 
-/** Subscribes in one client's way, and returns how to end that. */
+/** Subscribes with one client, and returns a function that ends the subscription. */
 type Subscribe = (spaceIds: string[], sink: Sink) => () => void | Promise<void>;
 
 const clients: Record<string, Subscribe> = {

@@ -83,7 +83,7 @@ test('a space at an instant: its count adds up, and its history agrees', async (
   }
 });
 
-test('a space and a DPU that there are not are null', async () => {
+test('an unknown space and an unknown DPU are null', async () => {
   const none = await run(SpaceDocument, { id: '999999', ts, start: '2025-03-07T00:00:00Z', interval: 'DAY' });
   assert.equal(none.space, null);
   assert.equal((await run(DpuDocument, { serial: unique('none') })).dpu, null);
@@ -105,7 +105,7 @@ test('a DPU by its serial, with its events by page and the last one', async () =
   assert.equal(newest.dpu?.events.totalCount, dpu.events.totalCount);
 });
 
-test('ingest: what is new, what is known, and what is refused', async () => {
+test('ingest: new events, duplicates and rejected events', async () => {
   const { space, dpu } = await room();
   const event = (at: string, direction: EventInput['direction'] = 'TOWARD'): EventInput => ({
     dpu: dpu.serial,
@@ -223,7 +223,7 @@ test('resets and reset rules state counts', async () => {
   assert.equal(after.space?.count, 0);
 });
 
-test('an error has a code and says what is accepted', async () => {
+test('an error has a code and names the accepted values', async () => {
   const { errors } = await send(SpacesDocument, { first: 501 });
   assert.equal(errors?.[0]?.extensions?.code, 'TOO_COMPLEX');
   assert.match(errors[0].message, /0 to 500/);

@@ -15,7 +15,7 @@ export interface Answer<Data> {
   errors?: GraphQLFormattedError[];
 }
 
-/** What the server answers, errors included. */
+/** Returns the answer of the server, including errors. */
 export async function send<Data, Variables>(
   document: TypedDocumentNode<Data, Variables>,
   variables: Variables,
@@ -29,7 +29,7 @@ export async function send<Data, Variables>(
   return (await response.json()) as Answer<Data>;
 }
 
-/** The data; any error fails the test. */
+/** Returns the data; any error fails the test. */
 export async function run<Data, Variables>(
   document: TypedDocumentNode<Data, Variables>,
   variables: Variables,
@@ -40,5 +40,5 @@ export async function run<Data, Variables>(
   return data;
 }
 
-/** A name that nothing on the server has yet. */
+/** Returns a name that is not in use on the server. */
 export const unique = (name: string) => `${name} ${randomUUID()}`;
