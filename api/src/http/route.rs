@@ -24,7 +24,14 @@ pub(super) enum Answers {
     Files,
 }
 
-/// The routes that are served.
+/// The routes of a site, by their paths. A request by another path reaches no router.
+#[derive(Default)]
+pub(super) struct Routes(matchit::Router<&'static Route>);
+
+/// Stands for all paths without a route.
+pub(super) static UNKNOWN: Route = Route::new("unmatched", Need::Nothing, Answers::Short);
+
+/// The routes of all sites of the process.
 static SERVED: Mutex<Vec<&'static Route>> = Mutex::new(Vec::new());
 
 impl Route {
@@ -32,16 +39,34 @@ impl Route {
         Self { path, need, answers, requests: Requests::new() }
     }
 
-    /// Lists the route among those that are served.
-    pub(super) fn register(&'static self) {
+    /// Returns the routes that are served, in the order in which they were added, and the one for unknown paths.
+    pub fn served() -> Vec<&'static Self> {
+        let mut served = SERVED.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        served.push(&UNKNOWN);
+        served
+    }
+}
+
+impl Routes {
+    /// Adds a route, with and without a trailing slash.
+    ///
+    /// # Panics
+    ///
+    /// If there is a route with this path already: a mistake in the program, which every test that starts a server finds.
+    #[expect(clippy::expect_used, reason = "a start-up invariant")]
+    pub(super) fn add(&mut self, route: &'static Route) {
+        self.0.insert(route.path, route).expect("each path has one route");
+        if route.path != "/" {
+            self.0.insert(format!("{}/", route.path), route).expect("each path has one route");
+        }
         let mut served = SERVED.lock().unwrap_or_else(PoisonError::into_inner);
-        if !served.iter().any(|known| std::ptr::eq(*known, self)) {
-            served.push(self);
+        if !served.iter().any(|known| std::ptr::eq(*known, route)) {
+            served.push(route);
         }
     }
 
-    /// Returns the routes that are served, in the order in which they were added.
-    pub fn served() -> Vec<&'static Self> {
-        SERVED.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Returns the route of a path, which is [`UNKNOWN`] if there is none.
+    pub(super) fn of(&self, path: &str) -> &'static Route {
+        self.0.at(path).map_or(&UNKNOWN, |found| *found.value)
     }
 }

@@ -17,8 +17,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::auth::Need;
 use crate::http::encoding::Encoding;
-use crate::http::layers::Layers;
-use crate::http::route::{Answers, Route};
+use crate::http::route::{Answers, Route, Routes};
 
 /// The output of `build.rs`; empty if Node.js was missing.
 static FILES: Dir<'_> = include_dir!("$OUT_DIR/pages");
@@ -48,26 +47,24 @@ static ASSET: Route = route("/assets/{name}");
 static GRAPHIQL_ROUTE: Route = route("/graphiql");
 
 /// Returns the routes of the pages, with or without GraphiQL, and of their assets.
-pub fn router(graphiql: bool, layers: &Layers) -> Router {
+pub(super) fn router(graphiql: bool, routes: &mut Routes) -> Router {
     let dashboard = get(async |headers: HeaderMap| page("index.html", DASHBOARD, &headers));
-    let add = |router: Router, route: &'static Route, handlers: MethodRouter| {
-        let router = if route.path == "/" || route.path == ASSET.path {
-            router
-        } else {
-            router.route(&format!("{}/", route.path), get(without_slash).layer(layers.of(route)))
-        };
-        router.route(route.path, handlers.layer(layers.of(route)))
+    let mut router = Router::new();
+    let mut add = |route: &'static Route, handlers: MethodRouter| {
+        routes.add(route);
+        router = std::mem::take(&mut router).route(route.path, handlers);
+        if route.path != "/" && route.path != ASSET.path {
+            router = std::mem::take(&mut router).route(&format!("{}/", route.path), get(without_slash));
+        }
     };
-    let router = add(Router::new(), &DASHBOARD_ROUTE, dashboard.clone());
-    let router = add(router, &FLOOR_PLAN, dashboard.clone());
-    let router = add(router, &SPACE, dashboard);
-    let router = add(router, &ASSET, get(asset));
+    add(&DASHBOARD_ROUTE, dashboard.clone());
+    add(&FLOOR_PLAN, dashboard.clone());
+    add(&SPACE, dashboard);
+    add(&ASSET, get(asset));
     if graphiql {
-        let page = get(async |headers: HeaderMap| page("graphiql.html", GRAPHIQL, &headers));
-        add(router, &GRAPHIQL_ROUTE, page)
-    } else {
-        router
+        add(&GRAPHIQL_ROUTE, get(async |headers: HeaderMap| page("graphiql.html", GRAPHIQL, &headers)));
     }
+    router
 }
 
 /// Redirects from a page's path with a trailing slash to the one without. The redirect is relative, since a proxy may

@@ -15,15 +15,16 @@ use utoipa_axum::routes;
 
 use self::openapi::Documented;
 use crate::app::App;
+use crate::http::budget::Budgets;
 use crate::http::error::RestError;
-use crate::http::layers::Layers;
+use crate::http::route::Routes;
 use crate::ids::public_id;
 
 /// Returns the REST routes, with the answer to unknown paths.
-pub fn router(app: Arc<App>, layers: &Layers) -> Router {
+pub(super) fn router(app: Arc<App>, budgets: &Budgets, routes: &mut Routes) -> Router {
     let (schemas, paths, record) = routes!(events::record);
-    let record = record.layer(Extension(layers.budgets.bodies.clone()));
-    Documented::new(layers)
+    let record = record.layer(Extension(budgets.bodies.clone()));
+    Documented::new(routes)
         .add(&count::ROUTE, routes!(count::count))
         .add(&counts::ROUTE, routes!(counts::counts))
         .add(&events::ROUTE, (schemas, paths, record))
@@ -36,8 +37,8 @@ pub fn router(app: Arc<App>, layers: &Layers) -> Router {
 }
 
 /// Returns the routes that report the status of the process.
-pub fn status_router(app: Arc<App>, layers: &Layers) -> Router {
-    Documented::new(layers)
+pub(super) fn status_router(app: Arc<App>, routes: &mut Routes) -> Router {
+    Documented::new(routes)
         .add(&health::HEALTHZ, routes!(health::healthz))
         .add(&health::READYZ, routes!(health::readyz))
         .add(&metrics::ROUTE, routes!(metrics::text))

@@ -10,7 +10,6 @@ use axum::extract::Extension;
 use axum::http::Method;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, any};
 use axum::{Json, Router};
 use sea_orm::{ConnAcquireErr, DbErr};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -23,8 +22,7 @@ use super::query::NoParameters;
 use crate::app::App;
 use crate::auth::{Denied, Need};
 use crate::http::error::{self, RestError};
-use crate::http::layers::Layers;
-use crate::http::route::{Answers, Route};
+use crate::http::route::{Answers, Route, Routes};
 
 /// Description of the interface as a whole.
 #[derive(OpenApi)]
@@ -68,11 +66,10 @@ struct Problem {
 }
 
 static ROUTE: Route = Route::new("/openapi.json", Need::Nothing, Answers::Long);
-static UNKNOWN: Route = Route::new("unmatched", Need::Nothing, Answers::Short);
 
 /// Routes that are described as they are added.
-pub(super) struct Documented<'l> {
-    layers: &'l Layers,
+pub(super) struct Documented<'r> {
+    routes: &'r mut Routes,
     router: OpenApiRouter<Arc<App>>,
     document: Description,
 }
@@ -80,10 +77,10 @@ pub(super) struct Documented<'l> {
 /// The document, once all routes are in it.
 type Description = Arc<OnceLock<openapi::OpenApi>>;
 
-impl<'l> Documented<'l> {
-    pub(super) fn new(layers: &'l Layers) -> Self {
+impl<'r> Documented<'r> {
+    pub(super) fn new(routes: &'r mut Routes) -> Self {
         let router = OpenApiRouter::with_openapi(Interface::openapi());
-        Self { layers, router, document: Description::default() }
+        Self { routes, router, document: Description::default() }
     }
 
     /// Adds a route, with and without a trailing slash. Other methods get an answer that names the supported ones.
@@ -94,9 +91,9 @@ impl<'l> Documented<'l> {
     ) -> Self {
         let posts = paths.paths.values().any(|item| item.post.is_some());
         let allowed = if posts { "POST" } else { "GET, HEAD" };
-        let methods = methods
-            .fallback(async move |method: Method| error::method_not_allowed(&method, allowed))
-            .layer(self.layers.of(route));
+        let methods =
+            methods.fallback(async move |method: Method| error::method_not_allowed(&method, allowed));
+        self.routes.add(route);
         let router = self.router.route(&format!("{}/", route.path), methods.clone());
         Self { router: router.routes((schemas, paths, methods)), ..self }
     }
@@ -108,13 +105,11 @@ impl<'l> Documented<'l> {
         self.add(&ROUTE, (schemas, paths, methods))
     }
 
-    /// Returns the router, with the answer to unknown paths.
     pub(super) fn into_router(self) -> Router<Arc<App>> {
         let (router, document) = self.router.split_for_parts();
         // Called once, so the document is not set yet.
         self.document.set(document).ok();
-        let unknown: MethodRouter = any(async || error::not_found()).layer(self.layers.of(&UNKNOWN));
-        router.fallback_service(unknown)
+        router.fallback(async || error::not_found())
     }
 }
 

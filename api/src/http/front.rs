@@ -1,87 +1,65 @@
-//! What stands in front of each route's handlers: the request is observed, its host is checked, its client is authorized,
-//! and its answer is compressed and counted for the memory of unread answers.
+//! What every request passes before the router: it is observed, its host is checked, its client is authorized, and its
+//! answer is compressed and counted for the memory of unread answers.
 
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use axum::Router;
 use axum::extract::Request;
 use axum::http::Version;
 use axum::http::header::HOST;
 use axum::response::Response;
-use tower::{Layer, Service};
+use axum::routing::future::RouteFuture;
+use tower::Service;
 
 use super::answer::{Compression, Finishing};
 use super::authorization::{Authorized, authorize, refused};
 use super::budget::Budgets;
 use super::error;
 use super::request::{Answering, observe};
-use super::route::{Answers, Route};
+use super::route::{Answers, Routes, UNKNOWN};
 use crate::app::App;
 
-/// Makes the layer of each route.
-#[derive(Clone, Debug)]
-pub struct Layers {
+/// A router, and what every request passes before it.
+///
+/// One service for all routes: as a layer of each route it would cost a quarter of the requests a second
+/// (docs/decisions/0024).
+#[derive(Clone)]
+pub struct Front {
     app: Arc<App>,
-    pub(super) budgets: Budgets,
+    budgets: Budgets,
+    routes: Arc<Routes>,
+    router: Router,
 }
 
-/// The layer of one route.
-#[derive(Clone)]
-pub(super) struct RouteLayer {
-    layers: Layers,
-    route: &'static Route,
-}
-
-/// The handlers of a route behind its layer.
-#[derive(Clone)]
-pub(super) struct Layered<S> {
-    layer: RouteLayer,
-    handlers: S,
-}
-
-impl Layers {
-    pub(super) fn new(app: &Arc<App>, budgets: Budgets) -> Self {
-        Self { app: Arc::clone(app), budgets }
-    }
-
-    /// Returns the layer of a route, which is served from now on.
-    pub(super) fn of(&self, route: &'static Route) -> RouteLayer {
-        route.register();
-        RouteLayer { layers: self.clone(), route }
+impl Front {
+    pub(super) fn new(app: &Arc<App>, budgets: Budgets, routes: Routes, router: Router) -> Self {
+        Self { app: Arc::clone(app), budgets, routes: Arc::new(routes), router }
     }
 }
 
-impl<S> Layer<S> for RouteLayer {
-    type Service = Layered<S>;
-
-    fn layer(&self, handlers: S) -> Layered<S> {
-        Layered { layer: self.clone(), handlers }
-    }
-}
-
-impl<S> Service<Request> for Layered<S>
-where
-    S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send + 'static,
-{
+impl Service<Request> for Front {
     type Response = Response;
     type Error = Infallible;
-    type Future = Answering<Finishing<Authorized<S::Future>>>;
+    type Future = Answering<Finishing<Authorized<RouteFuture<Infallible>>>>;
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.handlers.poll_ready(context)
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        // A router always is.
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        let RouteLayer { layers: Layers { app, budgets }, route } = &self.layer;
-        let budget = (route.answers != Answers::Files).then(|| budgets.answers.clone());
+        let route = self.routes.of(request.uri().path());
+        let budget = (route.answers != Answers::Files).then(|| self.budgets.answers.clone());
         let compression = Compression::of(route, request.headers());
         observe(route, request, |request| {
-            let answering = if names_its_host(&request) {
-                authorize(app, route.need, &mut self.handlers, request)
-            } else {
+            let answering = if !names_its_host(&request) {
                 refused(error::bad_host())
+            } else if std::ptr::eq(route, &raw const UNKNOWN) {
+                refused(error::not_found())
+            } else {
+                authorize(&self.app, route.need, &mut self.router, request)
             };
             Finishing::new(answering, budget, compression)
         })
