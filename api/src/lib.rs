@@ -1,6 +1,6 @@
 //! Headcount: how many people are in a space, now or at any instant of the past.
 //!
-//! The modules stand on each other in this order; `tests/structure.rs` keeps it.
+//! The modules stand on each other in this order; `tests/it/structure.rs` keeps it.
 //!
 //! - [`clock`], [`ids`], [`config`], [`limits`], [`readiness`], [`tasks`], [`telemetry`]: what everything stands on
 //! - [`floor_plan`]: spaces, DPUs, assignments, resets: rules, snapshot, changes
@@ -14,7 +14,7 @@
 //! - [`retention`], [`verify`]: pruning old events, and comparing tallies with events
 //! - [`auth`]: tokens and permissions
 //! - [`broker`]: events that come through NATS JetStream
-//! - [`app`]: wiring
+//! - `app`: wiring
 //! - [`http`]: the server, and its routes: REST, GraphQL, pages
 //! - [`commands`]: the command line
 

@@ -11,14 +11,14 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::future::ready;
 use std::panic::{AssertUnwindSafe, resume_unwind};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
 
 use futures::FutureExt;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::clock::Clock;
 use crate::readiness::Readiness;
 
 tokio::task_local! {
@@ -40,7 +40,7 @@ pub struct Tasks {
 struct TaskStatus {
     running: AtomicUsize,
     /// In seconds since the Unix epoch; 0: not yet.
-    last_run_s: AtomicU64,
+    last_run_s: AtomicI64,
 }
 
 /// What is known of the tasks of one name.
@@ -49,7 +49,7 @@ pub struct Observed {
     pub task: &'static str,
     pub running: usize,
     /// When one of them last did something, in seconds since the Unix epoch; 0: not yet.
-    pub last_run_s: u64,
+    pub last_run_s: i64,
 }
 
 /// Counts a running task, until it is dropped.
@@ -70,8 +70,8 @@ impl Drop for Running {
 
 /// Records that the background task that calls this has just done something.
 pub fn ran() {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    CURRENT.try_with(|status| status.last_run_s.store(now.as_secs(), Ordering::Relaxed)).ok();
+    let now_s = Clock::system().now().ms() / 1_000;
+    CURRENT.try_with(|status| status.last_run_s.store(now_s, Ordering::Relaxed)).ok();
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

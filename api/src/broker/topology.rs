@@ -259,7 +259,7 @@ mod tests {
                 stream::Config {
                     storage: StorageType::Memory,
                     num_replicas: 1,
-                    max_age: Duration::from_secs(60),
+                    max_age: Duration::from_mins(1),
                     ..new
                 },
                 "is stored in memory only, and is stored on 1 of the cluster's servers, not on 3, and drops messages \
@@ -278,7 +278,7 @@ mod tests {
         let good = consumer::Config { ack_policy: AckPolicy::Explicit, ..Default::default() };
         assert_eq!(check_consumer(&config, &good).unwrap(), None);
         let bad =
-            consumer::Config { max_deliver: 5, inactive_threshold: Duration::from_secs(60), ..good.clone() };
+            consumer::Config { max_deliver: 5, inactive_threshold: Duration::from_mins(1), ..good.clone() };
         assert_eq!(
             check_consumer(&config, &bad).unwrap().as_deref(),
             Some(

@@ -14,7 +14,7 @@ use crate::telemetry::{self, TelemetryConfig};
 pub(super) struct PruneArgs {
     #[command(flatten)]
     config: DatabaseConfig,
-    /// PruneArgs events that are older than this, in whole days or weeks, such as 400d or 8w; the UTC day in which the age
+    /// Prune events that are older than this, in whole days or weeks, such as 400d or 8w; the UTC day in which the age
     /// ends is kept
     #[arg(long, value_name = "AGE")]
     older_than: Age,

@@ -26,7 +26,7 @@ use crate::timelines::Version;
 
 /// Pause between two readings: changes in the meantime are reported together.
 const REST: Duration = Duration::from_millis(50);
-/// Maximum time to wait for a change before reading anyway. SpaceCounts also change as time passes, and
+/// Maximum time to wait for a change before reading anyway. Counts also change as time passes, and
 /// by commits of other processes.
 const LOOK: Duration = Duration::from_secs(1);
 

@@ -18,7 +18,7 @@ use super::authorization::{Authorized, authorize, refused};
 use super::budget::Budgets;
 use super::error;
 use super::request::{Answering, observe};
-use super::route::{Answers, Routes, UNKNOWN};
+use super::route::{Answers, RouteTable, UNKNOWN};
 use crate::app::App;
 
 /// A router, and what every request passes before it.
@@ -29,13 +29,13 @@ use crate::app::App;
 pub struct Front {
     app: Arc<App>,
     budgets: Budgets,
-    routes: Arc<Routes>,
+    table: Arc<RouteTable>,
     router: Router,
 }
 
 impl Front {
-    pub(super) fn new(app: &Arc<App>, budgets: Budgets, routes: Routes, router: Router) -> Self {
-        Self { app: Arc::clone(app), budgets, routes: Arc::new(routes), router }
+    pub(super) fn new(app: &Arc<App>, budgets: Budgets, table: RouteTable, router: Router) -> Self {
+        Self { app: Arc::clone(app), budgets, table: Arc::new(table), router }
     }
 }
 
@@ -50,7 +50,7 @@ impl Service<Request> for Front {
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        let route = self.routes.of(request.uri().path());
+        let route = self.table.of(request.uri().path());
         let budget = (route.answers != Answers::Files).then(|| self.budgets.answers.clone());
         let compression = Compression::of(route, request.headers());
         observe(route, request, |request| {

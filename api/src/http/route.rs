@@ -26,7 +26,7 @@ pub(super) enum Answers {
 
 /// The routes of a site, by their paths. A request by another path reaches no router.
 #[derive(Default)]
-pub(super) struct Routes(matchit::Router<&'static Route>);
+pub(super) struct RouteTable(matchit::Router<&'static Route>);
 
 /// Stands for all paths without a route.
 pub(super) static UNKNOWN: Route = Route::new("unmatched", Need::Nothing, Answers::Short);
@@ -47,7 +47,7 @@ impl Route {
     }
 }
 
-impl Routes {
+impl RouteTable {
     /// Adds a route, with and without a trailing slash.
     ///
     /// # Panics

@@ -285,14 +285,14 @@ fn write_requests<'r>(
         for (outcome, counter) in OUTCOMES.into_iter().zip(&requests.outcomes) {
             let count = counter.get();
             if count > 0 {
-                writeln!(text, "{name}{{route=\"{}\",outcome=\"{outcome}\"}} {count}", route)?;
+                writeln!(text, "{name}{{route=\"{route}\",outcome=\"{outcome}\"}} {count}")?;
             }
         }
     }
     let name = "headcount_http_request_duration_seconds";
     head(text, name, "histogram", "Duration of requests until their answer begins.")?;
     for (route, requests) in &asked {
-        requests.latency.write(text, name, &format!("route=\"{}\"", route))?;
+        requests.latency.write(text, name, &format!("route=\"{route}\""))?;
     }
     Ok(())
 }

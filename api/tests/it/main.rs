@@ -2,6 +2,7 @@
 //! PostgreSQL.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::too_many_lines, reason = "a test tells a story from its beginning to its end")]
 
 mod auth;
 mod backup;
@@ -37,6 +38,7 @@ mod schema;
 mod sequences;
 mod standby;
 mod states;
+mod structure;
 mod telemetry;
 mod tokens;
 mod unreachable;

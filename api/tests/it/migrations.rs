@@ -76,7 +76,9 @@ async fn described(database: &Database) -> Vec<String> {
     let mut names: Vec<String> = rows.iter().map(|row| row.try_get_by_index(0).unwrap()).collect();
     // The table of migrations is SeaORM's, and the layout of a function's code is not compared.
     names.retain(|name| !name.contains("seaql_migrations"));
-    names.iter_mut().for_each(|name| *name = name.split_whitespace().collect::<Vec<_>>().join(" "));
+    for name in &mut names {
+        *name = name.split_whitespace().collect::<Vec<_>>().join(" ");
+    }
     names.sort();
     names
 }

@@ -147,8 +147,8 @@ on_both!(
 /// Each background task that fails is named by `/readyz`, and no longer runs.
 async fn each_task_is_supervised(service: impl AsyncFn() -> Option<Service>) {
     let Some(first) = service().await else { return };
-    let begin = |service: &Service| (service.app.feed.watch(None), service.app.schedule(None));
-    let begun = begin(&first);
+    let start_all = |service: &Service| (service.app.feed.watch(None), service.app.schedule(None));
+    let running = start_all(&first);
     let names: Vec<_> = first.app.tasks.observe().iter().map(|observed| observed.task).collect();
     assert!(names.len() >= 5 && names.contains(&"recorder"), "{names:?}");
     first.dpu("283").await;
@@ -158,16 +158,16 @@ async fn each_task_is_supervised(service: impl AsyncFn() -> Option<Service>) {
         all.into_iter().find(|observed| observed.task == name).unwrap()
     };
     assert!(observed(&first, "recorder").last_run_s > 0);
-    drop(begun);
+    drop(running);
     first.finish().await;
     for name in names {
         let service = service().await.unwrap();
-        let begun = begin(&service);
+        let running = start_all(&service);
         assert_eq!(observed(&service, name).running, 1, "{name}");
         service.app.tasks.fail(name);
         until_it_says(&service, "tasks", &format!("\"{name}\"")).await;
         assert_eq!(observed(&service, name).running, 0, "{name}");
-        drop(begun);
+        drop(running);
         assert_eq!(service.end().await.is_err(), name == "recorder", "{name}");
     }
 }

@@ -25,7 +25,7 @@ use self::serving::{Endpoint, Executor};
 use crate::app::App;
 use crate::auth::Need;
 use crate::http::budget::Budgets;
-use crate::http::route::{Answers, Route, Routes};
+use crate::http::route::{Answers, Route, RouteTable};
 use crate::limits::Limits;
 
 type Schema = async_graphql::Schema<Query, Mutation, Subscription>;
@@ -68,10 +68,10 @@ fn objects(sdl: &str) -> Result<impl Iterator<Item = (Name, Vec<FieldDefinition>
 ///
 /// If the schema, which is part of the program, cannot be parsed. A test builds it.
 #[expect(clippy::expect_used, reason = "a start-up invariant, and every test that starts a server checks it")]
-pub(super) fn router(app: Arc<App>, limits: Limits, budgets: &Budgets, routes: &mut Routes) -> Router {
+pub(super) fn router(app: Arc<App>, limits: Limits, budgets: &Budgets, table: &mut RouteTable) -> Router {
     let executor = Executor::new(app, limits).expect("the schema is well-formed");
     let endpoint = Arc::new(Endpoint::new(executor, budgets.clone()));
     let methods = get(serving::get).post(serving::post);
-    routes.add(&ROUTE);
+    table.add(&ROUTE);
     Router::new().route("/graphql", methods.clone()).route("/graphql/", methods).with_state(endpoint)
 }

@@ -17,7 +17,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::auth::Need;
 use crate::http::encoding::Encoding;
-use crate::http::route::{Answers, Route, Routes};
+use crate::http::route::{Answers, Route, RouteTable};
 
 /// The output of `build.rs`; empty if Node.js was missing.
 static FILES: Dir<'_> = include_dir!("$OUT_DIR/pages");
@@ -47,11 +47,11 @@ static ASSET: Route = route("/assets/{name}");
 static GRAPHIQL_ROUTE: Route = route("/graphiql");
 
 /// Returns the routes of the pages, with or without GraphiQL, and of their assets.
-pub(super) fn router(graphiql: bool, routes: &mut Routes) -> Router {
+pub(super) fn router(graphiql: bool, table: &mut RouteTable) -> Router {
     let dashboard = get(async |headers: HeaderMap| page("index.html", DASHBOARD, &headers));
     let mut router = Router::new();
     let mut add = |route: &'static Route, handlers: MethodRouter| {
-        routes.add(route);
+        table.add(route);
         router = std::mem::take(&mut router).route(route.path, handlers);
         if route.path != "/" && route.path != ASSET.path {
             router = std::mem::take(&mut router).route(&format!("{}/", route.path), get(without_slash));

@@ -17,14 +17,14 @@ use self::openapi::Documented;
 use crate::app::App;
 use crate::http::budget::Budgets;
 use crate::http::error::RestError;
-use crate::http::route::Routes;
+use crate::http::route::RouteTable;
 use crate::ids::public_id;
 
 /// Returns the REST routes, with the answer to unknown paths.
-pub(super) fn router(app: Arc<App>, budgets: &Budgets, routes: &mut Routes) -> Router {
+pub(super) fn router(app: Arc<App>, budgets: &Budgets, table: &mut RouteTable) -> Router {
     let (schemas, paths, record) = routes!(events::record);
     let record = record.layer(Extension(budgets.bodies.clone()));
-    Documented::new(routes)
+    Documented::new(table)
         .add(&count::ROUTE, routes!(count::count))
         .add(&counts::ROUTE, routes!(counts::counts))
         .add(&events::ROUTE, (schemas, paths, record))
@@ -37,8 +37,8 @@ pub(super) fn router(app: Arc<App>, budgets: &Budgets, routes: &mut Routes) -> R
 }
 
 /// Returns the routes that report the status of the process.
-pub(super) fn status_router(app: Arc<App>, routes: &mut Routes) -> Router {
-    Documented::new(routes)
+pub(super) fn status_router(app: Arc<App>, table: &mut RouteTable) -> Router {
+    Documented::new(table)
         .add(&health::HEALTHZ, routes!(health::healthz))
         .add(&health::READYZ, routes!(health::readyz))
         .add(&metrics::ROUTE, routes!(metrics::text))

@@ -22,7 +22,7 @@ use super::query::NoParameters;
 use crate::app::App;
 use crate::auth::{Denied, Need};
 use crate::http::error::{self, RestError};
-use crate::http::route::{Answers, Route, Routes};
+use crate::http::route::{Answers, Route, RouteTable};
 
 /// Description of the interface as a whole.
 #[derive(OpenApi)]
@@ -69,7 +69,7 @@ static ROUTE: Route = Route::new("/openapi.json", Need::Nothing, Answers::Long);
 
 /// Routes that are described as they are added.
 pub(super) struct Documented<'r> {
-    routes: &'r mut Routes,
+    table: &'r mut RouteTable,
     router: OpenApiRouter<Arc<App>>,
     document: Description,
 }
@@ -78,9 +78,9 @@ pub(super) struct Documented<'r> {
 type Description = Arc<OnceLock<openapi::OpenApi>>;
 
 impl<'r> Documented<'r> {
-    pub(super) fn new(routes: &'r mut Routes) -> Self {
+    pub(super) fn new(table: &'r mut RouteTable) -> Self {
         let router = OpenApiRouter::with_openapi(Interface::openapi());
-        Self { routes, router, document: Description::default() }
+        Self { table, router, document: Description::default() }
     }
 
     /// Adds a route, with and without a trailing slash. Other methods get an answer that names the supported ones.
@@ -93,7 +93,7 @@ impl<'r> Documented<'r> {
         let allowed = if posts { "POST" } else { "GET, HEAD" };
         let methods =
             methods.fallback(async move |method: Method| error::method_not_allowed(&method, allowed));
-        self.routes.add(route);
+        self.table.add(route);
         let router = self.router.route(&format!("{}/", route.path), methods.clone());
         Self { router: router.routes((schemas, paths, methods)), ..self }
     }

@@ -72,7 +72,7 @@ impl Scope {
         tried: Option<&Moves>,
     ) -> (Self, Loads) {
         let (scope, loads) = Self::new(app, access, meter, Some(now));
-        let is_long = tried.is_some_and(|moves| moves.is_long());
+        let is_long = tried.is_some_and(Moves::is_long);
         (Self { of_database: tried.is_some(), is_long, ..scope }, loads)
     }
 

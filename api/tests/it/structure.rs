@@ -111,10 +111,11 @@ fn uses() -> BTreeMap<Module, Uses> {
     let mut uses: BTreeMap<Module, Uses> = BTreeMap::new();
     for file in files {
         let own = module(&file);
-        let used = paths(&code(&fs::read_to_string(&file).unwrap()), &own);
-        let used = used.into_iter().filter_map(|path| known(&path, &modules)).filter(|used| *used != own);
-        let used: Uses = used.map(|used| (used, file.clone())).collect();
-        uses.entry(own).or_default().extend(used);
+        let found = paths(&code(&fs::read_to_string(&file).unwrap()), &own);
+        let others =
+            found.into_iter().filter_map(|path| known(&path, &modules)).filter(|other| *other != own);
+        let others: Uses = others.map(|other| (other, file.clone())).collect();
+        uses.entry(own).or_default().extend(others);
     }
     uses
 }
@@ -154,9 +155,8 @@ fn no_two_parts_of_a_module_depend_on_each_other() {
         // Between the parts of this folder, whatever lies deeper being of the part that it lies in.
         let mut edges: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
         for (own, used) in uses.iter().filter(|(own, _)| own.len() > depth && own.starts_with(folder)) {
-            let used = used.iter().map(|(used, _)| used);
-            let inside = used.filter(|used| used.len() > depth && used.starts_with(folder));
-            let others = inside.map(|used| used[depth].as_str()).filter(|other| *other != own[depth]);
+            let inside = used.iter().filter(|(path, _)| path.len() > depth && path.starts_with(folder));
+            let others = inside.map(|(path, _)| path[depth].as_str()).filter(|other| *other != own[depth]);
             edges.entry(&own[depth]).or_default().extend(others);
         }
         // Takes away what uses nothing that is left, until only circles and what uses them are left.
