@@ -26,5 +26,5 @@ test('GraphiQL runs a query and a subscription, and sends requests to the server
   // The documentation comes from the schema.
   await page.getByRole('button', { name: 'Show Documentation Explorer' }).click();
   await page.getByRole('link', { name: 'Subscription' }).or(page.getByText('Subscription', { exact: true })).first().click();
-  await expect(page.getByText('What can be watched.')).toBeVisible();
+  await expect(page.getByText('The subscriptions.')).toBeVisible();
 });

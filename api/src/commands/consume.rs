@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 
-use super::process::{has_stopped, open, stop, urls};
+use super::process::{LOG, has_stopped, open, stop, urls};
 use crate::app::{App, Options};
 use crate::auth::AuthSettings;
 use crate::broker::BrokerConfig;
@@ -58,7 +58,7 @@ async fn consume_into(database: Database, config: ConsumeConfig, tasks: &Tasks) 
         Some(listen) => Some(listen.find().await?),
         None => None,
     };
-    tracing::info!("recording into {database}");
+    tracing::info!(target: LOG, "recording into {database}");
     // Clients on other machines need a token for the metrics, as everywhere.
     let open_without_tokens = place.as_ref().is_some_and(Place::is_loopback);
     let listeners = match place {
@@ -72,7 +72,7 @@ async fn consume_into(database: Database, config: ConsumeConfig, tasks: &Tasks) 
     let stopped = stop(tasks);
     let consuming = app.consume(config.broker, stopped.clone());
     if let Some(listeners) = listeners {
-        tracing::info!("/healthz, /readyz and /metrics on {}", urls(&listeners)?);
+        tracing::info!(target: LOG, "/healthz, /readyz and /metrics on {}", urls(&listeners)?);
         let site = server::status_site(&app);
         let limits = Limits::default();
         let served = server::serve(listeners, app, site, recording, &limits, stopped.cancelled()).await;

@@ -1,6 +1,6 @@
 //! `headcount migrate`: brings the database's schema up to date.
 
-use super::process::open;
+use super::process::{LOG, open};
 use crate::database::DatabaseConfig;
 use crate::telemetry::{self, TelemetryConfig};
 
@@ -15,7 +15,7 @@ impl MigrateArgs {
         let telemetry = telemetry::start(&TelemetryConfig::default())?;
         let database = open(&self.config, None).await?;
         database.closed_after(async |_| anyhow::Ok(())).await?;
-        tracing::info!("the database's schema is up to date");
+        tracing::info!(target: LOG, "the database's schema is up to date");
         telemetry.finish().await;
         Ok(())
     }

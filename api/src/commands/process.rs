@@ -7,6 +7,9 @@ use crate::database::{Database, DatabaseConfig, PoolConfig, explained};
 use crate::http::server::Stopped;
 use crate::tasks::Tasks;
 
+/// The target of what the program itself logs.
+pub(super) const LOG: &str = "headcount";
+
 pub(super) fn urls(listeners: &[TcpListener]) -> anyhow::Result<String> {
     let urls = listeners.iter().map(|listener| Ok(format!("http://{}", listener.local_addr()?)));
     Ok(urls.collect::<anyhow::Result<Vec<_>>>()?.join(" and "))
@@ -14,9 +17,9 @@ pub(super) fn urls(listeners: &[TcpListener]) -> anyhow::Result<String> {
 
 pub(super) fn has_stopped(how: Stopped) -> anyhow::Result<()> {
     match how {
-        Stopped::Finished => tracing::info!("stopped; all requests are finished"),
+        Stopped::Finished => tracing::info!(target: LOG, "stopped; all requests are finished"),
         Stopped::Dropped => {
-            tracing::info!("stopped; some requests were dropped, but all received events are recorded");
+            tracing::info!(target: LOG, "stopped; some requests were dropped, but all received events are recorded");
         }
         Stopped::Unrecorded => anyhow::bail!(
             "stopped before all received events were written: they were not acknowledged, so clients will resend them"
@@ -57,7 +60,7 @@ pub(super) fn stop(tasks: &Tasks) -> CancellationToken {
             _ = terminated => {}
             () = tasks.panicked() => {}
         }
-        tracing::info!("stopping");
+        tracing::info!(target: LOG, "stopping");
         token.cancel();
     });
     stopped

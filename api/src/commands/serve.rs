@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::builder::BoolishValueParser;
 
-use super::process::{has_stopped, open, stop, urls};
+use super::process::{LOG, has_stopped, open, stop, urls};
 use crate::app::{App, Options};
 use crate::auth::AuthConfig;
 use crate::broker::BrokerConfig;
@@ -95,7 +95,7 @@ async fn serve_from(
     let (clock, settings) = (Clock::system(), config.auth.settings(place.is_loopback()));
     settings.check(&database, &clock, &place.to_string()).await?;
     let listeners = place.listen().await?;
-    tracing::info!(
+    tracing::info!(target: LOG,
         "serving from {database} on {}: /graphiql to explore, /graphql, /space/ID/count",
         urls(&listeners)?
     );

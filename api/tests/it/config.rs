@@ -43,6 +43,14 @@ fn serves(mut command: Command) -> String {
 }
 
 #[test]
+fn the_program_logs_under_its_own_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = headcount(&folder, "", &["--listen", "127.0.0.1:0"]);
+    command.env("RUST_LOG", "headcount=info");
+    assert!(serves(command).contains("127.0.0.1"));
+}
+
+#[test]
 fn flags_override_the_environment_which_overrides_the_file_which_overrides_defaults() {
     let url = |name: &str| format!("sqlite://{name}.db?mode=rwc");
     let (flag, variable) = (url("flag"), url("variable"));
