@@ -28,8 +28,11 @@ fn main() {
     println!("cargo::rerun-if-env-changed=HEADCOUNT_PAGES");
     let pages = env::var("OUT_DIR").unwrap_or_default() + "/pages";
     let wanted = env::var("HEADCOUNT_PAGES").map_or(true, |wanted| wanted != "none");
-    let made =
-        if wanted { make(Path::new("../web"), &pages) } else { Err("HEADCOUNT_PAGES is none".to_owned()) };
+    let made = if wanted {
+        make(Path::new("../web"), &pages)
+    } else {
+        Err("HEADCOUNT_PAGES=none leaves them out".to_owned())
+    };
     if let Err(reason) = made {
         println!("cargo::warning=the server is built without its pages: {}", reason.replace('\n', " "));
         // The binary then embeds an empty folder.

@@ -53,7 +53,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// So many bytes of timelines, plain ids, and open until a token is created.
+    /// Defaults: this many bytes of timelines, plain ids, and open until a token is created.
     pub fn new(memory_bytes: u64) -> Self {
         Self {
             memory_bytes,

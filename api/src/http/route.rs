@@ -65,8 +65,42 @@ impl RouteTable {
         }
     }
 
-    /// Returns the route of a path, which is [`UNKNOWN`] if there is none.
+    /// Returns the route of a path, or [`UNKNOWN`]. A path with an empty segment has none, although `matchit` finds one.
     pub(super) fn of(&self, path: &str) -> &'static Route {
+        if path.contains("//") {
+            return &UNKNOWN;
+        }
         self.0.at(path).map_or(&UNKNOWN, |found| *found.value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_paths_like_that_of_a_route_have_one() {
+        static COUNT: Route = Route::new("/space/{id}/count", Need::Read, Answers::Short);
+        static PAGE: Route = Route::new("/", Need::Nothing, Answers::Files);
+        let mut table = RouteTable::default();
+        table.add(&COUNT);
+        table.add(&PAGE);
+        for (path, route) in [("/space/1/count", &COUNT), ("/space/1/count/", &COUNT), ("/", &PAGE)] {
+            assert!(std::ptr::eq(table.of(path), route), "{path}");
+        }
+        for path in [
+            "*",
+            "",
+            "/space",
+            "/space/",
+            "/space//count",
+            "/space/1",
+            "/space/1/count/x",
+            "/count",
+            "//",
+            "//x",
+        ] {
+            assert!(std::ptr::eq(table.of(path), &raw const UNKNOWN), "{path}");
+        }
     }
 }

@@ -182,7 +182,8 @@ fn url_of(admin_url: &str, name: &str) -> String {
     format!("{}/{name}", admin_url.rsplit_once('/').unwrap().0)
 }
 
-/// Returns the URL of the PostgreSQL server. `None`, with a visible message, if there is none and none is required.
+/// Returns the URL of the PostgreSQL server. `None`, with a visible message, if no server answers and the tests may do
+/// without.
 async fn postgres_url() -> Option<&'static str> {
     // Checked once for all tests, because each would wait for the timeout.
     static CHECKED: OnceCell<(String, Option<String>)> = OnceCell::const_new();

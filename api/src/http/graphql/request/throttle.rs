@@ -56,7 +56,7 @@ impl SubscriptionThrottle {
         }
     }
 
-    /// Ends the turn: the message is made, or there is none. The pause begins.
+    /// Ends the turn, whether or not a message was made, and starts the pause.
     pub(in crate::http::graphql) fn end(&self) {
         let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(Turn { begun, permit }) = turn {
