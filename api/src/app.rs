@@ -15,6 +15,7 @@ use crate::coherence::Coherence;
 use crate::counts::{self, Counts};
 use crate::database::{Database, Notifier};
 use crate::feed::Feed;
+use crate::health::Hearings;
 use crate::ids::PublicIds;
 use crate::ingest::{EARLIEST, Recorder, Writer};
 use crate::readiness::Readiness;
@@ -37,6 +38,8 @@ pub struct App {
     pub ids: PublicIds,
     pub readiness: Readiness,
     pub tasks: Tasks,
+    /// When each DPU was last heard of.
+    pub hearings: Hearings,
 }
 
 #[derive(Debug)]
@@ -79,12 +82,14 @@ impl App {
         let Options { memory_bytes, work_max, earliest_event, ids, auth, tasks } = options;
         let state = Arc::new(State::new(database.clone(), memory_bytes));
         let counts = Counts::new(Arc::clone(&state), work_max);
+        let hearings = Hearings::new(database.clone());
         let writer = Writer {
             state: Arc::clone(&state),
             clock: clock.clone(),
             earliest: earliest_event,
             notifier: Notifier::start(&database, &tasks),
             partitions: Arc::default(),
+            hearings: hearings.clone(),
         };
         let tokens = Arc::new(Tokens::new(auth.token_rate));
         let forget_tokens = {
@@ -99,8 +104,20 @@ impl App {
         coherence.add_check(&readiness);
         tasks.add_check(&readiness);
         let feed = Arc::new(Feed::new(counts.clone(), clock.clone(), tasks.clone()));
-        let app =
-            Self { database, state, counts, feed, recorder, coherence, clock, auth, ids, readiness, tasks };
+        let app = Self {
+            database,
+            state,
+            counts,
+            feed,
+            recorder,
+            coherence,
+            clock,
+            auth,
+            ids,
+            readiness,
+            tasks,
+            hearings,
+        };
         (Arc::new(app), recording)
     }
 

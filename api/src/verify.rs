@@ -1,6 +1,6 @@
 //! `headcount verify`: checks the database, by the events themselves.
 //!
-//! Every tally is computed again, one DPU at a time. Every rule that the schema and the changes enforce is checked, in
+//! Every tally is computed again, one DPU at a time, and so is every interval between two readings. Every rule that the schema and the changes enforce is checked, in
 //! case a row has bypassed them: by a restored backup, a manual statement, or a bug. Tallies can be repaired, since the
 //! events determine them. Nothing else is: only the operator knows what a row that breaks a rule should contain.
 
@@ -106,7 +106,9 @@ async fn begin_alone(database: &Database) -> Result<DatabaseTransaction, DbErr> 
     let transaction = database.begin().await?;
     // SQLite has one writer at a time. The recorder locks the two tables in the same order.
     if database.backend() == DatabaseBackend::Postgres {
-        transaction.execute_unprepared("LOCK TABLE event, tally IN SHARE ROW EXCLUSIVE MODE").await?;
+        transaction
+            .execute_unprepared("LOCK TABLE event, interval, reading, tally IN SHARE ROW EXCLUSIVE MODE")
+            .await?;
     }
     Ok(transaction)
 }
@@ -116,7 +118,7 @@ async fn dpus(transaction: &DatabaseTransaction) -> Result<Vec<(i64, Option<Stri
     let sql = "SELECT named.dpu_id, serial
         FROM (
             SELECT id AS dpu_id FROM dpu UNION SELECT dpu_id FROM event
-            UNION SELECT dpu_id FROM digest UNION SELECT dpu_id FROM tally
+            UNION SELECT dpu_id FROM interval UNION SELECT dpu_id FROM reading UNION SELECT dpu_id FROM tally
         ) AS named
         LEFT JOIN dpu ON dpu.id = named.dpu_id ORDER BY named.dpu_id";
     let rows = transaction.query_all_raw(statement(transaction, sql)).await?;
@@ -136,13 +138,19 @@ async fn differences(
     // `%` takes the sign of `ts`, but a bucket before 1970 must start before its events, too.
     let sql = format!(
         "SELECT COALESCE(found.bucket, expected.bucket), found.toward, found.away, expected.toward, expected.away
-        FROM (SELECT bucket, toward, away FROM tally WHERE dpu_id = {dpu_id} AND resolution = {hours}) AS found
+        FROM (
+            SELECT bucket, toward, away FROM tally
+            WHERE dpu_id = {dpu_id} AND resolution = {hours} AND (toward <> 0 OR away <> 0)
+        ) AS found
         FULL JOIN (
             SELECT ts - (ts % {length_ms} + {length_ms}) % {length_ms} AS bucket,
                 CAST(SUM(toward) AS BIGINT) AS toward, CAST(SUM(away) AS BIGINT) AS away
             FROM (
-                SELECT ts, (1 + direction) / 2 AS toward, (1 - direction) / 2 AS away FROM event WHERE dpu_id = {dpu_id}
-                UNION ALL SELECT ts, toward, away FROM digest WHERE dpu_id = {dpu_id}
+                SELECT ts, (1 + direction) / 2 AS toward, (1 - direction) / 2 AS away FROM event
+                WHERE dpu_id = {dpu_id} AND void IS NULL
+                UNION ALL
+                SELECT ends - 1, toward, away FROM interval
+                WHERE dpu_id = {dpu_id} AND void IS NULL AND toward + away > 0
             ) AS crossed GROUP BY 1
         ) AS expected ON found.bucket = expected.bucket
         WHERE found.toward IS DISTINCT FROM expected.toward OR found.away IS DISTINCT FROM expected.away
@@ -168,18 +176,21 @@ async fn put(
     bucket: Instant,
     expected: Option<Crossings>,
 ) -> Result<(), DbErr> {
-    tally::Entity::delete_by_id((dpu_id, resolution, bucket)).exec(transaction).await?;
-    if let Some(Crossings { toward, away }) = expected {
-        let row = tally::ActiveModel {
-            dpu_id: Set(dpu_id),
-            resolution: Set(resolution),
-            bucket: Set(bucket),
-            toward: Set(toward),
-            away: Set(away),
-        };
-        row.insert(transaction).await?;
+    let known = tally::Entity::find_by_id((dpu_id, resolution, bucket)).one(transaction).await?;
+    let Crossings { toward, away } = expected.unwrap_or_default();
+    let row = tally::ActiveModel {
+        dpu_id: Set(dpu_id),
+        resolution: Set(resolution),
+        bucket: Set(bucket),
+        toward: Set(toward),
+        away: Set(away),
+        // What is in memory of the day is no longer current.
+        edition: Set(known.as_ref().map_or(0, |known| known.edition) + 1),
+    };
+    match known {
+        Some(_) => row.update(transaction).await.map(drop),
+        None => row.insert(transaction).await.map(drop),
     }
-    Ok(())
 }
 
 fn statement(transaction: &DatabaseTransaction, sql: impl Into<String>) -> Statement {
@@ -232,10 +243,61 @@ const RULES: &[(&str, &str)] = &[
         "SELECT 'DPU id ' || dpu_id, MIN(ts) FROM event WHERE ts < (SELECT digested FROM floor_plan) GROUP BY dpu_id",
     ),
     (
-        "a digest's DPU exists, and it is before the horizon",
-        "SELECT 'DPU id ' || dpu_id, MIN(ts) FROM digest
-        WHERE dpu_id NOT IN (SELECT id FROM dpu) OR ts >= COALESCE((SELECT horizon FROM floor_plan), ts)
+        "an interval's DPU exists",
+        "SELECT 'DPU id ' || dpu_id, MIN(ends) FROM interval WHERE dpu_id NOT IN (SELECT id FROM dpu) GROUP BY dpu_id",
+    ),
+    (
+        "an interval is pruned if it is before the horizon that pruning has reached, and only then",
+        "SELECT 'DPU id ' || dpu_id, MIN(ends) FROM interval
+        WHERE source <> 2 AND ends <= (SELECT digested FROM floor_plan)
+            OR source = 2 AND ends > COALESCE((SELECT horizon FROM floor_plan), ends - 1)
         GROUP BY dpu_id",
+    ),
+    (
+        "no two intervals of a DPU overlap",
+        "SELECT 'DPU id ' || dpu_id, MIN(ends) FROM (
+            SELECT dpu_id, starts, ends, LAG(ends) OVER (PARTITION BY dpu_id ORDER BY ends) AS before FROM interval
+        ) AS intervals WHERE starts < before GROUP BY dpu_id",
+    ),
+    (
+        "a DPU has crossings, intervals or readings: those of its kind",
+        "SELECT 'DPU ' || serial, CAST(NULL AS BIGINT) FROM dpu WHERE
+            reports <> 'CROSSINGS' AND EXISTS (SELECT 1 FROM event WHERE event.dpu_id = dpu.id)
+            OR reports <> 'INTERVALS' AND EXISTS (SELECT 1 FROM interval WHERE interval.dpu_id = dpu.id AND source = 0)
+            OR reports <> 'TOTALS' AND EXISTS (SELECT 1 FROM reading WHERE reading.dpu_id = dpu.id)",
+    ),
+    (
+        "between two readings there is one interval, of the people that they tell",
+        "SELECT 'DPU id ' || dpu_id, MIN(ts) FROM (
+            SELECT pair.dpu_id, pair.ts, CASE
+                WHEN interval.ends IS NULL OR interval.starts <> pair.before + 1 OR source <> 1 THEN 1
+                WHEN pair.is_baseline OR is_gap AND interval.toward = 0 AND interval.away = 0
+                    THEN CASE WHEN interval.toward = 0 AND interval.away = 0 THEN 0 ELSE 1 END
+                WHEN interval.toward NOT IN (
+                    CASE WHEN pair.toward >= toward_before THEN pair.toward - toward_before ELSE pair.toward END,
+                    CASE WHEN pair.toward < toward_before THEN pair.toward + 65536 - toward_before ELSE -1 END,
+                    CASE WHEN pair.toward < toward_before THEN pair.toward + 4294967296 - toward_before ELSE -1 END
+                ) THEN 1
+                WHEN interval.away NOT IN (
+                    CASE WHEN pair.away >= away_before THEN pair.away - away_before ELSE pair.away END,
+                    CASE WHEN pair.away < away_before THEN pair.away + 65536 - away_before ELSE -1 END,
+                    CASE WHEN pair.away < away_before THEN pair.away + 4294967296 - away_before ELSE -1 END
+                ) THEN 1
+                ELSE 0 END AS is_wrong
+            FROM (
+                SELECT dpu_id, ts, toward, away, is_baseline, LAG(ts) OVER of_dpu AS before,
+                    LAG(toward) OVER of_dpu AS toward_before, LAG(away) OVER of_dpu AS away_before
+                FROM reading WHERE void IS NULL WINDOW of_dpu AS (PARTITION BY dpu_id ORDER BY ts)
+            ) AS pair LEFT JOIN interval ON interval.dpu_id = pair.dpu_id AND interval.ends = pair.ts + 1
+            WHERE pair.before IS NOT NULL
+        ) AS pairs WHERE is_wrong = 1 GROUP BY dpu_id",
+    ),
+    (
+        "a derived interval ends with a reading",
+        "SELECT 'DPU id ' || dpu_id, MIN(ends) FROM interval WHERE source = 1 AND NOT EXISTS (
+            SELECT 1 FROM reading
+            WHERE reading.dpu_id = interval.dpu_id AND reading.ts = interval.ends - 1 AND reading.void IS NULL
+        ) GROUP BY dpu_id",
     ),
     ("no event is before 1970", "SELECT 'DPU id ' || dpu_id, ts FROM event WHERE ts < 0"),
     (

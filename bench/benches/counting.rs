@@ -2,7 +2,9 @@
 
 use chrono::{NaiveDate, NaiveTime};
 use chrono_tz::Tz;
-use counting::{Account, Assignment, Buckets, Crossings, History, Odometer, Reset, ResetRule, Starts, fold};
+use counting::{
+    Account, Assignment, Buckets, Crossings, History, Odometer, Passed, Reset, ResetRule, Starts, fold,
+};
 use divan::{Bencher, black_box};
 use entity::Instant;
 use entity::assignment::Placement;
@@ -98,7 +100,11 @@ fn starts_newest_rule(bencher: Bencher<'_, '_>, count: i64) {
 fn history_of_hours(bencher: Bencher<'_, '_>, days: i64) {
     let (assignments, rules) = (assignments(), rules(1));
     let crossings = crossings(days).into_iter();
-    let steps: Vec<_> = crossings.flat_map(|(ts, way)| [(ts, way == Direction::Toward); 3]).collect();
+    let passed = |way| match way {
+        Direction::Toward => Passed { entrances: 1, exits: 0 },
+        Direction::Away => Passed { entrances: 0, exits: 1 },
+    };
+    let steps: Vec<_> = crossings.flat_map(|(ts, way)| [(ts, passed(way)); 3]).collect();
     let starts = Starts { resets: &[], rules: &rules, zone: Tz::Europe__Berlin };
     let edges: Vec<Instant> = (0..=days * 24).map(|hour| START.plus_ms(hour * DAY_MS / 24)).collect();
     bencher.bench(|| {

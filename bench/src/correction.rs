@@ -71,7 +71,7 @@ async fn measure(events: i64) -> anyhow::Result<(Duration, Duration)> {
     let crossing = |number: i64| {
         let ts = year_ago.plus_ms(YEAR_MS / events * number);
         let direction = if number % 2 == 0 { Direction::Toward } else { Direction::Away };
-        Ok(Crossing { serial: "1".to_owned(), ts: ts.into(), direction, seq: 0 })
+        Ok(Crossing { serial: "1".to_owned(), ts: ts.into(), direction, seq: 0 }.into())
     };
     for first in (0..events).step_by(usize::try_from(BATCH)?) {
         app.recorder.record((first..events.min(first + BATCH)).map(crossing).collect()).await?;

@@ -2,7 +2,7 @@
 
 use values::{Instant, Placement};
 
-use crate::{Assignment, Crossings, Start};
+use crate::{Assignment, CountRange, Crossings, Interval, Start};
 
 /// The readings that make up the count of one space at one instant. Does not read any odometer itself.
 #[derive(Clone, Copy, Debug)]
@@ -85,6 +85,44 @@ impl<'a> Account<'a> {
             net += term.placement().sign() * (odometer(term.upper())? - lower).net();
         }
         Some(net)
+    }
+
+    /// Returns the lowest and the highest count that the reports allow. Calls `open` with the
+    /// [`readings`](Self::readings); it returns the interval of that DPU that [is open](Interval::is_open_at) then, if
+    /// there is one. `net` is the account's [`net`](Self::net).
+    ///
+    /// Each person of an open interval may have crossed at any instant in it, whenever the others did.
+    pub fn range(&self, net: i64, open: impl Fn(Reading) -> Option<Interval>) -> CountRange {
+        let mut around: Vec<(i64, Interval)> = Vec::new();
+        for reading in self.readings() {
+            let found = open(reading).map(|interval| (reading.dpu, interval));
+            around.extend(found.filter(|found| !around.contains(found)));
+        }
+        let mut range = CountRange { low: net, high: net };
+        for (dpu, interval) in around {
+            let Crossings { toward, away } = interval.people;
+            let (least, most) = self.shares(dpu, &interval);
+            range.low += toward * least - away * most;
+            range.high += toward * most - away * least;
+        }
+        range
+    }
+
+    /// Returns the least and the most that one person who walked toward the DPU during the interval may add to the
+    /// count, compared with what they add at the end of the interval.
+    fn shares(&self, dpu: i64, interval: &Interval) -> (i64, i64) {
+        let last = interval.counted_at();
+        let terms = || self.terms().filter(|term| term.assignment.dpu == dpu);
+        let share = |at: Instant| {
+            let holds = |term: &Term<'_>| term.after < Some(at) && at <= term.until;
+            terms().filter(holds).map(|term| term.placement().sign()).sum::<i64>()
+        };
+        // What a person adds changes only after these instants.
+        let edges = terms().flat_map(|term| term.after.into_iter().chain([term.until]));
+        let within = edges.map(|edge| edge.plus_ms(1)).filter(|at| interval.starts < *at && *at <= last);
+        let at_end = share(last);
+        let shares = within.chain([interval.starts]).map(|at| share(at) - at_end);
+        shares.fold((0, 0), |(least, most), share| (least.min(share), most.max(share)))
     }
 }
 

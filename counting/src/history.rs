@@ -25,6 +25,15 @@ pub struct Cell {
     pub exits: u32,
 }
 
+/// People who entered and left at one instant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Passed {
+    /// The number of people who entered.
+    pub entrances: u32,
+    /// The number of people who left.
+    pub exits: u32,
+}
+
 /// One bucket of a history.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bucket {
@@ -111,14 +120,14 @@ impl<'a> History<'a> {
 
 /// Folds the events of a stretch of time into the cells between its edges.
 ///
-/// `net` is the signed count just before the first edge. `steps` are the people who enter (`true`) and leave,
+/// `net` is the signed count just before the first edge. `steps` are the people who enter and leave,
 /// ascending and between the first and the last edge. `resets` are those of the same period; a reset comes after the
 /// crossings of its instant, because it includes them. `answer` converts a signed count to the reported one
 /// (clamping). It applies to every reported count, but not to the running count.
 pub fn fold(
     mut net: i64,
     edges: &[Instant],
-    steps: impl IntoIterator<Item = (Instant, bool)>,
+    steps: impl IntoIterator<Item = (Instant, Passed)>,
     resets: &[Start],
     answer: impl Fn(i64) -> i64,
 ) -> Vec<Cell> {
@@ -128,12 +137,10 @@ pub fn fold(
         let mut cell = Cell { net, min: i64::MAX, max: i64::MIN, people_ms: 0, entrances: 0, exits: 0 };
         let (mut from, end) = (edge[0], edge[1]);
         while from < end {
-            while let Some((_, enters)) = steps.next_if(|(ts, _)| *ts <= from) {
-                if enters {
-                    (net, cell.entrances) = (net + 1, cell.entrances + 1);
-                } else {
-                    (net, cell.exits) = (net - 1, cell.exits + 1);
-                }
+            while let Some((_, Passed { entrances, exits })) = steps.next_if(|(ts, _)| *ts <= from) {
+                net += i64::from(entrances) - i64::from(exits);
+                cell.entrances = cell.entrances.saturating_add(entrances);
+                cell.exits = cell.exits.saturating_add(exits);
             }
             while let Some(reset) = resets.next_if(|reset| reset.ts <= from) {
                 net = reset.count;

@@ -15,6 +15,10 @@
 //!
 //! A reset is either recorded, or an occurrence of a rule that applies every day ([`Starts`]).
 //!
+//! Many sensors report how many people crossed in an [`Interval`], or [`totals`] whose differences are intervals. `P`
+//! includes an interval's people from its last millisecond on. Before that, the count is known to lie in a
+//! [`CountRange`] ([`Account::range`]).
+//!
 //! An [`Account`] is the formula for one space and instant. It lists the odometers it needs
 //! ([`Account::readings`]) and computes the count from their values ([`Account::net`]).
 
@@ -24,6 +28,7 @@ mod account;
 pub mod calendar;
 mod crossings;
 mod history;
+mod interval;
 mod odometer;
 #[cfg(any(test, feature = "oracle"))]
 pub mod oracle;
@@ -31,10 +36,12 @@ mod plan;
 #[cfg(test)]
 mod properties;
 mod start;
+pub mod totals;
 
 pub use account::{Account, Reading, Stretch, Term};
 pub use crossings::Crossings;
-pub use history::{Bucket, Buckets, Cell, History, fold};
+pub use history::{Bucket, Buckets, Cell, History, Passed, fold};
+pub use interval::{CountRange, Interval};
 pub use odometer::Odometer;
 pub use plan::{Assignment, Reset, ResetRule};
 pub use start::{Source, Start, Starts};

@@ -21,21 +21,28 @@ impl Odometer {
     }
 }
 
-impl FromIterator<(Instant, Direction)> for Odometer {
-    /// Builds the odometer from distinct events in any order.
-    fn from_iter<I: IntoIterator<Item = (Instant, Direction)>>(events: I) -> Self {
-        let mut events: Vec<_> = events.into_iter().collect();
-        events.sort_unstable_by_key(|(ts, _)| *ts);
-        let mut steps: Vec<(Instant, Crossings)> = Vec::with_capacity(events.len());
+impl FromIterator<(Instant, Crossings)> for Odometer {
+    /// Builds the odometer from crossings in any order, each with the instant from which it shows them.
+    fn from_iter<I: IntoIterator<Item = (Instant, Crossings)>>(crossings: I) -> Self {
+        let mut crossings: Vec<_> = crossings.into_iter().collect();
+        crossings.sort_unstable_by_key(|(ts, _)| *ts);
+        let mut steps: Vec<(Instant, Crossings)> = Vec::with_capacity(crossings.len());
         let mut seen = Crossings::default();
-        for (ts, direction) in events {
-            seen += direction.into();
+        for (ts, people) in crossings {
+            seen += people;
             match steps.last_mut() {
                 Some((last, total)) if *last == ts => *total = seen,
                 _ => steps.push((ts, seen)),
             }
         }
         Self { steps }
+    }
+}
+
+impl FromIterator<(Instant, Direction)> for Odometer {
+    /// Builds the odometer from distinct events in any order.
+    fn from_iter<I: IntoIterator<Item = (Instant, Direction)>>(events: I) -> Self {
+        events.into_iter().map(|(ts, direction)| (ts, Crossings::from(direction))).collect()
     }
 }
 

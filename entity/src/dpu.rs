@@ -19,6 +19,14 @@ pub struct Model {
     pub name: Option<String>,
     /// The IANA time zone of its timestamps without a zone; `None`: UTC.
     pub time_zone: Option<String>,
+    /// What it reports.
+    pub reports: Reports,
+    /// The width of its counters in bits, 16 or 32, after which they roll over; `None`: they never do.
+    pub counter_bits: Option<i32>,
+    /// The highest plausible number of people a minute and direction; `None`: 240.
+    pub max_per_minute: Option<i32>,
+    /// The time between two of its reports in seconds; `None`: it is not known.
+    pub expected_every: Option<i32>,
     /// When the row was first written.
     pub created: Instant,
     /// When the row was last changed.
@@ -29,3 +37,19 @@ pub struct Model {
 }
 
 impl ActiveModelBehavior for ActiveModel {}
+
+/// What a DPU reports. Everything else that the same sensor sends is not counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum)]
+#[sea_orm(rs_type = "String", db_type = "Text")]
+pub enum Reports {
+    /// Single crossings.
+    #[default]
+    #[sea_orm(string_value = "CROSSINGS")]
+    Crossings,
+    /// How many people crossed in an interval.
+    #[sea_orm(string_value = "INTERVALS")]
+    Intervals,
+    /// Running totals of its counters.
+    #[sea_orm(string_value = "TOTALS")]
+    Totals,
+}

@@ -6,8 +6,7 @@ pub use values::{Direction, ParseDirectionError};
 
 use crate::Instant;
 
-/// A row of `event`. All columns but `created` are its identity: two events with the same four are one crossing, sent
-/// twice.
+/// A row of `event`. Its first four columns are its identity: two events with the same four are one crossing, sent twice.
 #[sea_orm::model]
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "event")]
@@ -26,6 +25,8 @@ pub struct Model {
     pub seq: i32,
     /// When the server received it.
     pub created: Instant,
+    /// The row that voids it, so that it does not count.
+    pub void: Option<i64>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

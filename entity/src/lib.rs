@@ -6,13 +6,16 @@
 #![warn(missing_docs)]
 
 pub mod assignment;
-pub mod digest;
 pub mod dpu;
 pub mod event;
+pub mod hearing;
+pub mod interval;
+pub mod reading;
 pub mod reset;
 pub mod reset_rule;
 pub mod space;
 pub mod tally;
 pub mod token;
+pub mod void;
 
 pub use values::{Instant, InstantText, ParseInstantError, Timestamp, shown};

@@ -25,6 +25,8 @@ pub struct Model {
     pub toward: i64,
     /// How many people walked away from it.
     pub away: i64,
+    /// Incremented whenever what was counted in a day is replaced, instead of added to.
+    pub edition: i32,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -1,14 +1,15 @@
 //! The schema, the same on SQLite and PostgreSQL.
 //!
 //! Each migration is a folder with its SQL, one file per backend, since they differ in what makes the schema
-//! trustworthy: exclusion constraints, triggers, clustering, partitions. Migrations change the schema only: they never
-//! write rows.
+//! trustworthy: exclusion constraints, triggers, clustering, partitions. Migrations change the schema, and write rows
+//! only to move them from one table to another.
 
 use sea_orm_migration::prelude::*;
 pub use sea_orm_migration::prelude::{DbErr, MigratorTrait};
 
 mod earlier;
 mod m0001_schema;
+mod m0002_reports;
 
 /// Every migration, oldest first.
 #[derive(Debug)]
@@ -17,7 +18,7 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_schema::Migration)]
+        vec![Box::new(m0001_schema::Migration), Box::new(m0002_reports::Migration)]
     }
 }
 

@@ -140,7 +140,7 @@ fn read_pieces(mut rows: CsvRows<impl Read>, read: &mpsc::Sender<Piece>) -> io::
         for row in rows.by_ref().take(COMMIT_ROWS) {
             let row = row?;
             piece.lines.push(row.line);
-            piece.batch.push(row.crossing);
+            piece.batch.push(row.report);
         }
         if piece.batch.is_empty() || read.blocking_send(piece).is_err() {
             return Ok(());

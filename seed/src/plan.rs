@@ -13,6 +13,7 @@ use api::floor_plan::changes::{self, ChangeLock, assignment, composed, dpu, rese
 use api::floor_plan::{ChangeError, FloorPlan};
 use chrono::{NaiveDate, NaiveTime};
 use entity::assignment::Placement;
+use entity::dpu::Reports;
 use entity::space::NegativeCounts;
 use entity::{Instant, shown};
 use sea_orm::DatabaseTransaction;
@@ -49,6 +50,10 @@ struct DpuTable {
     serial: String,
     name: Option<String>,
     time_zone: Option<String>,
+    reports: Option<Kind>,
+    counter_bits: Option<i32>,
+    max_per_minute: Option<i32>,
+    expected_every: Option<i32>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -91,11 +96,30 @@ enum Side {
     Outside,
 }
 
+/// What a DPU reports.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    Crossings,
+    Intervals,
+    Totals,
+}
+
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Negative {
     Report,
     Clamp,
+}
+
+impl From<Kind> for Reports {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Crossings => Self::Crossings,
+            Kind::Intervals => Self::Intervals,
+            Kind::Totals => Self::Totals,
+        }
+    }
 }
 
 /// A timestamp, day or time of day, quoted or as a TOML date-time.
@@ -220,21 +244,32 @@ impl Edit<'_> {
             let (serial, title) = (composed(&table.serial), || format!("dpu {:?}", table.serial));
             once(&mut seen, serial.clone(), "serial", title)?;
             let refused = |reason| PlanError::Refused { table: title(), reason };
-            let (name, time_zone) = (table.name.clone().map(Some), table.time_zone.clone().map(Some));
             if let Some(known) = ids.get(&serial).and_then(|id| self.current.dpu(*id)) {
+                let row = &known.row;
                 let update = DpuUpdate {
-                    name: differing(name.as_ref(), &known.row.name),
-                    time_zone: differing(time_zone.as_ref(), &known.row.time_zone),
-                    ..DpuUpdate::default()
+                    serial: None,
+                    name: differing(table.name.clone().map(Some).as_ref(), &row.name),
+                    time_zone: differing(table.time_zone.clone().map(Some).as_ref(), &row.time_zone),
+                    reports: differing(table.reports.map(Reports::from).as_ref(), &row.reports),
+                    counter_bits: differing(table.counter_bits.map(Some).as_ref(), &row.counter_bits),
+                    max_per_minute: differing(table.max_per_minute.map(Some).as_ref(), &row.max_per_minute),
+                    expected_every: differing(table.expected_every.map(Some).as_ref(), &row.expected_every),
                 };
-                let is_same = update.name.is_none() && update.time_zone.is_none();
+                let is_same = update == DpuUpdate::default();
                 if !is_same {
                     dpu::update(self.transaction, known.row.id, update, self.now).await.map_err(refused)?;
                 }
                 self.done.count(is_same);
             } else {
-                let DpuTable { serial: given, name, time_zone } = table;
-                let new = NewDpu { serial: given.clone(), name: name.clone(), time_zone: time_zone.clone() };
+                let new = NewDpu {
+                    serial: table.serial.clone(),
+                    name: table.name.clone(),
+                    time_zone: table.time_zone.clone(),
+                    reports: table.reports.map(Reports::from).unwrap_or_default(),
+                    counter_bits: table.counter_bits,
+                    max_per_minute: table.max_per_minute,
+                    expected_every: table.expected_every,
+                };
                 let row = dpu::create(self.transaction, new, self.now).await.map_err(refused)?;
                 ids.insert(serial, row.id);
                 self.done.created += 1;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use api::floor_plan::FloorPlan;
-use api::ingest::{Crossing, Identity, Rejection, RejectionCode, instant};
+use api::ingest::{Identity, Rejection, RejectionCode, Report, zone};
 
 /// Distinguishes equal rows of one file by giving each the next free `seq`.
 ///
@@ -16,10 +16,11 @@ pub(crate) struct Repeats {
 
 impl Repeats {
     /// Numbers the row's crossing if an earlier row was equal. Rejects the row if no number is left.
-    pub(crate) fn number(&mut self, plan: &FloorPlan, row: &mut Result<Crossing, Rejection>) {
-        let Ok(crossing) = row else { return };
+    pub(crate) fn number(&mut self, plan: &FloorPlan, row: &mut Result<Report, Rejection>) {
+        let Ok(Report::Crossing(crossing)) = row else { return };
         // A row that cannot be stored needs no number.
-        let (Some(dpu_id), Ok(ts)) = (plan.dpu_id(&crossing.serial), instant(plan, crossing)) else { return };
+        let ts = zone::instant(crossing.ts, plan.zone_of(&crossing.serial));
+        let (Some(dpu_id), Ok(ts)) = (plan.dpu_id(&crossing.serial), ts) else { return };
         let identity = Identity { dpu_id, ts, direction: crossing.direction, seq: crossing.seq };
         if let Some(seq) = self.free(identity) {
             crossing.seq = seq;

@@ -122,10 +122,10 @@ impl Access {
         let Grant::Token(token) = &self.0 else { return batch };
         let Role::Ingest(Some(dpu)) = token.role else { return batch };
         for row in &mut batch {
-            if let Ok(crossing) = row
-                && plan.dpu_id(&crossing.serial) != Some(dpu)
+            if let Ok(report) = row
+                && plan.dpu_id(report.serial()) != Some(dpu)
             {
-                *row = Err(Rejection::unknown_dpu(&crossing.serial));
+                *row = Err(Rejection::unknown_dpu(report.serial()));
             }
         }
         batch

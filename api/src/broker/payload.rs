@@ -7,7 +7,7 @@ use tokio_util::bytes::BytesMut;
 use tokio_util::codec::Decoder as _;
 
 use crate::ingest::decoder::{Decoder, Format};
-use crate::ingest::{Batch, Crossing, Rejection, RejectionCode, json};
+use crate::ingest::{Batch, Rejection, RejectionCode, Report, json};
 
 /// Number of unreadable events after which the rest of a payload is ignored.
 const UNREADABLE_MAX: usize = 1_000;
@@ -25,7 +25,7 @@ pub(super) fn read(serial: &str, payload: &[u8]) -> Contents {
     let first = text.trim_ascii_start().first();
     let (events, broken) = match first {
         None => (vec![], None),
-        Some(b'{') => (vec![json::crossing(text, Some(serial))], None),
+        Some(b'{') => (vec![json::report(text, Some(serial))], None),
         Some(b'[') => decoded(Decoder::new(Format::Json).of_dpu(serial), text),
         Some(_) => decoded(Decoder::bare_csv(), text),
     };
@@ -40,8 +40,8 @@ fn decoded(mut decoder: Decoder, text: &[u8]) -> (Batch, Option<String>) {
     loop {
         match decoder.decode_eof(&mut source) {
             Ok(Some(entry)) => {
-                unreadable += usize::from(entry.crossing.is_err());
-                events.push(entry.crossing);
+                unreadable += usize::from(entry.report.is_err());
+                events.push(entry.report);
                 if unreadable == UNREADABLE_MAX {
                     let reason = format!("{UNREADABLE_MAX} events cannot be read, so the rest is ignored");
                     return (events, Some(reason));
@@ -54,13 +54,13 @@ fn decoded(mut decoder: Decoder, text: &[u8]) -> (Batch, Option<String>) {
 }
 
 /// Returns the event if it is the DPU's own.
-fn own(serial: &str, event: Crossing) -> Result<Crossing, Rejection> {
-    if event.serial.trim() == serial.trim() {
+fn own(serial: &str, event: Report) -> Result<Report, Rejection> {
+    if event.serial().trim() == serial.trim() {
         return Ok(event);
     }
     let message = format!(
         "the event is of the DPU {:?}, but came under the subject of {serial:?}: a DPU may publish only its own events",
-        event.serial
+        event.serial()
     );
     Err(Rejection::new(RejectionCode::Malformed, message))
 }
@@ -71,6 +71,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::ingest::Crossing;
     use crate::ingest::fuzz::damaged;
 
     /// Reads a payload of DPU 283. Returns whether each event is valid, and why the rest cannot be read.
@@ -81,13 +82,18 @@ mod tests {
 
     #[test]
     fn every_form_is_the_same_event() {
-        let expected = Crossing {
+        let expected = Report::Crossing(Crossing {
             serial: "283".to_owned(),
             ts: "2018-05-01T08:46:00Z".parse().unwrap(),
             direction: Direction::Away,
             seq: 2,
+        });
+        let trimmed = |event: Report| match event {
+            Report::Crossing(event) => {
+                Report::Crossing(Crossing { serial: event.serial.trim().to_owned(), ..event })
+            }
+            other => other,
         };
-        let trimmed = |event: Crossing| Crossing { serial: event.serial.trim().to_owned(), ..event };
         for payload in [
             r#"{"timestamp":"2018-05-01T08:46:00Z","direction":-1,"dpu_id":"283","seq":2}"#,
             "\u{feff} {\"ts\":\"2018-05-01T08:46:00Z\",\"direction\":\"AWAY\",\"dpu\":283,\"seq\":2}\n",
@@ -174,7 +180,7 @@ mod tests {
             prop_assert!(!events.is_empty() || broken.is_some() || is_array);
             prop_assert!(events.len() <= payload.len() + 1);
             for event in events.into_iter().flatten() {
-                prop_assert_eq!(event.serial.trim(), "283");
+                prop_assert_eq!(event.serial().trim(), "283");
             }
         }
     }

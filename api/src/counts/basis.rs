@@ -8,8 +8,8 @@ use entity::Instant;
 
 use super::error::ReadError;
 use crate::database::{Changes, Position};
-use crate::timelines::{Days, Lacking, Loaded, PageAt, PageKey, Since, Timelines, Version};
-use counting::{Crossings, Reading};
+use crate::timelines::{Days, Extent, Lacking, Loaded, Page, PageAt, PageKey, Since, Timelines, Version};
+use counting::{Crossings, Interval, Reading};
 
 /// A version of memory, and the DPUs that differ from it in the view's state.
 #[derive(Debug)]
@@ -149,23 +149,77 @@ impl Basis {
             return self.remembered(timelines, reading);
         }
         let (before, during) = match days {
-            Some(days) => days.around(key.day),
-            None => self.remembered_days(timelines, key.dpu)?.around(key.day),
+            Some(days) => days.day(key.day),
+            None => self.remembered_days(timelines, key.dpu)?.day(key.day),
         };
-        if during == Crossings::default() {
+        if during.people == Crossings::default() {
             return Some(before);
         }
         let until = |page: PageAt<'_>| page.until(key.day, reading.at);
-        let until = match page {
+        let until = self.look_at_page(timelines, key, during.extent(), page, until);
+        until.map(|until| before + until)
+    }
+
+    /// Applies `look` to a page: to the loaded one, or else to that in memory, if it is there.
+    fn look_at_page<R>(
+        &self,
+        timelines: &Timelines,
+        key: PageKey,
+        extent: Extent,
+        loaded: Option<&Page>,
+        look: impl FnOnce(PageAt<'_>) -> R,
+    ) -> Option<R> {
+        match loaded {
             Some(page) => {
-                if page.len() != during.count() {
+                if page.extent() != extent {
                     warn_of_tally(key);
                 }
-                page.at(page.len()).map(until)
+                page.at(page.extent()).map(look)
             }
-            None => timelines.look_at_page(key, during.count(), self.is_pruned(key.day), until),
-        };
-        until.map(|until| before + until)
+            None => timelines.look_at_page(key, extent, self.is_pruned(key.day), look),
+        }
+    }
+
+    /// Returns the intervals that are open at the readings, and what must be loaded to know the others'.
+    pub(super) fn open_intervals(
+        &self,
+        timelines: &Timelines,
+        readings: &[Reading],
+        loaded: &Loaded,
+    ) -> (HashMap<Reading, Interval>, Lacking) {
+        let mut open = HashMap::new();
+        let mut lacking = Lacking::default();
+        for reading in readings {
+            let known = loaded.days.get(&reading.dpu).cloned();
+            let Some(days) = known.or_else(|| self.remembered_days(timelines, reading.dpu)) else {
+                lacking.days.push(reading.dpu);
+                continue;
+            };
+            // An open interval is the first that ends later, so it is on the same day or on the next with people.
+            let today = PageKey::of(*reading).day;
+            for day in [Some(today), days.next(today)].into_iter().flatten() {
+                let (key, extent) = (PageKey { dpu: reading.dpu, day }, days.extent(day));
+                if extent.len == 0 {
+                    continue;
+                }
+                let first = |page: PageAt<'_>| page.first_from(day, reading.at);
+                match self.look_at_page(timelines, key, extent, loaded.pages.get(&key), first) {
+                    Some(None) => {}
+                    Some(Some(interval)) => {
+                        if interval.is_open_at(reading.at) {
+                            open.insert(*reading, interval);
+                        }
+                        break;
+                    }
+                    None => {
+                        lacking.pages.push(key);
+                        break;
+                    }
+                }
+            }
+        }
+        lacking.sort();
+        (open, lacking)
     }
 
     fn list_lacking(&self, timelines: &Timelines, reading: Reading, loaded: &Loaded, lacking: &mut Lacking) {

@@ -106,6 +106,19 @@ impl View {
 
     /// Counts the events of ranges, except pruned ones.
     pub async fn event_counts(&self, ranges: &[EventRange]) -> Result<HashMap<EventRange, i64>, ReadError> {
+        let (voided, ranges): (Vec<EventRange>, Vec<EventRange>) =
+            ranges.iter().partition(|range| range.voided);
+        let mut counts = self.counted(&ranges).await?;
+        if !voided.is_empty() {
+            let transaction = self.transaction(voided.iter().map(|range| range.dpu)).await?;
+            let reading = timelines::event_counts(&*transaction, &voided);
+            counts.extend(self.state().database().in_time(reading).await?);
+        }
+        Ok(counts)
+    }
+
+    /// Counts the events of ranges that count, except pruned ones.
+    async fn counted(&self, ranges: &[EventRange]) -> Result<HashMap<EventRange, i64>, ReadError> {
         let bounds = |range: &EventRange| {
             let after = range.start.max(self.plan().digested()).map(Instant::just_before);
             let until = range.end.map_or(Instant::MAX, Instant::just_before);

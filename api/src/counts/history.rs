@@ -12,14 +12,17 @@ use std::sync::Arc;
 use entity::Instant;
 use entity::assignment::Placement;
 use entity::tally::TallyLength;
+use itertools::Itertools;
 
 use super::basis::warn_of_tally;
 use super::budget::Work;
 use super::error::ReadError;
 use super::view::View;
 use crate::floor_plan::Space;
-use crate::timelines::{Days, Grain, Lacking, Page, PageAt, PageKey, Summary, SummaryKey, SummarySource};
-use counting::{Bucket, Buckets, Cell, History, Term, fold};
+use crate::timelines::{
+    Days, Extent, Grain, Lacking, Page, PageAt, PageKey, Summary, SummaryKey, SummarySource,
+};
+use counting::{Bucket, Buckets, Cell, History, Passed, Term, fold};
 
 /// Maximum number of crossings, and of pages, that one statement loads.
 const LOADED_MAX: i64 = 400_000;
@@ -54,6 +57,8 @@ struct HistorySource<'a> {
     held: HashMap<PageKey, Page>,
     /// The crossings of one day of a space: the millisecond of the day × 2, plus 1 if the person enters.
     crossed: Vec<u32>,
+    /// The people of its intervals.
+    counted: Vec<(Instant, Passed)>,
 }
 
 enum HistoryProgress {
@@ -125,16 +130,18 @@ impl View {
             let history = space.history(edges.clone());
             let busy = busy_days(&history, days);
             for day in busy.into_iter().flat_map(|(first, last)| days_between(first, last)) {
-                let lengths = lengths(&history, days, day);
-                if self.is_summarized(space, day, &lengths) {
+                let extents = extents(&history, days, day);
+                if self.is_summarized(space, day, &extents) {
                     continue;
                 }
-                for (term, length) in terms_on(&history, day).zip(lengths).filter(|(_, length)| *length > 0) {
-                    work.crossings += length.unsigned_abs();
+                for (term, extent) in
+                    terms_on(&history, day).zip(extents).filter(|(_, extent)| extent.len > 0)
+                {
+                    work.crossings += extent.len.unsigned_abs();
                     let key = PageKey { dpu: term.assignment.dpu, day };
-                    if !self.has_page(key, length) && loaded.insert(key) {
+                    if !self.has_page(key, extent) && loaded.insert(key) {
                         work.pages += 1;
-                        work.loaded += length.unsigned_abs();
+                        work.loaded += extent.len.unsigned_abs();
                     }
                 }
             }
@@ -143,17 +150,17 @@ impl View {
     }
 
     /// Returns whether memory has a summary of the day, made from this many crossings and the current floor plan.
-    fn is_summarized(&self, space: &Space, day: Instant, lengths: &[i64]) -> bool {
+    fn is_summarized(&self, space: &Space, day: Instant, extents: &[Extent]) -> bool {
         [Grain::Hour, Grain::Quarter].into_iter().any(|grain| {
             let key = SummaryKey { space: space.row.id, day, grain };
             self.state().timelines().summary(key).is_some_and(|summary| {
-                summary.source.revision == self.plan().revision() && summary.source.lengths == lengths
+                summary.source.revision == self.plan().revision() && summary.source.extents == extents
             })
         })
     }
 
-    fn has_page(&self, key: PageKey, len: i64) -> bool {
-        self.state().timelines().look_at_page(key, len, self.is_pruned(key.day), |_| ()).is_some()
+    fn has_page(&self, key: PageKey, extent: Extent) -> bool {
+        self.state().timelines().look_at_page(key, extent, self.is_pruned(key.day), |_| ()).is_some()
     }
 
     async fn fold(
@@ -170,7 +177,13 @@ impl View {
             Folding { space, history, buckets, busy: busy_days(history, days), has_stale: false }
         });
         let mut foldings: Vec<_> = foldings.collect();
-        let mut source = HistorySource { view: self, days, held: HashMap::new(), crossed: Vec::new() };
+        let mut source = HistorySource {
+            view: self,
+            days,
+            held: HashMap::new(),
+            crossed: Vec::new(),
+            counted: Vec::new(),
+        };
         loop {
             let mut lacks = Vec::new();
             for (place, folding) in foldings.iter_mut().enumerate() {
@@ -228,9 +241,9 @@ impl Folding<'_> {
                 continue;
             }
             let until = day.plus_ms(DAY_MS).min(end);
-            let lengths = lengths(self.history, source.days, day);
+            let extents = extents(self.history, source.days, day);
             done.days += 1;
-            let is_crossed = lengths.iter().any(|length| *length > 0);
+            let is_crossed = extents.iter().any(|extent| extent.len > 0);
             if !is_crossed && !self.history.may_be_reset(at, until) {
                 self.buckets.add_quiet(until, answer);
                 continue;
@@ -241,22 +254,21 @@ impl Folding<'_> {
             let made_of = SummarySource {
                 revision: source.view.plan().revision(),
                 before: self.buckets.net(),
-                lengths: lengths.clone(),
+                extents: extents.clone(),
             };
             let known = key.and_then(|key| source.view.state().timelines().summary(key));
             if let Some((summary, grain)) = known.filter(|summary| summary.source == made_of).zip(grain) {
                 self.add_summary(&summary, grain, until);
                 continue;
             }
-            if !source.gather(self.history, day, &lengths, (at, until)) {
+            if !source.gather(self.history, day, &extents, (at, until)) {
                 self.has_stale = true;
                 return HistoryProgress::Lacks;
             }
-            done.crossings += source.crossed.len() as u64;
-            let steps = source.crossed.iter().map(|step| (day.plus_ms((step >> 1).into()), step & 1 == 1));
+            done.crossings += (source.crossed.len() + source.counted.len()) as u64;
             let resets = self.history.resets(at, until);
             let edges = self.cell_edges(at, until, grain);
-            let cells = fold(self.buckets.net(), &edges, steps, &resets, answer);
+            let cells = fold(self.buckets.net(), &edges, source.steps(day), &resets, answer);
             self.add(&edges, &cells);
             if let Some(key) = key
                 && let Some(summary) = Summary::new(made_of, &cells)
@@ -312,20 +324,22 @@ impl Folding<'_> {
             if piece.is_full() {
                 return;
             }
-            let lengths = lengths(self.history, source.days, day);
-            if !self.has_stale && source.view.is_summarized(self.space, day, &lengths) {
+            let extents = extents(self.history, source.days, day);
+            if !self.has_stale && source.view.is_summarized(self.space, day, &extents) {
                 continue;
             }
-            for (term, length) in terms_on(self.history, day).zip(lengths).filter(|(_, length)| *length > 0) {
+            for (term, extent) in
+                terms_on(self.history, day).zip(extents).filter(|(_, extent)| extent.len > 0)
+            {
                 let key = PageKey { dpu: term.assignment.dpu, day };
                 if source.held.contains_key(&key) {
                     continue;
                 }
-                if let Some(page) = source.view.page(key, length) {
+                if let Some(page) = source.view.page(key, extent) {
                     source.held.insert(key, page);
                 } else {
                     piece.lacking.pages.push(key);
-                    piece.crossings += length;
+                    piece.crossings += extent.len;
                 }
             }
         }
@@ -338,16 +352,17 @@ impl HistorySource<'_> {
         &mut self,
         history: &History<'_>,
         day: Instant,
-        lengths: &[i64],
+        extents: &[Extent],
         (from, end): (Instant, Instant),
     ) -> bool {
         self.crossed.clear();
-        for (term, length) in terms_on(history, day).zip(lengths).filter(|(_, length)| **length > 0) {
+        self.counted.clear();
+        for (term, extent) in terms_on(history, day).zip(extents).filter(|(_, extent)| extent.len > 0) {
             let key = PageKey { dpu: term.assignment.dpu, day };
             let after = term.after.max(Some(from.just_before())).map_or(-1, |after| after.ms() - day.ms());
             let until = term.until.min(end.just_before()).ms() - day.ms();
             let inside = term.placement() == Placement::Inside;
-            let crossed = &mut self.crossed;
+            let (crossed, counted) = (&mut self.crossed, &mut self.counted);
             let take = |page: PageAt<'_>| {
                 for step in page.steps() {
                     let ms = i64::from(step.ms());
@@ -355,15 +370,24 @@ impl HistorySource<'_> {
                         crossed.push(step.ms() << 1 | u32::from(step.is_toward() == inside));
                     }
                 }
+                for interval in page.intervals(day) {
+                    let ms = interval.counted_at().ms() - day.ms();
+                    if after < ms && ms <= until {
+                        let people = |count: i64| u32::try_from(count).unwrap_or(u32::MAX);
+                        let entrances = people(interval.people.entrances(term.placement()));
+                        let exits = people(interval.people.exits(term.placement()));
+                        counted.push((interval.counted_at(), Passed { entrances, exits }));
+                    }
+                }
             };
             let is_taken = if let Some(page) = self.held.get(&key) {
-                if page.len() != *length {
+                if page.extent() != *extent {
                     warn_of_tally(key);
                 }
-                page.at(page.len()).map(take)
+                page.at(page.extent()).map(take)
             } else {
                 let is_pruned = self.view.is_pruned(day);
-                self.view.state().timelines().look_at_page(key, *length, is_pruned, take)
+                self.view.state().timelines().look_at_page(key, *extent, is_pruned, take)
             };
             if is_taken.is_none() {
                 return false;
@@ -374,7 +398,17 @@ impl HistorySource<'_> {
             reason = "it is quick with pages, each of which is in order"
         )]
         self.crossed.sort();
+        self.counted.sort_by_key(|(at, _)| *at);
         true
+    }
+
+    /// Returns who entered and left on the gathered day, in order.
+    fn steps(&self, day: Instant) -> impl Iterator<Item = (Instant, Passed)> {
+        let crossed = self.crossed.iter().map(move |step| {
+            let enters = step & 1;
+            (day.plus_ms((step >> 1).into()), Passed { entrances: enters, exits: 1 - enters })
+        });
+        crossed.merge_by(self.counted.iter().copied(), |(one, _), (other, _)| one <= other)
     }
 }
 
@@ -429,11 +463,12 @@ fn terms_on<'h>(history: &'h History<'_>, day: Instant) -> impl Iterator<Item = 
         .filter(move |term| term.after.is_none_or(|after| after < end.just_before()) && term.until >= day)
 }
 
-/// Returns the number of crossings on the day, for the DPU of each of these terms.
-fn lengths(history: &History<'_>, days: &BTreeMap<i64, Days>, day: Instant) -> Vec<i64> {
-    let length =
-        |term: &Term<'_>| days.get(&term.assignment.dpu).map_or(0, |days| days.around(day).1.count());
-    terms_on(history, day).map(length).collect()
+/// Returns what the day had, for the DPU of each of these terms.
+fn extents(history: &History<'_>, days: &BTreeMap<i64, Days>, day: Instant) -> Vec<Extent> {
+    let extent = |term: &Term<'_>| {
+        days.get(&term.assignment.dpu).map_or_else(Extent::default, |days| days.extent(day))
+    };
+    terms_on(history, day).map(extent).collect()
 }
 
 fn dpus_of<'h>(history: &'h History<'_>) -> impl Iterator<Item = i64> + 'h {

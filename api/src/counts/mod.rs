@@ -12,6 +12,7 @@ mod heavy;
 mod history;
 #[cfg(test)]
 mod properties;
+mod reports;
 mod view;
 
 use std::sync::Arc;
@@ -24,6 +25,7 @@ pub use self::budget::{Budget, DEFAULT as WORK_DEFAULT, TooMuch, Work};
 pub use self::error::{MayMove, ReadError};
 use self::heavy::Heavy;
 pub use self::history::SpaceHistory;
+pub use self::reports::{CoveredPart, ReportCounts, ReportPage};
 pub use self::view::View;
 use crate::state::State;
 use crate::timelines::Version;

@@ -16,7 +16,7 @@ use super::basis::{Basis, Reached};
 use crate::database::{Changes, CommitId, LoggedCommit, Position};
 use crate::floor_plan::FloorPlan;
 use crate::state::Memory;
-use crate::timelines::{Days, Lacking, Loaded, PageKey, Patch, Since, Step};
+use crate::timelines::{DayTotal, Days, Lacking, Loaded, Page, PageKey, Patch, Since, Step};
 use counting::{Crossings, Odometer, Reading};
 
 const DAY_MS: i64 = 24 * 3_600_000;
@@ -62,16 +62,17 @@ impl Database {
     fn load(&self, commits: usize, lacking: &Lacking, position: &Position) -> (Loaded, Changes) {
         let mut loaded = Loaded::default();
         for dpu in &lacking.days {
-            let mut days: BTreeMap<Instant, Crossings> = BTreeMap::new();
+            let mut days: BTreeMap<Instant, DayTotal> = BTreeMap::new();
             for (ts, direction) in self.events(*dpu, |place, _| place < commits) {
-                *days.entry(TallyLength::Day.bucket(ts)).or_default() += direction.into();
+                days.entry(TallyLength::Day.bucket(ts)).or_default().people += direction.into();
             }
             loaded.days.insert(*dpu, days.into_iter().collect());
         }
         for key in &lacking.pages {
             let events = self.events(key.dpu, |place, _| place < commits);
             let of_day = events.into_iter().filter(|(ts, _)| TallyLength::Day.bucket(*ts) == key.day);
-            loaded.pages.insert(*key, of_day.map(|(ts, way)| Step::new(key.day, ts, way)).collect());
+            let steps = of_day.map(|(ts, way)| Step::new(key.day, ts, way));
+            loaded.pages.insert(*key, Page::of_crossings(steps));
         }
         (loaded, self.changes(commits, position))
     }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use entity::Instant;
+use entity::dpu::Reports;
 use futures::FutureExt;
 use sea_orm::{DatabaseTransaction, DbErr};
 use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
@@ -25,8 +26,8 @@ use crate::database::{Changes, Position};
 use crate::floor_plan::{self, FloorPlan};
 use crate::state::State;
 use crate::telemetry::metrics::{CACHE_HITS, CACHE_MISSES};
-use crate::timelines::{self, Days, Lacking, Loaded, PageKey, Version};
-use counting::{Account, Crossings, Reading};
+use crate::timelines::{self, Days, Extent, Lacking, Loaded, PageKey, Version};
+use counting::{Account, Crossings, Interval, Reading};
 
 /// Maximum number of DPUs whose days one statement reads.
 const DAYS_DPUS_MAX: usize = 1_000;
@@ -176,12 +177,42 @@ impl View {
                 // So many pages are loaded only once their lengths are known.
                 lacking.pages.clear();
             }
-            self.budget.spend(self.work_of(&lacking, &loaded))?;
-            let more = self.load(&lacking).await?;
-            let days = more.days.values().map(|days| days.len() as u64).sum();
-            self.budget.spend(Work { days, ..Work::default() })?;
-            loaded.append(more);
+            loaded.append(self.load_within_budget(&lacking, &loaded).await?);
         }
+    }
+
+    /// Returns whether an interval can be open at a reading. False: every crossing is known by itself.
+    pub fn may_be_open(&self, reading: Reading) -> bool {
+        self.is_pruned(PageKey::of(reading).day)
+            || self.plan.dpu(reading.dpu).is_some_and(|dpu| dpu.row.reports != Reports::Crossings)
+    }
+
+    /// Finds the intervals that are open at the readings; loads what is not in memory with few statements.
+    pub async fn open_intervals(
+        &self,
+        readings: &[Reading],
+    ) -> Result<HashMap<Reading, Interval>, ReadError> {
+        let mut loaded = Loaded::default();
+        loop {
+            let phase = self.basis.phase();
+            let (open, lacking) = self.basis.open_intervals(self.state.timelines(), readings, &loaded);
+            if lacking.is_empty() {
+                if self.basis.use_it(phase) {
+                    return Ok(open);
+                }
+                continue;
+            }
+            loaded.append(self.load_within_budget(&lacking, &loaded).await?);
+        }
+    }
+
+    /// Loads what is lacking, if the request may cause that work.
+    async fn load_within_budget(&self, lacking: &Lacking, loaded: &Loaded) -> Result<Loaded, ReadError> {
+        self.budget.spend(self.work_of(lacking, loaded))?;
+        let more = self.load(lacking).await?;
+        let days = more.days.values().map(|days| days.len() as u64).sum();
+        self.budget.spend(Work { days, ..Work::default() })?;
+        Ok(more)
     }
 
     /// Returns the work of loading what is lacking, as far as the lengths of its pages are known.
@@ -301,8 +332,8 @@ impl View {
         self.basis.is_pruned(day)
     }
 
-    pub(super) fn page(&self, key: PageKey, len: i64) -> Option<timelines::Page> {
-        self.state.timelines().page(key, len, self.is_pruned(key.day))
+    pub(super) fn page(&self, key: PageKey, extent: Extent) -> Option<timelines::Page> {
+        self.state.timelines().page(key, extent, self.is_pruned(key.day))
     }
 
     pub fn is_long(&self) -> bool {

@@ -105,8 +105,8 @@ impl Position {
 const COMMIT: i32 = 0;
 const EDITION: i32 = 1;
 
-/// Returns a select of the commits that a position lacks, and of the floor plan's revision. It has six columns: the
-/// kind of the row, then `writer, number, dpus` or `revision, digested`, then space for arrays. Its parameters are
+/// Returns a select of the commits that a position lacks, and of the floor plan's revision. It has seven columns:
+/// the kind of the row, then `writer, number, dpus` or `revision, digested`, then space for arrays. Its parameters are
 /// the position's [`values`](Position::values).
 ///
 /// `tables` are additional tables for the rest of the statement, in the form `, name (column, …) AS (…)`.
@@ -124,10 +124,10 @@ pub fn changes_sql(backend: DatabaseBackend, tables: &str) -> String {
             UNION ALL SELECT (SELECT MIN(writer) FROM change_log WHERE writer > writers.writer)
             FROM writers WHERE writers.writer IS NOT NULL
         ){tables}
-        SELECT {COMMIT}, change_log.writer, change_log.number, dpus, {none}, {none}
+        SELECT {COMMIT}, change_log.writer, change_log.number, dpus, {none}, {none}, {none}
         FROM writers LEFT JOIN known ON known.writer = writers.writer
         JOIN change_log ON change_log.writer = writers.writer AND change_log.number > COALESCE(known.number, 0)
-        UNION ALL SELECT {EDITION}, revision, digested, NULL, NULL, NULL FROM floor_plan"
+        UNION ALL SELECT {EDITION}, revision, digested, NULL, NULL, NULL, NULL FROM floor_plan"
     )
 }
 

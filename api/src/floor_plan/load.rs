@@ -1,6 +1,6 @@
 //! Reads the floor plan from the database.
 
-use entity::{assignment, dpu, reset, reset_rule, space};
+use entity::{Instant, assignment, dpu, reset, reset_rule, space};
 use sea_orm::{ConnectionTrait, DbErr, EntityTrait, QueryOrder, Statement};
 
 use super::{Edition, FloorPlan, PlanRows};
@@ -15,6 +15,11 @@ pub(super) async fn edition(connection: &impl ConnectionTrait) -> Result<Edition
         horizon: row.try_get_by_index(1)?,
         digested: row.try_get_by_index(2)?,
     })
+}
+
+/// Reads the start of the time whose events are stored one by one. `None`: no limit.
+pub(crate) async fn horizon(connection: &impl ConnectionTrait) -> Result<Option<Instant>, DbErr> {
+    Ok(edition(connection).await?.horizon)
 }
 
 /// Reads the floor plan as one transaction sees it.

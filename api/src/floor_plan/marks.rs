@@ -4,6 +4,7 @@ use entity::{Instant, assignment};
 use sea_orm::{DatabaseBackend, Value};
 
 use super::{Space, holds};
+use crate::listed::listed;
 use counting::{Reading, Start};
 
 /// Where events are pruned, crossings are stored per hour.
@@ -53,24 +54,12 @@ impl Space {
 
 /// Returns the readings as a table `mark (dpu_id, ts, hour)` for a statement that begins with `WITH`, and its values.
 /// `hour` is the start of the hour of the reading.
-pub(crate) fn listed<'a>(
+pub(crate) fn mark_table<'a>(
     backend: DatabaseBackend,
     readings: impl Iterator<Item = &'a Reading>,
 ) -> (String, Vec<Value>) {
-    let rows: Vec<_> =
-        readings.map(|reading| (reading.dpu, reading.at.ms(), reading.at.floor_to(HOUR_MS).ms())).collect();
-    let (rows, values) = if backend == DatabaseBackend::Postgres {
-        let column = |of: fn(&(i64, i64, i64)) -> i64| Value::from(rows.iter().map(of).collect::<Vec<_>>());
-        (
-            "SELECT * FROM UNNEST($1::bigint[], $2::bigint[], $3::bigint[])",
-            vec![column(|row| row.0), column(|row| row.1), column(|row| row.2)],
-        )
-    } else {
-        (
-            "SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each($1)",
-            vec![serde_json::json!(rows).to_string().into()],
-        )
-    };
+    let rows = readings.map(|Reading { dpu, at }| [*dpu, at.ms(), at.floor_to(HOUR_MS).ms()]);
+    let (rows, values) = listed(backend, 1, rows);
     // Without this, SQLite parses the text again for each joined row.
     (format!("mark (dpu_id, ts, hour) AS MATERIALIZED ({rows})"), values)
 }

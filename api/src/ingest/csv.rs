@@ -1,7 +1,12 @@
-//! Events as CSV, the form in which devices' logs are exported.
+//! Reports as CSV, the form in which devices' logs are exported.
 //!
-//! The first row is a header that names `timestamp`, `direction` and `dpu_id`, and optionally `seq`, in any order and
-//! in any case. Values may be quoted or bare, and are separated by commas, semicolons or tabs. `rows` decides where a
+//! The first row is a header, which tells what the rows report. It names the columns in any order and in any case:
+//!
+//! - crossings: `timestamp`, `direction` and `dpu_id`, and optionally `seq`
+//! - intervals: `from`, `to`, `toward`, `away` and `dpu_id`, and optionally `revise`
+//! - totals: `timestamp`, `total_toward`, `total_away` and `dpu_id`, and optionally `force`
+//!
+//! Values may be quoted or bare, and are separated by commas, semicolons or tabs. `rows` decides where a
 //! row ends.
 
 use std::cell::RefCell;
@@ -12,15 +17,25 @@ use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 use tokio_util::bytes::BytesMut;
 
 use super::event::{parse_direction, parse_seq};
+use super::report::{IntervalReport, Report, TotalsReport, parse_flag, parse_people, parse_total};
 use super::rows::{ROW_BYTES_MAX, Rows};
-use super::{Crossing, Rejection, RejectionCode, zone};
+use super::{Crossing, Rejection, RejectionCode};
 
 const COLUMNS_MAX: usize = 64;
 /// Accepted delimiters, the preferred one first.
 const DELIMITERS: [u8; 3] = [b',', b';', b'\t'];
-const NAMES: [&str; 4] = ["timestamp", "direction", "dpu_id", "seq"];
-/// Number of required columns, which come first in [`NAMES`].
-const NEEDED: usize = 3;
+/// What a file can report; crossings first, since a header that could be several is taken for theirs.
+const FORMS: [Form; 3] = [
+    Form { kind: Kind::Crossings, needed: &["timestamp", "direction", "dpu_id"], optional: "seq" },
+    Form { kind: Kind::Intervals, needed: &["from", "to", "toward", "away", "dpu_id"], optional: "revise" },
+    Form {
+        kind: Kind::Totals,
+        needed: &["timestamp", "total_toward", "total_away", "dpu_id"],
+        optional: "force",
+    },
+];
+/// Maximum number of columns that a form has.
+const FORM_COLUMNS_MAX: usize = 6;
 const PIECE_BYTES: usize = 64 * 1024;
 
 thread_local! {
@@ -63,11 +78,26 @@ struct Header {
     ignored: Vec<String>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What a file can report, and the columns that tell it.
+#[derive(Debug)]
+struct Form {
+    kind: Kind,
+    needed: &'static [&'static str],
+    optional: &'static str,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Crossings,
+    Intervals,
+    Totals,
+}
+
+#[derive(Clone, Debug, PartialEq)]
 pub struct Row {
     /// Line number, from 1.
     pub line: u64,
-    pub crossing: Result<Crossing, Rejection>,
+    pub report: Result<Report, Rejection>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -82,8 +112,8 @@ pub enum HeaderError {
         "cannot split the header {0:?} into columns: separate them by commas, semicolons or tabs, and by nothing else"
     )]
     Delimiter(String),
-    #[error("the header lacks the column {0}: timestamp, direction and dpu_id are required, seq is optional")]
-    Missing(&'static str),
+    #[error("the header lacks the column {name}: {required} are required, {optional} is optional")]
+    Missing { name: &'static str, required: String, optional: &'static str },
     #[error("the header names the column {0} twice")]
     Twice(&'static str),
     #[error("the file is UTF-16 text: save it as UTF-8")]
@@ -97,11 +127,10 @@ pub enum HeaderError {
 /// Positions of the values in a row.
 #[derive(Clone, Copy, Debug)]
 struct Columns {
+    kind: Kind,
     count: usize,
-    timestamp: usize,
-    direction: usize,
-    dpu_id: usize,
-    seq: Option<usize>,
+    /// Those of the needed columns in their order, then that of the optional one.
+    places: [Option<usize>; FORM_COLUMNS_MAX],
 }
 
 impl<R: Read> CsvRows<R> {
@@ -121,7 +150,7 @@ impl<R: Read> CsvRows<R> {
     fn row(&mut self) -> io::Result<Option<Row>> {
         loop {
             if let Some(mut row) = self.csv.next_row(&mut self.source, self.is_at_end) {
-                row.crossing = row.crossing.and_then(|crossing| zone::within(crossing, self.zone));
+                row.report = row.report.and_then(|report| report.within(self.zone));
                 return Ok(Some(row));
             }
             if self.is_at_end {
@@ -192,15 +221,15 @@ impl Csv {
 
     fn next_row(&mut self, source: &mut BytesMut, at_end: bool) -> Option<Row> {
         let layout = &mut self.layout;
-        let (line, crossing) = self.rows.next(source, at_end, |row| layout.crossing(row))?;
-        Some(Row { line, crossing })
+        let (line, report) = self.rows.next(source, at_end, |row| layout.report(row))?;
+        Some(Row { line, report })
     }
 }
 
 impl Layout {
-    fn crossing(&mut self, row: &[u8]) -> Result<Crossing, Rejection> {
+    fn report(&mut self, row: &[u8]) -> Result<Report, Rejection> {
         match self {
-            Self::Header(header) => header.crossing(row),
+            Self::Header(header) => header.report(row),
             Self::Bare(parsers) => parsers.crossing(row),
             Self::Unknown => Err(malformed("the row comes before the header")),
         }
@@ -218,34 +247,38 @@ impl Header {
         if matches!(line.trim_ascii(), [b's' | b'S', b'e' | b'E', b'p' | b'P', b'=', _]) {
             return Ok(None);
         }
-        let mut best: Option<(usize, Parser, Vec<String>)> = None;
+        let mut best: Option<(usize, &Form, Parser, Vec<String>)> = None;
         for mut parser in Parsers::default().0 {
             let names = parser.names(line).map_err(HeaderError::Malformed)?;
-            let known = names.iter().filter(|name| NAMES.contains(&name.as_str())).count();
+            let known = |form: &Form| names.iter().filter(|name| form.has(name)).count();
+            // The last of equal ones is taken.
+            let Some(form) = FORMS.iter().rev().max_by_key(|form| known(form)) else { break };
+            let known = known(form);
             if best.as_ref().is_none_or(|(most, ..)| known > *most) {
-                best = Some((known, parser, names));
+                best = Some((known, form, parser, names));
             }
             // All required columns are there, so the other delimiters need not be tried.
-            if known >= NEEDED {
+            if known >= form.needed.len() {
                 break;
             }
         }
-        let Some((known, parser, names)) = best else { return Err(HeaderError::Empty) };
+        let Some((known, form, parser, names)) = best else { return Err(HeaderError::Empty) };
         let text = String::from_utf8_lossy(line);
         let shown = || text.chars().take(60).collect();
         let small = text.to_lowercase();
-        if known < NEEDED && NAMES[..NEEDED].iter().all(|name| small.contains(name)) {
+        let is_named = |form: &Form| form.needed.iter().all(|name| small.contains(name));
+        if known < form.needed.len() && FORMS.iter().any(is_named) {
             return Err(HeaderError::Delimiter(shown()));
         }
         if known == 0 {
             return Err(HeaderError::NoHeader(shown()));
         }
-        let columns = Columns::find(&names)?;
-        let ignored = names.into_iter().filter(|name| !NAMES.contains(&name.as_str())).collect();
+        let columns = Columns::find(form, &names)?;
+        let ignored = names.into_iter().filter(|name| !form.has(name)).collect();
         Ok(Some(Self { parser, columns, ignored }))
     }
 
-    fn crossing(&mut self, row: &[u8]) -> Result<Crossing, Rejection> {
+    fn report(&mut self, row: &[u8]) -> Result<Report, Rejection> {
         let columns = self.columns;
         let (fields, found) = self.parser.row(row)?;
         // Spreadsheets write empty values beyond the last column.
@@ -255,13 +288,25 @@ impl Header {
                 columns.count
             )));
         }
-        columns.crossing(&fields)
+        columns.report(&fields)
+    }
+}
+
+impl Form {
+    fn has(&self, name: &str) -> bool {
+        self.optional == name || self.needed.contains(&name)
+    }
+
+    fn missing(&self, name: &'static str) -> HeaderError {
+        let (last, others) = self.needed.split_last().unwrap_or((&"", &[]));
+        let required = format!("{} and {last}", others.join(", "));
+        HeaderError::Missing { name, required, optional: self.optional }
     }
 }
 
 impl Columns {
     /// Finds the columns by their names, which are in lower case.
-    fn find(names: &[String]) -> Result<Self, HeaderError> {
+    fn find(form: &Form, names: &[String]) -> Result<Self, HeaderError> {
         let find = |name| {
             let mut places = (0..names.len()).filter(|place| names[*place] == name);
             match (places.next(), places.next()) {
@@ -269,23 +314,39 @@ impl Columns {
                 (place, None) => Ok(place),
             }
         };
-        let required = |name| find(name)?.ok_or(HeaderError::Missing(name));
-        Ok(Self {
-            count: names.len(),
-            timestamp: required("timestamp")?,
-            direction: required("direction")?,
-            dpu_id: required("dpu_id")?,
-            seq: find("seq")?,
-        })
+        let mut places = [None; FORM_COLUMNS_MAX];
+        for (place, name) in places.iter_mut().zip(form.needed) {
+            *place = Some(find(name)?.ok_or_else(|| form.missing(name))?);
+        }
+        places[form.needed.len()] = find(form.optional)?;
+        Ok(Self { kind: form.kind, count: names.len(), places })
     }
 
-    fn crossing(self, fields: &[&str; COLUMNS_MAX]) -> Result<Crossing, Rejection> {
-        let seq = self.seq.map(|place| fields[place]).filter(|seq| !seq.is_empty());
-        Ok(Crossing {
-            serial: fields[self.dpu_id].to_owned(),
-            ts: fields[self.timestamp].parse()?,
-            direction: parse_direction(fields[self.direction])?,
-            seq: seq.map_or(Ok(0), parse_seq)?,
+    fn report(self, fields: &[&str; COLUMNS_MAX]) -> Result<Report, Rejection> {
+        let [first, second, third, fourth, fifth, sixth] =
+            self.places.map(|place| place.map_or("", |place| fields[place]));
+        Ok(match self.kind {
+            Kind::Crossings => Report::Crossing(Crossing {
+                ts: first.parse()?,
+                direction: parse_direction(second)?,
+                serial: third.to_owned(),
+                seq: if fourth.is_empty() { 0 } else { parse_seq(fourth)? },
+            }),
+            Kind::Intervals => Report::Interval(IntervalReport {
+                from: first.parse()?,
+                to: second.parse()?,
+                toward: parse_people("toward", third)?,
+                away: parse_people("away", fourth)?,
+                serial: fifth.to_owned(),
+                revise: parse_flag("revise", sixth)?,
+            }),
+            Kind::Totals => Report::Totals(TotalsReport {
+                ts: first.parse()?,
+                toward: parse_total("total_toward", second)?,
+                away: parse_total("total_away", third)?,
+                serial: fourth.to_owned(),
+                force: parse_flag("force", fifth)?,
+            }),
         })
     }
 }
@@ -300,14 +361,15 @@ impl Default for Parsers {
 }
 
 impl Parsers {
-    fn crossing(&mut self, row: &[u8]) -> Result<Crossing, Rejection> {
+    /// Reads a crossing without a header.
+    fn crossing(&mut self, row: &[u8]) -> Result<Report, Rejection> {
         let mut most = 0;
         for parser in &mut self.0 {
             let (fields, found) = parser.row(row)?;
             let count = fields.iter().rposition(|field| !field.is_empty()).map_or(0, |last| last + 1);
             if (3..=4).contains(&count) {
-                let seq = (count == 4).then_some(3);
-                return Columns { count, timestamp: 0, direction: 1, dpu_id: 2, seq }.crossing(&fields);
+                let places = [Some(0), Some(1), Some(2), (count == 4).then_some(3), None, None];
+                return Columns { kind: Kind::Crossings, count, places }.report(&fields);
             }
             most = most.max(found);
         }
@@ -412,7 +474,7 @@ mod tests {
 
     fn rejection(line: &str) -> (RejectionCode, String) {
         let text = format!("timestamp,direction,dpu_id,seq\n{line}\n");
-        let rejection = rows(text.as_bytes()).remove(0).crossing.unwrap_err();
+        let rejection = rows(text.as_bytes()).remove(0).report.unwrap_err();
         (rejection.code, rejection.message)
     }
 
@@ -439,7 +501,7 @@ mod tests {
         ] {
             let rows = rows(text.as_bytes());
             assert_eq!(rows.len(), 1, "{text}");
-            assert_eq!(rows[0].crossing.as_ref(), Ok(&crossing), "{text}");
+            assert_eq!(rows[0].report.as_ref(), Ok(&Report::Crossing(crossing.clone())), "{text}");
         }
     }
 
@@ -480,7 +542,7 @@ mod tests {
     fn an_invalid_line_does_not_affect_the_others() {
         let text = b"timestamp,direction,dpu_id\n2018-02-24,\"1,423\nr\xe9sum\xe9,1,423\n2018-02-24,+1,423\n2018-02-24,1,42";
         let rows = rows(text);
-        let lines: Vec<_> = rows.iter().map(|row| (row.line, row.crossing.is_ok())).collect();
+        let lines: Vec<_> = rows.iter().map(|row| (row.line, row.report.is_ok())).collect();
         assert_eq!(lines, [(2, false), (3, false), (4, true), (5, true)]);
     }
 
@@ -494,7 +556,7 @@ mod tests {
             (format!("{header}\ra\"b\rc\"d\r{good}\r"), vec![false, false, true]),
             (format!("{header}\rx\"\r\"2018-02-24\",\"1\",\"423\"\r{good}\r"), vec![false, true, true]),
         ] {
-            let found: Vec<_> = rows(text.as_bytes()).iter().map(|row| row.crossing.is_ok()).collect();
+            let found: Vec<_> = rows(text.as_bytes()).iter().map(|row| row.report.is_ok()).collect();
             assert_eq!(found, expected, "{text:?}");
         }
     }
@@ -503,8 +565,9 @@ mod tests {
     fn a_zone_applies_to_timestamps_without_one() {
         let text = b"timestamp,direction,dpu_id\n2018-02-24T12:00,1,1\n2018-02-24T12:00Z,1,1\n2018-03-25T02:30,1,1\n";
         let rows = CsvRows::new(text.as_slice(), Some(Tz::Europe__Berlin)).unwrap();
-        let found: Vec<_> =
-            rows.map(|row| row.unwrap().crossing.map(|crossing| crossing.ts.in_utc().to_string())).collect();
+        let found: Vec<_> = rows
+            .map(|row| row.unwrap().report.map(|report| report.ts().unwrap().in_utc().to_string()))
+            .collect();
         assert_eq!(
             found[..2],
             [Ok("2018-02-24T11:00:00Z".to_owned()), Ok("2018-02-24T12:00:00Z".to_owned())]
@@ -539,7 +602,7 @@ mod tests {
             }
             let found: Vec<_> = super::tests::rows(&text);
             let good = rows.iter().filter(|((_, is_good), _)| *is_good).count();
-            prop_assert!(found.iter().filter(|row| row.crossing.is_ok()).count() >= good, "{:?}", found);
+            prop_assert!(found.iter().filter(|row| row.report.is_ok()).count() >= good, "{:?}", found);
             // Every row that is not blank is accepted or rejected.
             let blank = |row: &&((Vec<u8>, bool), String)| row.0.0.trim_ascii().is_empty();
             prop_assert!(found.len() >= rows.len() - rows.iter().filter(blank).count());

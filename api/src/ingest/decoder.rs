@@ -1,4 +1,4 @@
-//! Decodes the events of a body while it arrives: JSON (one object or an array), NDJSON or CSV.
+//! Decodes the reports of a body while it arrives: JSON (one object or an array), NDJSON or CSV.
 //!
 //! Memory does not grow with the body: the decoder buffers one event and what was read with it. An event that cannot be
 //! read becomes a rejection in its place. Only if nothing after it can be read either does the body end with a
@@ -11,9 +11,10 @@ use serde::de::IgnoredAny;
 use tokio_util::bytes::{Buf, BytesMut};
 use tokio_util::codec;
 
+use super::Rejection;
 use super::csv::{Csv, HeaderError, Row};
 use super::json::{self, EVENT_BYTES_MAX};
-use super::{Crossing, Rejection, zone};
+use super::report::Report;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
@@ -27,11 +28,11 @@ pub enum Format {
     Csv,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
     /// Line number, from 1; `None` in JSON, where lines mean nothing.
     pub line: Option<u64>,
-    pub crossing: Result<Crossing, Rejection>,
+    pub report: Result<Report, Rejection>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -112,23 +113,23 @@ impl Decoder {
             Body::Ndjson(lines) => match lines.next(source, at_end) {
                 Some(line) => {
                     let line = if lines.number == 1 { without_mark(&line) } else { &line };
-                    Ok(Some(Entry { line: Some(lines.number), crossing: json::crossing(line, serial) }))
+                    Ok(Some(Entry { line: Some(lines.number), report: json::report(line, serial) }))
                 }
                 None if at_end && lines.only_blank => Err(DecodeError::Empty),
                 None => Ok(None),
             },
             Body::Csv(csv) => {
                 let row = csv.next(source, at_end).map_err(DecodeError::Header)?;
-                Ok(row.map(|Row { line, crossing }| Entry { line: Some(line), crossing }))
+                Ok(row.map(|Row { line, report }| Entry { line: Some(line), report }))
             }
         }
     }
 
     fn next_in_zone(&mut self, source: &mut BytesMut, at_end: bool) -> Result<Option<Entry>, DecodeError> {
         let entry = self.next(source, at_end)?;
-        Ok(entry.map(|Entry { line, crossing }| Entry {
+        Ok(entry.map(|Entry { line, report }| Entry {
             line,
-            crossing: crossing.and_then(|crossing| zone::within(crossing, self.zone)),
+            report: report.and_then(|report| report.within(self.zone)),
         }))
     }
 }
@@ -263,7 +264,7 @@ impl Json {
                 (Place::Only | Place::Element, _) => {
                     let Some(value) = self.value(source, at_end)? else { return Ok(None) };
                     self.place = if self.place == Place::Only { Place::Done } else { Place::After };
-                    return Ok(Some(Entry { line: None, crossing: json::crossing(&value, serial) }));
+                    return Ok(Some(Entry { line: None, report: json::report(&value, serial) }));
                 }
             };
             self.place = place;
@@ -365,17 +366,17 @@ mod tests {
         for piece in [1, 2, 3, 7, 64, 4096] {
             let (entries, error) = decode(Format::Json, array.as_bytes(), piece);
             assert_eq!((entries.len(), error), (4, None), "{piece}");
-            assert!(entries[..2].iter().all(|entry| entry.crossing.is_ok()), "{entries:?}");
-            assert!(entries[2..].iter().all(|entry| entry.crossing.is_err()), "{entries:?}");
+            assert!(entries[..2].iter().all(|entry| entry.report.is_ok()), "{entries:?}");
+            assert!(entries[2..].iter().all(|entry| entry.report.is_err()), "{entries:?}");
 
             let (entries, error) = decode(Format::Ndjson, lines.as_bytes(), piece);
             let good: Vec<_> =
-                entries.iter().map(|entry| (entry.line.unwrap(), entry.crossing.is_ok())).collect();
+                entries.iter().map(|entry| (entry.line.unwrap(), entry.report.is_ok())).collect();
             assert_eq!((good, error), (vec![(1, true), (4, true), (5, false), (6, false)], None), "{piece}");
 
             let (entries, error) = decode(Format::Csv, csv.as_bytes(), piece);
             let good: Vec<_> =
-                entries.iter().map(|entry| (entry.line.unwrap(), entry.crossing.is_ok())).collect();
+                entries.iter().map(|entry| (entry.line.unwrap(), entry.report.is_ok())).collect();
             assert_eq!((good, error), (vec![(2, true), (4, true), (5, false), (6, false)], None), "{piece}");
         }
         assert_eq!(
@@ -422,7 +423,7 @@ mod tests {
         for piece in [1000, 1 << 20] {
             let (entries, error) = decode(Format::Ndjson, lines.as_bytes(), piece);
             let good: Vec<_> =
-                entries.iter().map(|entry| (entry.line.unwrap(), entry.crossing.is_ok())).collect();
+                entries.iter().map(|entry| (entry.line.unwrap(), entry.report.is_ok())).collect();
             assert_eq!((good, error), (vec![(1, true), (2, false), (3, true), (4, false)], None));
         }
     }

@@ -1,5 +1,6 @@
 //! Events as senders report them, and their outcomes.
 
+use entity::dpu::Reports;
 use entity::event::Direction;
 use entity::{Instant, ParseInstantError, Timestamp, shown};
 
@@ -13,10 +14,6 @@ pub struct Crossing {
     /// Number that distinguishes people who crossed in the same millisecond; 0 or more.
     pub seq: i32,
 }
-
-/// The events that a sender sends together. A row that cannot be read keeps its place, so that the outcomes are in the
-/// same order.
-pub type Batch = Vec<Result<Crossing, Rejection>>;
 
 /// Identity of an event. Events with the same identity are one crossing, reported several times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -64,10 +61,22 @@ pub enum RejectionCode {
     BadSeq,
     /// The row as a whole cannot be read.
     Malformed,
+    /// The DPU reports something else.
+    WrongKind,
+    /// Other numbers are stored for the same interval, or another reading of the same instant.
+    Conflict,
+    /// The interval overlaps another one that is stored.
+    Overlap,
+    /// The totals rose by more people than can be.
+    Implausible,
+    /// The interval ends before its start, is longer than a day, or its number of people is invalid.
+    BadInterval,
+    /// A total is invalid.
+    BadTotal,
 }
 
 impl RejectionCode {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 14] = [
         Self::UnknownDpu,
         Self::TimestampInFuture,
         Self::TimestampOutOfRange,
@@ -76,6 +85,12 @@ impl RejectionCode {
         Self::BadDirection,
         Self::BadSeq,
         Self::Malformed,
+        Self::WrongKind,
+        Self::Conflict,
+        Self::Overlap,
+        Self::Implausible,
+        Self::BadInterval,
+        Self::BadTotal,
     ];
 
     /// Returns its name, the same in every interface.
@@ -89,6 +104,12 @@ impl RejectionCode {
             Self::BadDirection => "BAD_DIRECTION",
             Self::BadSeq => "BAD_SEQ",
             Self::Malformed => "MALFORMED",
+            Self::WrongKind => "WRONG_KIND",
+            Self::Conflict => "CONFLICT",
+            Self::Overlap => "OVERLAP",
+            Self::Implausible => "IMPLAUSIBLE",
+            Self::BadInterval => "BAD_INTERVAL",
+            Self::BadTotal => "BAD_TOTAL",
         }
     }
 }
@@ -115,6 +136,16 @@ impl Rejection {
     pub fn bad_seq(given: &str) -> Self {
         let message = format!("invalid seq {}: use a whole number from 0 to {}", shown(given), i32::MAX);
         Self::new(RejectionCode::BadSeq, message)
+    }
+
+    pub fn wrong_kind(serial: &str, given: &str, reports: Reports) -> Self {
+        let reports = match reports {
+            Reports::Crossings => "single crossings (timestamp, direction)",
+            Reports::Intervals => "intervals (from, to, toward, away)",
+            Reports::Totals => "running totals (timestamp, total_toward, total_away)",
+        };
+        let message = format!("{given} of the DPU {}, which reports {reports}: send those", shown(serial));
+        Self::new(RejectionCode::WrongKind, message)
     }
 
     pub fn unknown_dpu(serial: &str) -> Self {

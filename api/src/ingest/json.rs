@@ -1,6 +1,11 @@
-//! One event as JSON: `{"timestamp": "2018-05-01T08:46:00Z", "direction": 1, "dpu_id": "283", "seq": 0}`.
+//! One report as JSON.
 //!
-//! The names are the CSV's columns; `ts` and `dpu` mean the same as `timestamp` and `dpu_id`. Senders differ in
+//! - a crossing: `{"timestamp": "2018-05-01T08:46:00Z", "direction": 1, "dpu_id": "283", "seq": 0}`
+//! - an interval: `{"from": "2018-05-01T08:46:00Z", "to": "2018-05-01T08:47:00Z", "toward": 3, "away": 1, "dpu_id": "283"}`
+//! - totals: `{"timestamp": "2018-05-01T08:46:00Z", "total_toward": 4327, "total_away": 4503, "dpu_id": "283"}`
+//! - a heartbeat: `{"dpu_id": "283", "heartbeat": true, "battery": 87, "faults": "lens covered"}`
+//!
+//! The members tell which one it is. The names are the CSV's columns; `ts` and `dpu` mean the same as `timestamp` and `dpu_id`. Senders differ in
 //! what they quote, so a serial, a direction and a sequence number may each be a string or a number. An event with a
 //! member of another name is rejected.
 
@@ -11,6 +16,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::event::{parse_direction, parse_seq, whole};
+use super::report::{Heartbeat, IntervalReport, Report, TotalsReport, parse_flag, parse_people, parse_total};
 use super::{Crossing, Rejection, RejectionCode};
 
 pub const EVENT_BYTES_MAX: usize = 64 * 1024;
@@ -32,8 +38,8 @@ struct Event {
     seq: Value,
 }
 
-/// Returns the crossing that the JSON reports, or what is wrong with it. `serial` is the DPU's if the JSON names none.
-pub fn crossing(json: &[u8], serial: Option<&str>) -> Result<Crossing, Rejection> {
+/// Returns what the JSON reports, or what is wrong with it. `serial` is the DPU's if the JSON names none.
+pub fn report(json: &[u8], serial: Option<&str>) -> Result<Report, Rejection> {
     if json.len() > EVENT_BYTES_MAX {
         return Err(malformed(format!("the event is longer than {EVENT_BYTES_MAX} bytes")));
     }
@@ -44,10 +50,21 @@ pub fn crossing(json: &[u8], serial: Option<&str>) -> Result<Crossing, Rejection
              {\"timestamp\": \"2018-05-01T08:46:00Z\", \"direction\": 1, \"dpu_id\": \"283\"}",
         ));
     }
-    let event: Event = serde_json::from_slice(json).map_err(|error| {
-        unknown_member(json)
-            .unwrap_or_else(|| malformed(format!("the event cannot be read: {}", reason(&error))))
-    })?;
+    // Nearly all are crossings.
+    match serde_json::from_slice(json) {
+        Ok(event) => crossing(event, serial).map(Report::Crossing),
+        Err(error) => match serde_json::from_slice(json) {
+            Ok(members) => Members(members).report(serial).unwrap_or_else(|| Err(unreadable(&error))),
+            Err(_) => Err(unreadable(&error)),
+        },
+    }
+}
+
+fn unreadable(error: &serde_json::Error) -> Rejection {
+    malformed(format!("the event cannot be read: {}", reason(error)))
+}
+
+fn crossing(event: Event, serial: Option<&str>) -> Result<Crossing, Rejection> {
     let lacks = |code, name| {
         let message =
             format!("the event has no {name}: timestamp, direction and dpu_id are required, seq is optional");
@@ -58,25 +75,153 @@ pub fn crossing(json: &[u8], serial: Option<&str>) -> Result<Crossing, Rejection
         direction: parse_direction(
             &text(&event.direction).ok_or_else(|| lacks(RejectionCode::BadDirection, "direction"))?,
         )?,
-        serial: match event.dpu_id {
-            Value::String(serial) => serial,
-            Value::Number(serial) => number(&serial.to_string())?,
-            Value::Null => serial.ok_or_else(|| lacks(RejectionCode::Malformed, "dpu_id"))?.to_owned(),
-            _ => return Err(bad_serial()),
-        },
+        serial: dpu(&event.dpu_id, serial)?.ok_or_else(|| lacks(RejectionCode::Malformed, "dpu_id"))?,
         seq: text(&event.seq).map_or(Ok(0), |seq| parse_seq(&seq))?,
     })
 }
 
-/// Returns a rejection if the object has an unknown member. Ignoring one could lose data: with a misspelt `seq`, two
-/// people would count as one.
-fn unknown_member(json: &[u8]) -> Option<Rejection> {
-    let members: Map<String, Value> = serde_json::from_slice(json).ok()?;
-    let unknown = members.keys().find(|name| !MEMBERS.contains(&name.as_str()))?;
-    Some(malformed(format!(
-        "unknown member {}: an event has timestamp (or ts), direction, dpu_id (or dpu) and seq, and no others",
-        shown(unknown)
-    )))
+/// Returns the serial in the JSON, or else `serial`.
+fn dpu(given: &Value, serial: Option<&str>) -> Result<Option<String>, Rejection> {
+    match given {
+        Value::String(serial) => Ok(Some(serial.clone())),
+        Value::Number(serial) => number(&serial.to_string()).map(Some),
+        Value::Null => Ok(serial.map(str::to_owned)),
+        _ => Err(bad_serial()),
+    }
+}
+
+/// The members of an object that is not a crossing.
+struct Members(Map<String, Value>);
+
+/// A kind of report: the members that tell it, all that it has, and what they are called together.
+struct Form {
+    telling: &'static [&'static str],
+    members: &'static [&'static str],
+    shown: &'static str,
+}
+
+const TOTALS: Form = Form {
+    telling: &["total_toward", "total_away"],
+    members: &["timestamp", "ts", "total_toward", "total_away", "dpu_id", "dpu", "force"],
+    shown: "a reading has timestamp (or ts), total_toward, total_away, dpu_id (or dpu) and force",
+};
+const INTERVAL: Form = Form {
+    telling: &["from", "to", "toward", "away"],
+    members: &["from", "to", "toward", "away", "dpu_id", "dpu", "revise"],
+    shown: "an interval has from, to, toward, away, dpu_id (or dpu) and revise",
+};
+const HEARTBEAT: Form = Form {
+    telling: &["heartbeat"],
+    members: &["heartbeat", "dpu_id", "dpu", "battery", "faults"],
+    shown: "a heartbeat has heartbeat, dpu_id (or dpu), battery and faults",
+};
+const CROSSING: Form = Form {
+    telling: &[],
+    members: &MEMBERS,
+    shown: "an event has timestamp (or ts), direction, dpu_id (or dpu) and seq",
+};
+
+impl Members {
+    /// Returns the report. `None`: it is none of these kinds, and all members are those of a crossing.
+    fn report(&self, serial: Option<&str>) -> Option<Result<Report, Rejection>> {
+        let is = |form: &Form| form.telling.iter().any(|name| self.0.contains_key(*name));
+        if is(&TOTALS) {
+            return Some(self.totals(serial).map(Report::Totals));
+        }
+        if is(&INTERVAL) {
+            return Some(self.interval(serial).map(Report::Interval));
+        }
+        if is(&HEARTBEAT) {
+            return Some(self.heartbeat(serial).map(Report::Heartbeat));
+        }
+        self.only(&CROSSING).err().map(Err)
+    }
+
+    fn totals(&self, serial: Option<&str>) -> Result<TotalsReport, Rejection> {
+        self.only(&TOTALS)?;
+        let lacks =
+            |name, code| self.lacks("reading", name, code, "timestamp, total_toward, total_away and dpu_id");
+        let total = |name: &'static str| {
+            let text = self.text(&[name]).ok_or_else(|| lacks(name, RejectionCode::BadTotal))?;
+            parse_total(name, &text)
+        };
+        Ok(TotalsReport {
+            ts: self
+                .text(&["timestamp", "ts"])
+                .ok_or_else(|| lacks("timestamp", RejectionCode::BadTimestamp))?
+                .parse()?,
+            toward: total("total_toward")?,
+            away: total("total_away")?,
+            force: self.flag("force")?,
+            serial: self.serial(serial)?.ok_or_else(|| lacks("dpu_id", RejectionCode::Malformed))?,
+        })
+    }
+
+    fn interval(&self, serial: Option<&str>) -> Result<IntervalReport, Rejection> {
+        self.only(&INTERVAL)?;
+        let lacks = |name, code| self.lacks("interval", name, code, "from, to, toward, away and dpu_id");
+        let given =
+            |name: &'static str| self.text(&[name]).ok_or_else(|| lacks(name, RejectionCode::BadInterval));
+        Ok(IntervalReport {
+            from: given("from")?.parse()?,
+            to: given("to")?.parse()?,
+            toward: parse_people("toward", &given("toward")?)?,
+            away: parse_people("away", &given("away")?)?,
+            revise: self.flag("revise")?,
+            serial: self.serial(serial)?.ok_or_else(|| lacks("dpu_id", RejectionCode::Malformed))?,
+        })
+    }
+
+    fn heartbeat(&self, serial: Option<&str>) -> Result<Heartbeat, Rejection> {
+        self.only(&HEARTBEAT)?;
+        let lacks = |name, code| self.lacks("heartbeat", name, code, "dpu_id and \"heartbeat\": true");
+        if !self.flag("heartbeat")? {
+            return Err(malformed("invalid heartbeat: use true"));
+        }
+        let battery = self.text(&["battery"]).map(|text| {
+            let refused = || {
+                malformed(format!("invalid battery {}: use a number from 0 to 100, in percent", shown(&text)))
+            };
+            text.parse::<f64>().map_err(|_| refused())
+        });
+        let faults = match self.0.get("faults") {
+            None | Some(Value::Null) => None,
+            Some(Value::Array(faults)) => {
+                let named: Vec<_> = faults.iter().filter_map(text).collect();
+                Some(named.join(", ")).filter(|faults| !faults.is_empty())
+            }
+            Some(other) => text(other).map(Cow::into_owned).filter(|faults| !faults.is_empty()),
+        };
+        let serial = self.serial(serial)?.ok_or_else(|| lacks("dpu_id", RejectionCode::Malformed))?;
+        Heartbeat { serial, battery: battery.transpose()?, faults }.checked()
+    }
+
+    /// Refuses members of other names. Ignoring one could lose data: with a misspelt `seq`, two people would count as one.
+    fn only(&self, form: &Form) -> Result<(), Rejection> {
+        match self.0.keys().find(|name| !form.members.contains(&name.as_str())) {
+            Some(unknown) => {
+                Err(malformed(format!("unknown member {}: {}, and no others", shown(unknown), form.shown)))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn lacks(&self, thing: &str, name: &str, code: RejectionCode, needed: &str) -> Rejection {
+        Rejection::new(code, format!("the {thing} has no {name}: {needed} are required"))
+    }
+
+    fn text(&self, names: &[&str]) -> Option<Cow<'_, str>> {
+        names.iter().find_map(|name| text(self.0.get(*name)?))
+    }
+
+    fn flag(&self, name: &str) -> Result<bool, Rejection> {
+        self.text(&[name]).map_or(Ok(false), |text| parse_flag(name, &text))
+    }
+
+    fn serial(&self, serial: Option<&str>) -> Result<Option<String>, Rejection> {
+        let given = ["dpu_id", "dpu"].iter().find_map(|name| self.0.get(*name));
+        dpu(given.unwrap_or(&Value::Null), serial)
+    }
 }
 
 /// Returns the serial that a number stands for.
@@ -117,14 +262,21 @@ mod tests {
     use super::*;
 
     fn rejection(json: &str) -> (RejectionCode, String) {
-        let rejection = crossing(json.as_bytes(), None).expect_err(json);
+        let rejection = report(json.as_bytes(), None).expect_err(json);
         (rejection.code, rejection.message)
+    }
+
+    fn crossing(json: &[u8]) -> Result<Crossing, Rejection> {
+        match report(json, None)? {
+            Report::Crossing(crossing) => Ok(crossing),
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]
     fn every_accepted_form_is_the_same_crossing() {
         let expected =
-            crossing(br#"{"timestamp":"2018-05-01T08:46:00Z","direction":-1,"dpu_id":"283","seq":0}"#, None);
+            crossing(br#"{"timestamp":"2018-05-01T08:46:00Z","direction":-1,"dpu_id":"283","seq":0}"#);
         assert!(expected.is_ok());
         for json in [
             r#"{"ts":"2018-05-01T10:46:00+02:00","direction":"-1","dpu":283}"#,
@@ -134,7 +286,7 @@ mod tests {
             r#"{"timestamp":1525164360000,"direction":"-1.0","dpu_id":"283","seq":"0"}"#,
             r#"{"timestamp":"2018-05-01 08:46:00 UTC","direction":-1,"dpu_id":"283"}"#,
         ] {
-            let found = crossing(json.as_bytes(), None);
+            let found = crossing(json.as_bytes());
             let instant = |crossing: &Crossing| crossing.ts.in_utc();
             assert_eq!(found.as_ref().map(instant), expected.as_ref().map(instant), "{json}");
             let ts = entity::Instant::MIN.into();
@@ -146,7 +298,7 @@ mod tests {
         }
         for toward in ["1", "1.0", r#""1""#, r#""+1""#, r#""TOWARD""#] {
             let json = format!(r#"{{"ts":"2018-05-01","direction":{toward},"dpu":"283"}}"#);
-            assert_eq!(crossing(json.as_bytes(), None).unwrap().direction, Direction::Toward, "{json}");
+            assert_eq!(crossing(json.as_bytes()).unwrap().direction, Direction::Toward, "{json}");
         }
     }
 

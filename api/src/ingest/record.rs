@@ -1,33 +1,22 @@
-//! The work of one commit: check events, insert them by key, and tally those that were inserted.
+//! The work of one commit: check reports, insert crossings by key, and tally those that were inserted. The module
+//! `reports` records the other kinds.
 
 use std::iter::from_fn;
 
 use ahash::AHashSet;
 use entity::tally::TallyLength;
-use entity::{Instant, Timestamp, event};
+use entity::{Instant, event};
 use sea_orm::{ActiveEnum, ConnectionTrait, DatabaseBackend, DbErr, QueryResult, SqlErr, Statement, Value};
 
-use super::event::{Batch, Crossing, Identity, Outcome, Rejection, RejectionCode};
-use super::zone;
+use super::check::{Checked, Intake, Unrecorded, check};
+use super::event::{Identity, Outcome, Rejection};
+use super::report::Batch;
+use super::reports;
+use super::tallies::ADD_TO_TALLY;
 use crate::database::{CommitId, Partitions, log_commit};
 use crate::floor_plan::FloorPlan;
 use crate::timelines::Patch;
 use counting::Crossings;
-
-/// Maximum time that a DPU's clock may be ahead of the server's, in milliseconds.
-pub const CLOCK_SKEW_MS: i64 = 5 * 60 * 1000;
-/// Default of the earliest accepted instant: 2010-01-01T00:00:00Z. Older timestamps come from clocks that were never
-/// set.
-pub const EARLIEST: Instant = Instant::from_ms(1_262_304_000_000);
-
-#[derive(Clone, Copy, Debug)]
-pub struct Intake {
-    pub id: CommitId,
-    /// Time of receipt.
-    pub now: Instant,
-    /// Earliest accepted instant; older events are rejected.
-    pub earliest: Instant,
-}
 
 /// Result of recording, valid once the transaction has committed.
 #[derive(Debug)]
@@ -38,27 +27,8 @@ pub struct Recorded {
     pub patch: Patch,
 }
 
-#[derive(Debug, thiserror::Error)]
-pub enum Unrecorded {
-    #[error(transparent)]
-    Database(#[from] DbErr),
-    /// The floor plan has changed since it was read. By the old one, events might be recorded for the wrong DPU, or
-    /// before the horizon.
-    #[error("the floor plan has changed since it was read")]
-    OldPlan,
-}
-
-impl From<Unrecorded> for DbErr {
-    fn from(unrecorded: Unrecorded) -> Self {
-        match unrecorded {
-            Unrecorded::Database(error) => error,
-            Unrecorded::OldPlan => Self::Custom(unrecorded.to_string()),
-        }
-    }
-}
-
 /// Records the batches in the caller's transaction. `plan` must be the current floor plan of the database. On
-/// PostgreSQL this takes one statement, once the partitions of the events exist.
+/// PostgreSQL, crossings take one statement, once the partitions of the events exist.
 ///
 /// Rows are written in the order of their keys, so that transactions with common rows wait for each other and never
 /// deadlock.
@@ -73,29 +43,34 @@ pub async fn record(
         row.as_ref().map_err(Clone::clone).and_then(|row| check(plan, intake, row))
     };
     let checked: Vec<_> = batches.iter().flatten().map(checked).collect();
-    let mut identities: Vec<Identity> = checked.iter().filter_map(|row| row.as_ref().ok()).copied().collect();
-    identities.sort_unstable();
-    identities.dedup();
-
-    let Intake { id, now, .. } = intake;
-    let log = Log { id, revision: plan.revision() };
-    let duplicates = if identities.is_empty() {
-        AHashSet::new()
-    } else if transaction.get_database_backend() == DatabaseBackend::Postgres {
-        partitions.ensure(transaction, identities.iter().map(|identity| identity.ts)).await?;
-        insert_on_postgres(transaction, &identities, now, log).await?
-    } else {
-        insert_on_sqlite(transaction, &identities, now, log).await?
-    };
-    let id = (duplicates.len() < identities.len()).then_some(id);
-    let inserted = identities.iter().filter(|identity| !duplicates.contains(*identity));
-    let patch = Patch::new(inserted.map(|event| (event.dpu_id, event.ts, event.direction)));
+    let (mut identities, mut reports) = (Vec::new(), Vec::new());
+    for row in checked.iter().flatten() {
+        match row {
+            Checked::Crossing(identity) => identities.push(*identity),
+            Checked::Report(report) => reports.push(*report),
+            Checked::Heartbeat => {}
+        }
+    }
+    let (duplicates, mut id, mut patch) =
+        record_crossings(transaction, partitions, plan, intake, &mut identities).await?;
+    let mut report_outcomes = Vec::new().into_iter();
+    if !reports.is_empty() {
+        // A commit has one number for its crossings, and the next one for its other reports.
+        let own = id.map_or(intake.id, CommitId::next);
+        let (outcomes, is_stored, more) =
+            reports::record(transaction, plan, Intake { id: own, ..intake }, &reports).await?;
+        id = if is_stored { Some(own) } else { id };
+        patch.append(more);
+        report_outcomes = outcomes.into_iter();
+    }
 
     // An inserted event is accepted where it comes first, and a duplicate everywhere else.
     let mut seen = duplicates;
     let outcome = |row| match row {
-        Ok(identity) if seen.insert(identity) => Outcome::Accepted,
-        Ok(_) => Outcome::Duplicate,
+        Ok(Checked::Crossing(identity)) if seen.insert(identity) => Outcome::Accepted,
+        Ok(Checked::Crossing(_)) => Outcome::Duplicate,
+        Ok(Checked::Report(_)) => report_outcomes.next().unwrap_or(Outcome::Duplicate),
+        Ok(Checked::Heartbeat) => Outcome::Accepted,
         Err(rejection) => Outcome::Rejected(rejection),
     };
     let mut outcomes = checked.into_iter().map(outcome);
@@ -103,48 +78,37 @@ pub async fn record(
     Ok(Recorded { outcomes, id, patch })
 }
 
+/// Inserts the crossings that are not stored yet. Returns those that are, the name of the commit if any was inserted, and
+/// what changes in memory.
+async fn record_crossings(
+    transaction: &impl ConnectionTrait,
+    partitions: &Partitions,
+    plan: &FloorPlan,
+    Intake { id, now, .. }: Intake,
+    identities: &mut Vec<Identity>,
+) -> Result<(AHashSet<Identity>, Option<CommitId>, Patch), Unrecorded> {
+    identities.sort_unstable();
+    identities.dedup();
+    let log = Log { id, revision: plan.revision() };
+    let duplicates = if identities.is_empty() {
+        AHashSet::new()
+    } else if transaction.get_database_backend() == DatabaseBackend::Postgres {
+        partitions.ensure(transaction, identities.iter().map(|identity| identity.ts)).await?;
+        insert_on_postgres(transaction, identities, now, log).await?
+    } else {
+        insert_on_sqlite(transaction, identities, now, log).await?
+    };
+    let id = (duplicates.len() < identities.len()).then_some(id);
+    let inserted = identities.iter().filter(|identity| !duplicates.contains(*identity));
+    let patch = Patch::new(inserted.map(|event| (event.dpu_id, event.ts, event.direction)));
+    Ok((duplicates, id, patch))
+}
+
 /// Name of the commit in the change log, and revision of the floor plan that it relies on.
 #[derive(Clone, Copy)]
 struct Log {
     id: CommitId,
     revision: i64,
-}
-
-fn check(plan: &FloorPlan, intake: Intake, crossing: &Crossing) -> Result<Identity, Rejection> {
-    let Intake { now, earliest, .. } = intake;
-    let Crossing { direction, seq, .. } = *crossing;
-    let dpu_id = plan.dpu_id(&crossing.serial).ok_or_else(|| Rejection::unknown_dpu(&crossing.serial))?;
-    let ts = instant(plan, crossing)?;
-    if ts < earliest {
-        let message = format!(
-            "{ts} is before {earliest}: events that old are not accepted, since they come from clocks that were never set"
-        );
-        return Err(Rejection::new(RejectionCode::TimestampOutOfRange, message));
-    }
-    if let Some(horizon) = plan.horizon().filter(|horizon| ts < *horizon) {
-        let message =
-            format!("{ts} is before {horizon}: events that old have been pruned, and no more can be added");
-        return Err(Rejection::new(RejectionCode::TimestampPruned, message));
-    }
-    if ts > now.plus_ms(CLOCK_SKEW_MS) {
-        let message = format!(
-            "{ts} lies in the future: the time is {now}, and a DPU's clock may be at most {} minutes ahead",
-            CLOCK_SKEW_MS / 60_000
-        );
-        return Err(Rejection::new(RejectionCode::TimestampInFuture, message));
-    }
-    if seq < 0 {
-        return Err(Rejection::bad_seq(&seq.to_string()));
-    }
-    Ok(Identity { dpu_id, ts, direction, seq })
-}
-
-/// A timestamp without a time zone is in that of its DPU.
-pub fn instant(plan: &FloorPlan, crossing: &Crossing) -> Result<Instant, Rejection> {
-    match crossing.ts {
-        Timestamp::Instant(instant) => Ok(instant),
-        local => zone::instant(local, plan.zone_of(&crossing.serial)),
-    }
 }
 
 /// Records the events by one statement: PostgreSQL inserts them, tallies those that it has inserted, adds to the change
@@ -335,9 +299,6 @@ fn tallies(inserted: &[Identity], resolution: TallyLength) -> Vec<Tally> {
 const HOUR_MS: i64 = 3_600_000;
 /// Maximum number of rows in a piece: SQLite accepts 32,766 values per statement.
 const PIECE_ROWS_MAX: usize = 1024;
-const ADD_TO_TALLY: &str = "ON CONFLICT (dpu_id, resolution, bucket) \
-    DO UPDATE SET toward = tally.toward + excluded.toward, away = tally.away + excluded.away";
-
 fn identity(row: &QueryResult) -> Result<Identity, DbErr> {
     Ok(Identity {
         dpu_id: row.try_get_by_index(0)?,

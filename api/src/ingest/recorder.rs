@@ -3,6 +3,7 @@
 //! It never waits for a batch to fill: the batches that arrive during one commit make up the next one. So a lone event
 //! takes one commit, and many senders share commits.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant as Tick};
 
@@ -12,11 +13,15 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tracing::{Instrument, Span};
 
-use super::event::{Batch, Outcome, OutcomeCounts};
-use super::record::{Intake, Recorded, Unrecorded, instant, record};
+use super::check::{CLOCK_SKEW_MS, Intake, Unrecorded};
+use super::event::{Outcome, OutcomeCounts};
+use super::record::{Recorded, record};
+use super::report::{Batch, Heartbeat, Report};
+use super::zone;
 use crate::clock::Clock;
 use crate::database::{self, Failure, Notifier, Partitions};
 use crate::floor_plan::FloorPlan;
+use crate::health::{Heard, Hearings};
 use crate::state::State;
 use crate::tasks::{self, Tasks};
 use crate::telemetry::{SPANS, metrics};
@@ -83,6 +88,7 @@ pub struct Writer {
     pub earliest: Instant,
     pub notifier: Notifier,
     pub partitions: Arc<Partitions>,
+    pub hearings: Hearings,
 }
 
 impl Writer {
@@ -137,7 +143,7 @@ impl Writer {
 
     async fn commit(&self, batches: &Arc<Vec<Batch>>) -> Result<Vec<Vec<Outcome>>, DbErr> {
         let mut plan = Arc::clone(&self.state.newest().await?.plan);
-        let mut serials = batches.iter().flatten().flatten().map(|crossing| &crossing.serial);
+        let mut serials = batches.iter().flatten().flatten().map(Report::serial);
         if serials.any(|serial| plan.dpu_id(serial).is_none()) {
             // Another process may have created the DPU a moment ago.
             self.state.refresh().await?;
@@ -166,7 +172,7 @@ impl Writer {
             // answer.
             self.state.refresh().await?;
         }
-        observe(now, &plan, batches, &outcomes, begun.elapsed());
+        self.hearings.hear(observe(now, &plan, batches, &outcomes, begun.elapsed()));
         Ok(outcomes)
     }
 
@@ -226,8 +232,15 @@ async fn commit(
     batches: Arc<Vec<Batch>>,
 ) -> Result<Recorded, Unrecorded> {
     let database = state.database();
-    // PostgreSQL records by one statement, which needs no transaction if the partition of every event exists.
-    if database.backend() == DatabaseBackend::Postgres && partitions.hold(timestamps(&batches)) {
+    // PostgreSQL records crossings by one statement, which needs no transaction if the partition of every event exists.
+    let are_crossings = || {
+        let mut reports = batches.iter().flatten().flatten();
+        reports.all(|report| matches!(report, Report::Crossing(_) | Report::Heartbeat(_)))
+    };
+    if database.backend() == DatabaseBackend::Postgres
+        && are_crossings()
+        && partitions.hold(timestamps(&batches))
+    {
         return record(database.writer(), &partitions, &plan, intake, &batches).await;
     }
     let transaction = database.begin().await?;
@@ -238,22 +251,56 @@ async fn commit(
 
 /// The timestamps of the events that can be recorded.
 fn timestamps(batches: &[Batch]) -> impl Iterator<Item = Timestamp> {
-    batches.iter().flatten().flatten().map(|crossing| crossing.ts)
+    batches.iter().flatten().flatten().filter_map(Report::ts)
 }
 
-fn observe(now: Instant, plan: &FloorPlan, batches: &[Batch], outcomes: &[Vec<Outcome>], took: Duration) {
+/// Counts the reports in the metrics. Returns what was heard of their DPUs.
+fn observe(
+    now: Instant,
+    plan: &FloorPlan,
+    batches: &[Batch],
+    outcomes: &[Vec<Outcome>],
+    took: Duration,
+) -> HashMap<i64, Heard> {
     let mut summary = OutcomeCounts::default();
+    let mut hearing = Hearing { now, plan, heard: HashMap::new() };
     for (sent, outcome) in batches.iter().flatten().zip(outcomes.iter().flatten()) {
         summary.add(outcome);
-        match (sent, outcome) {
-            (Ok(crossing), Outcome::Accepted) => {
-                if let Ok(ts) = instant(plan, crossing) {
-                    metrics::received(now.ms().saturating_sub(ts.ms()));
-                }
+        if let Outcome::Rejected(rejection) = outcome {
+            metrics::rejected(rejection.code.name());
+        }
+        if let Ok(report) = sent {
+            let offset_ms = hearing.hear(report);
+            if let (Some(offset_ms), Outcome::Accepted) = (offset_ms, outcome) {
+                metrics::received(-offset_ms);
             }
-            (_, Outcome::Rejected(rejection)) => metrics::rejected(rejection.code.name()),
-            _ => {}
         }
     }
     metrics::committed(summary.accepted, summary.duplicates, summary.rejected, took);
+    hearing.heard
+}
+
+/// Gathers what was heard of DPUs.
+struct Hearing<'a> {
+    now: Instant,
+    plan: &'a FloorPlan,
+    heard: HashMap<i64, Heard>,
+}
+
+impl Hearing<'_> {
+    /// Hears a report. Returns how far its time is ahead of the server's, in milliseconds.
+    fn hear(&mut self, report: &Report) -> Option<i64> {
+        let dpu = self.plan.dpu(self.plan.dpu_id(report.serial())?)?;
+        let ts = report.ts().and_then(|ts| zone::instant(ts, dpu.zone).ok());
+        // A clock that runs ahead says nothing of what is to come.
+        let until = ts.filter(|ts| *ts <= self.now.plus_ms(CLOCK_SKEW_MS));
+        let heard = self.heard.entry(dpu.row.id).or_insert_with(|| Heard::at(self.now));
+        heard.known_until = heard.known_until.max(until);
+        let offset_ms = ts.map(|ts| ts.ms().saturating_sub(self.now.ms()));
+        heard.clock_offset_ms = heard.clock_offset_ms.max(offset_ms);
+        if let Report::Heartbeat(Heartbeat { battery, faults, .. }) = report {
+            (heard.battery, heard.faults) = (*battery, faults.clone());
+        }
+        offset_ms
+    }
 }

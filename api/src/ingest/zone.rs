@@ -6,7 +6,7 @@ use chrono::{MappedLocalTime, TimeZone};
 use chrono_tz::Tz;
 use entity::{Instant, Timestamp, shown};
 
-use super::{Crossing, Rejection, RejectionCode};
+use super::{Rejection, RejectionCode};
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{} is not a time zone: use a name of the tz database, such as Europe/Berlin", shown(.0))]
@@ -14,13 +14,6 @@ pub struct UnknownZone(String);
 
 pub fn parse(name: &str) -> Result<Tz, UnknownZone> {
     name.parse().map_err(|_| UnknownZone(name.to_owned()))
-}
-
-/// Resolves the crossing's timestamp if `zone` is given.
-pub(super) fn within(crossing: Crossing, zone: Option<Tz>) -> Result<Crossing, Rejection> {
-    let Some(zone) = zone else { return Ok(crossing) };
-    let ts = instant(crossing.ts, Some(zone))?.into();
-    Ok(Crossing { ts, ..crossing })
 }
 
 /// Returns the instant at which a clock in `zone` showed this timestamp. If it was shown twice, the first one is taken.

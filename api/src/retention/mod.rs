@@ -1,17 +1,18 @@
 //! Retention: how long individual events are kept.
 //!
-//! Pruning replaces events by digests: the number of people who crossed until the end of an hour. Events are deleted in
-//! the transaction that writes their digests. So odometers are unchanged at the end of each hour, and code that reads
-//! them need not know about pruning. Within an hour there is also a digest at each instant from which some count
-//! continues (a reset, the start or the end of an assignment), so that counts after the horizon stay exact. Tallies
-//! stay as they are.
+//! Pruning replaces events by intervals: the number of people who crossed during an hour. Events are deleted in the
+//! transaction that writes the intervals. So odometers are unchanged at the end of each hour, and code that reads them
+//! need not know about pruning. An interval also ends at each instant within an hour from which some count continues (a
+//! reset, the start or the end of an assignment), so that counts after the horizon stay exact. Tallies stay as they
+//! are. The intervals of an hour that a DPU has reported are joined in the same way, and of a DPU's readings the last
+//! one is kept.
 //!
 //! First the horizon is raised: from then on no event before it is recorded, and the floor plan can change before it
 //! only at whole hours. Then the events are pruned piece by piece. After an interruption, the next prune continues
 //! there.
 
-mod digest;
 mod schedule;
+mod sums;
 
 use entity::Instant;
 use sea_orm::{ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr, Statement, TransactionTrait};
@@ -67,7 +68,9 @@ async fn raise_horizon(database: &Database, horizon: Instant) -> Result<Instant,
     changes::lock(&transaction).await?;
     if database.backend() == DatabaseBackend::Postgres {
         // An insert holds a lock that this one waits for, and reads the horizon after it got that lock.
-        transaction.execute_unprepared("LOCK TABLE event IN SHARE ROW EXCLUSIVE MODE").await?;
+        transaction
+            .execute_unprepared("LOCK TABLE event, interval, reading IN SHARE ROW EXCLUSIVE MODE")
+            .await?;
     }
     let raised = format!(
         "UPDATE floor_plan SET horizon = {ms}, revision = revision + 1 WHERE horizon IS NULL OR horizon < {ms}",
@@ -80,9 +83,11 @@ async fn raise_horizon(database: &Database, horizon: Instant) -> Result<Instant,
 }
 
 async fn first_event(connection: &impl ConnectionTrait) -> Result<Option<Instant>, DbErr> {
-    // One index lookup per DPU.
+    // Two index lookups per DPU.
     let sql = "SELECT MIN(first) FROM (
         SELECT (SELECT ts FROM event WHERE dpu_id = dpu.id ORDER BY ts LIMIT 1) AS first FROM dpu
+        UNION ALL
+        SELECT (SELECT ends - 1 FROM interval WHERE dpu_id = dpu.id AND source <> 2 ORDER BY ends LIMIT 1) FROM dpu
     ) AS firsts";
     let row =
         connection.query_one_raw(Statement::from_string(connection.get_database_backend(), sql)).await?;
@@ -100,10 +105,10 @@ async fn prune_piece(database: &Database, first: Instant, horizon: Instant) -> R
     let (start, end) =
         partition.map_or((day, day.plus_ms(DAY_MS)), |partition| (partition.start(), partition.end()));
     let plan = changes::current(&transaction).await?;
-    let events = digest::put(&transaction, &plan, start, end).await?;
+    let events = sums::put(&transaction, &plan, start, end).await?;
     match partition {
         Some(partition) => partition.drop(&transaction).await?,
-        None => digest::delete_events(&transaction, start, end).await?,
+        None => sums::delete_events(&transaction, start, end).await?,
     }
     set_digested(&transaction, end.min(horizon)).await?;
     transaction.commit().await?;

@@ -24,6 +24,8 @@ pub struct EventRange {
     pub end: Option<Instant>,
     /// Only events in this direction.
     pub direction: Option<Direction>,
+    /// Only voided events, or only others.
+    pub voided: bool,
 }
 
 /// The position of an event among its DPU's events.
@@ -53,6 +55,7 @@ pub(crate) async fn pages(
             direction: Direction::try_from_value(&row.try_get_by_index(2)?)?,
             seq: row.try_get_by_index(3)?,
             created: row.try_get_by_index(4)?,
+            void: row.try_get_by_index(5)?,
         };
         found.entry(page).or_default().push(event);
         Ok(())
@@ -66,6 +69,23 @@ pub(crate) async fn pages(
         }
     }
     Ok(found)
+}
+
+/// Counts events by looking at them.
+pub(crate) async fn counts(
+    connection: &impl ConnectionTrait,
+    ranges: &[EventRange],
+) -> Result<HashMap<EventRange, i64>, DbErr> {
+    let mut counts = HashMap::new();
+    let select = |range: &EventRange, place: usize| {
+        format!("SELECT {place}, COUNT(*) FROM event WHERE {}", range.condition())
+    };
+    compound(connection, ranges, select, |range, row| {
+        counts.insert(range, row.try_get_by_index(1)?);
+        Ok(())
+    })
+    .await?;
+    Ok(counts)
 }
 
 /// Runs one select per thing, many in one statement, and returns each row with its thing. The first column of a select
@@ -97,6 +117,7 @@ impl EventRange {
             self.start.map(|start| format!("ts >= {}", start.ms())),
             self.end.map(|end| format!("ts < {}", end.ms())),
             self.direction.map(|direction| format!("direction = {}", direction.sign())),
+            Some(if self.voided { "void IS NOT NULL" } else { "void IS NULL" }.to_owned()),
         ];
         conditions.into_iter().flatten().collect::<Vec<_>>().join(" AND ")
     }
@@ -114,6 +135,10 @@ impl EventRange {
 impl EventPage {
     /// Returns the page with its range shortened to the days that can contain its events. `None`: no events.
     pub(crate) fn narrowed(&self, days: &Days) -> Option<Self> {
+        if self.range.voided {
+            // No total counts them.
+            return Some(*self);
+        }
         const DAY_MS: i64 = 86_400_000;
         let (first, last) = days.ends()?;
         let size = i64::try_from(self.size).unwrap_or(i64::MAX);
@@ -148,7 +173,7 @@ impl EventPage {
         };
         let (after, before) = (bound(self.after, beyond), bound(self.before, short_of));
         format!(
-            "SELECT * FROM (SELECT {place}, ts, direction, seq, created FROM event WHERE {condition} {after} {before}
+            "SELECT * FROM (SELECT {place}, ts, direction, seq, created, void FROM event WHERE {condition} {after} {before}
             ORDER BY ts {order}, direction {order}, seq {order} LIMIT {}) AS page_{place}",
             self.size
         )

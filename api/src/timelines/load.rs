@@ -4,16 +4,17 @@
 use std::collections::BTreeMap;
 
 use entity::Instant;
-use entity::event::Direction;
 use entity::tally::TallyLength;
-use sea_orm::{ConnectionTrait, DatabaseBackend, DbErr, QueryResult, Statement, Value};
+use sea_orm::{ConnectionTrait, DatabaseBackend, DbErr, QueryResult, Statement};
 use serde::de::DeserializeOwned;
 
+use super::days::DayTotal;
 use super::memory::{Loaded, PageKey};
 use super::page::Page;
 use super::step::Step;
 use crate::database::{Changes, Position, changes_sql};
-use counting::{Crossings, Reading};
+use crate::listed::listed;
+use counting::{Crossings, Interval, Reading};
 
 /// The data to read: the days of these DPUs, and these pages.
 #[derive(Debug, Default)]
@@ -73,23 +74,28 @@ pub(crate) async fn load(
     position: &Position,
 ) -> Result<(Loaded, Changes), DbErr> {
     let backend = connection.get_database_backend();
-    let mut totals: BTreeMap<i64, Vec<(Instant, Crossings)>> =
+    let mut totals: BTreeMap<i64, Vec<(Instant, DayTotal)>> =
         lacking.days.iter().map(|dpu| (*dpu, Vec::new())).collect();
-    let mut pages: BTreeMap<PageKey, Vec<Step>> =
-        lacking.pages.iter().map(|page| (*page, Vec::new())).collect();
+    let mut pages: BTreeMap<PageKey, LoadedPage> =
+        lacking.pages.iter().map(|page| (*page, LoadedPage::default())).collect();
     let mut changes = Changes::default();
     for row in connection.query_all_raw(statement(backend, lacking, position)).await? {
         match row.try_get_by_index::<i32>(0)? {
-            TOTALS => drop(totals.insert(row.try_get_by_index(1)?, people(&row, backend)?)),
-            DIGESTS => {
+            TOTALS => drop(totals.insert(row.try_get_by_index(1)?, day_totals(&row, backend)?)),
+            INTERVALS => {
                 let dpu = row.try_get_by_index(1)?;
-                for (ts, people) in people(&row, backend)? {
-                    let key = PageKey::of(Reading { dpu, at: ts });
-                    let Some(page) = pages.get_mut(&key) else { continue };
-                    for (way, people) in [(Direction::Toward, people.toward), (Direction::Away, people.away)]
-                    {
-                        page.extend((0..people).map(|_| Step::new(key.day, ts, way)));
+                for interval in intervals(&row, backend)? {
+                    let key = PageKey::of(Reading { dpu, at: interval.counted_at() });
+                    if let Some(page) = pages.get_mut(&key) {
+                        page.intervals.push(interval);
                     }
+                }
+            }
+            EDITIONS => {
+                let (dpu, day) = (row.try_get_by_index(1)?, row.try_get_by_index(2)?);
+                if let Some(page) = pages.get_mut(&PageKey { dpu, day }) {
+                    let edition = list(&row, backend)?.first().copied().unwrap_or_default();
+                    page.edition = i32::try_from(edition).unwrap_or(i32::MAX);
                 }
             }
             EVENTS => add_events(&row, backend, &mut pages)?,
@@ -101,43 +107,77 @@ pub(crate) async fn load(
         (dpu, totals.into_iter().collect())
     });
     let is_pruned = |day: Instant| changes.digested.is_some_and(|digested| day < digested);
-    let pages = pages
-        .into_iter()
-        .map(|(key, steps)| (key, steps.into_iter().collect::<Page>().pruned(is_pruned(key.day))));
+    let pages = pages.into_iter().map(|(key, page)| (key, page.build(key.day).pruned(is_pruned(key.day))));
     Ok((Loaded { days: days.collect(), pages: pages.collect() }, changes))
 }
 
-/// Returns instants, each with the crossings of the period that starts there.
-fn people(row: &QueryResult, backend: DatabaseBackend) -> Result<Vec<(Instant, Crossings)>, DbErr> {
-    let listed: Vec<(i64, i64, i64)> = if backend == DatabaseBackend::Postgres {
-        let instants: Vec<i64> = row.try_get_by_index(3)?;
-        let (toward, away): (Vec<i64>, Vec<i64>) = (row.try_get_by_index(4)?, row.try_get_by_index(5)?);
-        instants.into_iter().zip(toward).zip(away).map(|((ms, toward), away)| (ms, toward, away)).collect()
-    } else {
-        from_json(row)?
-    };
-    let crossings = |(ms, toward, away)| (Instant::from_ms(ms), Crossings { toward, away });
-    Ok(listed.into_iter().map(crossings).collect())
+/// What was read of a page.
+#[derive(Default)]
+struct LoadedPage {
+    steps: Vec<Step>,
+    intervals: Vec<Interval>,
+    edition: i32,
+}
+
+impl LoadedPage {
+    fn build(self, day: Instant) -> Page {
+        let Self { steps, intervals, edition } = self;
+        let page =
+            if intervals.is_empty() { Page::of_crossings(steps) } else { Page::of_intervals(day, intervals) };
+        page.of_edition(edition)
+    }
+}
+
+/// Returns the totals of days, by the start of the day.
+fn day_totals(row: &QueryResult, backend: DatabaseBackend) -> Result<Vec<(Instant, DayTotal)>, DbErr> {
+    let totals = numbers(row, backend)?.into_iter().map(|[day, toward, away, edition]| {
+        let edition = i32::try_from(edition).unwrap_or(i32::MAX);
+        (Instant::from_ms(day), DayTotal { people: Crossings { toward, away }, edition })
+    });
+    Ok(totals.collect())
+}
+
+fn intervals(row: &QueryResult, backend: DatabaseBackend) -> Result<Vec<Interval>, DbErr> {
+    let intervals = numbers(row, backend)?.into_iter().map(|[ends, toward, away, starts]| Interval {
+        starts: Instant::from_ms(starts),
+        ends: Instant::from_ms(ends),
+        people: Crossings { toward, away },
+    });
+    Ok(intervals.collect())
+}
+
+/// Returns the rows that a row's arrays hold.
+fn numbers(row: &QueryResult, backend: DatabaseBackend) -> Result<Vec<[i64; 4]>, DbErr> {
+    if backend != DatabaseBackend::Postgres {
+        return from_json(row);
+    }
+    let column = |index| row.try_get_by_index::<Vec<i64>>(index);
+    let (first, second, third, fourth) = (column(3)?, column(4)?, column(5)?, column(6)?);
+    let rows = first.into_iter().zip(second).zip(third).zip(fourth);
+    Ok(rows.map(|(((first, second), third), fourth)| [first, second, third, fourth]).collect())
 }
 
 /// Adds the events of a range to the requested pages.
 fn add_events(
     row: &QueryResult,
     backend: DatabaseBackend,
-    pages: &mut BTreeMap<PageKey, Vec<Step>>,
+    pages: &mut BTreeMap<PageKey, LoadedPage>,
 ) -> Result<(), DbErr> {
     let (dpu, first): (i64, Instant) = (row.try_get_by_index(1)?, row.try_get_by_index(2)?);
-    let events: Vec<i64> =
-        if backend == DatabaseBackend::Postgres { row.try_get_by_index(3)? } else { from_json(row)? };
+    let events = list(row, backend)?;
     // Each is 2 × the millisecond of the range, as a step is 2 × that of its day. They are in the order of the key.
     for of_day in events.chunk_by(|one, next| one / (2 * DAY_MS) == next / (2 * DAY_MS)) {
         let before = of_day[0] - of_day[0] % (2 * DAY_MS);
         if let Some(page) = pages.get_mut(&PageKey { dpu, day: first.plus_ms(before / 2) }) {
             let number = |event: &i64| u32::try_from(event - before).unwrap_or(u32::MAX);
-            page.extend(of_day.iter().map(|event| Step::from_number(number(event))));
+            page.steps.extend(of_day.iter().map(|event| Step::from_number(number(event))));
         }
     }
     Ok(())
+}
+
+fn list(row: &QueryResult, backend: DatabaseBackend) -> Result<Vec<i64>, DbErr> {
+    if backend == DatabaseBackend::Postgres { row.try_get_by_index(3) } else { from_json(row) }
 }
 
 fn from_json<T: DeserializeOwned>(row: &QueryResult) -> Result<T, DbErr> {
@@ -145,39 +185,30 @@ fn from_json<T: DeserializeOwned>(row: &QueryResult) -> Result<T, DbErr> {
     serde_json::from_str(&text).map_err(|error| DbErr::Type(error.to_string()))
 }
 
-/// Returns the statement. Its result has one row per change, per totals of a DPU, and per range of events or digests.
+/// Returns the statement. Its result has one row per change, per totals of a DPU, per range of events or intervals, and per
+/// day whose crossings were replaced.
 /// Values are in arrays, because transferring a row costs more than its content.
 fn statement(backend: DatabaseBackend, lacking: &Lacking, position: &Position) -> Statement {
     let mut values = position.values(backend);
+    let (dpus, dpu_values) = listed(backend, values.len() + 1, lacking.days.iter().map(|dpu| [*dpu]));
+    values.extend(dpu_values);
     let ranges = Range::of(&lacking.pages);
-    let (dpus, wanted, totals, events, digests) = if backend == DatabaseBackend::Postgres {
-        let column = |of: fn(&Range) -> i64| ranges.iter().map(of).collect::<Vec<_>>();
-        values.extend([
-            Value::from(lacking.days.clone()),
-            column(|range| range.dpu).into(),
-            column(|range| range.first.ms()).into(),
-            column(|range| range.end.ms()).into(),
-        ]);
+    let ranges = ranges.iter().map(|range| [range.dpu, range.first.ms(), range.end.ms()]);
+    let (wanted, wanted_values) = listed(backend, values.len() + 1, ranges);
+    values.extend(wanted_values);
+    let (totals, events, intervals, edition) = if backend == DatabaseBackend::Postgres {
         (
-            "= ANY($3::bigint[])",
-            "SELECT * FROM UNNEST($4::bigint[], $5::bigint[], $6::bigint[])",
-            "ARRAY_AGG(bucket), ARRAY_AGG(toward), ARRAY_AGG(away)",
+            "ARRAY_AGG(bucket), ARRAY_AGG(toward), ARRAY_AGG(away), ARRAY_AGG(edition::bigint)",
             "ARRAY(SELECT (ts - first) * 2 + (1 + direction) / 2",
-            "ARRAY_AGG(ts), ARRAY_AGG(toward), ARRAY_AGG(away)",
+            "ARRAY_AGG(ends), ARRAY_AGG(toward), ARRAY_AGG(away), ARRAY_AGG(starts)",
+            "ARRAY[edition::bigint]",
         )
     } else {
-        let ranges: Vec<_> =
-            ranges.iter().map(|range| (range.dpu, range.first.ms(), range.end.ms())).collect();
-        values.extend([
-            Value::from(serde_json::json!(lacking.days).to_string()),
-            serde_json::json!(ranges).to_string().into(),
-        ]);
         (
-            "IN (SELECT value FROM json_each($2))",
-            "SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each($3)",
-            "json_group_array(json_array(bucket, toward, away)), NULL, NULL",
+            "json_group_array(json_array(bucket, toward, away, edition)), NULL, NULL, NULL",
             "(SELECT json_group_array((ts - first) * 2 + (1 + direction) / 2)",
-            "json_group_array(json_array(ts, toward, away)), NULL, NULL",
+            "json_group_array(json_array(ends, toward, away, starts)), NULL, NULL, NULL",
+            "json_array(edition)",
         )
     };
     // Without this, SQLite parses the ranges again for each event.
@@ -186,14 +217,20 @@ fn statement(backend: DatabaseBackend, lacking: &Lacking, position: &Position) -
         "{changes}
         UNION ALL
         SELECT {TOTALS}, dpu_id, NULL, {totals} FROM tally
-        WHERE dpu_id {dpus} AND resolution = {days} GROUP BY dpu_id
+        WHERE dpu_id IN ({dpus}) AND resolution = {days} GROUP BY dpu_id
         UNION ALL
         SELECT {EVENTS}, dpu_id, first, {events} FROM event
-            WHERE event.dpu_id = wanted.dpu_id AND ts >= first AND ts < until), NULL, NULL
+            WHERE event.dpu_id = wanted.dpu_id AND ts >= first AND ts < until AND void IS NULL), NULL, NULL, NULL
         FROM wanted
         UNION ALL
-        SELECT {DIGESTS}, wanted.dpu_id, first, {digests} FROM wanted
-        JOIN digest ON digest.dpu_id = wanted.dpu_id AND ts >= first AND ts < until GROUP BY wanted.dpu_id, first",
+        SELECT {INTERVALS}, wanted.dpu_id, first, {intervals} FROM wanted
+        JOIN interval ON interval.dpu_id = wanted.dpu_id AND ends > first AND ends <= until AND void IS NULL
+            AND toward + away > 0
+        GROUP BY wanted.dpu_id, first
+        UNION ALL
+        SELECT {EDITIONS}, wanted.dpu_id, bucket, {edition}, NULL, NULL, NULL FROM wanted
+        JOIN tally ON tally.dpu_id = wanted.dpu_id AND resolution = {days} AND bucket >= first AND bucket < until
+            AND edition > 0",
         changes = changes_sql(backend, &wanted),
         days = TallyLength::Day.hours(),
     );
@@ -202,8 +239,9 @@ fn statement(backend: DatabaseBackend, lacking: &Lacking, position: &Position) -
 
 /// The kind of a row, in its first column. Other kinds belong to the change log.
 const TOTALS: i32 = 2;
-const DIGESTS: i32 = 3;
+const INTERVALS: i32 = 3;
 const EVENTS: i32 = 4;
+const EDITIONS: i32 = 5;
 
 const DAY_MS: i64 = TallyLength::Day.hours() as i64 * 3_600_000;
 /// Maximum gap between two requested days that is read with them.

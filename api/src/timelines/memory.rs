@@ -6,9 +6,11 @@
 //! - **Days belong to versions.** A change of the cache creates the next version, which is published to readers only
 //!   when the change is complete. A reader looks for the days of its own version, and also finds recently replaced
 //!   ones. So a commit is seen whole or not at all, no matter how many DPUs it affects.
-//! - **Pages are identified by their lengths.** Events are only ever added, so a page is current if and only if it
-//!   has as many crossings as the day's total says, and is made of digests where the events of its day are pruned.
-//!   Pages never need to be invalidated, and a page that has grown can still be read at its earlier lengths.
+//! - **Pages are identified by their lengths and editions.** Crossings are nearly always added. So a page is current if
+//!   and only if it has as many crossings as the day's total says, and is made of sums where the events of its day are
+//!   pruned. Where crossings were replaced instead (by a revised interval, a late reading, a void), the total says which
+//!   edition of the day it is. Pages never need to be invalidated, and a page that has grown can still be read at its
+//!   earlier lengths.
 //!
 //! One caller at a time makes changes: [`State`](crate::state::State) holds the lock.
 
@@ -21,11 +23,11 @@ use entity::event::Direction;
 use entity::tally::TallyLength;
 
 use super::cache::Cache;
-use super::days::Days;
+use super::days::{Days, Extent};
 use super::page::{Page, PageAt};
 use super::step::Step;
 use super::summary::{Summary, SummaryKey};
-use counting::{Crossings, Reading};
+use counting::{Crossings, Interval, Reading};
 
 /// The number of a state of this process. Each change increments it.
 pub type Version = u64;
@@ -88,9 +90,20 @@ pub struct Loaded {
     pub(crate) pages: BTreeMap<PageKey, Page>,
 }
 
-/// The crossings that a commit of this process adds, by DPU id and day.
+/// What a commit of this process changes, by DPU id.
 #[derive(Debug, Default)]
-pub struct Patch(BTreeMap<i64, BTreeMap<Instant, Vec<Step>>>);
+pub struct Patch(BTreeMap<i64, Change>);
+
+/// What a commit changes of one DPU.
+#[derive(Debug)]
+enum Change {
+    /// Crossings were added, by day.
+    Crossings(BTreeMap<Instant, Vec<Step>>),
+    /// Intervals were added, by day.
+    Intervals(BTreeMap<Instant, Vec<Interval>>),
+    /// Some were replaced: the days must be read again.
+    Replaced,
+}
 
 /// The version from which on loaded data is valid.
 #[derive(Clone, Copy, Debug)]
@@ -99,6 +112,23 @@ pub struct Since {
     pub begun: Version,
     /// The next version, if memory caught up with the reader's snapshot in that version.
     pub caught_up: Option<Version>,
+}
+
+/// What can be added to a day.
+trait Added {
+    fn people(&self) -> Crossings;
+}
+
+impl Added for Step {
+    fn people(&self) -> Crossings {
+        self.crossings()
+    }
+}
+
+impl Added for Interval {
+    fn people(&self) -> Crossings {
+        self.people
+    }
 }
 
 impl PageKey {
@@ -117,13 +147,32 @@ impl Loaded {
 
 impl Patch {
     pub fn new(inserted: impl IntoIterator<Item = (i64, Instant, Direction)>) -> Self {
-        let mut patch = Self::default();
+        let mut added: BTreeMap<i64, BTreeMap<Instant, Vec<Step>>> = BTreeMap::new();
         for (dpu, ts, direction) in inserted {
             let day = TallyLength::Day.bucket(ts);
-            let days = patch.0.entry(dpu).or_default();
+            let days = added.entry(dpu).or_default();
             days.entry(day).or_default().push(Step::new(day, ts, direction));
         }
-        patch
+        Self(added.into_iter().map(|(dpu, days)| (dpu, Change::Crossings(days))).collect())
+    }
+
+    /// Adds the intervals that were added to what is stored of a DPU, which reports no crossings.
+    pub fn add_intervals(&mut self, dpu: i64, added: impl IntoIterator<Item = Interval>) {
+        let mut days: BTreeMap<Instant, Vec<Interval>> = BTreeMap::new();
+        for interval in added {
+            days.entry(TallyLength::Day.bucket(interval.counted_at())).or_default().push(interval);
+        }
+        self.0.insert(dpu, Change::Intervals(days));
+    }
+
+    /// Adds what another part of the commit changes, of other DPUs.
+    pub fn append(&mut self, mut other: Self) {
+        self.0.append(&mut other.0);
+    }
+
+    /// Adds that crossings or intervals of a DPU were replaced.
+    pub fn replace(&mut self, dpu: i64) {
+        self.0.insert(dpu, Change::Replaced);
     }
 
     pub fn dpus(&self) -> impl Iterator<Item = i64> + Clone {
@@ -174,37 +223,38 @@ impl Timelines {
     /// reading's day are pruned.
     pub fn show(&self, version: Version, reading: Reading, is_pruned: bool) -> Option<Crossings> {
         let key = PageKey::of(reading);
-        let (before, during) = self.look_at_days(key.dpu, version, |days| days.around(key.day))?;
-        if during == Crossings::default() {
+        let (before, during) = self.look_at_days(key.dpu, version, |days| days.day(key.day))?;
+        let extent = during.extent();
+        if extent.len == 0 {
             return Some(before);
         }
         let until = |page: PageAt<'_>| before + page.until(key.day, reading.at);
-        self.look_at_page(key, during.count(), is_pruned, until)
+        self.look_at_page(key, extent, is_pruned, until)
     }
 
     pub(crate) fn days(&self, dpu: i64, version: Version) -> Option<Days> {
         self.look_at_days(dpu, version, Clone::clone)
     }
 
-    /// Applies `look` to a page with `len` crossings, if it is in memory.
+    /// Applies `look` to a page of this extent, if it is in memory.
     pub(crate) fn look_at_page<R>(
         &self,
         key: PageKey,
-        len: i64,
+        extent: Extent,
         is_pruned: bool,
         look: impl FnOnce(PageAt<'_>) -> R,
     ) -> Option<R> {
         let look = |entry: &CacheEntry| match entry {
-            CacheEntry::Page(page) if page.is_pruned() == is_pruned => page.at(len).map(look),
+            CacheEntry::Page(page) if page.is_pruned() == is_pruned => page.at(extent).map(look),
             _ => None,
         };
         self.cache.get(&Key::Page(key), look).flatten()
     }
 
-    /// Returns the page, if it is in memory and can be read at the length `len`.
-    pub(crate) fn page(&self, key: PageKey, len: i64, is_pruned: bool) -> Option<Page> {
+    /// Returns the page, if it is in memory and can be read at this extent.
+    pub(crate) fn page(&self, key: PageKey, extent: Extent, is_pruned: bool) -> Option<Page> {
         let look = |entry: &CacheEntry| match entry {
-            CacheEntry::Page(page) if page.is_pruned() == is_pruned => page.cut(len),
+            CacheEntry::Page(page) if page.is_pruned() == is_pruned => page.cut(extent),
             _ => None,
         };
         self.cache.get(&Key::Page(key), look).flatten()
@@ -229,21 +279,36 @@ impl Timelines {
 
     // Changes of the cache. One caller at a time.
 
-    /// Adds the crossings of a commit of this process, from `version` on.
+    /// Applies what a commit of this process changes, from `version` on.
     pub fn apply(&self, version: Version, patch: Patch) {
-        for (dpu, steps) in patch.0 {
-            self.mark(dpu, version);
-            let Some(known) = self.known(dpu) else { continue };
-            let Some(mut days) = known.days.clone() else { continue };
-            for (day, steps) in steps {
-                let (_, during) = days.around(day);
-                let added = steps.iter().map(|step| step.crossings()).sum();
-                let longer = |page: &Page| (page.len() == during.count()).then(|| page.with(steps));
-                self.replace_page(PageKey { dpu, day }, longer);
-                days = days.plus(day, added);
+        for (dpu, change) in patch.0 {
+            match change {
+                Change::Crossings(days) => self.add(dpu, version, days, |page, _, steps| page.with(steps)),
+                Change::Intervals(days) => self.add(dpu, version, days, Page::with_intervals),
+                Change::Replaced => self.forget(version, [dpu]),
             }
-            self.put_days(dpu, known.replace(version, Some(days)));
         }
+    }
+
+    /// Adds to the days of a DPU. `longer` returns a page of a day with what was added to it.
+    fn add<T: Added>(
+        &self,
+        dpu: i64,
+        version: Version,
+        added: BTreeMap<Instant, Vec<T>>,
+        longer: impl Fn(&Page, Instant, Vec<T>) -> Option<Page>,
+    ) {
+        self.mark(dpu, version);
+        let Some(known) = self.known(dpu) else { return };
+        let Some(mut days) = known.days.clone() else { return };
+        for (day, added) in added {
+            let (extent, people) = (days.extent(day), added.iter().map(Added::people).sum());
+            self.replace_page(PageKey { dpu, day }, |page| {
+                if page.extent() == extent { longer(page, day, added) } else { None }
+            });
+            days = days.plus(day, people);
+        }
+        self.put_days(dpu, known.replace(version, Some(days)));
     }
 
     /// Forgets the days of these DPUs from `version` on, because another process has changed them.

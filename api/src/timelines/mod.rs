@@ -14,10 +14,13 @@ mod page;
 mod step;
 mod stretch;
 mod summary;
+mod sums;
 
-pub(crate) use self::days::Days;
-pub(crate) use self::events::pages as event_pages;
+#[cfg(test)]
+pub(crate) use self::days::DayTotal;
+pub(crate) use self::days::{Days, Extent};
 pub use self::events::{EventKey, EventPage, EventRange};
+pub(crate) use self::events::{counts as event_counts, pages as event_pages};
 pub use self::load::Lacking;
 pub(crate) use self::load::load;
 pub use self::memory::{Loaded, PageKey, Patch, Since, Timelines, Version};

@@ -2,6 +2,7 @@
 
 use entity::Instant;
 
+use super::days::Extent;
 use counting::Cell;
 
 /// The identity of a summary: the space, the UTC day and the length of the cells.
@@ -49,8 +50,8 @@ pub(crate) struct SummarySource {
     pub(crate) revision: i64,
     /// The signed count just before the day.
     pub(crate) before: i64,
-    /// The number of crossings of the day, for each assignment in effect on that day.
-    pub(crate) lengths: Vec<i64>,
+    /// What the DPU's day had, for each assignment in effect on that day.
+    pub(crate) extents: Vec<Extent>,
 }
 
 impl Grain {
@@ -82,7 +83,7 @@ impl Summary {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        size_of::<Self>() + size_of_val(&*self.busy) + size_of_val(&*self.source.lengths)
+        size_of::<Self>() + size_of_val(&*self.busy) + size_of_val(&*self.source.extents)
     }
 }
 
@@ -108,7 +109,7 @@ mod tests {
     }
 
     fn summary(cells: &[Cell]) -> Option<Summary> {
-        Summary::new(SummarySource { revision: 1, before: 5, lengths: vec![] }, cells)
+        Summary::new(SummarySource { revision: 1, before: 5, extents: vec![] }, cells)
     }
 
     #[test]

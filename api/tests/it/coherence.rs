@@ -24,7 +24,7 @@ async fn other(service: &Service) -> Arc<App> {
 async fn crosses(app: &App, serial: &str, ts: &str) {
     let crossing =
         Crossing { serial: serial.to_owned(), ts: at(ts).into(), direction: Direction::Toward, seq: 0 };
-    let outcomes = app.recorder.record(vec![Ok(crossing)]).await.unwrap();
+    let outcomes = app.recorder.record(vec![Ok(crossing.into())]).await.unwrap();
     assert_eq!(outcomes, [api::ingest::Outcome::Accepted]);
 }
 
@@ -92,8 +92,11 @@ async fn writes_to_a_file_without_the_change_log_are_seen() {
     let transaction = old.begin().await.unwrap();
     let (ts, day) = (at("2026-01-01T10:00:00Z").ms(), at("2026-01-01").ms());
     for sql in [
-        format!("INSERT INTO event VALUES (1, {ts}, 1, 0, 0)"),
-        format!("INSERT INTO tally VALUES (1, 1, {ts}, 1, 0), (1, 24, {day}, 1, 0)"),
+        format!("INSERT INTO event (dpu_id, ts, direction, seq, created) VALUES (1, {ts}, 1, 0, 0)"),
+        format!(
+            "INSERT INTO tally (dpu_id, resolution, bucket, toward, away)
+            VALUES (1, 1, {ts}, 1, 0), (1, 24, {day}, 1, 0)"
+        ),
     ] {
         transaction.execute_unprepared(&sql).await.unwrap();
     }
@@ -121,7 +124,7 @@ async fn a_commit_without_a_notification_is_seen_later_and_immediately_when_sent
         direction: Direction::Toward,
         seq: 0,
     };
-    let (partitions, batch) = (api::database::Partitions::default(), vec![Ok(crossing.clone())]);
+    let (partitions, batch) = (api::database::Partitions::default(), vec![Ok(crossing.clone().into())]);
     let intake = api::ingest::Intake {
         id: api::database::CommitId::new_writer().next(),
         now: at(NOW),
@@ -130,7 +133,7 @@ async fn a_commit_without_a_notification_is_seen_later_and_immediately_when_sent
     let transaction = silent.begin().await.unwrap();
     api::ingest::record(&transaction, &partitions, &plan, intake, &[batch]).await.ok().unwrap();
     transaction.commit().await.unwrap();
-    let outcomes = there.recorder.record(vec![Ok(crossing)]).await.unwrap();
+    let outcomes = there.recorder.record(vec![Ok(crossing.into())]).await.unwrap();
     assert_eq!(outcomes, [api::ingest::Outcome::Duplicate]);
     assert_eq!(count(&there, space, NOW).await, 2, "it is seen immediately where it was sent again");
     until("the event", async || count(&service.app, space, NOW).await == 2).await;

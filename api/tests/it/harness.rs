@@ -23,7 +23,7 @@ use axum::http::response::Parts;
 use axum::http::{HeaderMap, HeaderValue, Request, StatusCode};
 use entity::assignment::Placement;
 use entity::tally::TallyLength;
-use entity::{Instant, digest, event, reset, tally};
+use entity::{Instant, event, interval, reset, tally};
 use futures::{FutureExt, SinkExt, StreamExt};
 use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::{ActiveModelTrait, ConnectionTrait, DatabaseBackend, EntityTrait, Statement};
@@ -456,7 +456,8 @@ impl Service {
     }
 
     pub(crate) async fn dpu(&self, serial: &str) -> i64 {
-        let new = NewDpu { serial: serial.to_owned(), name: Some(format!("DPU {serial}")), time_zone: None };
+        let new =
+            NewDpu { serial: serial.to_owned(), name: Some(format!("DPU {serial}")), ..NewDpu::default() };
         self.app
             .state
             .change(&self.app.clock, |transaction, now| dpu::create(transaction, new, now).boxed())
@@ -504,23 +505,27 @@ impl Service {
 
     async fn assert_tallies_equal_events(&self) {
         let mut expected = std::collections::BTreeMap::new();
-        for event in self.stored_events().await {
+        for event in self.stored_events().await.into_iter().filter(|event| event.void.is_none()) {
             for resolution in TallyLength::ALL {
                 let key = (event.dpu_id, resolution, resolution.bucket(event.ts));
                 let (toward, away) = expected.entry(key).or_insert((0, 0));
                 *(if event.direction == event::Direction::Toward { toward } else { away }) += 1;
             }
         }
-        for digest in digest::Entity::find().all(self.app.database.reader()).await.unwrap() {
+        let intervals = interval::Entity::find().all(self.app.database.reader()).await.unwrap();
+        let counted =
+            |interval: &interval::Model| interval.void.is_none() && interval.toward + interval.away > 0;
+        for interval in intervals.into_iter().filter(counted) {
             for resolution in TallyLength::ALL {
-                let key = (digest.dpu_id, resolution, resolution.bucket(digest.ts));
+                let key = (interval.dpu_id, resolution, resolution.bucket(interval.ends.just_before()));
                 let (toward, away) = expected.entry(key).or_insert((0, 0));
-                (*toward, *away) = (*toward + digest.toward, *away + digest.away);
+                (*toward, *away) = (*toward + interval.toward, *away + interval.away);
             }
         }
         let tallies = tally::Entity::find().all(self.app.database.reader()).await.unwrap();
         let found: std::collections::BTreeMap<_, _> = tallies
             .into_iter()
+            .filter(|tally| tally.toward + tally.away > 0)
             .map(|tally| ((tally.dpu_id, tally.resolution, tally.bucket), (tally.toward, tally.away)))
             .collect();
         assert_eq!(found, expected, "the tallies differ from the events");

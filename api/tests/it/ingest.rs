@@ -198,12 +198,12 @@ async fn two_processes_that_write_events_of_one_dpu_do_not_deadlock() {
     let (other, recording) =
         api::app::App::start(database, service.app.clock.clone(), api::timelines::CACHE_BYTES);
     let crossing = |second: i64| {
-        Ok(api::ingest::Crossing {
+        Ok(api::ingest::Report::Crossing(api::ingest::Crossing {
             serial: "283".to_owned(),
             ts: crate::harness::at("2026-01-31T23:50:00Z").plus_ms(second * 1000).into(),
             direction: entity::event::Direction::Toward,
             seq: 0,
-        })
+        }))
     };
     let node = |app: Arc<api::app::App>, backwards: bool| async move {
         let mut accepted = 0;

@@ -125,12 +125,12 @@ async fn commits_of_other_processes_and_the_passing_of_time_are_seen(service: &S
     let (other, _) = api::app::App::start(database, service.app.clock.clone(), api::timelines::CACHE_BYTES);
     let crossing = |ts: &str| {
         let (serial, ts) = ("283".to_owned(), at(ts));
-        Ok(api::ingest::Crossing {
+        Ok(api::ingest::Report::Crossing(api::ingest::Crossing {
             serial,
             ts: ts.into(),
             direction: entity::event::Direction::Toward,
             seq: 0,
-        })
+        }))
     };
     other.recorder.record(vec![crossing("2026-01-01")]).await.unwrap();
     assert_eq!(count(&socket.data("a").await), 1);

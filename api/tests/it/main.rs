@@ -33,6 +33,7 @@ mod pooler;
 mod pruned;
 mod readiness;
 mod relay;
+mod reports;
 mod retention;
 mod schema;
 mod sequences;

@@ -10,7 +10,7 @@ use api::limits::Limits;
 use api::retention::{Pruned, prune};
 use api::verify::verify;
 use entity::assignment::Placement;
-use entity::{Instant, digest};
+use entity::{Instant, interval};
 use proptest::test_runner::TestRunner;
 use sea_orm::{ConnectionTrait, DatabaseBackend, DatabaseTransaction, EntityTrait, Statement};
 use serde_json::{Value, json};
@@ -316,7 +316,7 @@ async fn pruning_is_possible_during_ingestion(service: &Service) {
     assert_eq!(done.events, 400);
     service.app.state.refresh().await.unwrap();
     assert_eq!(service.count(space, "2026-02-28").await, 440);
-    assert_eq!(digest::Entity::find().all(service.app.database.reader()).await.unwrap().len(), 400);
+    assert_eq!(interval::Entity::find().all(service.app.database.reader()).await.unwrap().len(), 400);
     assert_right(service).await;
 }
 

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use api::app::App;
 use api::database::Database;
 use api::http::server::{self, Site};
-use api::ingest::{Crossing, Outcome};
+use api::ingest::{Crossing, Outcome, Report};
 use api::limits::Limits;
 use api::timelines::CACHE_BYTES;
 use axum::body::Body;
@@ -61,14 +61,14 @@ impl Process {
         serde_json::from_slice(&body).unwrap()
     }
 
-    async fn record(&self, crossings: impl IntoIterator<Item = Crossing>) {
+    async fn record(&self, crossings: impl IntoIterator<Item = Report>) {
         let outcomes = self.app.recorder.record(crossings.into_iter().map(Ok).collect()).await.unwrap();
         assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Accepted), "{outcomes:?}");
     }
 }
 
-fn crossing(serial: &str, ts: Instant, direction: Direction) -> Crossing {
-    Crossing { serial: serial.to_owned(), ts: ts.into(), direction, seq: 0 }
+fn crossing(serial: &str, ts: Instant, direction: Direction) -> Report {
+    Report::Crossing(Crossing { serial: serial.to_owned(), ts: ts.into(), direction, seq: 0 })
 }
 
 /// Returns the number of commits that a writer makes.

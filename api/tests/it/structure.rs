@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules at the top, from the lowest to the highest. A module uses only those before it.
-const ORDER: [&str; 22] = [
+const ORDER: [&str; 24] = [
     "clock",
     "ids",
     "config",
@@ -15,11 +15,13 @@ const ORDER: [&str; 22] = [
     "readiness",
     "tasks",
     "telemetry",
+    "listed",
     "floor_plan",
     "database",
     "timelines",
     "state",
     "coherence",
+    "health",
     "ingest",
     "counts",
     "feed",

@@ -65,11 +65,11 @@ async fn wrong_tallies_are_found_and_repaired(service: &Service) {
     run(service, &format!(
         "UPDATE tally SET toward = 3, away = 1 WHERE resolution = 1 AND bucket = {hour};
         DELETE FROM tally WHERE resolution = 24 AND bucket = {day};
-        INSERT INTO tally (dpu_id, resolution, bucket, toward, away) VALUES ({dpu}, 1, {other}, 0, 0), ({next}, 24, {day}, 0, 7)",
+        INSERT INTO tally (dpu_id, resolution, bucket, toward, away) VALUES ({dpu}, 1, {other}, 1, 0), ({next}, 24, {day}, 0, 7)",
         next = dpu + 1,
     )).await;
     let seen = [
-        "tally of DPU 283, hour 1969-12-31T23:00:00Z: found 0 toward and 0 away, expected none",
+        "tally of DPU 283, hour 1969-12-31T23:00:00Z: found 1 toward and 0 away, expected none",
         "tally of DPU 283, hour 2026-01-01T10:00:00Z: found 3 toward and 1 away, expected 2 toward and 0 away",
         "tally of DPU 283, day 2026-01-02T00:00:00Z: found none, expected 0 toward and 1 away",
         "tally of DPU 423, day 2026-01-02T00:00:00Z: found 0 toward and 7 away, expected none",

@@ -79,6 +79,7 @@ pub(crate) fn world(runner: &mut TestRunner) -> World {
         events,
         assignments,
         resets,
+        ..World::default()
     });
     world.new_tree(runner).unwrap().current()
 }

@@ -1,11 +1,12 @@
 //! Mutations that create, change, delete and move DPUs.
 
 use entity::assignment::Placement;
+use entity::dpu::Reports;
 use entity::{Instant, assignment, dpu, tally, token};
-use sea_orm::ActiveValue::{NotSet, Set};
+use sea_orm::ActiveValue::{NotSet, Set, Unchanged};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, PaginatorTrait,
-    QueryFilter, QueryOrder, SqlErr,
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, DatabaseBackend, EntityTrait, IntoActiveModel,
+    PaginatorTrait, QueryFilter, QueryOrder, SqlErr, Statement,
 };
 
 use super::assignment::NewAssignment;
@@ -20,10 +21,17 @@ pub struct NewDpu {
     pub name: Option<String>,
     /// The IANA time zone of its clock. `None`: UTC.
     pub time_zone: Option<String>,
+    pub reports: Reports,
+    /// The width of its counters in bits, 16 or 32. `None`: they never roll over.
+    pub counter_bits: Option<i32>,
+    /// The highest plausible number of people a minute and direction. `None`: 240.
+    pub max_per_minute: Option<i32>,
+    /// The time between two of its reports in seconds.
+    pub expected_every: Option<i32>,
 }
 
 /// `None` keeps a value.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DpuUpdate {
     /// The new serial, for example after the hardware was replaced.
     pub serial: Option<String>,
@@ -31,6 +39,14 @@ pub struct DpuUpdate {
     pub name: Option<Option<String>>,
     /// The new time zone, for events received from now on. `Some(None)`: no time zone.
     pub time_zone: Option<Option<String>>,
+    /// What it reports from now on. Refused if anything is stored of it.
+    pub reports: Option<Reports>,
+    /// For readings received from now on, as are the other limits. `Some(None)`: they never roll over.
+    pub counter_bits: Option<Option<i32>>,
+    /// `Some(None)`: the default.
+    pub max_per_minute: Option<Option<i32>>,
+    /// `Some(None)`: it is not known.
+    pub expected_every: Option<Option<i32>>,
 }
 
 #[derive(Clone, Debug)]
@@ -59,6 +75,10 @@ pub async fn create(
         serial: Set(values::name("serial", &new.serial)?),
         name: Set(values::optional_name("name", new.name.as_deref())?),
         time_zone: Set(new.time_zone.as_deref().map(values::time_zone).transpose()?),
+        reports: Set(new.reports),
+        counter_bits: Set(values::counter_bits(new.counter_bits)?),
+        max_per_minute: Set(values::positive("maxPerMinute", new.max_per_minute)?),
+        expected_every: Set(values::positive("expectedEvery", new.expected_every)?),
         created: Set(now),
         modified: Set(now),
     };
@@ -81,8 +101,47 @@ pub async fn update(
     if let Some(time_zone) = update.time_zone {
         row.time_zone = Set(time_zone.as_deref().map(values::time_zone).transpose()?);
     }
+    if let Some(reports) = update.reports
+        && row.reports != Set(reports)
+        && row.reports != Unchanged(reports)
+    {
+        refuse_if_reported(transaction, id).await?;
+        row.reports = Set(reports);
+    }
+    if let Some(bits) = update.counter_bits {
+        row.counter_bits = Set(values::counter_bits(bits)?);
+    }
+    if let Some(people) = update.max_per_minute {
+        row.max_per_minute = Set(values::positive("maxPerMinute", people)?);
+    }
+    if let Some(seconds) = update.expected_every {
+        row.expected_every = Set(values::positive("expectedEvery", seconds)?);
+    }
     row.modified = Set(now);
     Ok(row.update(transaction).await?)
+}
+
+/// Refuses to change what a DPU reports if anything is stored of it.
+async fn refuse_if_reported(transaction: &impl ConnectionTrait, id: i64) -> Result<(), ChangeError> {
+    let backend = transaction.get_database_backend();
+    if backend == DatabaseBackend::Postgres {
+        // Commits that began before are seen, and later ones see the change.
+        let lock = "LOCK TABLE event, interval, reading IN SHARE ROW EXCLUSIVE MODE";
+        transaction.execute_unprepared(lock).await?;
+    }
+    let stored = |table| format!("SELECT 1 FROM {table} WHERE dpu_id = {id}");
+    let sql = format!(
+        "SELECT 1 WHERE EXISTS ({}) OR EXISTS ({}) OR EXISTS ({})",
+        stored("event"),
+        stored("interval"),
+        stored("reading")
+    );
+    if transaction.query_one_raw(Statement::from_string(backend, sql)).await?.is_none() {
+        return Ok(());
+    }
+    let message =
+        "something is already stored of the DPU, so that what it reports cannot change: create another DPU";
+    Err(Refusal::new(RefusalCode::InUse, "reports", message).into())
 }
 
 /// Deletes a DPU. With `cascade`, also deletes its assignments; without, fails if it has any.

@@ -50,7 +50,7 @@ pub async fn create(
     let row = space::ActiveModel {
         id: NotSet,
         name: Set(values::name("name", &new.name)?),
-        capacity: Set(values::capacity(new.capacity)?),
+        capacity: Set(values::positive("capacity", new.capacity)?),
         time_zone: Set(values::time_zone(new.time_zone.as_deref().unwrap_or("UTC"))?),
         negative_counts: Set(new.negative_counts),
         created: Set(now),
@@ -70,7 +70,7 @@ pub async fn update(
         row.name = Set(values::name("name", &name)?);
     }
     if let Some(capacity) = update.capacity {
-        row.capacity = Set(values::capacity(capacity)?);
+        row.capacity = Set(values::positive("capacity", capacity)?);
     }
     if let Some(time_zone) = update.time_zone {
         row.time_zone = Set(values::time_zone(&time_zone)?);

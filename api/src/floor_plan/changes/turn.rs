@@ -12,7 +12,7 @@ use sea_orm::{ConnectionTrait, DatabaseBackend, DbErr, Statement};
 
 use super::current;
 use crate::floor_plan::load::edition;
-use crate::floor_plan::marks::{HOUR_MS, listed};
+use crate::floor_plan::marks::{HOUR_MS, mark_table};
 use crate::floor_plan::{Cause, ChangeError, FloorPlan, Mark, Refusal, RefusalCode, Space};
 use counting::{Reading, Source};
 
@@ -89,10 +89,16 @@ fn made<'a>(
 
 async fn first_crossing(connection: &impl ConnectionTrait) -> Result<Option<Instant>, DbErr> {
     // One index lookup in each table for each DPU.
-    let first = |table| {
-        format!("SELECT (SELECT ts FROM {table} WHERE dpu_id = dpu.id ORDER BY ts LIMIT 1) AS first FROM dpu")
+    let first = |table, at| {
+        format!(
+            "SELECT (SELECT {at} FROM {table} WHERE dpu_id = dpu.id ORDER BY {at} LIMIT 1) AS first FROM dpu"
+        )
     };
-    let sql = format!("SELECT MIN(first) FROM ({} UNION ALL {}) AS firsts", first("digest"), first("event"));
+    let sql = format!(
+        "SELECT MIN(first) - 1 FROM ({} UNION ALL {}) AS firsts",
+        first("interval", "ends"),
+        first("event", "ts")
+    );
     let row =
         connection.query_one_raw(Statement::from_string(connection.get_database_backend(), sql)).await?;
     row.map_or(Ok(None), |row| row.try_get_by_index(0))
@@ -105,17 +111,17 @@ async fn first_unknown(
     readings: impl Iterator<Item = &Reading>,
 ) -> Result<Option<Reading>, DbErr> {
     let backend = connection.get_database_backend();
-    let (mark, values) = listed(backend, readings);
-    let later = |table| {
+    let (mark, values) = mark_table(backend, readings);
+    let later = |table, after| {
         format!(
             "EXISTS (SELECT 1 FROM {table} WHERE {table}.dpu_id = mark.dpu_id
-                AND {table}.ts > mark.ts AND {table}.ts < mark.hour + {HOUR_MS})"
+                AND {after} > mark.ts AND {after} < mark.hour + {HOUR_MS})"
         )
     };
     let sql = format!(
         "WITH {mark} SELECT dpu_id, ts FROM mark WHERE {} OR {} ORDER BY ts, dpu_id LIMIT 1",
-        later("digest"),
-        later("event")
+        later("interval", "interval.ends - 1"),
+        later("event", "event.ts")
     );
     let row = connection.query_one_raw(Statement::from_sql_and_values(backend, sql, values)).await?;
     row.map(|row| Ok(Reading { dpu: row.try_get_by_index(0)?, at: row.try_get_by_index(1)? })).transpose()

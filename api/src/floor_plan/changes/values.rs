@@ -73,14 +73,27 @@ pub(super) fn time_zone(given: &str) -> Result<String, Refusal> {
     })
 }
 
-/// Checks a capacity: 1 or more.
-pub(super) fn capacity(people: Option<i32>) -> Result<Option<i32>, Refusal> {
-    match people {
-        Some(people) if people < 1 => {
-            let message = format!("invalid capacity {people}: use 1 or more");
-            Err(Refusal::new(RefusalCode::OutOfRange, "capacity", message))
+/// Checks the width of counters: 16 or 32 bits.
+pub(super) fn counter_bits(bits: Option<i32>) -> Result<Option<i32>, Refusal> {
+    match bits {
+        Some(bits) if bits != 16 && bits != 32 => {
+            let message = format!(
+                "invalid counterBits {bits}: use 16 or 32, or null for counters that never roll over"
+            );
+            Err(Refusal::new(RefusalCode::OutOfRange, "counterBits", message))
         }
-        within => Ok(within),
+        valid => Ok(valid),
+    }
+}
+
+/// Checks a number: 1 or more.
+pub(super) fn positive(field: &str, number: Option<i32>) -> Result<Option<i32>, Refusal> {
+    match number {
+        Some(number) if number < 1 => {
+            let message = format!("invalid {field} {number}: use 1 or more");
+            Err(Refusal::new(RefusalCode::OutOfRange, field, message))
+        }
+        valid => Ok(valid),
     }
 }
 

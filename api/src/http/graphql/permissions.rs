@@ -19,11 +19,12 @@ pub fn root_field(operation: OperationType, field: &str) -> Option<Need> {
             _ => return None,
         },
         OperationType::Mutation => match field {
-            "ingest" => Need::Ingest,
+            "ingest" | "ingestIntervals" | "ingestTotals" => Need::Ingest,
             "spaceCreate" | "spaceUpdate" | "spaceDelete" | "dpuCreate" | "dpuUpdate" | "dpuMove"
             | "dpuDelete" | "assignmentCreate" | "assignmentUpdate" | "assignmentEnd"
             | "assignmentDelete" | "resetCreate" | "resetUpdate" | "resetDelete" | "resetRuleCreate"
-            | "resetRuleUpdate" | "resetRuleDelete" => Need::Admin,
+            | "resetRuleUpdate" | "resetRuleDelete" | "eventVoid" | "eventUnvoid" | "intervalVoid"
+            | "intervalUnvoid" | "readingVoid" | "readingUnvoid" => Need::Admin,
             _ => return None,
         },
         OperationType::Subscription => match field {

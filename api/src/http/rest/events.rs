@@ -288,7 +288,7 @@ impl Receipt {
             return Err(RestError::Ended { refusal: Denied::Invalid, recorded: self.summary() });
         }
         let (lines, batch): (Vec<_>, Vec<_>) =
-            entries.into_iter().map(|entry| (entry.line, entry.crossing)).unzip();
+            entries.into_iter().map(|entry| (entry.line, entry.report)).unzip();
         let batch = access.reports(&*app.state.floor_plan().await?, batch);
         for (line, outcome) in lines.into_iter().zip(app.recorder.record(batch).await?) {
             let index = self.accepted + self.duplicates + self.rejected;

@@ -149,8 +149,8 @@ impl Varying {
             }
             Entries::PageOf(list) => (listed(list, self.page_length(given)?), 0),
             Entries::All(list) => (listed(list, u64::MAX), 0),
-            Entries::Events => {
-                let events = self.list_length("events", given);
+            Entries::Events(argument) => {
+                let events = self.list_length(argument, given);
                 Measure::Events.check(events, given.limits.ingest_events)?;
                 (many(events), events)
             }

@@ -36,7 +36,8 @@ pub(in crate::http::graphql) enum Entries {
     PageOf(List),
     /// As many as the list has.
     All(List),
-    Events,
+    /// As many as are in the list of this argument.
+    Events(&'static str),
     Buckets,
     Days,
 }
@@ -82,7 +83,9 @@ const INTROSPECTION: &str = "";
 /// Returns the number of entries of a field of an object.
 fn entries(object: &Name, field: &FieldDefinition) -> Entries {
     match (object.as_str(), field.name.node.as_str()) {
-        ("Mutation", "ingest") => Entries::Events,
+        ("Mutation", "ingest") => Entries::Events("events"),
+        ("Mutation", "ingestIntervals") => Entries::Events("intervals"),
+        ("Mutation", "ingestTotals") => Entries::Events("totals"),
         ("Space", "history") => Entries::Buckets,
         ("Space", "resetRulePreview") => Entries::Days,
         ("Dpu", "assignments") => Entries::PageOf(List::AssignmentsOfDpu),

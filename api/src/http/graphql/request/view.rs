@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_graphql::dataloader::{DataLoader, Loader};
-use entity::{Instant, event};
+use entity::{Instant, event, interval, reading, void};
 use futures::channel::mpsc::UnboundedSender;
 use futures::future::{BoxFuture, FutureExt};
 use tracing::Instrument;
@@ -13,11 +13,11 @@ use tracing::Instrument;
 use super::error::{Fault, Result};
 use super::moves::Moves;
 use crate::auth::Access;
-use crate::counts::{self, ReadError, SpaceHistory, Work};
+use crate::counts::{self, CoveredPart, ReadError, ReportCounts, ReportPage, SpaceHistory, Work};
 use crate::floor_plan::FloorPlan;
 use crate::telemetry;
 use crate::timelines::{EventPage, EventRange};
-use counting::{Account, Bucket, Crossings, Reading, Stretch};
+use counting::{Account, Bucket, Crossings, Interval, Reading, Stretch};
 
 /// One state, with the part of its floor plan that the client may see.
 ///
@@ -79,6 +79,21 @@ impl ClientView {
         Ok(shown)
     }
 
+    /// Returns the intervals that are open at the readings: by then, some of their people may have crossed, and others
+    /// not yet.
+    pub(in crate::http::graphql) async fn open_intervals(
+        &self,
+        readings: impl Iterator<Item = Reading>,
+    ) -> Result<HashMap<Reading, Interval>> {
+        let asked: Vec<_> =
+            readings.filter(|reading| self.counts.may_be_open(*reading)).map(OpenAt).collect();
+        if asked.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let found = self.read(self.loader().load_many(asked).await)?;
+        Ok(found.into_iter().map(|(OpenAt(reading), interval)| (reading, interval)).collect())
+    }
+
     pub(in crate::http::graphql) async fn history(
         &self,
         space: i64,
@@ -104,6 +119,48 @@ impl ClientView {
     ) -> Result<Vec<event::Model>> {
         let found = self.read(self.loader().load_many(pages).await)?;
         Ok(found.into_values().flatten().collect())
+    }
+
+    /// Returns the intervals of all these pages, in no particular order.
+    pub(in crate::http::graphql) async fn intervals(
+        &self,
+        pages: impl Iterator<Item = ReportPage>,
+    ) -> Result<Vec<interval::Model>> {
+        let found = self.read(self.loader().load_many(pages.map(IntervalsOf)).await)?;
+        Ok(found.into_values().flatten().collect())
+    }
+
+    /// Returns the readings of all these pages, in no particular order.
+    pub(in crate::http::graphql) async fn readings(
+        &self,
+        pages: impl Iterator<Item = ReportPage>,
+    ) -> Result<Vec<reading::Model>> {
+        let found = self.read(self.loader().load_many(pages.map(ReadingsOf)).await)?;
+        Ok(found.into_values().flatten().collect())
+    }
+
+    pub(in crate::http::graphql) async fn void(&self, id: i64) -> Result<Option<void::Model>> {
+        self.read(self.loader().load_one(VoidOf(id)).await)
+    }
+
+    /// Returns how many milliseconds of all these parts are covered by reports.
+    pub(in crate::http::graphql) async fn covered_ms(
+        &self,
+        parts: impl Iterator<Item = CoveredPart>,
+    ) -> Result<i64> {
+        let found = self.read(self.loader().load_many(parts).await)?;
+        Ok(found.into_values().sum())
+    }
+
+    /// Counts what a DPU reported in `[since, until)`.
+    pub(in crate::http::graphql) async fn report_counts(
+        &self,
+        dpu: i64,
+        since: Instant,
+        until: Instant,
+    ) -> Result<ReportCounts> {
+        let found = self.read(self.loader().load_one(CountsOf { dpu, since, until }).await)?;
+        Ok(found.unwrap_or_default())
     }
 
     pub(in crate::http::graphql) async fn event_count(
@@ -139,6 +196,10 @@ impl ClientView {
 /// Reads for [`DataLoader`]: all keys of one kind are read together.
 struct Reads(Arc<counts::View>);
 
+/// Key for the interval that is open at a reading, as opposed to the reading itself.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct OpenAt(Reading);
+
 /// Key for the last event of a stretch, as opposed to all its crossings.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct LastOf(Stretch);
@@ -150,6 +211,24 @@ struct HistoryOf {
     edges: Vec<Instant>,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct IntervalsOf(ReportPage);
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct ReadingsOf(ReportPage);
+
+/// Key for the void with this id.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct VoidOf(i64);
+
+/// Key for the number of reports of a DPU in `[since, until)`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct CountsOf {
+    dpu: i64,
+    since: Instant,
+    until: Instant,
+}
+
 type Loaded<K, V> = std::result::Result<HashMap<K, V>, Arc<ReadError>>;
 
 impl Loader<Reading> for Reads {
@@ -158,6 +237,17 @@ impl Loader<Reading> for Reads {
 
     async fn load(&self, readings: &[Reading]) -> Loaded<Reading, Crossings> {
         Ok(self.0.odometers(readings).await?)
+    }
+}
+
+impl Loader<OpenAt> for Reads {
+    type Value = Interval;
+    type Error = Arc<ReadError>;
+
+    async fn load(&self, asked: &[OpenAt]) -> Loaded<OpenAt, Interval> {
+        let readings: Vec<_> = asked.iter().map(|open| open.0).collect();
+        let open = self.0.open_intervals(&readings).await?;
+        Ok(open.into_iter().map(|(reading, interval)| (OpenAt(reading), interval)).collect())
     }
 }
 
@@ -192,6 +282,64 @@ impl Loader<EventPage> for Reads {
 
     async fn load(&self, pages: &[EventPage]) -> Loaded<EventPage, Vec<event::Model>> {
         Ok(self.0.event_pages(pages).await?)
+    }
+}
+
+impl Loader<IntervalsOf> for Reads {
+    type Value = Vec<interval::Model>;
+    type Error = Arc<ReadError>;
+
+    async fn load(&self, pages: &[IntervalsOf]) -> Loaded<IntervalsOf, Vec<interval::Model>> {
+        let mut found = HashMap::new();
+        for page in pages {
+            found.insert(*page, self.0.intervals(page.0).await?);
+        }
+        Ok(found)
+    }
+}
+
+impl Loader<ReadingsOf> for Reads {
+    type Value = Vec<reading::Model>;
+    type Error = Arc<ReadError>;
+
+    async fn load(&self, pages: &[ReadingsOf]) -> Loaded<ReadingsOf, Vec<reading::Model>> {
+        let mut found = HashMap::new();
+        for page in pages {
+            found.insert(*page, self.0.readings(page.0).await?);
+        }
+        Ok(found)
+    }
+}
+
+impl Loader<VoidOf> for Reads {
+    type Value = void::Model;
+    type Error = Arc<ReadError>;
+
+    async fn load(&self, ids: &[VoidOf]) -> Loaded<VoidOf, void::Model> {
+        let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
+        let rows = self.0.voids(&ids).await?;
+        Ok(rows.into_iter().map(|(id, row)| (VoidOf(id), row)).collect())
+    }
+}
+
+impl Loader<CoveredPart> for Reads {
+    type Value = i64;
+    type Error = Arc<ReadError>;
+
+    async fn load(&self, parts: &[CoveredPart]) -> Loaded<CoveredPart, i64> {
+        Ok(self.0.covered_ms(parts).await?)
+    }
+}
+
+impl Loader<CountsOf> for Reads {
+    type Value = ReportCounts;
+    type Error = Arc<ReadError>;
+
+    async fn load(&self, asked: &[CountsOf]) -> Loaded<CountsOf, ReportCounts> {
+        let Some(CountsOf { since, until, .. }) = asked.first().copied() else { return Ok(HashMap::new()) };
+        let dpus: Vec<i64> = asked.iter().map(|asked| asked.dpu).collect();
+        let counts = self.0.report_counts(&dpus, since, until).await?;
+        Ok(counts.into_iter().map(|(dpu, counts)| (CountsOf { dpu, since, until }, counts)).collect())
     }
 }
 

@@ -15,6 +15,15 @@ use super::space::Space;
 use crate::http::graphql::request::view::ClientView;
 use counting::{Account, Crossings, Reading, Source, Term};
 
+/// The lowest and the highest number of people that the reports allow.
+#[derive(SimpleObject)]
+pub(in crate::http::graphql) struct CountRange {
+    /// The lowest.
+    pub(super) low: Int,
+    /// The highest.
+    pub(super) high: Int,
+}
+
 /// The parts of a count: `netCount` is `startCount` plus the `net` of each assignment.
 #[derive(SimpleObject)]
 pub(in crate::http::graphql) struct CountBreakdown {
@@ -65,6 +74,7 @@ impl CountBreakdown {
         space: &Space,
         view: &Arc<ClientView>,
         at: Instant,
+        resolution: Resolution,
         account: Account<'_>,
         odometer: impl Fn(Reading) -> Crossings + Copy,
     ) -> Self {
@@ -75,7 +85,7 @@ impl CountBreakdown {
         let net_count = account.net(odometer);
         Self {
             ts: at.into(),
-            resolution: Resolution::at(view, at),
+            resolution,
             count: planned.answer(net_count).into(),
             net_count: net_count.into(),
             start: account.start().map(|start| start.ts.into()),

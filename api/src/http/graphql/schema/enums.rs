@@ -25,6 +25,19 @@ pub(in crate::http::graphql) enum Placement {
     Outside,
 }
 
+/// What a DPU reports. Everything else that the same sensor sends is not counted.
+#[derive(Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "entity::dpu::Reports")]
+pub(in crate::http::graphql) enum DpuReports {
+    /// Single crossings, each with its time.
+    Crossings,
+    /// How many people crossed each way in an interval. They count at its last millisecond.
+    Intervals,
+    /// Running totals of the device's counters. The people between two readings are their difference, and count at the
+    /// later one.
+    Totals,
+}
+
 /// How a space reports a count below zero, which occurs when people were inside before counting began.
 #[derive(Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "entity::space::NegativeCounts")]
@@ -65,11 +78,20 @@ pub(in crate::http::graphql) enum Resolution {
     /// To the hour: the count is exact at the end of each hour of UTC, and crossings within the hour are counted there.
     /// Applies to instants whose events have been pruned.
     Hour,
+    /// To the interval that a DPU reports: the count is exact at the end of each interval, and lies in `countRange` before.
+    Interval,
 }
 
 impl Resolution {
-    pub(in crate::http::graphql) fn at(view: &ClientView, at: Instant) -> Self {
-        if view.plan().is_digested(at) { Self::Hour } else { Self::Millisecond }
+    /// Returns the resolution of a count. `is_open`: whether an interval is open at `at`.
+    pub(in crate::http::graphql) fn at(view: &ClientView, at: Instant, is_open: bool) -> Self {
+        if view.plan().is_digested(at) {
+            Self::Hour
+        } else if is_open {
+            Self::Interval
+        } else {
+            Self::Millisecond
+        }
     }
 }
 
@@ -93,6 +115,18 @@ pub(in crate::http::graphql) enum RejectionCode {
     BadSeq,
     /// The row as a whole cannot be read.
     Malformed,
+    /// The DPU reports something else: see `Dpu.reports`.
+    WrongKind,
+    /// Other numbers are stored for the same interval, or for a reading at the same instant.
+    Conflict,
+    /// The interval overlaps another one that is stored.
+    Overlap,
+    /// The totals rose by more people than can be.
+    Implausible,
+    /// The interval ends before its start, is longer than a day, or its number of people is invalid.
+    BadInterval,
+    /// A total is invalid.
+    BadTotal,
 }
 
 /// Kind of reason why a change was refused.

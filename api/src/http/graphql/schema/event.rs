@@ -10,11 +10,12 @@ use entity::event;
 use super::dpu::Dpu;
 use super::enums::Direction;
 use super::int::Int;
-use super::page::{self, Edge, PageArguments, PageSize};
+use super::page::{Cut, Edge, PageArguments};
+use super::report::Void;
 use super::scalars::DateTime;
 use crate::http::graphql::request::error::Result;
 use crate::http::graphql::request::view::ClientView;
-use crate::timelines::{EventPage, EventRange};
+use crate::timelines::{EventKey, EventPage, EventRange};
 
 /// A crossing: one person walked through a doorway under a DPU.
 #[derive(Clone)]
@@ -57,6 +58,18 @@ impl Event {
     async fn created(&self) -> DateTime {
         self.row.created.into()
     }
+
+    /// Why it does not count, if it was voided.
+    async fn void(&self) -> Result<Option<Void>> {
+        Void::find(self.dpu.view(), self.row.void).await
+    }
+}
+
+/// The key of an event: milliseconds, sign and number, since the columns' types have no JSON form.
+type StoredKey = (i64, i64, i32);
+
+fn key_of((ts_ms, sign, seq): StoredKey) -> Option<EventKey> {
+    Some((Instant::from_ms(ts_ms), event::Direction::from_sign(sign).ok()?, seq))
 }
 
 /// One page of a DPU's events.
@@ -74,53 +87,25 @@ impl EventConnection {
         view: &Arc<ClientView>,
         ranges: Vec<EventRange>,
         newest_first: bool,
+        voided: bool,
         arguments: &PageArguments,
     ) -> Result<Self> {
-        let list = if newest_first { "events, newest first" } else { "events" };
-        // A key of milliseconds, sign and number, since the columns' types have no JSON form.
-        let key = |(ts_ms, sign, seq): (i64, i64, i32)| {
-            Some((Instant::from_ms(ts_ms), event::Direction::from_sign(sign).ok()?, seq))
+        let read = async |cut: Cut<StoredKey>| {
+            let (after, before) = (cut.after.and_then(key_of), cut.before.and_then(key_of));
+            let page = |range: &EventRange| EventPage {
+                range: *range,
+                after,
+                before,
+                newest_first: cut.newest_first,
+                size: cut.size,
+            };
+            let rows = view.events(ranges.iter().map(page)).await?;
+            let key = |row: &event::Model| (row.ts.ms(), i64::from(row.direction.sign()), row.seq);
+            Ok(rows.into_iter().map(|row| (key(&row), row)).collect())
         };
-        let (after, before) = arguments.bounds(list)?;
-        let (after, before) = (after.and_then(key), before.and_then(key));
-        // A page from the end of the list is read backwards from the end.
-        let (backwards, size) = match arguments.size()? {
-            PageSize::First(size) => (false, size),
-            PageSize::Last(size) => (true, size),
-        };
-        let (from, until) = if backwards { (before, after) } else { (after, before) };
-        // One more entry than requested shows whether there is another page.
-        let page = |range: &EventRange| EventPage {
-            range: *range,
-            after: from,
-            before: until,
-            newest_first: newest_first != backwards,
-            size: size + 1,
-        };
-        let mut rows = view.events(ranges.iter().map(page)).await?;
-        rows.sort_unstable_by_key(|event| (event.ts, event.direction, event.seq));
-        if newest_first != backwards {
-            rows.reverse();
-        }
-        let more = rows.len() > size;
-        rows.truncate(size);
-        let (has_previous, has_next) = if backwards {
-            rows.reverse();
-            (more || after.is_some(), before.is_some())
-        } else {
-            (after.is_some(), more || before.is_some())
-        };
-        let edges = rows.into_iter().filter_map(|row| {
-            let key = (row.ts.ms(), i64::from(row.direction.sign()), row.seq);
-            Some(Edge { cursor: page::cursor(list, &key), node: Event::new(view, row)? })
-        });
-        let edges: Vec<_> = edges.collect();
-        Ok(Self {
-            view: Arc::clone(view),
-            page_info: page::page_info(&edges, has_previous, has_next),
-            ranges,
-            edges,
-        })
+        let list = if voided { "voided events" } else { "events" };
+        let page = arguments.stored(list, newest_first, read, |row| Event::new(view, row)).await?;
+        Ok(Self { view: Arc::clone(view), page_info: page.page_info, ranges, edges: page.edges })
     }
 }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::assignment::Assignment;
 use super::dpu::Dpu;
 use super::event::Event;
+use super::report::{DpuInterval, DpuReading};
 use super::reset::Reset;
 use super::space::Space;
 use crate::http::graphql::limits::{PAGE_DEFAULT, PAGE_MAX};
@@ -42,6 +43,8 @@ where
 #[graphql(concrete(name = "AssignmentEdge", params(Assignment)))]
 #[graphql(concrete(name = "ResetEdge", params(Reset)))]
 #[graphql(concrete(name = "EventEdge", params(Event)))]
+#[graphql(concrete(name = "DpuIntervalEdge", params(DpuInterval)))]
+#[graphql(concrete(name = "DpuReadingEdge", params(DpuReading)))]
 pub(in crate::http::graphql) struct Edge<T: OutputType> {
     /// The entry.
     pub(in crate::http::graphql) node: T,
@@ -185,6 +188,81 @@ impl PageArguments {
             .collect();
         let nodes = edges.iter().map(|edge| edge.node.clone()).collect();
         Ok(Page { page_info: page_info(&edges, start > 0, end < total_count), edges, nodes, total_count })
+    }
+}
+
+/// A page of a list that is read from the database, in one direction.
+pub(in crate::http::graphql) struct Cut<K> {
+    /// Only entries after this one, in the direction of reading.
+    pub(in crate::http::graphql) after: Option<K>,
+    /// Only entries before this one, in the direction of reading.
+    pub(in crate::http::graphql) before: Option<K>,
+    /// Whether the newest entries are read first.
+    pub(in crate::http::graphql) newest_first: bool,
+    /// Maximum number of entries to read.
+    pub(in crate::http::graphql) size: usize,
+}
+
+/// One page of a list that is read from the database.
+#[derive(SimpleObject)]
+#[graphql(concrete(name = "DpuIntervalConnection", params(DpuInterval)))]
+#[graphql(concrete(name = "DpuReadingConnection", params(DpuReading)))]
+pub(in crate::http::graphql) struct StoredPage<T: OutputType>
+where
+    Edge<T>: OutputType,
+{
+    /// The entries, each with its cursor.
+    pub(in crate::http::graphql) edges: Vec<Edge<T>>,
+    /// The entries without their cursors.
+    nodes: Vec<T>,
+    /// Paging information.
+    pub(in crate::http::graphql) page_info: PageInfo,
+}
+
+impl PageArguments {
+    /// Returns the page of a list that `read` reads. It returns the rows of a cut in any order, each with its key.
+    pub(in crate::http::graphql) async fn stored<K, R, T>(
+        &self,
+        list: &str,
+        newest_first: bool,
+        read: impl AsyncFnOnce(Cut<K>) -> Result<Vec<(K, R)>>,
+        node: impl Fn(R) -> Option<T>,
+    ) -> Result<StoredPage<T>>
+    where
+        K: Ord + Copy + Serialize + DeserializeOwned,
+        T: OutputType + Clone,
+        Edge<T>: OutputType,
+    {
+        let list = if newest_first { format!("{list}, newest first") } else { list.to_owned() };
+        let (after, before) = self.bounds(&list)?;
+        // A page from the end of the list is read backwards from the end.
+        let (backwards, size) = match self.size()? {
+            PageSize::First(size) => (false, size),
+            PageSize::Last(size) => (true, size),
+        };
+        let (from, until) = if backwards { (before, after) } else { (after, before) };
+        let descends = newest_first != backwards;
+        // One more entry than requested shows whether there is another page.
+        let cut = Cut { after: from, before: until, newest_first: descends, size: size + 1 };
+        let mut rows = read(cut).await?;
+        rows.sort_unstable_by_key(|(key, _)| *key);
+        if descends {
+            rows.reverse();
+        }
+        let more = rows.len() > size;
+        rows.truncate(size);
+        let (has_previous, has_next) = if backwards {
+            rows.reverse();
+            (more || after.is_some(), before.is_some())
+        } else {
+            (after.is_some(), more || before.is_some())
+        };
+        let edges = rows
+            .into_iter()
+            .filter_map(|(key, row)| Some(Edge { cursor: cursor(&list, &key), node: node(row)? }));
+        let edges: Vec<_> = edges.collect();
+        let nodes = edges.iter().map(|edge| edge.node.clone()).collect();
+        Ok(StoredPage { page_info: page_info(&edges, has_previous, has_next), edges, nodes })
     }
 }
 

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use async_graphql::{Context, Enum, ID, Object};
-use futures::future::try_join_all;
+use futures::future::{try_join, try_join_all};
 
 use super::assignment::Assignment;
-use super::breakdown::CountBreakdown;
+use super::breakdown::{CountBreakdown, CountRange};
 use super::dpu::Dpu;
 use super::enums::{Interval, NegativeCounts, Resolution};
 use super::event::Event;
+use super::health::{DpuHealth, HealthState};
 use super::history::HistoryBucket;
 use super::id;
 use super::int::Int;
@@ -19,6 +20,7 @@ use super::scalars::{DateTime, LocalDate, LocalTime};
 use super::sequence::Sequence;
 use crate::floor_plan::changes::reset_rule::NewResetRule;
 use crate::floor_plan::{self, edge, history_edges};
+use crate::health::Health;
 use crate::http::graphql::request::error::{Fault, Result};
 use crate::http::graphql::request::scope::Scope;
 use crate::http::graphql::request::view::ClientView;
@@ -47,6 +49,18 @@ impl Space {
 
     pub(in crate::http::graphql) fn find(view: &Arc<ClientView>, id: i64) -> Option<Self> {
         Some(Self::new(view, view.plan().space(id)?))
+    }
+
+    /// Returns the health of each DPU that counts for the space now.
+    async fn health_of_dpus(&self, context: &Context<'_>) -> Result<Vec<Health>> {
+        let ids = self.space.dpu_ids(Scope::of(context)?.instant(None));
+        self.view.look_at_names(ids.len())?;
+        let dpus = ids.into_iter().filter_map(|id| self.view.plan().dpu(id));
+        try_join_all(dpus.map(|dpu| DpuHealth::known(context, dpu))).await
+    }
+
+    pub(in crate::http::graphql) fn view(&self) -> &Arc<ClientView> {
+        &self.view
     }
 
     /// Returns the space in the floor plan.
@@ -109,13 +123,37 @@ impl Space {
         Ok(self.view.net(self.space.account(scope.counted_at(DateTime::given(ts)?))).await?.into())
     }
 
-    /// Time resolution of the count: the millisecond, or the hour where events have been pruned.
+    /// The lowest and the highest number of people that the reports allow, with `negativeCounts` applied. They are equal
+    /// where the count is exact. They differ within an interval of which only the number of people is known, and include
+    /// `count`.
+    async fn count_range(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "The instant, crossings at it included. Default: now.")] ts: Option<DateTime>,
+    ) -> Result<CountRange> {
+        let scope = Scope::of(context)?;
+        let account = self.space.account(scope.counted_at(DateTime::given(ts)?));
+        let (net, open) =
+            try_join(self.view.net(account), self.view.open_intervals(account.readings())).await?;
+        let range = account.range(net, |reading| open.get(&reading).copied());
+        Ok(CountRange {
+            low: self.space.answer(range.low).into(),
+            high: self.space.answer(range.high).into(),
+        })
+    }
+
+    /// Time resolution of the count: the millisecond, the interval that a DPU reports, or the hour where events have been
+    /// pruned.
     async fn resolution(
         &self,
         context: &Context<'_>,
         #[graphql(desc = "The instant. Default: now.")] ts: Option<DateTime>,
     ) -> Result<Resolution> {
-        Ok(Resolution::at(&self.view, Scope::of(context)?.instant(DateTime::given(ts)?)))
+        let scope = Scope::of(context)?;
+        let ts = DateTime::given(ts)?;
+        let account = self.space.account(scope.counted_at(ts));
+        let open = self.view.open_intervals(account.readings()).await?;
+        Ok(Resolution::at(&self.view, scope.instant(ts), !open.is_empty()))
     }
 
     /// The parts of the count: where it starts, and what each assignment adds.
@@ -128,8 +166,11 @@ impl Space {
         let at = scope.counted_at(DateTime::given(ts)?);
         let account = self.space.account(at);
         Scope::list(context, account.terms().count())?;
-        let odometers = self.view.odometers(account.readings()).await?;
-        Ok(CountBreakdown::new(self, &self.view, at, account, |reading| odometers[&reading]))
+        let (odometers, open) =
+            try_join(self.view.odometers(account.readings()), self.view.open_intervals(account.readings()))
+                .await?;
+        let resolution = Resolution::at(&self.view, at, !open.is_empty());
+        Ok(CountBreakdown::new(self, &self.view, at, resolution, account, |reading| odometers[&reading]))
     }
 
     /// The count over time, in buckets that cover `[start, end)` and are cut where an interval begins. It agrees with
@@ -156,8 +197,7 @@ impl Space {
             .map_err(|error| Fault::BadInput(format!("{}: {error}", error.argument("timeZone"))))?;
         Scope::list(context, edges.len().saturating_sub(1))?;
         let buckets = self.view.history(self.space.row.id, edges).await?;
-        let capacity = self.space.row.capacity;
-        Ok(buckets.into_iter().map(|bucket| HistoryBucket::new(bucket, capacity, &self.view)).collect())
+        Ok(HistoryBucket::all(buckets, self).into_iter().collect())
     }
 
     /// The latest event, by timestamp, of all DPUs while they counted for the space: it tells an empty room from dead
@@ -241,6 +281,18 @@ impl Space {
         Scope::list(context, ids.len())?;
         let dpus = ids.into_iter().filter_map(|id| self.view.plan().dpu(id));
         Ok(dpus.map(|dpu| Dpu::new(&self.view, dpu)).collect())
+    }
+
+    /// The worst state of the DPUs that count for the space now. Null: there are none.
+    async fn health(&self, context: &Context<'_>) -> Result<Option<HealthState>> {
+        let health = self.health_of_dpus(context).await?;
+        Ok(health.into_iter().map(|health| health.state).max().map(Into::into))
+    }
+
+    /// Whether what is known of the space is older than expected: a DPU that counts for it now has reported nothing about the
+    /// last 2 × `expectedEvery`.
+    async fn stale(&self, context: &Context<'_>) -> Result<bool> {
+        Ok(self.health_of_dpus(context).await?.iter().any(|health| health.is_stale))
     }
 
     /// All assignments of DPUs to the space, past ones included.

@@ -9,7 +9,7 @@ use crate::http::graphql::request::error::Result;
 use crate::http::graphql::request::scope::Scope;
 use crate::http::graphql::schema::assignment::Assignment;
 use crate::http::graphql::schema::dpu::Dpu;
-use crate::http::graphql::schema::enums::Placement;
+use crate::http::graphql::schema::enums::{DpuReports, Placement};
 use crate::http::graphql::schema::scalars::DateTime;
 use crate::ids::Kind;
 
@@ -25,6 +25,14 @@ struct DpuCreateInput {
     name: Option<String>,
     /// The IANA time zone of its clock, for timestamps that have neither `Z` nor an offset. Null: UTC.
     time_zone: Option<String>,
+    /// What it reports. Default, also for null: CROSSINGS. It can change only while nothing is stored of the DPU.
+    reports: Option<DpuReports>,
+    /// The width of the device's counters in bits, 16 or 32, after which they show 0 again. Null: they never do.
+    counter_bits: Option<i32>,
+    /// The highest plausible number of people a minute and direction: 1 or more. Null: 240.
+    max_per_minute: Option<i32>,
+    /// The time between two reports of the DPU in seconds: 1 or more. Null: it is not known.
+    expected_every: Option<i32>,
 }
 
 /// Input for changing a DPU. Fields that are left out keep their values.
@@ -37,6 +45,16 @@ struct DpuUpdateInput {
     /// The IANA time zone of its clock, for timestamps that have neither `Z` nor an offset. Null: UTC. Stored events do
     /// not change.
     time_zone: MaybeUndefined<String>,
+    /// What it reports. It can change only while nothing is stored of the DPU.
+    reports: Option<DpuReports>,
+    /// The width of the device's counters in bits, 16 or 32, after which they show 0 again. Null: they never do. It applies
+    /// to readings that are received from now on.
+    counter_bits: MaybeUndefined<i32>,
+    /// The highest plausible number of people a minute and direction: 1 or more. Null: 240. It applies to readings that are
+    /// received from now on.
+    max_per_minute: MaybeUndefined<i32>,
+    /// The time between two reports of the DPU in seconds: 1 or more. Null: it is not known.
+    expected_every: MaybeUndefined<i32>,
 }
 
 /// Input for moving a DPU.
@@ -89,8 +107,10 @@ impl DpuMutation {
         context: &Context<'_>,
         #[graphql(desc = "The new DPU.")] input: DpuCreateInput,
     ) -> Result<DpuPayload> {
-        let DpuCreateInput { serial, name, time_zone } = input;
-        let new = NewDpu { serial, name, time_zone };
+        let DpuCreateInput { serial, name, time_zone, reports, counter_bits, max_per_minute, expected_every } =
+            input;
+        let reports = reports.map(Into::into).unwrap_or_default();
+        let new = NewDpu { serial, name, time_zone, reports, counter_bits, max_per_minute, expected_every };
         let outcome = change(context, Ok(new), |t, new, now| Box::pin(dpu::create(t, new, now))).await?;
         DpuPayload::of(outcome.map(|(row, view)| Dpu::find(&view, row.id)))
     }
@@ -102,10 +122,17 @@ impl DpuMutation {
         #[graphql(name = "id", desc = "The DPU.")] dpu: ID,
         #[graphql(desc = "The fields to change.")] input: DpuUpdateInput,
     ) -> Result<DpuPayload> {
-        let DpuUpdateInput { serial, name, time_zone } = input;
         let update = id(context, "id", Kind::Dpu, &dpu).and_then(|id| {
-            let (name, time_zone) = (changed(name, Ok)?, changed(time_zone, Ok)?);
-            Ok((id, DpuUpdate { serial, name, time_zone }))
+            let update = DpuUpdate {
+                serial: input.serial,
+                name: changed(input.name, Ok)?,
+                time_zone: changed(input.time_zone, Ok)?,
+                reports: input.reports.map(Into::into),
+                counter_bits: changed(input.counter_bits, Ok)?,
+                max_per_minute: changed(input.max_per_minute, Ok)?,
+                expected_every: changed(input.expected_every, Ok)?,
+            };
+            Ok((id, update))
         });
         let outcome =
             change(context, update, |t, (id, update), now| Box::pin(dpu::update(t, id, update, now))).await?;

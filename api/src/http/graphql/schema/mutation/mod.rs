@@ -9,6 +9,7 @@ mod ingest;
 mod reset;
 mod reset_rule;
 mod space;
+mod void;
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -36,6 +37,7 @@ pub(in crate::http::graphql) struct Mutation(
     assignment::AssignmentMutation,
     reset::ResetMutation,
     reset_rule::ResetRuleMutation,
+    void::VoidMutation,
 );
 
 /// Reason why a change was refused.
@@ -93,6 +95,11 @@ impl UserError {
             }
             _ => self,
         }
+    }
+
+    /// Returns the same error for a mutation without `input`.
+    fn of_argument(self) -> Self {
+        Self { field: self.field.into_iter().skip_while(|name| name == "input").collect(), ..self }
     }
 
     /// Returns the same error for a mutation whose arguments are all fields of `input`.

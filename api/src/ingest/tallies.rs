@@ -1,0 +1,71 @@
+//! Adds people to tallies, and takes them away.
+
+use std::collections::BTreeMap;
+
+use counting::{Crossings, Interval};
+use entity::tally::TallyLength;
+use sea_orm::{ConnectionTrait, DbErr, Statement};
+
+use crate::listed::listed;
+
+pub(super) const ADD_TO_TALLY: &str = "ON CONFLICT (dpu_id, resolution, bucket) \
+    DO UPDATE SET toward = tally.toward + excluded.toward, away = tally.away + excluded.away";
+
+/// A tally's key, and people: DPU, length in hours, start, toward and away.
+pub(super) type TallyRow = [i64; 5];
+
+const TALLY_COLUMNS: &str = "dpu_id, resolution, bucket, toward, away";
+
+/// Adds people to the tallies of their hours and days.
+pub(super) async fn add_to_tallies(
+    transaction: &impl ConnectionTrait,
+    people: Vec<TallyRow>,
+) -> Result<(), DbErr> {
+    let sql = format!(
+        "INSERT INTO tally ({TALLY_COLUMNS}) SELECT * FROM listed WHERE TRUE ORDER BY 1, 2, 3 {ADD_TO_TALLY}"
+    );
+    run(transaction, people, TALLY_COLUMNS, &sql).await
+}
+
+/// Takes people from the tallies of their hours and days, whose pages then are of another edition.
+pub(super) async fn take_from_tallies(
+    transaction: &impl ConnectionTrait,
+    people: Vec<TallyRow>,
+) -> Result<(), DbErr> {
+    let sql = "UPDATE tally SET toward = tally.toward - listed.toward, away = tally.away - listed.away,
+            edition = tally.edition + 1
+        FROM listed WHERE tally.dpu_id = listed.dpu_id AND tally.resolution = listed.resolution
+            AND tally.bucket = listed.bucket";
+    run(transaction, people, TALLY_COLUMNS, sql).await
+}
+
+/// Returns the rows of the tallies that these intervals belong to. Intervals without people belong to none.
+pub(super) fn tallies(intervals: impl Iterator<Item = (i64, Interval)>) -> Vec<TallyRow> {
+    let mut tallies: BTreeMap<(i64, i16, i64), Crossings> = BTreeMap::new();
+    for (dpu, interval) in intervals.filter(|(_, interval)| interval.people.count() > 0) {
+        for length in TallyLength::ALL {
+            let key = (dpu, length.hours(), length.bucket(interval.counted_at()).ms());
+            *tallies.entry(key).or_default() += interval.people;
+        }
+    }
+    let row = |((dpu, hours, bucket), Crossings { toward, away }): ((i64, i16, i64), _)| {
+        [dpu, hours.into(), bucket, toward, away]
+    };
+    tallies.into_iter().map(row).collect()
+}
+
+/// Runs a statement about the rows, if there are any. They are in its table `listed`, with these columns.
+pub(super) async fn run<const N: usize>(
+    transaction: &impl ConnectionTrait,
+    rows: Vec<[i64; N]>,
+    columns: &str,
+    sql: &str,
+) -> Result<(), DbErr> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let backend = transaction.get_database_backend();
+    let (rows, values) = listed(backend, 1, rows);
+    let sql = format!("WITH listed ({columns}) AS ({rows}) {sql}");
+    transaction.execute_raw(Statement::from_sql_and_values(backend, sql, values)).await.map(drop)
+}
