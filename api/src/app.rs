@@ -15,7 +15,7 @@ use crate::coherence::Coherence;
 use crate::counts::{self, Counts};
 use crate::database::{Database, Notifier};
 use crate::feed::Feed;
-use crate::health::Hearings;
+use crate::health::{Exchanging, Hearings};
 use crate::ids::PublicIds;
 use crate::ingest::{EARLIEST, Recorder, Writer};
 use crate::readiness::Readiness;
@@ -40,6 +40,7 @@ pub struct App {
     pub tasks: Tasks,
     /// When each DPU was last heard of.
     pub hearings: Hearings,
+    _exchanging: Exchanging,
 }
 
 #[derive(Debug)]
@@ -83,6 +84,7 @@ impl App {
         let state = Arc::new(State::new(database.clone(), memory_bytes));
         let counts = Counts::new(Arc::clone(&state), work_max);
         let hearings = Hearings::new(database.clone());
+        let exchanging = hearings.start(&tasks);
         let writer = Writer {
             state: Arc::clone(&state),
             clock: clock.clone(),
@@ -117,6 +119,7 @@ impl App {
             readiness,
             tasks,
             hearings,
+            _exchanging: exchanging,
         };
         (Arc::new(app), recording)
     }

@@ -29,28 +29,74 @@ type Event = (i64, Instant, Direction, i32);
 
 /// Commits, in the order in which they were made.
 #[derive(Debug, Default)]
-struct Database(Vec<(CommitId, BTreeSet<Event>)>);
+struct Database(Vec<Commit>);
+
+#[derive(Debug)]
+struct Commit {
+    id: CommitId,
+    added: BTreeSet<Event>,
+    /// Events that no longer count, as a revision, a late reading or a void leaves them.
+    removed: BTreeSet<Event>,
+}
+
+/// What is committed: events, of which only those that are not stored yet are added, and the places of events to remove
+/// among those of a DPU that count, some of which are replaced by their opposite, so that the day stays as long.
+#[derive(Clone, Debug)]
+struct Content {
+    events: Vec<Event>,
+    removed: Vec<(i64, usize, bool)>,
+}
 
 impl Database {
-    /// Commits those events that are not stored yet.
-    fn commit(&mut self, id: CommitId, events: &[Event]) -> Option<Patch> {
-        let new: BTreeSet<Event> = events
-            .iter()
-            .copied()
-            .filter(|event| !self.0.iter().any(|(_, known)| known.contains(event)))
-            .collect();
-        if new.is_empty() {
+    /// Commits the content. Returns what changes in the memory of the process that commits.
+    fn commit(&mut self, id: CommitId, content: &Content) -> Option<Patch> {
+        let live = |dpu| self.live(dpu, |_, _| true);
+        let at = |(dpu, place, is_replaced): &(i64, usize, bool)| {
+            Some((live(*dpu).into_iter().nth(*place)?, *is_replaced))
+        };
+        let found: Vec<(Event, bool)> = content.removed.iter().filter_map(at).collect();
+        let removed: BTreeSet<Event> = found.iter().map(|(event, _)| *event).collect();
+        let opposite = |(dpu, ts, direction, seq): Event| match direction {
+            Direction::Toward => (dpu, ts, Direction::Away, seq + 100),
+            Direction::Away => (dpu, ts, Direction::Toward, seq + 100),
+        };
+        let replacing =
+            found.iter().filter(|(_, is_replaced)| *is_replaced).map(|(event, _)| opposite(*event));
+        // What was removed stays so when it is sent again.
+        let is_new = |event: &Event| !self.0.iter().any(|commit| commit.added.contains(event));
+        let added = content.events.iter().copied().chain(replacing).filter(is_new);
+        let added: BTreeSet<Event> = added.collect();
+        if added.is_empty() && removed.is_empty() {
             return None;
         }
-        self.0.push((id, new.clone()));
-        Some(Patch::new(new.into_iter().map(|(dpu, ts, direction, _)| (dpu, ts, direction))))
+        let mut patch = Patch::new(added.iter().map(|(dpu, ts, direction, _)| (*dpu, *ts, *direction)));
+        for (dpu, ..) in &removed {
+            patch.replace(*dpu);
+        }
+        self.0.push(Commit { id, added, removed });
+        Some(patch)
     }
 
-    /// Returns the events of a DPU in the commits for which `is_in` holds.
+    /// Returns the events of a DPU that count after the commits for which `is_in` holds.
+    fn live(&self, dpu: i64, is_in: impl Fn(usize, CommitId) -> bool) -> BTreeSet<Event> {
+        let mut live = BTreeSet::new();
+        for (_, commit) in self.0.iter().enumerate().filter(|(place, commit)| is_in(*place, commit.id)) {
+            live.extend(commit.added.iter().filter(|event| event.0 == dpu));
+            live.retain(|event| !commit.removed.contains(event));
+        }
+        live
+    }
+
+    /// Returns the same without what distinguishes events of one instant.
     fn events(&self, dpu: i64, is_in: impl Fn(usize, CommitId) -> bool) -> Vec<(Instant, Direction)> {
-        let commits = self.0.iter().enumerate().filter(|(place, (id, _))| is_in(*place, *id));
-        let events = commits.flat_map(|(_, (_, events))| events);
-        events.filter(|event| event.0 == dpu).map(|(_, ts, direction, _)| (*ts, *direction)).collect()
+        self.live(dpu, is_in).into_iter().map(|(_, ts, direction, _)| (ts, direction)).collect()
+    }
+
+    /// Returns how many of the first commits removed events of a DPU's day.
+    fn edition(&self, dpu: i64, day: Instant, commits: usize) -> i32 {
+        let of_day = |event: &Event| event.0 == dpu && TallyLength::Day.bucket(event.1) == day;
+        let removing = self.0[..commits].iter().filter(|commit| commit.removed.iter().any(of_day));
+        i32::try_from(removing.count()).unwrap()
     }
 
     /// Returns the odometer's reading in the state at a position.
@@ -63,6 +109,9 @@ impl Database {
         let mut loaded = Loaded::default();
         for dpu in &lacking.days {
             let mut days: BTreeMap<Instant, DayTotal> = BTreeMap::new();
+            for day in (0..DAYS).map(|day| Instant::from_ms(day * DAY_MS)) {
+                days.entry(day).or_default().edition = self.edition(*dpu, day, commits);
+            }
             for (ts, direction) in self.events(*dpu, |place, _| place < commits) {
                 days.entry(TallyLength::Day.bucket(ts)).or_default().people += direction.into();
             }
@@ -72,16 +121,18 @@ impl Database {
             let events = self.events(key.dpu, |place, _| place < commits);
             let of_day = events.into_iter().filter(|(ts, _)| TallyLength::Day.bucket(*ts) == key.day);
             let steps = of_day.map(|(ts, way)| Step::new(key.day, ts, way));
-            loaded.pages.insert(*key, Page::of_crossings(steps));
+            let edition = self.edition(key.dpu, key.day, commits);
+            loaded.pages.insert(*key, Page::of_crossings(steps).of_edition(edition));
         }
         (loaded, self.changes(commits, position))
     }
 
     fn changes(&self, commits: usize, position: &Position) -> Changes {
-        let lacking = self.0[..commits].iter().filter(|(id, _)| !position.has(*id));
-        let logged = lacking.map(|(id, events)| {
-            let dpus: BTreeSet<i64> = events.iter().map(|event| event.0).collect();
-            LoggedCommit { id: *id, dpus: Some(dpus.into_iter().collect()) }
+        let lacking = self.0[..commits].iter().filter(|commit| !position.has(commit.id));
+        let logged = lacking.map(|commit| {
+            let dpus: BTreeSet<i64> =
+                commit.added.iter().chain(&commit.removed).map(|event| event.0).collect();
+            LoggedCommit { id: commit.id, dpus: Some(dpus.into_iter().collect()) }
         });
         Changes { commits: logged.collect(), ..Changes::default() }
     }
@@ -109,13 +160,13 @@ enum Move {
     /// A reader processes the answer, and asks for more readings once it has everything.
     Take(usize, Vec<Reading>),
     /// This process commits.
-    Commit(Vec<Event>),
+    Commit(Content),
     /// Its commit is applied to memory.
     Apply,
     /// The outcome of the process's commit is unknown.
     Lose,
     /// Another process commits.
-    Foreign(i64, Vec<Event>),
+    Foreign(i64, Content),
     /// The process reads from the database what others have committed.
     Look,
     /// Memory moves on by what was read.
@@ -131,17 +182,21 @@ fn instant() -> impl Strategy<Value = Instant> {
 
 fn moves() -> impl Strategy<Value = Vec<Move>> {
     let direction = || prop_oneof![Just(Direction::Toward), Just(Direction::Away)];
-    let events = move || prop::collection::vec((0..DPUS, instant(), direction(), 0_i32..3), 1..6);
+    let content = move || {
+        let events = prop::collection::vec((0..DPUS, instant(), direction(), 0_i32..3), 0..6);
+        let removed = prop_oneof![2 => Just(vec![]), 1 => prop::collection::vec((0..DPUS, 0_usize..4, any::<bool>()), 1..3)];
+        (events, removed).prop_map(|(events, removed)| Content { events, removed })
+    };
     let reading = || (0..DPUS, instant()).prop_map(|(dpu, at)| Reading { dpu, at });
     let readings = move || prop::collection::vec(reading(), 1..4);
     let one = prop_oneof![
         6 => (0..READERS, readings(), any::<bool>()).prop_map(|(place, all, fresh)| Move::Begin(place, all, fresh)),
         6 => (0..READERS).prop_map(Move::Ask),
         6 => (0..READERS, readings()).prop_map(|(place, more)| Move::Take(place, more)),
-        4 => events().prop_map(Move::Commit),
+        4 => content().prop_map(Move::Commit),
         5 => Just(Move::Apply),
         1 => Just(Move::Lose),
-        3 => (100_i64..102, events()).prop_map(|(writer, events)| Move::Foreign(writer, events)),
+        3 => (100_i64..102, content()).prop_map(|(writer, content)| Move::Foreign(writer, content)),
         2 => Just(Move::Look),
         2 => Just(Move::Refresh),
         1 => Just(Move::Evict),
@@ -183,10 +238,10 @@ impl Process {
             Move::Begin(place, readings, of_database) => self.begin(place, readings, of_database)?,
             Move::Ask(place) => self.ask(place),
             Move::Take(place, more) => self.take(place, more)?,
-            Move::Commit(events) => {
+            Move::Commit(content) => {
                 let id = self.memory.head().unwrap().position.own.next();
                 if self.in_flight.is_none() {
-                    self.in_flight = self.database.commit(id, &events).map(|patch| (id, patch));
+                    self.in_flight = self.database.commit(id, &content).map(|patch| (id, patch));
                 }
             }
             Move::Apply => {
@@ -199,10 +254,10 @@ impl Process {
                     self.memory.change_writer();
                 }
             }
-            Move::Foreign(writer, events) => {
+            Move::Foreign(writer, content) => {
                 let number = self.foreign.entry(writer).or_default();
                 let id = CommitId { writer, number: *number + 1 };
-                *number += i64::from(self.database.commit(id, &events).is_some());
+                *number += i64::from(self.database.commit(id, &content).is_some());
             }
             Move::Look => {
                 let position = self.memory.head().unwrap().position.clone();
@@ -332,7 +387,8 @@ proptest! {
             let head = process.memory.head().unwrap();
             let event = (0, Instant::from_ms(day * DAY_MS + ms), Direction::Toward, number);
             let id = head.position.own.next();
-            process.memory.committed(id, database.commit(id, &[event]).unwrap());
+            let content = Content { events: vec![event], removed: vec![] };
+            process.memory.committed(id, database.commit(id, &content).unwrap());
             let after = process.memory.head().unwrap();
             for reading in &readings {
                 let known = |version| process.memory.timelines().show(version, *reading, false);

@@ -186,7 +186,7 @@ fn select<E: EntityTrait>(rows: Select<E>, page: ReportPage, at: E::Column, void
         after.map(|after| at.gt(after)),
         before.map(|before| at.lt(before)),
     ];
-    let rows = conditions.into_iter().flatten().fold(rows, |rows, condition| rows.filter(condition));
+    let rows = conditions.into_iter().flatten().fold(rows, QueryFilter::filter);
     let order = if page.newest_first { sea_orm::Order::Desc } else { sea_orm::Order::Asc };
     rows.order_by(at, order).limit(page.size as u64)
 }

@@ -130,7 +130,7 @@ impl FloorPlan {
         self.edition.revision
     }
 
-    /// Returns the start of the time whose events are stored one by one; before it, digests are. `None`: no limit.
+    /// Returns the start of the time whose events are stored one by one; before it, sums are. `None`: no limit.
     pub fn horizon(&self) -> Option<Instant> {
         self.edition.horizon
     }

@@ -46,6 +46,16 @@ pub struct Hearings {
     read: Arc<OnceCell<()>>,
 }
 
+/// The task of [`Hearings`], which runs until this is dropped.
+#[derive(Debug)]
+pub struct Exchanging(JoinHandle<Infallible>);
+
+impl Drop for Exchanging {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 #[derive(Debug, Default)]
 struct Memory {
     heard: HashMap<i64, Heard>,
@@ -94,10 +104,10 @@ impl Hearings {
         Ok(self.memory().heard.get(&dpu).cloned())
     }
 
-    /// Starts the task that writes what was heard and reads what others have heard, once a minute, until it is aborted.
-    pub fn start(&self, tasks: &Tasks) -> JoinHandle<Infallible> {
+    /// Starts the task that writes what was heard and reads what others have heard, once a minute.
+    pub fn start(&self, tasks: &Tasks) -> Exchanging {
         let hearings = self.clone();
-        tasks.spawn("hearings", async move {
+        Exchanging(tasks.spawn("hearings", async move {
             loop {
                 tokio::time::sleep(PERIOD).await;
                 if let Err(error) = hearings.exchange().await {
@@ -105,7 +115,7 @@ impl Hearings {
                 }
                 tasks::ran();
             }
-        })
+        }))
     }
 
     /// Writes what was heard, and reads what others have heard.

@@ -8,7 +8,7 @@ mod hearings;
 use entity::Instant;
 use entity::dpu::{self, Reports};
 
-pub use self::hearings::{Heard, Hearings};
+pub use self::hearings::{Exchanging, Heard, Hearings};
 
 /// Whether a DPU is alive, from good to bad.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,6 +64,7 @@ impl Health {
 
 #[cfg(test)]
 mod tests {
+    use super::HealthState::{Late, Never, Offline, Online, Unknown};
     use super::*;
 
     #[test]
@@ -90,7 +91,6 @@ mod tests {
                 Health::new(&dpu(reports, expected_every), heard, at(1_000_000));
             (state, late_by_s, is_stale)
         };
-        use HealthState::{Late, Never, Offline, Online, Unknown};
         for (reports, expected, heard, known, found) in [
             (Reports::Crossings, None, None, None, (Never, None, false)),
             (Reports::Crossings, None, Some(1), None, (Unknown, None, false)),

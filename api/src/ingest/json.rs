@@ -75,15 +75,19 @@ fn crossing(event: Event, serial: Option<&str>) -> Result<Crossing, Rejection> {
         direction: parse_direction(
             &text(&event.direction).ok_or_else(|| lacks(RejectionCode::BadDirection, "direction"))?,
         )?,
-        serial: dpu(&event.dpu_id, serial)?.ok_or_else(|| lacks(RejectionCode::Malformed, "dpu_id"))?,
+        serial: dpu(event.dpu_id, serial)?.ok_or_else(|| lacks(RejectionCode::Malformed, "dpu_id"))?,
         seq: text(&event.seq).map_or(Ok(0), |seq| parse_seq(&seq))?,
     })
 }
 
+fn lacks(thing: &str, name: &str, code: RejectionCode, needed: &str) -> Rejection {
+    Rejection::new(code, format!("the {thing} has no {name}: {needed} are required"))
+}
+
 /// Returns the serial in the JSON, or else `serial`.
-fn dpu(given: &Value, serial: Option<&str>) -> Result<Option<String>, Rejection> {
+fn dpu(given: Value, serial: Option<&str>) -> Result<Option<String>, Rejection> {
     match given {
-        Value::String(serial) => Ok(Some(serial.clone())),
+        Value::String(serial) => Ok(Some(serial)),
         Value::Number(serial) => number(&serial.to_string()).map(Some),
         Value::Null => Ok(serial.map(str::to_owned)),
         _ => Err(bad_serial()),
@@ -139,42 +143,42 @@ impl Members {
 
     fn totals(&self, serial: Option<&str>) -> Result<TotalsReport, Rejection> {
         self.only(&TOTALS)?;
-        let lacks =
-            |name, code| self.lacks("reading", name, code, "timestamp, total_toward, total_away and dpu_id");
+        let needs =
+            |name, code| lacks("reading", name, code, "timestamp, total_toward, total_away and dpu_id");
         let total = |name: &'static str| {
-            let text = self.text(&[name]).ok_or_else(|| lacks(name, RejectionCode::BadTotal))?;
+            let text = self.text(&[name]).ok_or_else(|| needs(name, RejectionCode::BadTotal))?;
             parse_total(name, &text)
         };
         Ok(TotalsReport {
             ts: self
                 .text(&["timestamp", "ts"])
-                .ok_or_else(|| lacks("timestamp", RejectionCode::BadTimestamp))?
+                .ok_or_else(|| needs("timestamp", RejectionCode::BadTimestamp))?
                 .parse()?,
             toward: total("total_toward")?,
             away: total("total_away")?,
             force: self.flag("force")?,
-            serial: self.serial(serial)?.ok_or_else(|| lacks("dpu_id", RejectionCode::Malformed))?,
+            serial: self.serial(serial)?.ok_or_else(|| needs("dpu_id", RejectionCode::Malformed))?,
         })
     }
 
     fn interval(&self, serial: Option<&str>) -> Result<IntervalReport, Rejection> {
         self.only(&INTERVAL)?;
-        let lacks = |name, code| self.lacks("interval", name, code, "from, to, toward, away and dpu_id");
+        let needs = |name, code| lacks("interval", name, code, "from, to, toward, away and dpu_id");
         let given =
-            |name: &'static str| self.text(&[name]).ok_or_else(|| lacks(name, RejectionCode::BadInterval));
+            |name: &'static str| self.text(&[name]).ok_or_else(|| needs(name, RejectionCode::BadInterval));
         Ok(IntervalReport {
             from: given("from")?.parse()?,
             to: given("to")?.parse()?,
             toward: parse_people("toward", &given("toward")?)?,
             away: parse_people("away", &given("away")?)?,
             revise: self.flag("revise")?,
-            serial: self.serial(serial)?.ok_or_else(|| lacks("dpu_id", RejectionCode::Malformed))?,
+            serial: self.serial(serial)?.ok_or_else(|| needs("dpu_id", RejectionCode::Malformed))?,
         })
     }
 
     fn heartbeat(&self, serial: Option<&str>) -> Result<Heartbeat, Rejection> {
         self.only(&HEARTBEAT)?;
-        let lacks = |name, code| self.lacks("heartbeat", name, code, "dpu_id and \"heartbeat\": true");
+        let needs = |name, code| lacks("heartbeat", name, code, "dpu_id and \"heartbeat\": true");
         if !self.flag("heartbeat")? {
             return Err(malformed("invalid heartbeat: use true"));
         }
@@ -192,7 +196,7 @@ impl Members {
             }
             Some(other) => text(other).map(Cow::into_owned).filter(|faults| !faults.is_empty()),
         };
-        let serial = self.serial(serial)?.ok_or_else(|| lacks("dpu_id", RejectionCode::Malformed))?;
+        let serial = self.serial(serial)?.ok_or_else(|| needs("dpu_id", RejectionCode::Malformed))?;
         Heartbeat { serial, battery: battery.transpose()?, faults }.checked()
     }
 
@@ -206,10 +210,6 @@ impl Members {
         }
     }
 
-    fn lacks(&self, thing: &str, name: &str, code: RejectionCode, needed: &str) -> Rejection {
-        Rejection::new(code, format!("the {thing} has no {name}: {needed} are required"))
-    }
-
     fn text(&self, names: &[&str]) -> Option<Cow<'_, str>> {
         names.iter().find_map(|name| text(self.0.get(*name)?))
     }
@@ -220,7 +220,7 @@ impl Members {
 
     fn serial(&self, serial: Option<&str>) -> Result<Option<String>, Rejection> {
         let given = ["dpu_id", "dpu"].iter().find_map(|name| self.0.get(*name));
-        dpu(given.unwrap_or(&Value::Null), serial)
+        dpu(given.cloned().unwrap_or_default(), serial)
     }
 }
 

@@ -1,8 +1,6 @@
 //! The work of one commit: check reports, insert crossings by key, and tally those that were inserted. The module
 //! `reports` records the other kinds.
 
-use std::iter::from_fn;
-
 use ahash::AHashSet;
 use entity::tally::TallyLength;
 use entity::{Instant, event};
@@ -12,7 +10,7 @@ use super::check::{Checked, Intake, Unrecorded, check};
 use super::event::{Identity, Outcome, Rejection};
 use super::report::Batch;
 use super::reports;
-use super::tallies::ADD_TO_TALLY;
+use super::tallies::{ADD_TO_TALLY, pieces};
 use crate::database::{CommitId, Partitions, log_commit};
 use crate::floor_plan::FloorPlan;
 use crate::timelines::Patch;
@@ -261,15 +259,6 @@ fn key(event: &Identity) -> [i64; 4] {
     [event.dpu_id, event.ts.ms(), event.direction.sign().into(), event.seq.into()]
 }
 
-/// Splits the rows into pieces whose lengths are powers of two, so that there are few statements to prepare. Preparing
-/// one for each number of rows would take longer than writing them.
-fn pieces<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
-    from_fn(move || {
-        let length = 1 << rows.len().min(PIECE_ROWS_MAX).checked_ilog2()?;
-        rows.split_off(..length)
-    })
-}
-
 /// Returns a statement with `number` rows of placeholders between `before` and `after`.
 fn with_rows(
     before: &str,
@@ -297,8 +286,6 @@ fn tallies(inserted: &[Identity], resolution: TallyLength) -> Vec<Tally> {
 }
 
 const HOUR_MS: i64 = 3_600_000;
-/// Maximum number of rows in a piece: SQLite accepts 32,766 values per statement.
-const PIECE_ROWS_MAX: usize = 1024;
 fn identity(row: &QueryResult) -> Result<Identity, DbErr> {
     Ok(Identity {
         dpu_id: row.try_get_by_index(0)?,

@@ -32,6 +32,8 @@ const WAITING_BATCHES_MAX: usize = 1024;
 const COMMIT_EVENTS_MAX: usize = 20_000;
 /// Maximum number of attempts at a commit while the floor plan keeps changing.
 const ATTEMPTS_MAX: usize = 10;
+/// Maximum time at the end for storing when DPUs were last heard of.
+const HEARINGS_MAX: Duration = Duration::from_millis(250);
 
 #[derive(Clone, Debug)]
 pub struct Recorder {
@@ -130,6 +132,8 @@ impl Writer {
                 }
             }
         }
+        // Reports matter more: a database that is busy does not delay the end of the process.
+        tokio::time::timeout(HEARINGS_MAX, self.hearings.write()).await.ok();
         self.notifier.finish().await;
     }
 

@@ -114,30 +114,47 @@ async fn ledgers(
     };
     let mut ledgers: BTreeMap<i64, Ledger> = dpus.iter().filter_map(of).collect();
     let newest = newest(transaction, dpus).await?;
+    // Nearly all reports are newer than what is stored, and concern only the last reading of their DPU.
     let is_late =
-        |report: &&DpuReport| newest.get(&report.dpu_id).is_some_and(|newest| report.after() < *newest);
+        |report: &&DpuReport| newest.get(&report.dpu_id).is_some_and(|last| report.after() < last.ends);
     let late = reports.iter().filter(is_late).map(|report| (report.dpu_id, report.after())).collect();
     enter_intervals(transaction, &mut ledgers, late).await?;
+    let last = newest.iter().filter_map(|(dpu, last)| Some((*dpu, last.read?.plus_ms(1))));
     let readings = reports.iter().filter_map(|report| match report.content {
         Content::Totals { totals, .. } => Some((report.dpu_id, totals.ts)),
         Content::Interval { .. } => None,
     });
-    enter_readings(transaction, &mut ledgers, readings.collect()).await?;
+    let late = readings.filter(|(dpu, ts)| newest.get(dpu).is_some_and(|last| Some(*ts) <= last.read));
+    let asked = last.chain(late).collect();
+    enter_readings(transaction, &mut ledgers, asked).await?;
     Ok(ledgers)
 }
 
-/// Returns the end of the last interval of each of these DPUs that has any.
-async fn newest(transaction: &impl ConnectionTrait, dpus: &[i64]) -> Result<BTreeMap<i64, Instant>, DbErr> {
+/// What is stored last of a DPU.
+struct Newest {
+    /// The end of its last interval.
+    ends: Instant,
+    /// The instant of its last reading, if it has any.
+    read: Option<Instant>,
+}
+
+/// Returns what is stored last of each of these DPUs that has intervals or readings.
+async fn newest(transaction: &impl ConnectionTrait, dpus: &[i64]) -> Result<BTreeMap<i64, Newest>, DbErr> {
     let backend = transaction.get_database_backend();
     let (rows, values) = listed(backend, 1, dpus.iter().map(|dpu| [*dpu]));
     let sql = format!(
         "WITH asked (dpu_id) AS ({rows})
-        SELECT dpu_id, (SELECT MAX(ends) FROM interval WHERE interval.dpu_id = asked.dpu_id) FROM asked"
+        SELECT dpu_id, (SELECT MAX(ends) FROM interval WHERE interval.dpu_id = asked.dpu_id),
+            (SELECT MAX(ts) FROM reading WHERE reading.dpu_id = asked.dpu_id)
+        FROM asked"
     );
     let mut newest = BTreeMap::new();
     for row in transaction.query_all_raw(Statement::from_sql_and_values(backend, sql, values)).await? {
-        if let Some(ends) = row.try_get_by_index(1)? {
-            newest.insert(row.try_get_by_index(0)?, ends);
+        let (ends, read): (Option<Instant>, Option<Instant>) =
+            (row.try_get_by_index(1)?, row.try_get_by_index(2)?);
+        if ends.is_some() || read.is_some() {
+            let ends = ends.unwrap_or(Instant::MIN);
+            newest.insert(row.try_get_by_index(0)?, Newest { ends, read });
         }
     }
     Ok(newest)

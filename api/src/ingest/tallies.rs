@@ -1,10 +1,11 @@
 //! Adds people to tallies, and takes them away.
 
 use std::collections::BTreeMap;
+use std::iter::from_fn;
 
 use counting::{Crossings, Interval};
 use entity::tally::TallyLength;
-use sea_orm::{ConnectionTrait, DbErr, Statement};
+use sea_orm::{ConnectionTrait, DatabaseBackend, DbErr, Statement, Value};
 
 use crate::listed::listed;
 
@@ -61,11 +62,34 @@ pub(super) async fn run<const N: usize>(
     columns: &str,
     sql: &str,
 ) -> Result<(), DbErr> {
-    if rows.is_empty() {
-        return Ok(());
-    }
     let backend = transaction.get_database_backend();
-    let (rows, values) = listed(backend, 1, rows);
-    let sql = format!("WITH listed ({columns}) AS ({rows}) {sql}");
-    transaction.execute_raw(Statement::from_sql_and_values(backend, sql, values)).await.map(drop)
+    if backend == DatabaseBackend::Postgres {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let (rows, values) = listed(backend, 1, rows);
+        let sql = format!("WITH listed ({columns}) AS ({rows}) {sql}");
+        return transaction.execute_raw(Statement::from_sql_and_values(backend, sql, values)).await.map(drop);
+    }
+    // SQLite reads values faster than a text of numbers.
+    let row = format!("({})", vec!["?"; N].join(","));
+    for some in pieces(&rows) {
+        let values = some.iter().flatten().copied().map(Value::from);
+        let rows = vec![row.as_str(); some.len()].join(",");
+        let sql = format!("WITH listed ({columns}) AS (VALUES {rows}) {sql}");
+        transaction.execute_raw(Statement::from_sql_and_values(backend, sql, values)).await?;
+    }
+    Ok(())
 }
+
+/// Splits the rows into pieces whose lengths are powers of two, so that there are few statements to prepare. Preparing
+/// one for each number of rows would take longer than writing them.
+pub(super) fn pieces<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
+    from_fn(move || {
+        let length = 1 << rows.len().min(PIECE_ROWS_MAX).checked_ilog2()?;
+        rows.split_off(..length)
+    })
+}
+
+/// Maximum number of rows in a piece: SQLite accepts 32,766 values per statement.
+const PIECE_ROWS_MAX: usize = 1024;

@@ -227,9 +227,9 @@ async fn join_or_split(
     enter_readings(transaction, &mut ledgers, vec![(dpu_id, ts)]).await?;
     let changes = ledgers.into_iter().map(|(dpu, mut ledger)| {
         if is_void {
-            ledger.void_reading(ts)
+            ledger.void_reading(ts);
         } else {
-            ledger.unvoid_reading(ts)
+            ledger.unvoid_reading(ts);
         }
         (dpu, ledger.changes())
     });

@@ -11,6 +11,7 @@ use sea_orm::{ActiveEnum, ConnectionTrait, DbErr, QueryResult, Statement};
 use super::days::Days;
 use counting::Crossings;
 
+const DAY_MS: i64 = 86_400_000;
 /// Maximum number of selects in one compound statement. SQLite's limit is 500.
 const COMPOUND_MAX: usize = 400;
 
@@ -139,7 +140,6 @@ impl EventPage {
             // No total counts them.
             return Some(*self);
         }
-        const DAY_MS: i64 = 86_400_000;
         let (first, last) = days.ends()?;
         let size = i64::try_from(self.size).unwrap_or(i64::MAX);
         let count = |crossings| self.range.count(crossings);

@@ -1,4 +1,4 @@
-//! `POST /events`: records any number of crossings.
+//! `POST /events`: records any number of reports.
 //!
 //! The body is recorded while it arrives and never held as a whole: the events that have arrived form the next batch,
 //! and the client has to wait while that one is committed. So memory is bounded, and the length of the body is not
@@ -91,13 +91,85 @@ enum Serial {
     Number(i64),
 }
 
-/// One event, or any number of them.
+/// How many people crossed during `[from, to)`, for a DPU that reports intervals. An interval with unknown members is
+/// rejected.
+#[derive(ToSchema)]
+#[schema(example = json!({
+    "from": "2025-04-01T09:00:00Z", "to": "2025-04-01T09:01:00Z", "toward": 3, "away": 1, "dpu_id": "1002",
+}))]
+#[expect(dead_code, reason = "see `Event`")]
+struct Interval {
+    /// Start, inclusive. Without `Z` or an offset, it is in `time_zone`.
+    from: Timestamp,
+    /// End, exclusive: at most 24 hours later.
+    to: Timestamp,
+    /// Number of people who walked towards the DPU.
+    #[schema(minimum = 0, maximum = 1_000_000)]
+    toward: i64,
+    /// Number of people who walked away from it.
+    #[schema(minimum = 0, maximum = 1_000_000)]
+    away: i64,
+    /// The serial of the DPU. `dpu` is a synonym.
+    dpu_id: Serial,
+    /// Whether it replaces the numbers that are stored for the same interval. Default, and null: false.
+    revise: Option<bool>,
+}
+
+/// What the counters of a DPU showed, for a DPU that reports totals. Totals with unknown members are rejected.
+#[derive(ToSchema)]
+#[schema(example = json!({
+    "timestamp": "2025-04-01T09:00:00Z", "total_toward": 4327, "total_away": 4503, "dpu_id": "1003",
+}))]
+#[expect(dead_code, reason = "see `Event`")]
+struct Totals {
+    /// When they were read, by the DPU's clock. `ts` is a synonym. Without `Z` or an offset, it is in `time_zone`.
+    timestamp: Timestamp,
+    /// Number of people who walked towards the DPU since it was started.
+    #[schema(minimum = 0, maximum = 9_007_199_254_740_991_i64)]
+    total_toward: i64,
+    /// Number of people who walked away from it.
+    #[schema(minimum = 0, maximum = 9_007_199_254_740_991_i64)]
+    total_away: i64,
+    /// The serial of the DPU. `dpu` is a synonym.
+    dpu_id: Serial,
+    /// Whether implausible totals are stored, and counted on from. Default, and null: false.
+    force: Option<bool>,
+}
+
+/// A sign of life of a DPU.
+#[derive(ToSchema)]
+#[schema(example = json!({ "heartbeat": true, "dpu_id": "1001", "battery": 87 }))]
+#[expect(dead_code, reason = "see `Event`")]
+struct Heartbeat {
+    /// Always true.
+    heartbeat: bool,
+    /// The serial of the DPU. `dpu` is a synonym.
+    dpu_id: Serial,
+    /// Charge of the battery in percent.
+    #[schema(minimum = 0, maximum = 100)]
+    battery: Option<f64>,
+    /// Faults of the DPU: at most 1000 characters, or a list of names.
+    faults: Option<String>,
+}
+
+/// What a DPU reports.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "see `Event`")]
+enum Report {
+    Event(Event),
+    Interval(Interval),
+    Totals(Totals),
+    Heartbeat(Heartbeat),
+}
+
+/// One report, or any number of them.
 #[derive(ToSchema)]
 #[serde(untagged)]
 #[expect(dead_code, reason = "see `Event`")]
 enum Events {
-    One(Event),
-    Many(Vec<Event>),
+    One(Report),
+    Many(Vec<Report>),
 }
 
 /// Outcome of a body's events. Fields are written in this order.
@@ -139,14 +211,16 @@ struct RejectedEvent {
     message: String,
 }
 
-/// Records crossings.
+/// Records crossings, intervals, totals and heartbeats.
 ///
-/// Events may be in any order, and may be sent again: events that are already stored are duplicates and count once. A
+/// A DPU reports crossings, intervals or totals, as it was created; anything else is rejected. Reports may be in any order, and
+/// may be sent again: those that are already stored are duplicates and count once. A
 /// rejected event does not keep the others from being stored. The body may have any length: it is recorded while it
 /// arrives. It may be compressed with gzip or zstd, as named by `Content-Encoding`. The answer is sent once the stored
 /// events are durable.
 ///
-/// In a CSV, values are separated by commas, semicolons or tabs, and rows end with a line feed, a carriage return, or
+/// The header of a CSV tells what it reports: `timestamp,direction,dpu_id`, `from,to,toward,away,dpu_id` or
+/// `timestamp,total_toward,total_away,dpu_id`. Values are separated by commas, semicolons or tabs, and rows end with a line feed, a carriage return, or
 /// both.
 #[utoipa::path(
     post,

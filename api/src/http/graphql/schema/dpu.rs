@@ -211,7 +211,7 @@ impl Dpu {
         >,
         #[graphql(desc = "Return entries before this cursor.")] before: Option<String>,
     ) -> Result<StoredPage<DpuInterval>> {
-        let list = if voided { "voided intervals" } else { "intervals" };
+        let name = if voided { "voided intervals" } else { "intervals" };
         let arguments = PageArguments { first, after, last, before };
         Scope::list(context, arguments.size()?.entries())?;
         let pages = self.report_pages(start, end, voided)?;
@@ -220,7 +220,7 @@ impl Dpu {
             Ok(rows.into_iter().map(|row| (row.ends.ms(), row)).collect())
         };
         let node = |row| Some(DpuInterval::new(&self.view, row));
-        arguments.stored(list, newest_first, read, node).await
+        arguments.stored(name, newest_first, read, node).await
     }
 
     /// The readings of totals that the DPU reported, oldest first by default. Of those that have been pruned, the last one is
@@ -244,7 +244,7 @@ impl Dpu {
         >,
         #[graphql(desc = "Return entries before this cursor.")] before: Option<String>,
     ) -> Result<StoredPage<DpuReading>> {
-        let list = if voided { "voided readings" } else { "readings" };
+        let name = if voided { "voided readings" } else { "readings" };
         let arguments = PageArguments { first, after, last, before };
         Scope::list(context, arguments.size()?.entries())?;
         let pages = self.report_pages(start, end, voided)?;
@@ -253,7 +253,7 @@ impl Dpu {
             Ok(rows.into_iter().map(|row| (row.ts.ms(), row)).collect())
         };
         let node = |row| Some(DpuReading::new(&self.view, row));
-        arguments.stored(list, newest_first, read, node).await
+        arguments.stored(name, newest_first, read, node).await
     }
 
     /// The latest event by timestamp: it tells a quiet doorway from a dead sensor. Null: no events yet.

@@ -49,7 +49,6 @@ type Asked = std::result::Result<Voidable, Refusal>;
 impl VoidMutation {
     /// Takes back an event that never happened: it no longer counts, at any instant. If it is sent again, it is a duplicate
     /// and stays voided. `Dpu.events(voided: true)` lists it.
-    #[expect(clippy::too_many_arguments, reason = "each is an argument of the field")]
     async fn event_void(
         &self,
         context: &Context<'_>,
