@@ -35,13 +35,16 @@ test('a space that another client creates appears', async ({ page, start }) => {
   await expect(page.locator(card('Studio'))).toBeVisible({ timeout: 20_000 });
 });
 
-test('nobody there, no data lately, below zero, full and no sensor are shown differently', async ({ page, start }) => {
+test('nobody there, no data lately, quiet, below zero, full and no sensor are shown differently', async ({ page, start }) => {
   const server = await start();
-  for (const name of ['Empty', 'Silent', 'Below', 'Full', 'Busy']) await server.room(name, name, 2);
+  for (const name of ['Empty', 'Quiet', 'Below', 'Full', 'Busy']) await server.room(name, name, 2);
+  for (const name of ['Silent', 'Alive', 'Unheard']) await server.room(name, name, 9, { reports: 'INTERVALS', expectedEvery: 600 });
   await server.ask('mutation { spaceCreate(input: { name: "Unwatched" }) { space { id } } }');
   await server.ingest('Empty', [ago(2)]);
   await server.ingest('Empty', [ago(1)], 'AWAY');
-  await server.ingest('Silent', [ago(3 * 24 * 60)]);
+  await server.ingest('Quiet', [ago(3 * 24 * 60)]);
+  await server.ingestInterval('Silent', ago(60), ago(50), 1, 0);
+  await server.ingestInterval('Alive', ago(11), ago(1), 3, 1);
   await server.ingest('Below', [ago(1)], 'AWAY');
   await server.ingest('Full', [ago(2), ago(1)]);
   await server.ingest('Busy', [ago(1)]);
@@ -49,6 +52,9 @@ test('nobody there, no data lately, below zero, full and no sensor are shown dif
   for (const [name, mark] of Object.entries({
     Empty: 'Nobody there',
     Silent: 'No data lately',
+    Unheard: 'No data lately',
+    Alive: 'People there',
+    Quiet: 'Quiet lately',
     Below: 'Below zero',
     Full: 'Full',
     Busy: 'People there',
@@ -56,11 +62,23 @@ test('nobody there, no data lately, below zero, full and no sensor are shown dif
   })) {
     await expect(page.locator(card(name))).toContainText(mark);
   }
-  await expect(page.locator(card('Silent'))).toContainText('last crossing 3 days ago');
+  await expect(page.locator(card('Quiet'))).toContainText('last crossing 3 days ago');
+  await expect(page.locator(card('Alive'))).toContainText('last heard just now');
   await accessible(page);
   await page.emulateMedia({ colorScheme: 'dark' });
   await accessible(page);
   await page.setViewportSize({ width: 360, height: 740 });
+  await accessible(page);
+});
+
+test('a DPU that is heard of no more is late', async ({ page, start }) => {
+  const server = await start();
+  await server.room('Hall', 'a', 10, { reports: 'INTERVALS', expectedEvery: 1 });
+  await server.ingestInterval('a', ago(2), ago(1), 1, 0);
+  const late = async () => (await server.ask('{ spaces { nodes { health } } }')).spaces.nodes[0].health;
+  await expect.poll(late).toBe('LATE');
+  await page.goto(server.url);
+  await expect(page.locator(card('Hall'))).toContainText(/No data lately.*DPU (late|offline)/);
   await accessible(page);
 });
 

@@ -59,6 +59,47 @@ test('a move in the past changes all counts since then', async ({ page, start })
   await expect(page.locator('[data-answer]')).toHaveText('1');
 });
 
+test('a DPU that reports running totals', async ({ page, start }) => {
+  const server = await start();
+  await page.goto(`${server.url}/floor-plan`);
+  await page.getByRole('button', { name: 'New DPU' }).click();
+  const dialog = page.getByRole('dialog');
+  await dialog.getByLabel('Serial').fill('22');
+  await expect(dialog.getByLabel('Counter bits')).toBeHidden();
+  await dialog.getByLabel(/^Reports/).selectOption('running totals');
+  await dialog.getByLabel('Counter bits').selectOption('16');
+  await dialog.getByLabel('Max per minute').fill('100');
+  await dialog.getByLabel('Expected every (s)').fill('600');
+  await accessible(page);
+  await dialog.getByRole('button', { name: 'Create' }).click();
+  const row = page.getByRole('region', { name: 'DPUs' }).getByRole('row', { name: /^22 / });
+  await expect(row).toContainText('running totals');
+  await expect(row).toContainText('Never heard of');
+  const known = async () => (await server.ask('{ dpu(serial: "22") { reports counterBits maxPerMinute expectedEvery } }')).dpu;
+  expect(await known()).toEqual({ reports: 'TOTALS', counterBits: 16, maxPerMinute: 100, expectedEvery: 600 });
+
+  // What it reports cannot change once something is stored of it.
+  await server.ingestTotals('22', [[new Date().toISOString(), 7, 5]]);
+  await page.reload();
+  await expect(row).toContainText('Online');
+  await expect(row).toContainText('heard just now');
+  await page.getByRole('button', { name: 'Change DPU 22' }).click();
+  await expect(dialog.getByLabel('Counter bits')).toHaveValue('16');
+  await dialog.getByLabel(/^Reports/).selectOption('intervals');
+  await dialog.getByRole('button', { name: 'Save' }).click();
+  await expect(dialog.getByRole('alert')).toContainText('what it reports cannot change');
+  await dialog.getByLabel(/^Reports/).selectOption('running totals');
+  await dialog.getByLabel('Counter bits').selectOption('never rolls over');
+  await dialog.getByLabel('Max per minute').fill('');
+  await dialog.getByRole('button', { name: 'Save' }).click();
+  await expect(dialog).toBeHidden();
+  expect(await known()).toEqual({ reports: 'TOTALS', counterBits: null, maxPerMinute: null, expectedEvery: 600 });
+
+  await accessible(page);
+  await page.setViewportSize({ width: 390, height: 844 });
+  expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(390);
+});
+
 test('a DPU over a door between two spaces counts for both', async ({ page, start }) => {
   const server = await start();
   const [hall, studio] = [await server.room('Hall', 'a'), await server.room('Studio', 'b')];

@@ -57,14 +57,14 @@ export class Server {
   }
 
   /** Creates a space and a DPU that hangs inside it. Returns the id of the space. */
-  async room(name: string, serial: string, capacity: number | null = null): Promise<string> {
+  async room(name: string, serial: string, capacity: number | null = null, dpu: object = {}): Promise<string> {
     const { spaceCreate } = await this.ask(
       'mutation ($input: SpaceCreateInput!) { spaceCreate(input: $input) { space { id } } }',
       { input: { name, capacity } },
     );
     const { dpuCreate } = await this.ask(
-      'mutation ($serial: String!) { dpuCreate(input: { serial: $serial }) { dpu { id } } }',
-      { serial },
+      'mutation ($input: DpuCreateInput!) { dpuCreate(input: $input) { dpu { id } } }',
+      { input: { serial, ...dpu } },
     );
     const space = spaceCreate.space.id;
     await this.ask(
@@ -79,6 +79,23 @@ export class Server {
     const events = instants.map((ts, seq) => ({ dpu, ts, direction, seq }));
     const { ingest } = await this.ask('mutation ($events: [EventInput!]!) { ingest(events: $events) { accepted } }', { events });
     if (ingest.accepted !== events.length) throw new Error(`accepted ${ingest.accepted} of ${events.length}`);
+  }
+
+  /** Records an interval of a DPU that reports intervals. */
+  async ingestInterval(dpu: string, from: Date | string, to: Date | string, toward: number, away: number) {
+    const intervals = [{ dpu, from, to, toward, away }];
+    const { ingestIntervals } = await this.ask(
+      'mutation ($intervals: [IntervalInput!]!) { ingestIntervals(intervals: $intervals) { accepted } }',
+      { intervals },
+    );
+    if (ingestIntervals.accepted !== 1) throw new Error('the interval was not accepted');
+  }
+
+  /** Records readings of the totals of a DPU. */
+  async ingestTotals(dpu: string, readings: [ts: string, totalToward: number, totalAway: number][]) {
+    const totals = readings.map(([ts, totalToward, totalAway]) => ({ dpu, ts, totalToward, totalAway }));
+    const { ingestTotals } = await this.ask('mutation ($totals: [TotalInput!]!) { ingestTotals(totals: $totals) { accepted } }', { totals });
+    if (ingestTotals.accepted !== totals.length) throw new Error(`accepted ${ingestTotals.accepted} of ${totals.length}`);
   }
 
   /** Creates a token on the command line, and returns when the server requires one. */

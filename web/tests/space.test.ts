@@ -118,6 +118,34 @@ test('a reset ends drift', async ({ page, start }) => {
   await expect(page.getByRole('region', { name: 'What the count is made of' })).toContainText('Reset of Mar 9, 2025, 3:00:00 AM');
 });
 
+test('within an interval, the count is a range; missing reports and gaps are marked', async ({ page, start }) => {
+  const server = await start();
+  const id = await server.room('Garden', '21', 60, { reports: 'INTERVALS', expectedEvery: 600 });
+  await server.ingestInterval('21', '2025-03-04T09:00:00Z', '2025-03-04T09:10:00Z', 42, 0);
+  await server.ingestInterval('21', '2025-03-04T10:00:00Z', '2025-03-04T10:10:00Z', 2, 2);
+  const view = (space: string, at: string) => `${server.url}/spaces/${space}?span=21600000&end=2025-03-04T12:00:00.000Z&at=2025-03-04T${at}.000Z`;
+  await page.goto(view(id, '10:04:00'));
+  await expect(page.locator('[data-answer]')).toHaveText('42');
+  await expect(page.locator('[data-range]')).toHaveText('between 40 and 44: DPU 21 reports intervals, the next ends at 10:10:00 AM');
+  await expect(page.getByRole('region', { name: 'What the count is made of' })).toContainText('21, inside, reports intervals');
+  await expect(page.locator('figcaption')).toContainText('no reports: nobody was counted');
+  await expect(page.getByRole('img', { name: /^The count.*At times, no reports: nobody was counted\./ })).toBeVisible();
+  await accessible(page);
+  await page.emulateMedia({ colorScheme: 'dark' });
+  await accessible(page);
+  await page.getByLabel('Instant (UTC)').fill('2025-03-04T10:10:00');
+  await page.getByLabel('Instant (UTC)').blur();
+  await expect(page.locator('[data-answer][aria-busy="false"]')).toHaveText('42');
+  await expect(page.locator('[data-range]')).toBeHidden();
+
+  const roof = await server.room('Roof', '22', null, { reports: 'TOTALS' });
+  await server.ingestTotals('22', [['2025-03-04T09:00:00Z', 50, 20], ['2025-03-04T10:00:00Z', 60, 25], ['2025-03-04T10:30:00Z', 4, 25]]);
+  await page.goto(view(roof, '10:15:00'));
+  await expect(page.locator('[data-range]')).toHaveText('between 5 and 9: DPU 22 reports running totals, the next reading is at 10:30:00 AM');
+  await expect(page.locator('figcaption')).toContainText('a counter began again: people may be missing');
+  await expect(page.getByRole('region', { name: 'What the count is made of' })).toContainText('Its counter began again between Mar 4, 2025, 10:00 AM');
+});
+
 test('an unknown space is not found', async ({ page, start }) => {
   const server = await start();
   await page.goto(`${server.url}/spaces/99`);

@@ -6,18 +6,23 @@ let revision = $state(0);
 /** Makes every query on the page run again. */
 export const refresh = () => void revision++;
 
-/** Returns a query that runs again when its variables change; the last data stays until new data arrives. */
+/**
+ * Returns a query that runs again when its variables change; the last data stays until new data arrives. Without variables, it
+ * does not run, and has no data.
+ */
 export function query<Data, Variables extends Record<string, unknown>>(
   document: DocumentInput<Data, Variables>,
-  variables: () => Variables,
+  variables: () => Variables | undefined,
 ) {
   let data = $state.raw<Data>();
   let error = $state.raw<CombinedError>();
   let fetching = $state(true);
   $effect(() => {
     revision;
-    fetching = true;
-    const { unsubscribe } = client.query(document, variables()).subscribe((result) => {
+    const given = variables();
+    fetching = given !== undefined;
+    if (!given) return void (error = data = undefined);
+    const { unsubscribe } = client.query(document, given).subscribe((result) => {
       fetching = false;
       error = result.error;
       data = result.data ?? data;
