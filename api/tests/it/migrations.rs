@@ -3,6 +3,7 @@
 use api::database::Database;
 use migration::{Migrator, MigratorTrait};
 use sea_orm::{ConnectionTrait, Statement};
+use serde_json::json;
 
 use api::limits::Limits;
 
@@ -109,6 +110,23 @@ async fn takes_over(empty: Empty, fresh: Empty) {
         .unwrap();
     run("INSERT INTO space (id, name, created, modified) VALUES (7, 'Hall', 0, 0)").await.unwrap();
     run("INSERT INTO dpu (id, serial, created, modified) VALUES (3, 'D', 0, 0)").await.unwrap();
+    // Sums of pruned events become intervals.
+    let ms = |text| crate::harness::at(text).ms();
+    let (half, end, hour, day) = (
+        ms("2026-01-10T10:29:59.999Z"),
+        ms("2026-01-10T10:59:59.999Z"),
+        ms("2026-01-10T10:00:00Z"),
+        ms("2026-01-10"),
+    );
+    run(&format!(
+        "INSERT INTO assignment (dpu_id, space_id, placement, created, modified) VALUES (3, 7, 1, 0, 0);
+        INSERT INTO digest (dpu_id, ts, toward, away) VALUES (3, {half}, 2, 0), (3, {end}, 3, 1);
+        INSERT INTO tally (dpu_id, resolution, bucket, toward, away) VALUES (3, 1, {hour}, 5, 1), (3, 24, {day}, 5, 1);
+        UPDATE floor_plan SET horizon = {horizon}, digested = {horizon}",
+        horizon = ms("2026-02-01"),
+    ))
+    .await
+    .unwrap();
     for _ in 0..2 {
         database.migrate().await.unwrap();
         assert_eq!(described(&database).await, described(&new).await);
@@ -149,6 +167,16 @@ async fn takes_over(empty: Empty, fresh: Empty) {
             "dpus": { "nodes": [{ "serial": "D", "timeZone": null }] },
         })
     );
+    let query = "query($ts: DateTime!) { space(id: 7) { count(ts: $ts) countRange(ts: $ts) { low high } } }";
+    for (ts, count, low, high) in [
+        ("2026-01-10T10:15:00Z", 0, 0, 2),
+        ("2026-01-10T10:29:59.999Z", 2, 2, 2),
+        ("2026-01-10T10:40:00Z", 2, 1, 5),
+        ("2026-01-10T10:59:59.999Z", 4, 4, 4),
+    ] {
+        let space = json!({ "count": count, "countRange": { "low": low, "high": high } });
+        assert_eq!(service.data(query, json!({ "ts": ts })).await, json!({ "space": space }), "{ts}");
+    }
     service.finish().await;
 }
 

@@ -12,6 +12,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
+use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 
 use crate::harness::{Service, at, on_both, until};
@@ -787,3 +788,41 @@ on_both!(
     a_rolling_counter_with_losses_and_restarts_is_exact_but_for_the_restarts,
     a_dpu_says_whether_it_is_alive,
 );
+
+/// `headcount verify` finds intervals that do not follow from their readings, and that overlap.
+async fn wrong_intervals_are_found(service: &Service) {
+    room(service, "T", json!({ "reports": "TOTALS" })).await;
+    room(service, "I", json!({ "reports": "INTERVALS" })).await;
+    let reports = r#"[
+        {"dpu":"T","ts":"2026-02-01T10:00:00Z","total_toward":0,"total_away":0},
+        {"dpu":"T","ts":"2026-02-01T10:01:00Z","total_toward":5,"total_away":0},
+        {"dpu":"T","ts":"2026-02-01T10:02:00Z","total_toward":7,"total_away":0},
+        {"dpu":"I","from":"2026-02-01T10:00:00Z","to":"2026-02-01T10:01:00Z","toward":3,"away":1},
+        {"dpu":"I","from":"2026-02-01T10:01:00Z","to":"2026-02-01T10:02:00Z","toward":3,"away":1}]"#;
+    assert_eq!(post(service, "application/json", reports).await["accepted"], 5);
+    let broken = async || {
+        let mut rules = BTreeSet::new();
+        let tell = |finding: &api::verify::Finding| {
+            if let api::verify::Finding::Rule { rule, .. } = finding {
+                rules.insert(*rule);
+            }
+            Ok(())
+        };
+        verify(&service.app.database, false, tell).await.unwrap();
+        rules.into_iter().collect::<Vec<_>>()
+    };
+    assert_eq!(broken().await, Vec::<&str>::new());
+    let run =
+        async |sql: String| service.app.database.writer().execute_unprepared(&sql).await.map(drop).unwrap();
+    let ends = at("2026-02-01T10:01:00Z").plus_ms(1).ms();
+    run(format!("UPDATE interval SET toward = 4 WHERE dpu_id = 1 AND ends = {ends}")).await;
+    assert_eq!(broken().await, ["between two readings there is one interval, of the people that they tell"]);
+    run(format!("UPDATE interval SET toward = 5 WHERE dpu_id = 1 AND ends = {ends}")).await;
+    run(format!("UPDATE interval SET starts = starts - 1 WHERE dpu_id = 2 AND ends > {ends}")).await;
+    assert_eq!(broken().await, ["no two intervals of a DPU overlap"]);
+    run(format!("UPDATE interval SET starts = starts + 1 WHERE dpu_id = 2 AND ends > {ends}")).await;
+    run("UPDATE dpu SET reports = 'CROSSINGS' WHERE id = 2".to_owned()).await;
+    assert_eq!(broken().await, ["a DPU has crossings, intervals or readings: those of its kind"]);
+}
+
+on_both!(wrong_intervals_are_found);
