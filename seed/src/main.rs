@@ -64,8 +64,8 @@ struct LoadArguments {
     /// Load this floor plan in TOML: `[[space]]`, `[[dpu]]`, `[[assignment]]`, `[[reset]]` and `[[reset_rule]]` tables
     #[arg(long, value_name = "FILE")]
     plan: Option<PathBuf>,
-    /// Load events from this CSV, whose header names `timestamp`, `direction` and `dpu_id`; `-` is the standard input.
-    /// The CSV may be compressed by gzip or zstd, and the option may be repeated
+    /// Load reports from this CSV; `-` is the standard input. Its header names `timestamp`, `direction` and `dpu_id`, or
+    /// `from`, `to`, `toward`, `away` and `dpu_id`, or `timestamp`, `total_toward`, `total_away` and `dpu_id`. The CSV may be compressed by gzip or zstd, and the option may be repeated
     #[arg(long, value_name = "FILE")]
     csv: Vec<PathBuf>,
     /// Read timestamps without `Z` or an offset in this time zone, such as Europe/Berlin. Default: that of their DPU,
@@ -106,12 +106,13 @@ async fn main() -> anyhow::Result<ExitCode> {
 }
 
 fn write_generated(arguments: &generate::Arguments) -> anyhow::Result<ExitCode> {
+    let generator = generate::Generator::new(arguments)?;
     let create = |path: &Path| {
         File::create(path).map(BufWriter::new).with_context(|| format!("cannot write {}", path.display()))
     };
     let mut plan = create(&arguments.plan)?;
     let mut csv = create(&arguments.csv)?;
-    let rows = generate::write(arguments, &mut plan, &mut csv).context("cannot write the generated files")?;
+    let rows = generator.write(&mut plan, &mut csv).context("cannot write the generated files")?;
     plan.flush()?;
     csv.flush()?;
     writeln!(stdout(), "{} and {} written: {rows} rows", arguments.plan.display(), arguments.csv.display())?;
@@ -192,8 +193,9 @@ impl Events {
             let columns: Vec<_> = rows.ignored_columns().iter().map(|column| format!("{column:?}")).collect();
             writeln!(
                 stderr(),
-                "{name}: ignored columns: {}; only timestamp, direction, dpu_id and seq are read",
-                columns.join(", ")
+                "{name}: ignored columns: {}; only {} are read",
+                columns.join(", "),
+                rows.known_columns()
             )?;
         }
         Ok(Self { name, rows })

@@ -13,7 +13,7 @@ use api::clock::Clock;
 use api::database::Database;
 use api::floor_plan::changes::assignment;
 use api::timelines::CACHE_BYTES;
-use entity::{Instant, event};
+use entity::{Instant, event, interval};
 use sea_orm::EntityTrait;
 use tempfile::TempDir;
 
@@ -185,6 +185,28 @@ async fn generated_files_have_the_requested_size_and_load() {
     assert_contains(&ran.out, "12345 stored");
     assert_contains(&ran.out, "space 10: Room 10");
     assert_eq!(desk.stored().await, 12345);
+}
+
+#[tokio::test]
+async fn generated_intervals_and_totals_load_without_a_rejection() {
+    let sizes =
+        ["generate", "--dpus", "4", "--days", "6", "--every", "5m", "--plan", "out.toml", "--csv", "out.csv"];
+    for (kind, gaps) in [
+        (&["--reports", "intervals"][..], 0),
+        (&["--reports", "totals", "--counter-bits", "16", "--lost", "0.05"], 2),
+    ] {
+        let desk = Desk::new();
+        assert_eq!(desk.run(&[&sizes[..], kind].concat()).code, 0);
+        let load = ["--plan", "out.toml", "--csv", "out.csv"];
+        let ran = desk.run(&load);
+        assert_eq!((ran.code, ran.err.as_str()), (0, ""));
+        let intervals = interval::Entity::find().all(desk.database().await.reader()).await.unwrap();
+        let people: i64 = intervals.iter().map(|interval| interval.toward + interval.away).sum();
+        assert_eq!(intervals.iter().filter(|interval| interval.is_gap).count(), gaps);
+        // Those between the last totals and a restart are lost.
+        assert!(people <= 3000 && (people == 3000 || gaps > 0) && people > 2980, "{kind:?}: {people}");
+        assert_contains(&desk.run(&load).out, " 0 rejected: nothing new");
+    }
 }
 
 #[tokio::test]

@@ -1,7 +1,8 @@
-//! The payload of a message: events of the DPU in its subject.
+//! The payload of a message: reports of the DPU in its subject.
 //!
 //! A payload is a JSON object, an array of them, or CSV lines `timestamp,direction,dpu_id[,seq]` without a header, also
-//! with semicolons or tabs as separators. Events of any other DPU are rejected.
+//! with semicolons or tabs as separators. An object may be an event, an interval, totals or a heartbeat. Reports of any
+//! other DPU are rejected.
 
 use tokio_util::bytes::BytesMut;
 use tokio_util::codec::Decoder as _;
@@ -71,8 +72,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::ingest::Crossing;
     use crate::ingest::fuzz::damaged;
+    use crate::ingest::{Crossing, Heartbeat, IntervalReport, TotalsReport};
 
     /// Reads a payload of DPU 283. Returns whether each event is valid, and why the rest cannot be read.
     fn good(payload: &str) -> (Vec<bool>, Option<String>) {
@@ -109,6 +110,27 @@ mod tests {
             let events: Batch = events.into_iter().map(|event| event.map(trimmed)).collect();
             assert_eq!((events, broken), (vec![Ok(expected.clone())], None), "{payload}");
         }
+    }
+
+    #[test]
+    fn every_kind_of_report_may_leave_out_its_dpu() {
+        let payload = r#"[
+            {"from":"2018-05-01T08:46:00Z","to":"2018-05-01T08:47:00Z","toward":3,"away":1},
+            {"ts":"2018-05-01T08:46:00Z","total_toward":3,"total_away":1},
+            {"heartbeat":true,"battery":87.5,"faults":["lens covered"]}]"#;
+        let Contents { events, broken } = read("283", payload.as_bytes());
+        assert_eq!(broken, None);
+        let ts = |text: &str| text.parse().unwrap();
+        let serial = || "283".to_owned();
+        let (from, to) = (ts("2018-05-01T08:46:00Z"), ts("2018-05-01T08:47:00Z"));
+        let interval = IntervalReport { serial: serial(), from, to, toward: 3, away: 1, revise: false };
+        let totals = TotalsReport { serial: serial(), ts: from, toward: 3, away: 1, force: false };
+        let faults = Some("lens covered".to_owned());
+        let heartbeat = Heartbeat { serial: serial(), battery: Some(87.5), faults };
+        assert_eq!(
+            events,
+            [Ok(Report::Interval(interval)), Ok(Report::Totals(totals)), Ok(Report::Heartbeat(heartbeat))]
+        );
     }
 
     #[test]

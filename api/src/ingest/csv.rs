@@ -73,6 +73,7 @@ enum Layout {
 
 #[derive(Debug)]
 struct Header {
+    form: &'static Form,
     parser: Parser,
     columns: Columns,
     ignored: Vec<String>,
@@ -145,6 +146,16 @@ impl<R: Read> CsvRows<R> {
 
     pub fn ignored_columns(&self) -> &[String] {
         self.csv.ignored_columns()
+    }
+
+    /// Returns the columns that a file of this kind can have, as a list for people to read.
+    pub fn known_columns(&self) -> String {
+        match &self.csv.layout {
+            Layout::Header(header) => {
+                format!("{} and {}", header.form.needed.join(", "), header.form.optional)
+            }
+            Layout::Unknown | Layout::Bare(_) => String::new(),
+        }
     }
 
     fn row(&mut self) -> io::Result<Option<Row>> {
@@ -247,7 +258,7 @@ impl Header {
         if matches!(line.trim_ascii(), [b's' | b'S', b'e' | b'E', b'p' | b'P', b'=', _]) {
             return Ok(None);
         }
-        let mut best: Option<(usize, &Form, Parser, Vec<String>)> = None;
+        let mut best: Option<(usize, &'static Form, Parser, Vec<String>)> = None;
         for mut parser in Parsers::default().0 {
             let names = parser.names(line).map_err(HeaderError::Malformed)?;
             let known = |form: &Form| names.iter().filter(|name| form.has(name)).count();
@@ -275,7 +286,7 @@ impl Header {
         }
         let columns = Columns::find(form, &names)?;
         let ignored = names.into_iter().filter(|name| !form.has(name)).collect();
-        Ok(Some(Self { parser, columns, ignored }))
+        Ok(Some(Self { form, parser, columns, ignored }))
     }
 
     fn report(&mut self, row: &[u8]) -> Result<Report, Rejection> {
