@@ -49,18 +49,21 @@ pub async fn record(
             Checked::Heartbeat => {}
         }
     }
-    let (duplicates, mut id, mut patch) =
-        record_crossings(transaction, partitions, plan, intake, &mut identities).await?;
-    let mut report_outcomes = Vec::new().into_iter();
+    // First those that lock the floor plan: changes of it lock it before tallies, too.
+    let (mut report_outcomes, mut id, mut patch) = (Vec::new().into_iter(), None, Patch::default());
     if !reports.is_empty() {
-        // A commit has one number for its crossings, and the next one for its other reports.
-        let own = id.map_or(intake.id, CommitId::next);
-        let (outcomes, is_stored, more) =
-            reports::record(transaction, plan, Intake { id: own, ..intake }, &reports).await?;
-        id = if is_stored { Some(own) } else { id };
-        patch.append(more);
+        let (outcomes, is_stored, more) = reports::record(transaction, plan, intake, &reports).await?;
+        id = is_stored.then_some(intake.id);
+        patch = more;
         report_outcomes = outcomes.into_iter();
     }
+    // A commit has one number for its reports, and the next one for its crossings.
+    let own = id.map_or(intake.id, CommitId::next);
+    let crossings = Intake { id: own, ..intake };
+    let (duplicates, crossed, more) =
+        record_crossings(transaction, partitions, plan, crossings, &mut identities).await?;
+    patch.append(more);
+    let id = crossed.or(id);
 
     // An inserted event is accepted where it comes first, and a duplicate everywhere else.
     let mut seen = duplicates;

@@ -15,6 +15,7 @@ pub(super) const ADD_TO_TALLY: &str = "ON CONFLICT (dpu_id, resolution, bucket) 
 /// A tally's key, and people: DPU, length in hours, start, toward and away.
 pub(super) type TallyRow = [i64; 5];
 
+const TALLY_KEY: &str = "tally.dpu_id, tally.resolution, tally.bucket";
 const TALLY_COLUMNS: &str = "dpu_id, resolution, bucket, toward, away";
 
 /// Adds people to the tallies of their hours and days.
@@ -33,6 +34,13 @@ pub(super) async fn take_from_tallies(
     transaction: &impl ConnectionTrait,
     people: Vec<TallyRow>,
 ) -> Result<(), DbErr> {
+    if transaction.get_database_backend() == DatabaseBackend::Postgres {
+        // In the order in which crossings lock them.
+        let lock = format!(
+            "SELECT FROM tally JOIN listed USING (dpu_id, resolution, bucket) ORDER BY {TALLY_KEY} FOR UPDATE OF tally"
+        );
+        run(transaction, people.clone(), TALLY_COLUMNS, &lock).await?;
+    }
     let sql = "UPDATE tally SET toward = tally.toward - listed.toward, away = tally.away - listed.away,
             edition = tally.edition + 1
         FROM listed WHERE tally.dpu_id = listed.dpu_id AND tally.resolution = listed.resolution

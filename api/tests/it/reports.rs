@@ -288,8 +288,78 @@ async fn any_mixture_of_reports_agrees_with_the_oracle(service: &Service) {
         }
     }
     assert!(open > 100, "hardly any interval was open");
+    assert_coverage(service, &world, &spaces).await;
+    assert_intervals(service, &simulation.people).await;
     let verdict = verify(&service.app.database, false, |finding| panic!("{finding}")).await.unwrap();
     assert!(verdict.is_right());
+}
+
+/// Returns the times that the reports of a DPU cover, in order.
+fn covered(world: &World, dpu: i64) -> Vec<(i64, i64)> {
+    let reported = world.intervals.iter().filter(|interval| interval.dpu == dpu);
+    let reported: BTreeSet<_> = reported.map(|interval| (interval.from, interval.to)).collect();
+    let read: BTreeSet<i64> =
+        world.totals.iter().filter(|totals| totals.dpu == dpu).map(|totals| totals.ts + 1).collect();
+    let between = read.iter().copied().zip(read.iter().copied().skip(1));
+    reported.into_iter().chain(between).collect()
+}
+
+/// Compares the coverage of buckets with what was reported.
+async fn assert_coverage(service: &Service, world: &World, spaces: &[i64]) {
+    let query = "query($id: ID!) { space(id: $id) {
+        history(start: \"2026-01-30T20:00:00Z\", end: \"2026-02-02T02:00:00Z\", interval: HOUR) { start end coverage } } }";
+    let mut partly = 0;
+    for (space, id) in (0..SPACES).zip(spaces) {
+        let answer = service.data(query, json!({ "id": id.to_string() })).await;
+        for bucket in answer["space"]["history"].as_array().unwrap() {
+            let edge = |name: &str| at(bucket[name].as_str().unwrap()).ms();
+            let (mut ms, mut covered_ms) = (0, 0);
+            for row in world.assignments.iter().filter(|row| row.space == space && row.dpu >= 2) {
+                let from = edge("start").max(row.starts_at.unwrap_or(i64::MIN));
+                let to = edge("end").min(row.ends_at.unwrap_or(i64::MAX));
+                ms += (to - from).max(0);
+                let part = |(starts, ends): &(i64, i64)| ((*ends).min(to) - (*starts).max(from)).max(0);
+                covered_ms += covered(world, row.dpu).iter().map(part).sum::<i64>();
+            }
+            if ms == 0 {
+                assert_eq!(bucket["coverage"], Value::Null);
+                continue;
+            }
+            #[expect(clippy::cast_precision_loss, reason = "less than a week")]
+            let expected = covered_ms as f64 / ms as f64;
+            let found = bucket["coverage"].as_f64().unwrap();
+            assert!((found - expected).abs() < 1e-9, "{bucket}: {expected}");
+            partly += usize::from(0.0 < expected && expected < 1.0);
+        }
+    }
+    assert!(partly > 0, "every bucket is covered as a whole");
+}
+
+/// The intervals of each DPU tell of all people under it, and do not overlap.
+async fn assert_intervals(service: &Service, people: &World) {
+    let query = "query($serial: String!, $after: String) { dpu(serial: $serial) { intervals(first: 20, after: $after) {
+        nodes { start end toward away } pageInfo { endCursor hasNextPage } } } }";
+    for dpu in 2..DPUS {
+        let (mut crossed, mut after, mut last) = ((0, 0), Value::Null, 0);
+        loop {
+            let answer = service.data(query, json!({ "serial": format!("D{dpu}"), "after": after })).await;
+            let page = &answer["dpu"]["intervals"];
+            for node in page["nodes"].as_array().unwrap() {
+                let edge = |name: &str| at(node[name].as_str().unwrap()).ms();
+                assert!(last <= edge("start"), "{node}");
+                last = edge("end");
+                crossed.0 += node["toward"].as_u64().unwrap();
+                crossed.1 += node["away"].as_u64().unwrap();
+            }
+            if page["pageInfo"]["hasNextPage"] == false {
+                break;
+            }
+            after = page["pageInfo"]["endCursor"].clone();
+        }
+        let of_dpu = people.events.iter().filter(|event| event.dpu == dpu);
+        let number = |direction| of_dpu.clone().filter(|event| event.direction == direction).count() as u64;
+        assert_eq!(crossed, (number(1), number(-1)), "DPU {dpu}");
+    }
 }
 
 /// Another process and processes with small caches see revisions, late totals and voids as soon as any commit.
