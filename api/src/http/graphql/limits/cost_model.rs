@@ -42,12 +42,26 @@ pub(in crate::http::graphql) enum Entries {
     Days,
 }
 
+/// The entries of fields of one object, by name.
+pub(in crate::http::graphql) type DeclaredEntries = &'static [(&'static str, Entries)];
+
 impl CostModel {
-    /// Reads them from a schema in GraphQL's schema language.
-    pub(in crate::http::graphql) fn new(sdl: &str) -> Result<Self, parser::Error> {
+    /// Reads them from a schema in GraphQL's schema language. `declared` are those of objects that are declared beside their
+    /// fields.
+    pub(in crate::http::graphql) fn new(
+        sdl: &str,
+        declared: &[(&str, DeclaredEntries)],
+    ) -> Result<Self, parser::Error> {
+        let declared_of = |object: &str, field: &str| {
+            let of_object =
+                declared.iter().filter(|(name, _)| *name == object).flat_map(|(_, fields)| *fields);
+            of_object.filter(|(name, _)| *name == field).map(|(_, entries)| *entries).next()
+        };
         let objects = objects(sdl)?.map(|(object, fields)| {
             let costs = fields.iter().map(|field| {
-                let cost = FieldCost { returns: base(&field.ty.node), entries: entries(&object, field) };
+                let entries =
+                    declared_of(&object, &field.name.node).unwrap_or_else(|| entries(&object, field));
+                let cost = FieldCost { returns: base(&field.ty.node), entries };
                 (field.name.node.clone(), cost)
             });
             let costs = costs.collect();
@@ -80,22 +94,11 @@ impl CostModel {
 /// Stands for all types of introspection, which the schema that they describe does not list.
 const INTROSPECTION: &str = "";
 
-/// Returns the number of entries of a field of an object.
+/// Returns the number of entries of a field of an object, unless it is declared beside the field.
 fn entries(object: &Name, field: &FieldDefinition) -> Entries {
     match (object.as_str(), field.name.node.as_str()) {
-        ("Mutation", "ingest") => Entries::Events("events"),
-        ("Mutation", "ingestIntervals") => Entries::Events("intervals"),
-        ("Mutation", "ingestTotals") => Entries::Events("totals"),
-        ("Space", "history") => Entries::Buckets,
-        ("Space", "resetRulePreview") => Entries::Days,
-        ("Dpu", "assignments") => Entries::PageOf(List::AssignmentsOfDpu),
-        ("Space", "assignments" | "dpus") | ("CountBreakdown", "assignments") => {
-            Entries::All(List::AssignmentsOfSpace)
-        }
-        ("Space", "resetRules") => Entries::All(List::RulesOfSpace),
-        // The page or the batch has been counted already.
+        // The page has been counted already.
         (object, "edges" | "nodes") if object.ends_with("Connection") => Entries::Fixed(1),
-        ("IngestPayload", "rejected") => Entries::Fixed(1),
         (object, "node") if object.ends_with("Edge") => Entries::Fixed(1),
         _ if matches!(&field.ty.node.base, BaseType::Named(name) if matches!(name.as_str(), "Space" | "Dpu")) => {
             Entries::Shared

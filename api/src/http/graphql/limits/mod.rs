@@ -18,7 +18,7 @@ use async_graphql::{ErrorExtensionValues, Name, ServerError};
 use entity::shown;
 
 pub(in crate::http::graphql) use self::cost::Costs;
-pub(in crate::http::graphql) use self::cost_model::CostModel;
+pub(in crate::http::graphql) use self::cost_model::{CostModel, DeclaredEntries, Entries};
 pub(in crate::http::graphql) use self::scan::scan;
 pub(in crate::http::graphql) use self::size::check_size;
 

@@ -12,6 +12,8 @@ use super::int::Int;
 use super::reset::{Reset, ResetRule};
 use super::scalars::DateTime;
 use super::space::Space;
+use crate::floor_plan::List;
+use crate::http::graphql::limits::{DeclaredEntries, Entries};
 use crate::http::graphql::request::view::ClientView;
 use counting::{Account, Crossings, Reading, Source, Term};
 
@@ -46,6 +48,9 @@ pub(in crate::http::graphql) struct CountBreakdown {
     /// The contribution of each assignment. Those that ended before the start, or begin after `ts`, are left out.
     assignments: Vec<AssignmentShare>,
 }
+
+/// How many entries the fields of a breakdown have.
+pub(super) const ENTRIES: DeclaredEntries = &[("assignments", Entries::All(List::AssignmentsOfSpace))];
 
 /// The contribution of an assignment to a count.
 #[derive(SimpleObject)]

@@ -14,7 +14,8 @@ use super::page::{Cut, Page, PageArguments, RowKey, StoredPage};
 use super::report::{DpuInterval, DpuReading};
 use super::scalars::DateTime;
 use crate::counts::ReportPage;
-use crate::floor_plan::{self, Span};
+use crate::floor_plan::{self, List, Span};
+use crate::http::graphql::limits::{DeclaredEntries, Entries};
 use crate::http::graphql::request::error::Result;
 use crate::http::graphql::request::scope::Scope;
 use crate::http::graphql::request::view::ClientView;
@@ -31,6 +32,9 @@ pub(in crate::http::graphql) enum DpuOrder {
     /// By name, with DPUs without a name first.
     Name,
 }
+
+/// How many entries these fields have.
+pub(super) const ENTRIES: DeclaredEntries = &[("assignments", Entries::PageOf(List::AssignmentsOfDpu))];
 
 /// A DPU (depth processing unit): a sensor over a doorway. It reports crossings, or how many people crossed.
 #[derive(Clone)]

@@ -21,5 +21,16 @@ mod space;
 mod subscription;
 
 pub(super) use self::mutation::Mutation;
+use self::mutation::ingest;
 pub(super) use self::query::Query;
 pub(super) use self::subscription::Subscription;
+use super::limits::DeclaredEntries;
+
+/// The numbers of entries that are declared beside fields, by object.
+pub(super) const ENTRIES: &[(&str, DeclaredEntries)] = &[
+    ("Space", space::ENTRIES),
+    ("Dpu", dpu::ENTRIES),
+    ("CountBreakdown", breakdown::ENTRIES),
+    ("Mutation", ingest::ENTRIES),
+    ("IngestPayload", ingest::PAYLOAD_ENTRIES),
+];

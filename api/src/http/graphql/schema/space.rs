@@ -19,8 +19,9 @@ use super::reset::{Reset, ResetRule, ResetRuleChange};
 use super::scalars::{DateTime, LocalDate, LocalTime};
 use super::sequence::Sequence;
 use crate::floor_plan::changes::reset_rule::NewResetRule;
-use crate::floor_plan::{self, edge, history_edges};
+use crate::floor_plan::{self, List, edge, history_edges};
 use crate::health::Health;
+use crate::http::graphql::limits::{DeclaredEntries, Entries};
 use crate::http::graphql::request::error::{Fault, Result};
 use crate::http::graphql::request::scope::Scope;
 use crate::http::graphql::request::view::ClientView;
@@ -34,6 +35,15 @@ pub(in crate::http::graphql) enum SpaceOrder {
     /// By name.
     Name,
 }
+
+/// How many entries these fields have.
+pub(super) const ENTRIES: DeclaredEntries = &[
+    ("history", Entries::Buckets),
+    ("resetRulePreview", Entries::Days),
+    ("resetRules", Entries::All(List::RulesOfSpace)),
+    ("dpus", Entries::All(List::AssignmentsOfSpace)),
+    ("assignments", Entries::All(List::AssignmentsOfSpace)),
+];
 
 /// A place where people can be: a room, a floor, a building. The outside is not a space.
 #[derive(Clone)]

@@ -12,6 +12,7 @@ use moka::sync::Cache;
 use super::literals::join_surrogates;
 use crate::floor_plan::Lengths;
 use crate::http::graphql::limits::{CostModel, Costs, DocumentError, Measure, check_size, scan};
+use crate::http::graphql::schema;
 use crate::limits::Limits;
 
 /// Approximate capacity of the cache, in bytes.
@@ -44,7 +45,7 @@ impl Documents {
         };
         let known =
             Cache::builder().max_capacity(BYTES_MAX).weigher(weigh).build_with_hasher(RandomState::new());
-        Ok(Self { known, model: Arc::new(CostModel::new(sdl)?), limits })
+        Ok(Self { known, model: Arc::new(CostModel::new(sdl, schema::ENTRIES)?), limits })
     }
 
     /// Returns the document of a text, parsed or from the cache, or the error for which it is not executed.

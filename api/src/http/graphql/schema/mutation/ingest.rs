@@ -2,6 +2,7 @@
 
 use async_graphql::{Context, InputObject, Object, SimpleObject};
 
+use crate::http::graphql::limits::{DeclaredEntries, Entries};
 use crate::http::graphql::request::error::Result;
 use crate::http::graphql::request::scope::Scope;
 use crate::http::graphql::schema::enums::{Direction, RejectionCode};
@@ -10,6 +11,15 @@ use crate::ingest::report::TOTAL_MAX;
 use crate::ingest::{
     Batch, Crossing, IntervalReport, Outcome, Rejection, RejectionCode as Code, Report, TotalsReport,
 };
+
+/// How many entries the mutations of this file have.
+pub(in crate::http::graphql) const ENTRIES: DeclaredEntries = &[
+    ("ingest", Entries::Events("events")),
+    ("ingestIntervals", Entries::Events("intervals")),
+    ("ingestTotals", Entries::Events("totals")),
+];
+/// How many entries the fields of a payload have: the batch has been counted already.
+pub(in crate::http::graphql) const PAYLOAD_ENTRIES: DeclaredEntries = &[("rejected", Entries::Fixed(1))];
 
 #[derive(Default)]
 pub(in crate::http::graphql) struct IngestMutation;

@@ -5,7 +5,7 @@
 
 mod assignment;
 mod dpu;
-mod ingest;
+pub(super) mod ingest;
 mod reset;
 mod reset_rule;
 mod space;
