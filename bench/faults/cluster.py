@@ -9,7 +9,8 @@ def rolling_kills(stage):
     servers = stage.nats_cluster()
     servers[0].needs_durable()
     postgres = stage.postgres()
-    fleet = stage.fleet(postgres.url, dpus=200, spaces=20, events=10_000 if stage.short else 300_000, batch=50)
+    fleet = stage.fleet(postgres.url, dpus=60 if stage.short else 200, spaces=20,
+                        events=10_000 if stage.short else 300_000, batch=50)
     server = stage.serve(postgres.url)
     urls = ",".join(nats.url for nats in servers)
     consumer = stage.consume(postgres.url, urls, "--nats-replicas", "3", "--nats-ack-wait", "5")

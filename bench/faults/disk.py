@@ -21,7 +21,7 @@ def full(stage):
     """The disk is full for a while: refused events are reported as such, and all others are kept."""
     room = small_disk(stage)
     database = stage.sqlite(room)
-    fleet = stage.fleet(database, dpus=100, spaces=10, events=30_000 if stage.short else 60_000, batch=100)
+    fleet = stage.fleet(database, dpus=100, spaces=10, events=45_000 if stage.short else 60_000, batch=100)
     server = stage.serve(database)
     ballast, spare = room / "ballast", events()
     with fleet.sending(server.url, rate=10_000, timeout=5) as sending:

@@ -20,10 +20,12 @@ def read_after_write(stage):
 
 
 def one_dpu(stage):
-    """Two processes concurrently record events of the same DPU, some of them the same, in different orders."""
+    """Two processes concurrently record reports of the same DPU of each kind, some of them the same, in different orders."""
     postgres = stage.postgres()
     servers = [stage.serve(postgres.url) for _ in range(2)]
-    fleet = stage.fleet(postgres.url, dpus=1, spaces=1, events=20_000 if stage.short else 300_000, batch=50, resend=0.5)
+    # Ten days have thousands of intervals and readings.
+    fleet = stage.fleet(postgres.url, dpus=3, spaces=1, events=20_000 if stage.short else 90_000, hours=240, batch=50,
+                        resend=0.5)
     begun = time.monotonic()
     fleet.send(*[server.url for server in servers], senders=16)
     deadlocks = int(postgres.sql("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"))

@@ -123,9 +123,10 @@ class Stage:
 
     # True counts.
 
-    def fleet(self, database, **settings):
-        """Returns a fleet, after loading its floor plan into the database."""
-        return Fleet(self, database, settings)
+    def fleet(self, database, kinds="mixed", **settings):
+        """Returns a fleet, after loading its floor plan into the database. `kinds` is "mixed" or "crossings"."""
+        # Each DPU has six intervals or readings an hour.
+        return Fleet(self, database, {"kinds": kinds, "hours": 24 if self.short else 240, **settings})
 
     def verify(self, database):
         """Checks that every tally equals its events."""

@@ -12,7 +12,7 @@ use hyper_util::rt::TokioExecutor;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::world::Report;
+use crate::report::{Report, Verdict};
 
 /// Maximum length of an answer, in bytes.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
@@ -49,14 +49,17 @@ impl Http {
             bail!("{status}: {}", String::from_utf8_lossy(&answer));
         }
         let Receipt { accepted, duplicates, rejected } = serde_json::from_slice(&answer)?;
-        let all: usize = reports.iter().map(|report| report.events()).sum();
-        let good: usize =
-            reports.iter().filter(|report| report.is_true()).map(|report| report.events()).sum();
-        if (accepted + duplicates, rejected) != (good, all - good) {
+        let number = |verdict| -> usize {
+            reports.iter().filter(|report| report.verdict() == verdict).map(|report| report.events()).sum()
+        };
+        let (good, bad, either) =
+            (number(Verdict::Stored), number(Verdict::Refused), number(Verdict::Either));
+        if accepted + duplicates + rejected != good + bad + either
+            || !(bad..=bad + either).contains(&rejected)
+        {
             bail!(
-                "the server is wrong about what it was sent: of {good} true and {} impossible events it says \
-                 that {accepted} were accepted, {duplicates} duplicates and {rejected} rejected",
-                all - good
+                "the server is wrong about what it was sent: of {good} true, {bad} impossible and {either} outdated \
+                 events it says that {accepted} were accepted, {duplicates} duplicates and {rejected} rejected"
             );
         }
         Ok(())
@@ -71,6 +74,18 @@ impl Http {
         }
         let answer: Value = serde_json::from_slice(&answer)?;
         answer["count"].as_i64().with_context(|| format!("{answer} has no count"))
+    }
+
+    /// Returns the lowest and the highest count of a space that the reports allow, at an instant.
+    pub(crate) async fn count_range(&self, space: &str, ts: &str) -> anyhow::Result<(i64, i64)> {
+        let query =
+            "query ($space: ID!, $ts: DateTime!) { space(id: $space) { countRange(ts: $ts) { low high } } }";
+        let body = json!({ "query": query, "variables": { "space": space, "ts": ts } }).to_string();
+        let (_, answer) = self.ask("/graphql", Some(("application/json", body))).await?;
+        let answer: Value = serde_json::from_slice(&answer)?;
+        let range = &answer["data"]["space"]["countRange"];
+        let bounds = range["low"].as_i64().zip(range["high"].as_i64());
+        bounds.with_context(|| format!("{answer} has no range"))
     }
 
     /// Returns the names and ids of all spaces.

@@ -7,7 +7,7 @@ use anyhow::bail;
 use crate::http::Http;
 use crate::mqtt::Mqtt;
 use crate::nats::Nats;
-use crate::world::Report;
+use crate::report::Report;
 
 /// A connection that accepts reports and acknowledges them.
 pub(crate) enum Link {

@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::world::Report;
+use crate::report::Report;
 
 const CONNECT: u8 = 0x10;
 const CONNACK: u8 = 0x20;

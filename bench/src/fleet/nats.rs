@@ -7,7 +7,7 @@ use async_nats::jetstream::Context;
 use async_nats::jetstream::context::ContextBuilder;
 use futures::future::join_all;
 
-use crate::world::Report;
+use crate::report::Report;
 
 /// A connection to a NATS server or cluster, which the client restores after failures.
 pub(crate) struct Nats {

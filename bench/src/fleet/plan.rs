@@ -27,7 +27,8 @@ pub(crate) fn write(plan: &FloorPlan, path: &Path) -> anyhow::Result<()> {
             writeln!(out, "[[dpu]]\nserial = \"{serial}\"\n")?;
         }
         for dpu in 0..plan.dpus {
-            writeln!(out, "[[dpu]]\nserial = \"{}\"\n", FloorPlan::serial(dpu))?;
+            let keys = plan.kinds.of(dpu).keys();
+            writeln!(out, "[[dpu]]\nserial = \"{}\"\n{keys}", FloorPlan::serial(dpu))?;
         }
         assignment(&mut out, MARKER_SERIAL, MARKER_SPACE, "inside", "")?;
         for dpu in 0..plan.dpus {

@@ -14,8 +14,8 @@ use tokio::sync::Mutex;
 use crate::http::Http;
 use crate::journal::Journal;
 use crate::plan::{MARKER_SERIAL, MARKER_SPACE};
+use crate::report::{Crossing, Report, Saying};
 use crate::sender::{LATENCY_US_MAX, Sender, Sending};
-use crate::world::{Crossing, Report, Saying};
 
 /// The time between two polls.
 const LOOK: Duration = Duration::from_millis(2);

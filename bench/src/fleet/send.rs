@@ -13,8 +13,9 @@ use tokio::sync::{Mutex, mpsc};
 use crate::http::Http;
 use crate::journal::Journal;
 use crate::probe::probe;
+use crate::report::Report;
 use crate::sender::{LATENCY_US_MAX, Sender, Sending};
-use crate::world::{Report, Settings};
+use crate::world::Settings;
 
 /// Maximum number of batches that wait for a sender.
 const BATCHES_AHEAD: usize = 64;

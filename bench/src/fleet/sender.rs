@@ -6,7 +6,7 @@ use anyhow::Context;
 use hdrhistogram::Histogram;
 
 use crate::link::Link;
-use crate::world::Report;
+use crate::report::Report;
 
 const PAUSE: Duration = Duration::from_millis(50);
 /// Longest measured latency, in microseconds: one hour.

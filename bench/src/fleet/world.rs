@@ -7,15 +7,18 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use anyhow::bail;
 use entity::Instant;
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
 
-const SECOND_MS: i64 = 1000;
-const MINUTE_MS: i64 = 60 * SECOND_MS;
-const HOUR_MS: i64 = 60 * MINUTE_MS;
+use crate::kinds::{Kind, Kinds};
+use crate::periods::Periods;
+use crate::random::{Purpose, Random};
+use crate::report::{Crossing, Report, Saying};
+
+pub(crate) const SECOND_MS: i64 = 1000;
+pub(crate) const MINUTE_MS: i64 = 60 * SECOND_MS;
+pub(crate) const HOUR_MS: i64 = 60 * MINUTE_MS;
 /// The length of a generated slice. Within it, no DPU accidentally has two crossings in one millisecond.
-const SLICE_MS: i64 = 10 * MINUTE_MS;
+pub(crate) const SLICE_MS: i64 = 10 * MINUTE_MS;
 
 /// The relative traffic of each hour of a day, from midnight.
 const BUSY: [u64; 24] =
@@ -32,12 +35,14 @@ const CROWD_MAX: u64 = 9;
 /// One in this many events has another person in the same millisecond and direction.
 const PAIR_ONE_IN: u64 = 100;
 /// One in this many reports is late, by up to two hours.
-const LATE_ONE_IN: u64 = 50;
-const LATE_MS: i64 = 2 * HOUR_MS;
+pub(crate) const LATE_ONE_IN: u64 = 50;
+pub(crate) const LATE_MS: i64 = 2 * HOUR_MS;
+/// A report that is sent again arrives at most this much later.
+pub(crate) const AGAIN_MS: i64 = 20 * MINUTE_MS;
 /// One in this many DPUs is disconnected for a while, and delivers its backlog afterwards.
 const OUTAGE_ONE_IN: u64 = 20;
 /// Maximum number of events of a backlog in one report.
-const BACKLOG_EVENTS_MAX: usize = 100;
+pub(crate) const BACKLOG_EVENTS_MAX: usize = 100;
 /// One in this many DPUs has a wrong clock, and the maximum error.
 const WRONG_CLOCK_ONE_IN: u64 = 50;
 const WRONG_CLOCK_MS: i64 = 6 * HOUR_MS;
@@ -79,35 +84,10 @@ pub(crate) struct Settings {
     /// Seed of the random generator
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     pub(crate) seed: u64,
-}
-
-/// A message of a DPU.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Report {
-    /// The serial of the DPU.
-    pub(crate) serial: String,
-    /// The content.
-    pub(crate) saying: Saying,
-}
-
-/// The crossings of a report, or an invalid event.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Saying {
-    /// Crossings of this DPU.
-    Crossings(u32, Vec<Crossing>),
-    /// An event that must be refused: its timestamp and direction as text.
-    Nonsense(&'static str, i8),
-}
-
-/// One person who walked through.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Crossing {
-    /// The time on the DPU's clock.
-    pub(crate) ts_ms: i64,
-    /// `1` is towards the DPU, `-1` away from it.
-    pub(crate) direction: i8,
-    /// Distinguishes people within one millisecond.
-    pub(crate) seq: u8,
+    /// Kinds of reports
+    #[arg(long, value_enum, default_value_t)]
+    #[serde(default)]
+    pub(crate) kinds: Kinds,
 }
 
 /// The assignments of DPUs to spaces.
@@ -119,6 +99,8 @@ pub(crate) struct FloorPlan {
     pub(crate) spaces: u32,
     /// The time at which some DPUs are moved.
     pub(crate) moved_at: Instant,
+    /// The kinds of reports.
+    pub(crate) kinds: Kinds,
 }
 
 /// The spaces on both sides of a DPU.
@@ -145,7 +127,8 @@ impl Settings {
 
     /// Returns the assignments of DPUs to spaces.
     pub(crate) fn floor_plan(&self) -> anyhow::Result<FloorPlan> {
-        Ok(FloorPlan { dpus: self.dpus, spaces: self.spaces, moved_at: self.moved.parse()? })
+        let Self { dpus, spaces, kinds, .. } = *self;
+        Ok(FloorPlan { dpus, spaces, moved_at: self.moved.parse()?, kinds })
     }
 
     /// Returns all reports in the order in which they arrive.
@@ -203,6 +186,8 @@ pub(crate) struct Reports {
     backlogs: HashMap<u32, Vec<Crossing>>,
     /// The errors of wrong clocks.
     clocks: HashMap<u32, i64>,
+    /// The DPUs that report no single crossings.
+    periods: Periods,
     /// Sorted by arrival, and then by a number that keeps the order of equal ones.
     underway: BTreeMap<(i64, u64), Report>,
     number: u64,
@@ -213,7 +198,8 @@ impl Reports {
         if settings.events / u64::from(settings.dpus) / settings.hours.unsigned_abs() > EVENTS_HOUR_MAX {
             bail!("more than {EVENTS_HOUR_MAX} events an hour from one DPU: name more DPUs, or more hours");
         }
-        let mut random = Random(ChaCha8Rng::seed_from_u64(settings.seed));
+        settings.kinds.check(settings)?;
+        let mut random = Random::new(settings.seed, Purpose::World);
         let (slice_ms, span_ms) = (settings.start()?.ms(), settings.hours * HOUR_MS);
         let end_ms = slice_ms + span_ms;
         let (mut outages, mut clocks) = (HashMap::new(), HashMap::new());
@@ -223,12 +209,14 @@ impl Reports {
                 outages.insert(dpu, (start, start + MINUTE_MS + random.within(span_ms / 4)));
             }
             if random.one_in(WRONG_CLOCK_ONE_IN) {
-                clocks.insert(dpu, random.within(2 * WRONG_CLOCK_MS) - WRONG_CLOCK_MS);
+                let error_ms = random.within(2 * WRONG_CLOCK_MS) - WRONG_CLOCK_MS;
+                clocks.insert(dpu, settings.kinds.of(dpu).clock_error(error_ms));
             }
         }
         let all =
             (slice_ms..end_ms).step_by(usize::try_from(SLICE_MS)?).map(|ms| BUSY[hour_of_day(ms)]).sum();
-        Ok(Self {
+        let periods = Periods::new(settings, &outages, &clocks)?;
+        let mut reports = Self {
             random,
             settings: settings.clone(),
             slice_ms,
@@ -238,9 +226,12 @@ impl Reports {
             outages,
             backlogs: HashMap::new(),
             clocks,
+            periods,
             underway: BTreeMap::new(),
             number: 0,
-        })
+        };
+        reports.end_periods();
+        Ok(reports)
     }
 
     /// Generates the next slice. Returns `false` after the last one.
@@ -261,7 +252,15 @@ impl Reports {
         let over: Vec<u32> =
             self.backlogs.keys().copied().filter(|dpu| self.outages[dpu].1 < self.slice_ms).collect();
         self.deliver_backlogs(over);
+        self.end_periods();
         true
+    }
+
+    /// Schedules the reports of the DPUs that report no single crossings.
+    fn end_periods(&mut self) {
+        for (arrives_ms, report) in self.periods.end_slice(self.slice_ms) {
+            self.put(arrives_ms, report);
+        }
     }
 
     /// Generates one or more people, at most `events`, at one doorway.
@@ -290,6 +289,7 @@ impl Reports {
         for crossing in &mut crossings {
             crossing.ts_ms += wrong_ms;
         }
+        self.periods.count(dpu, &crossings);
         if self.outages.get(&dpu).is_some_and(|(start, end)| (*start..*end).contains(&happened_ms)) {
             self.backlogs.entry(dpu).or_default().append(&mut crossings);
         } else {
@@ -305,7 +305,7 @@ impl Reports {
     fn send(&mut self, arrives_ms: i64, dpu: u32, crossings: Vec<Crossing>) {
         let report = Report { serial: FloorPlan::serial(dpu), saying: Saying::Crossings(dpu, crossings) };
         if self.random.chance(self.settings.resend) {
-            let again_ms = arrives_ms + SECOND_MS + self.random.within(20 * MINUTE_MS);
+            let again_ms = arrives_ms + SECOND_MS + self.random.within(AGAIN_MS);
             self.put(again_ms, report.clone());
         }
         self.put(arrives_ms, report);
@@ -325,6 +325,12 @@ impl Reports {
     }
 
     fn put(&mut self, arrives_ms: i64, report: Report) {
+        // Not earlier: every kind draws the same random numbers, and so the same people cross.
+        if let Saying::Crossings(dpu, _) = report.saying
+            && self.settings.kinds.of(dpu) != Kind::Crossings
+        {
+            return;
+        }
         self.underway.insert((arrives_ms, self.number), report);
         self.number += 1;
     }
@@ -368,90 +374,15 @@ impl Iterator for Reports {
     }
 }
 
-impl Report {
-    /// Returns the number of events.
-    pub(crate) fn events(&self) -> usize {
-        match &self.saying {
-            Saying::Crossings(_, crossings) => crossings.len(),
-            Saying::Nonsense(..) => 1,
-        }
-    }
-
-    /// Returns whether its events count.
-    pub(crate) fn is_true(&self) -> bool {
-        matches!(self.saying, Saying::Crossings(..))
-    }
-
-    /// Returns its events as `POST /events` takes them.
-    pub(crate) fn json(&self) -> Vec<String> {
-        let Self { serial, saying } = self;
-        match saying {
-            Saying::Crossings(_, crossings) => {
-                let json = |crossing: &Crossing| {
-                    let Crossing { ts_ms, direction, seq } = crossing;
-                    let ts = Instant::from_ms(*ts_ms);
-                    let seq = if *seq == 0 { String::new() } else { format!(",\"seq\":{seq}") };
-                    format!(
-                        "{{\"timestamp\":\"{ts}\",\"direction\":{direction},\"dpu_id\":\"{serial}\"{seq}}}"
-                    )
-                };
-                crossings.iter().map(json).collect()
-            }
-            Saying::Nonsense(ts, direction) => {
-                vec![format!("{{\"timestamp\":\"{ts}\",\"direction\":{direction},\"dpu_id\":\"{serial}\"}}")]
-            }
-        }
-    }
-
-    /// Returns the payload of a message: an event, or an array of events.
-    pub(crate) fn payload(&self) -> String {
-        let mut events = self.json();
-        if events.len() == 1 { events.remove(0) } else { format!("[{}]", events.join(",")) }
-    }
-}
-
 fn hour_of_day(ms: i64) -> usize {
     usize::try_from(ms.div_euclid(HOUR_MS).rem_euclid(24)).unwrap_or_default()
 }
 
-/// A random generator with the same results on every machine and in every version.
-pub(crate) struct Random(ChaCha8Rng);
-
-impl Random {
-    /// Creates a generator that is independent of the world's.
-    pub(crate) fn apart(seed: u64) -> Self {
-        let mut random = ChaCha8Rng::seed_from_u64(seed);
-        random.set_stream(1);
-        Self(random)
-    }
-
-    /// Returns a number from 0 up to, but not including, `end`.
-    fn below(&mut self, end: u64) -> u64 {
-        // The upper half of the product is as uniform as 64 bits allow, without a division.
-        u64::try_from((u128::from(self.0.next_u64()) * u128::from(end)) >> 64).unwrap_or_default()
-    }
-
-    /// Returns a duration from 0 up to, but not including, `end_ms`.
-    pub(crate) fn within(&mut self, end_ms: i64) -> i64 {
-        i64::try_from(self.below(end_ms.unsigned_abs())).unwrap_or_default()
-    }
-
-    fn one_in(&mut self, number: u64) -> bool {
-        self.below(number) == 0
-    }
-
-    fn chance(&mut self, share: f64) -> bool {
-        const PARTS: u32 = 1_000_000;
-        let part = u32::try_from(self.below(PARTS.into())).unwrap_or_default();
-        f64::from(part) < share * f64::from(PARTS)
-    }
-}
-
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn settings() -> Settings {
+    pub(crate) fn settings() -> Settings {
         Settings {
             dpus: 200,
             spaces: 20,
@@ -463,15 +394,41 @@ mod tests {
             bad: 0.01,
             batch: 100,
             seed: 7,
+            kinds: Kinds::Crossings,
         }
     }
 
     #[test]
     fn the_same_settings_give_the_same_reports() {
-        let all = || settings().reports().unwrap().collect::<Vec<_>>();
-        assert_eq!(all(), all());
-        let other = Settings { seed: 8, ..settings() }.reports().unwrap();
-        assert!(!other.eq(all()));
+        for kinds in [Kinds::Crossings, Kinds::Mixed] {
+            let settings = Settings { kinds, ..settings() };
+            let all = || settings.reports().unwrap().collect::<Vec<_>>();
+            assert_eq!(all(), all());
+            let other = Settings { seed: 8, ..settings.clone() }.reports().unwrap();
+            assert!(!other.eq(all()));
+        }
+    }
+
+    /// Returns who crossed, sorted: their DPU, and their time, direction and number.
+    fn people(settings: &Settings) -> Vec<(u32, Crossing)> {
+        let reports = settings.reports().unwrap().filter_map(Report::people);
+        let people = reports.flat_map(|(dpu, people)| people.into_iter().map(move |one| (dpu, one)));
+        let mut people: Vec<_> = people.collect::<HashSet<_>>().into_iter().collect();
+        people.sort_unstable();
+        people
+    }
+
+    #[test]
+    fn the_same_people_cross_whatever_is_reported_of_them() {
+        let (one_by_one, mixed) =
+            (people(&settings()), people(&Settings { kinds: Kinds::Mixed, ..settings() }));
+        assert_eq!(mixed.len(), 20_000);
+        // Only the errors of wrong clocks differ.
+        let right = |people: Vec<(u32, Crossing)>| {
+            let clocks = settings().reports().unwrap().clocks;
+            people.into_iter().filter(|(dpu, _)| !clocks.contains_key(dpu)).collect::<Vec<_>>()
+        };
+        assert_eq!(right(one_by_one), right(mixed));
     }
 
     #[test]
@@ -484,6 +441,7 @@ mod tests {
                     sent += 1;
                 }),
                 Saying::Nonsense(..) => nonsense += 1,
+                other => panic!("{other:?}"),
             }
         }
         assert_eq!(different.len(), 20_000);

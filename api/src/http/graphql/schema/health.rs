@@ -8,7 +8,7 @@ use super::int::Int;
 use super::scalars::DateTime;
 use crate::counts::ReportCounts;
 use crate::floor_plan;
-use crate::health::{Health, Heard};
+use crate::health::Health;
 use crate::http::graphql::request::error::Result;
 use crate::http::graphql::request::scope::Scope;
 use crate::http::graphql::request::view::ClientView;
@@ -89,18 +89,15 @@ impl DpuHealth {
         dpu: &Arc<floor_plan::Dpu>,
     ) -> Result<Self> {
         let Health { state, heard, late_by_s, .. } = Self::known(context, dpu).await?;
-        let Heard { at, clock_offset_ms, battery, faults, .. } = match heard {
-            Some(heard) => heard,
-            None => Heard::at(entity::Instant::MIN),
-        };
+        let heard = heard.as_ref();
         Ok(Self {
             state: state.into(),
-            last_heard: (at > entity::Instant::MIN).then(|| at.into()),
+            last_heard: heard.map(|heard| heard.at.into()),
             expected_every: dpu.row.expected_every,
             late_by_seconds: late_by_s.map(Into::into),
-            clock_offset_ms: clock_offset_ms.map(Into::into),
-            battery,
-            faults,
+            clock_offset_ms: heard.and_then(|heard| heard.clock_offset_ms).map(Into::into),
+            battery: heard.and_then(|heard| heard.battery),
+            faults: heard.and_then(|heard| heard.faults.clone()),
             dpu: Arc::clone(dpu),
             view: Arc::clone(view),
         })
