@@ -35,13 +35,17 @@ async fn database(folder: &std::path::Path, crossings: i64) -> Database {
     };
     let (dpus, days, steps) = (numbers("dpus", DPUS), numbers("days", DAYS), numbers("steps", crossings));
     for sql in [
-        format!("WITH RECURSIVE {dpus} INSERT INTO dpu (id, serial, created, modified) SELECT n, 'dpu ' || n, 0, 0 FROM dpus"),
         format!(
-            "WITH RECURSIVE {dpus}, {days}, {steps} INSERT INTO event SELECT dpus.n, days.n * {DAY_MS} + steps.n, 1, 0, 0
+            "WITH RECURSIVE {dpus} INSERT INTO dpu (id, serial, created, modified) SELECT n, 'dpu ' || n, 0, 0 FROM dpus"
+        ),
+        format!(
+            "WITH RECURSIVE {dpus}, {days}, {steps} INSERT INTO event (dpu_id, ts, direction, seq, created)
+            SELECT dpus.n, days.n * {DAY_MS} + steps.n, 1, 0, 0
             FROM dpus, days, steps"
         ),
         format!(
-            "WITH RECURSIVE {dpus}, {days} INSERT INTO tally SELECT dpus.n, 24, days.n * {DAY_MS}, {crossings}, 0 FROM dpus, days"
+            "WITH RECURSIVE {dpus}, {days} INSERT INTO tally (dpu_id, resolution, bucket, toward, away)
+            SELECT dpus.n, 24, days.n * {DAY_MS}, {crossings}, 0 FROM dpus, days"
         ),
     ] {
         transaction.execute_unprepared(&sql).await.unwrap();

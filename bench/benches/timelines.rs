@@ -39,10 +39,10 @@ fn known(crossings: i64) -> (Arc<State>, View) {
         for insert in [
             "INSERT INTO dpu (id, serial, created, modified) SELECT n, 'dpu ' || n, 0, 0 FROM dpus".to_owned(),
             format!(
-                "INSERT INTO event SELECT dpus.n, days.n * {DAY_MS} + steps.n * ({DAY_MS} / {crossings}), 1, 0, 0 \
+                "INSERT INTO event (dpu_id, ts, direction, seq, created) SELECT dpus.n, days.n * {DAY_MS} + steps.n * ({DAY_MS} / {crossings}), 1, 0, 0 \
                  FROM dpus, days, steps"
             ),
-            format!("INSERT INTO tally SELECT dpus.n, 24, days.n * {DAY_MS}, {crossings}, 0 FROM dpus, days"),
+            format!("INSERT INTO tally (dpu_id, resolution, bucket, toward, away) SELECT dpus.n, 24, days.n * {DAY_MS}, {crossings}, 0 FROM dpus, days"),
         ] {
             let sql = format!("WITH RECURSIVE {} {insert}", all.join(", "));
             transaction.execute_unprepared(&sql).await.expect("rows");

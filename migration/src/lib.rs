@@ -7,9 +7,30 @@
 use sea_orm_migration::prelude::*;
 pub use sea_orm_migration::prelude::{DbErr, MigratorTrait};
 
+/// Returns the migration with this name.
+macro_rules! migration {
+    ($name:literal) => {
+        SqlMigration {
+            name: $name,
+            up: Script {
+                sqlite: include_str!(concat!($name, "/up.sqlite.sql")),
+                postgres: include_str!(concat!($name, "/up.postgres.sql")),
+            },
+            down: Script {
+                sqlite: include_str!(concat!($name, "/down.sqlite.sql")),
+                postgres: include_str!(concat!($name, "/down.postgres.sql")),
+            },
+        }
+    };
+}
+
 mod earlier;
-mod m0001_schema;
-mod m0002_reports;
+
+/// The whole schema of the first version.
+const SCHEMA: SqlMigration = migration!("m0001_schema");
+/// What sensors report besides crossings: intervals and totals, and whether they are alive. Events that were voided. Sums of
+/// pruned events, which had a table of their own, become intervals.
+const REPORTS: SqlMigration = migration!("m0002_reports");
 
 /// Every migration, oldest first.
 #[derive(Debug)]
@@ -18,7 +39,7 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_schema::Migration), Box::new(m0002_reports::Migration)]
+        vec![Box::new(SCHEMA), Box::new(REPORTS)]
     }
 }
 
@@ -26,6 +47,30 @@ impl MigratorTrait for Migrator {
 pub async fn migrate(transaction: &sea_orm::DatabaseTransaction) -> Result<(), DbErr> {
     earlier::take_over(transaction).await?;
     Migrator::up(transaction, None).await
+}
+
+/// A migration whose SQL is in the folder of its name.
+struct SqlMigration {
+    name: &'static str,
+    up: Script,
+    down: Script,
+}
+
+impl MigrationName for SqlMigration {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for SqlMigration {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        self.up.run(manager.get_connection()).await
+    }
+
+    async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        self.down.run(manager.get_connection()).await
+    }
 }
 
 /// The SQL of one direction of a migration, per backend.

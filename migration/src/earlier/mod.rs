@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use sea_orm::{ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr, Statement};
 use sea_orm_migration::MigrationName;
 
-use crate::{Script, m0001_schema};
+use crate::{SCHEMA, Script};
 
 /// The steps of version 0.1.0, all of which a database must have.
 const FIRST: [&str; 6] = [
@@ -36,7 +36,7 @@ const LATER: [(&str, Script); 3] = [
     ),
 ];
 
-/// Makes the schema of an earlier version that of [`m0001_schema`], and records it as such. Does nothing to other
+/// Makes the schema of an earlier version that of [`SCHEMA`], and records it as such. Does nothing to other
 /// databases.
 pub(crate) async fn take_over(transaction: &DatabaseTransaction) -> Result<(), DbErr> {
     let applied = applied(transaction).await?;
@@ -57,7 +57,7 @@ pub(crate) async fn take_over(transaction: &DatabaseTransaction) -> Result<(), D
     let backend = transaction.get_database_backend();
     transaction.execute_unprepared("DELETE FROM seaql_migrations").await?;
     let sql = "INSERT INTO seaql_migrations (version, applied_at) VALUES ($1, 0)";
-    let values = [m0001_schema::Migration.name().into()];
+    let values = [SCHEMA.name().into()];
     transaction.execute_raw(Statement::from_sql_and_values(backend, sql, values)).await.map(drop)
 }
 
