@@ -90,7 +90,7 @@ impl Hearings {
     }
 
     /// Hears of DPUs, by id.
-    pub fn hear(&self, heard: HashMap<i64, Heard>) {
+    pub fn hear(&self, heard: impl IntoIterator<Item = (i64, Heard)>) {
         let mut memory = self.memory();
         for (dpu, heard) in heard {
             memory.unwritten.insert(dpu);

@@ -55,7 +55,23 @@ pub(super) enum Checked {
     Crossing(Identity),
     Report(DpuReport),
     /// It says nothing that is stored.
-    Heartbeat,
+    Heartbeat {
+        dpu_id: i64,
+    },
+}
+
+impl Checked {
+    /// Returns the DPU, and the instant until which it tells what happened.
+    pub(super) fn told(self) -> (i64, Option<Instant>) {
+        match self {
+            Self::Crossing(Identity { dpu_id, ts, .. }) => (dpu_id, Some(ts)),
+            Self::Report(DpuReport { dpu_id, content }) => match content {
+                Content::Interval { interval, .. } => (dpu_id, Some(interval.ends)),
+                Content::Totals { totals, .. } => (dpu_id, Some(totals.ts)),
+            },
+            Self::Heartbeat { dpu_id } => (dpu_id, None),
+        }
+    }
 }
 
 /// A checked report of a DPU.
@@ -114,7 +130,7 @@ pub(super) fn check(plan: &FloorPlan, intake: Intake, report: &Report) -> Result
             let totals = Totals { ts, read, is_baseline: false };
             Ok(Checked::Report(DpuReport { dpu_id, content: Content::Totals { totals, force: *force } }))
         }
-        Report::Heartbeat(_) => Ok(Checked::Heartbeat),
+        Report::Heartbeat(_) => Ok(Checked::Heartbeat { dpu_id }),
     }
 }
 

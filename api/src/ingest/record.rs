@@ -23,6 +23,8 @@ pub struct Recorded {
     /// `None` if nothing was inserted.
     pub id: Option<CommitId>,
     pub patch: Patch,
+    /// For each report that is valid by itself, its DPU, and the instant until which it tells what happened.
+    pub told: Vec<Option<(i64, Option<Instant>)>>,
 }
 
 /// Records the batches in the caller's transaction. `plan` must be the current floor plan of the database. On
@@ -46,7 +48,7 @@ pub async fn record(
         match row {
             Checked::Crossing(identity) => identities.push(*identity),
             Checked::Report(report) => reports.push(*report),
-            Checked::Heartbeat => {}
+            Checked::Heartbeat { .. } => {}
         }
     }
     // First those that lock the floor plan: changes of it lock it before tallies, too.
@@ -65,18 +67,19 @@ pub async fn record(
     patch.append(more);
     let id = crossed.or(id);
 
+    let told = checked.iter().map(|row| row.as_ref().ok().map(|checked| checked.told())).collect();
     // An inserted event is accepted where it comes first, and a duplicate everywhere else.
     let mut seen = duplicates;
     let outcome = |row| match row {
         Ok(Checked::Crossing(identity)) if seen.insert(identity) => Outcome::Accepted,
         Ok(Checked::Crossing(_)) => Outcome::Duplicate,
         Ok(Checked::Report(_)) => report_outcomes.next().unwrap_or(Outcome::Duplicate),
-        Ok(Checked::Heartbeat) => Outcome::Accepted,
+        Ok(Checked::Heartbeat { .. }) => Outcome::Accepted,
         Err(rejection) => Outcome::Rejected(rejection),
     };
     let mut outcomes = checked.into_iter().map(outcome);
     let outcomes = batches.iter().map(|batch| outcomes.by_ref().take(batch.len()).collect()).collect();
-    Ok(Recorded { outcomes, id, patch })
+    Ok(Recorded { outcomes, id, patch, told })
 }
 
 /// Inserts the crossings that are not stored yet. Returns those that are, the name of the commit if any was inserted, and

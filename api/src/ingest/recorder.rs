@@ -3,21 +3,20 @@
 //! It never waits for a batch to fill: the batches that arrive during one commit make up the next one. So a lone event
 //! takes one commit, and many senders share commits.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant as Tick};
 
+use ahash::AHashMap;
 use entity::{Instant, Timestamp};
 use sea_orm::{DatabaseBackend, DbErr};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tracing::{Instrument, Span};
 
-use super::check::{CLOCK_SKEW_MS, Intake, Unrecorded};
+use super::check::{Intake, Unrecorded};
 use super::event::{Outcome, OutcomeCounts};
 use super::record::{Recorded, record};
 use super::report::{Batch, Heartbeat, Report};
-use super::zone;
 use crate::clock::Clock;
 use crate::database::{self, Failure, Notifier, Partitions};
 use crate::floor_plan::FloorPlan;
@@ -166,7 +165,7 @@ impl Writer {
             plan = Arc::clone(&self.state.newest().await?.plan);
             attempt = self.attempt(&plan, batches, now).await;
         }
-        let Recorded { outcomes, id, patch } = attempt?;
+        let Recorded { outcomes, id, patch, told } = attempt?;
         if let Some(id) = id {
             self.notifier.recorded();
             self.state.committed(id, patch);
@@ -176,7 +175,8 @@ impl Writer {
             // answer.
             self.state.refresh().await?;
         }
-        self.hearings.hear(observe(now, &plan, batches, &outcomes, begun.elapsed()));
+        self.hearings.hear(hear(now, &plan, batches, &told));
+        observe(now, &outcomes, &told, begun.elapsed());
         Ok(outcomes)
     }
 
@@ -258,53 +258,41 @@ fn timestamps(batches: &[Batch]) -> impl Iterator<Item = Timestamp> {
     batches.iter().flatten().flatten().filter_map(Report::ts)
 }
 
-/// Counts the reports in the metrics. Returns what was heard of their DPUs.
-fn observe(
-    now: Instant,
-    plan: &FloorPlan,
-    batches: &[Batch],
-    outcomes: &[Vec<Outcome>],
-    took: Duration,
-) -> HashMap<i64, Heard> {
+/// The DPU of each report, and the instant until which it tells what happened; `None`: the report is invalid.
+type Told = [Option<(i64, Option<Instant>)>];
+
+fn observe(now: Instant, outcomes: &[Vec<Outcome>], told: &Told, took: Duration) {
     let mut summary = OutcomeCounts::default();
-    let mut hearing = Hearing { now, plan, heard: HashMap::new() };
-    for (sent, outcome) in batches.iter().flatten().zip(outcomes.iter().flatten()) {
+    for (outcome, told) in outcomes.iter().flatten().zip(told) {
         summary.add(outcome);
-        if let Outcome::Rejected(rejection) = outcome {
-            metrics::rejected(rejection.code.name());
-        }
-        if let Ok(report) = sent {
-            let offset_ms = hearing.hear(report);
-            if let (Some(offset_ms), Outcome::Accepted) = (offset_ms, outcome) {
-                metrics::received(-offset_ms);
-            }
+        match (outcome, told) {
+            (Outcome::Accepted, Some((_, Some(ts)))) => metrics::received(now.ms().saturating_sub(ts.ms())),
+            (Outcome::Rejected(rejection), _) => metrics::rejected(rejection.code.name()),
+            _ => {}
         }
     }
     metrics::committed(summary.accepted, summary.duplicates, summary.rejected, took);
-    hearing.heard
 }
 
-/// Gathers what was heard of DPUs.
-struct Hearing<'a> {
-    now: Instant,
-    plan: &'a FloorPlan,
-    heard: HashMap<i64, Heard>,
-}
-
-impl Hearing<'_> {
-    /// Hears a report. Returns how far its time is ahead of the server's, in milliseconds.
-    fn hear(&mut self, report: &Report) -> Option<i64> {
-        let dpu = self.plan.dpu(self.plan.dpu_id(report.serial())?)?;
-        let ts = report.ts().and_then(|ts| zone::instant(ts, dpu.zone).ok());
-        // A clock that runs ahead says nothing of what is to come.
-        let until = ts.filter(|ts| *ts <= self.now.plus_ms(CLOCK_SKEW_MS));
-        let heard = self.heard.entry(dpu.row.id).or_insert_with(|| Heard::at(self.now));
-        heard.known_until = heard.known_until.max(until);
-        let offset_ms = ts.map(|ts| ts.ms().saturating_sub(self.now.ms()));
-        heard.clock_offset_ms = heard.clock_offset_ms.max(offset_ms);
+/// Returns what was heard of DPUs.
+fn hear(now: Instant, plan: &FloorPlan, batches: &[Batch], told: &Told) -> AHashMap<i64, Heard> {
+    let mut all: AHashMap<i64, Heard> = AHashMap::new();
+    for (sent, told) in batches.iter().flatten().zip(told) {
+        let Ok(report) = sent else { continue };
+        // An invalid report is a sign of life, too, but its time is worth nothing.
+        let (dpu, ts) = match told {
+            Some((dpu, ts)) => (*dpu, *ts),
+            None => match plan.dpu_id(report.serial()) {
+                Some(dpu) => (dpu, None),
+                None => continue,
+            },
+        };
+        let heard = all.entry(dpu).or_insert_with(|| Heard::at(now));
+        heard.known_until = heard.known_until.max(ts);
+        heard.clock_offset_ms = heard.clock_offset_ms.max(ts.map(|ts| ts.ms().saturating_sub(now.ms())));
         if let Report::Heartbeat(Heartbeat { battery, faults, .. }) = report {
             (heard.battery, heard.faults) = (*battery, faults.clone());
         }
-        offset_ms
     }
+    all
 }
