@@ -126,7 +126,7 @@ const CROSSING: Form = Form {
 };
 
 impl Members {
-    /// Returns the report. `None`: it is none of these kinds, and all members are those of a crossing.
+    /// Returns the report. Returns `None` if the object has only members that a crossing can have.
     fn report(&self, serial: Option<&str>) -> Option<Result<Report, Rejection>> {
         let is = |form: &Form| form.telling.iter().any(|name| self.0.contains_key(*name));
         if is(&TOTALS) {
