@@ -103,7 +103,8 @@ impl fmt::Display for Instant {
 ///
 /// [`FromStr`] reads a date, or a date and a time separated by `T` or a space, followed by `Z`, `UTC`, an offset or
 /// nothing; a fraction of a second may have any number of digits, of which the first three count. It also reads the
-/// seconds (ten digits) or the milliseconds (thirteen digits) since 1970-01-01T00:00:00Z.
+/// seconds (ten digits) or the milliseconds (thirteen digits) since 1970-01-01T00:00:00Z. [`Display`](fmt::Display) writes
+/// what [`FromStr`] reads as the same timestamp.
 ///
 /// ```
 /// use values::{Instant, Timestamp};
@@ -139,6 +140,16 @@ impl Timestamp {
             Self::Instant(_) => None,
             Self::Local(local) => Some(local),
             Self::Day(day) => Some(day.and_time(NaiveTime::MIN)),
+        }
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Instant(instant) => instant.fmt(formatter),
+            Self::Local(local) => local.format("%Y-%m-%dT%H:%M:%S%.f").fmt(formatter),
+            Self::Day(day) => day.fmt(formatter),
         }
     }
 }
