@@ -6,43 +6,25 @@
 //! - intervals: `from`, `to`, `toward`, `away` and `dpu_id`, and optionally `revise`
 //! - totals: `timestamp`, `total_toward`, `total_away` and `dpu_id`, and optionally `force`
 //!
-//! Values may be quoted or bare, and are separated by commas, semicolons or tabs. `rows` decides where a
-//! row ends.
+//! Values may be quoted or bare, and are separated by commas, semicolons or tabs. `rows` decides where a row ends, and `parser`
+//! splits it.
 
-use std::cell::RefCell;
+mod columns;
+mod parser;
+
 use std::io::{self, ErrorKind, Read};
 
 use chrono_tz::Tz;
-use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 use tokio_util::bytes::BytesMut;
 
-use super::event::{parse_direction, parse_seq};
-use super::report::{IntervalReport, Report, TotalsReport, parse_flag, parse_people, parse_total};
-use super::rows::{ROW_BYTES_MAX, Rows};
-use super::{Crossing, Rejection, RejectionCode};
+pub use self::columns::HeaderError;
+use self::columns::{Columns, FORMS, Form, Kind};
+use self::parser::{DELIMITERS, Parser, malformed};
+use super::Rejection;
+use super::report::Report;
+use super::rows::Rows;
 
-const COLUMNS_MAX: usize = 64;
-/// Accepted delimiters, the preferred one first.
-const DELIMITERS: [u8; 3] = [b',', b';', b'\t'];
-/// What a file can report; crossings first, since a header that could be several is taken for theirs.
-const FORMS: [Form; 3] = [
-    Form { kind: Kind::Crossings, needed: &["timestamp", "direction", "dpu_id"], optional: "seq" },
-    Form { kind: Kind::Intervals, needed: &["from", "to", "toward", "away", "dpu_id"], optional: "revise" },
-    Form {
-        kind: Kind::Totals,
-        needed: &["timestamp", "total_toward", "total_away", "dpu_id"],
-        optional: "force",
-    },
-];
-/// Maximum number of columns that a form has.
-const FORM_COLUMNS_MAX: usize = 6;
 const PIECE_BYTES: usize = 64 * 1024;
-
-thread_local! {
-    /// One reader per delimiter. Creating one takes longer than recording an event, so each thread creates them once.
-    static READERS: [RefCell<Reader>; DELIMITERS.len()] =
-        DELIMITERS.map(|delimiter| RefCell::new(ReaderBuilder::new().delimiter(delimiter).build()));
-}
 
 /// Reads the rows of a file one at a time, in memory that does not grow with the file.
 #[derive(Debug)]
@@ -79,59 +61,11 @@ struct Header {
     ignored: Vec<String>,
 }
 
-/// What a file can report, and the columns that tell it.
-#[derive(Debug)]
-struct Form {
-    kind: Kind,
-    needed: &'static [&'static str],
-    optional: &'static str,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Kind {
-    Crossings,
-    Intervals,
-    Totals,
-}
-
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
     /// Line number, from 1.
     pub line: u64,
     pub report: Result<Report, Rejection>,
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum HeaderError {
-    #[error("the file is empty: its first line must be a header such as timestamp,direction,dpu_id")]
-    Empty,
-    #[error(
-        "the file has no header: its first line must name the columns timestamp, direction and dpu_id, but is {0:?}"
-    )]
-    NoHeader(String),
-    #[error(
-        "cannot split the header {0:?} into columns: separate them by commas, semicolons or tabs, and by nothing else"
-    )]
-    Delimiter(String),
-    #[error("the header lacks the column {name}: {required} are required, {optional} is optional")]
-    Missing { name: &'static str, required: String, optional: &'static str },
-    #[error("the header names the column {0} twice")]
-    Twice(&'static str),
-    #[error("the file is UTF-16 text: save it as UTF-8")]
-    Utf16,
-    #[error("the header cannot be read: {0}")]
-    Malformed(Rejection),
-    #[error("the file cannot be read: {0}")]
-    Io(#[from] io::Error),
-}
-
-/// Positions of the values in a row.
-#[derive(Clone, Copy, Debug)]
-struct Columns {
-    kind: Kind,
-    count: usize,
-    /// Those of the needed columns in their order, then that of the optional one.
-    places: [Option<usize>; FORM_COLUMNS_MAX],
 }
 
 impl<R: Read> CsvRows<R> {
@@ -303,65 +237,6 @@ impl Header {
     }
 }
 
-impl Form {
-    fn has(&self, name: &str) -> bool {
-        self.optional == name || self.needed.contains(&name)
-    }
-
-    fn missing(&self, name: &'static str) -> HeaderError {
-        let (last, others) = self.needed.split_last().unwrap_or((&"", &[]));
-        let required = format!("{} and {last}", others.join(", "));
-        HeaderError::Missing { name, required, optional: self.optional }
-    }
-}
-
-impl Columns {
-    /// Finds the columns by their names, which are in lower case.
-    fn find(form: &Form, names: &[String]) -> Result<Self, HeaderError> {
-        let find = |name| {
-            let mut places = (0..names.len()).filter(|place| names[*place] == name);
-            match (places.next(), places.next()) {
-                (_, Some(_)) => Err(HeaderError::Twice(name)),
-                (place, None) => Ok(place),
-            }
-        };
-        let mut places = [None; FORM_COLUMNS_MAX];
-        for (place, name) in places.iter_mut().zip(form.needed) {
-            *place = Some(find(name)?.ok_or_else(|| form.missing(name))?);
-        }
-        places[form.needed.len()] = find(form.optional)?;
-        Ok(Self { kind: form.kind, count: names.len(), places })
-    }
-
-    fn report(self, fields: &[&str; COLUMNS_MAX]) -> Result<Report, Rejection> {
-        let [first, second, third, fourth, fifth, sixth] =
-            self.places.map(|place| place.map_or("", |place| fields[place]));
-        Ok(match self.kind {
-            Kind::Crossings => Report::Crossing(Crossing {
-                ts: first.parse()?,
-                direction: parse_direction(second)?,
-                serial: third.to_owned(),
-                seq: if fourth.is_empty() { 0 } else { parse_seq(fourth)? },
-            }),
-            Kind::Intervals => Report::Interval(IntervalReport {
-                from: first.parse()?,
-                to: second.parse()?,
-                toward: parse_people("toward", third)?,
-                away: parse_people("away", fourth)?,
-                serial: fifth.to_owned(),
-                revise: parse_flag("revise", sixth)?,
-            }),
-            Kind::Totals => Report::Totals(TotalsReport {
-                ts: first.parse()?,
-                toward: parse_total("total_toward", second)?,
-                away: parse_total("total_away", third)?,
-                serial: fourth.to_owned(),
-                force: parse_flag("force", fifth)?,
-            }),
-        })
-    }
-}
-
 #[derive(Debug)]
 struct Parsers([Parser; DELIMITERS.len()]);
 
@@ -388,92 +263,14 @@ impl Parsers {
     }
 }
 
-#[derive(Debug)]
-struct Parser {
-    /// Index of its delimiter in [`DELIMITERS`].
-    delimiter: usize,
-    values: Vec<u8>,
-    ends: [usize; COLUMNS_MAX],
-}
-
-impl Parser {
-    fn new(delimiter: usize) -> Self {
-        Self { delimiter, values: Vec::new(), ends: [0; COLUMNS_MAX] }
-    }
-
-    /// Returns the values of a header in lower case, without the empty ones at its end.
-    fn names(&mut self, line: &[u8]) -> Result<Vec<String>, Rejection> {
-        let names = self.fields(line)?.map(|name| name.map(str::to_lowercase));
-        let mut names = names.collect::<Result<Vec<_>, _>>()?;
-        names.truncate(names.iter().rposition(|name| !name.is_empty()).map_or(0, |last| last + 1));
-        Ok(names)
-    }
-
-    /// Returns the values of a row, up to [`COLUMNS_MAX`] of them, and how many there are.
-    fn row(&mut self, line: &[u8]) -> Result<([&str; COLUMNS_MAX], usize), Rejection> {
-        let (mut row, mut found) = ([""; COLUMNS_MAX], 0);
-        for field in self.fields(line)? {
-            let field = field?;
-            if let Some(place) = row.get_mut(found) {
-                *place = field;
-            }
-            found += 1;
-        }
-        Ok((row, found))
-    }
-
-    /// Returns the values of a line, without surrounding blanks.
-    fn fields(&mut self, line: &[u8]) -> Result<impl Iterator<Item = Result<&str, Rejection>>, Rejection> {
-        if line.len() > ROW_BYTES_MAX {
-            return Err(malformed(format!("the line is longer than {ROW_BYTES_MAX} bytes")));
-        }
-        if line.iter().fold(false, |open, byte| open ^ (*byte == b'"')) {
-            return Err(malformed("a quote is opened and never closed; the file may have been cut off"));
-        }
-        self.values.resize(line.len() + 1, 0);
-        let (written, ends) = READERS.with(|readers| {
-            let mut reader = readers[self.delimiter].borrow_mut();
-            self.read(&mut reader, line)
-        })?;
-        let values = &self.values[..written];
-        let mut start = 0;
-        Ok(self.ends[..ends].iter().map(move |end| {
-            let value = &values[std::mem::replace(&mut start, *end)..*end];
-            str::from_utf8(value).map(str::trim).map_err(|_| malformed("the row is not UTF-8 text"))
-        }))
-    }
-
-    /// Reads a line. Returns the number of bytes of its values, and the number of values.
-    fn read(&mut self, reader: &mut Reader, line: &[u8]) -> Result<(usize, usize), Rejection> {
-        reader.reset();
-        let (mut state, read, mut written, mut ends) =
-            reader.read_record(line, &mut self.values, &mut self.ends);
-        if read < line.len() && matches!(state, ReadRecordResult::Record) {
-            return Err(malformed("a value without quotes contains a carriage return"));
-        }
-        // An empty input after the line tells the reader that it has ended.
-        if matches!(state, ReadRecordResult::InputEmpty) && read == line.len() {
-            let (at_end, _, more, more_ends) =
-                reader.read_record(&[], &mut self.values[written..], &mut self.ends[ends..]);
-            (state, written, ends) = (at_end, written + more, ends + more_ends);
-        }
-        match state {
-            ReadRecordResult::Record => Ok((written, ends)),
-            _ => Err(malformed(format!("the row has more than {} values", COLUMNS_MAX - 1))),
-        }
-    }
-}
-
-fn malformed(message: impl Into<String>) -> Rejection {
-    Rejection::new(RejectionCode::Malformed, message)
-}
-
 #[cfg(test)]
 mod tests {
     use entity::event::Direction;
     use proptest::prelude::*;
 
     use super::*;
+    use crate::ingest::rows::ROW_BYTES_MAX;
+    use crate::ingest::{Crossing, RejectionCode};
 
     fn rows(text: &[u8]) -> Vec<Row> {
         CsvRows::new(text, None).unwrap().map(Result::unwrap).collect()
