@@ -57,6 +57,29 @@ async fn a_path_may_end_with_a_slash() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_sends_nothing_more_gets_its_answer() {
+    let service = Service::on_sqlite().await;
+    let (address, server) = service.listen().await;
+    for (method, length, body, expected) in [
+        ("GET /space/1/count", 0, "", "404 Not Found"),
+        ("POST /events", 2, "[]", "200 OK"),
+        // The body is not whole.
+        ("POST /events", 9, "[]", "400 Bad Request"),
+    ] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let head = format!("{method} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json");
+        let request = format!("{head}\r\ncontent-length: {length}\r\n\r\n{body}");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.contains(expected), "{request}: {answer}");
+    }
+    server.abort();
+    service.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn other_requests_to_graphql_get_an_error_that_explains_the_right_ones() {
     let service = Service::on_sqlite().await;
     let message = |answer: &Answer| answer.json()["errors"][0]["message"].as_str().unwrap().to_owned();

@@ -89,7 +89,8 @@ struct Open {
 impl Connections {
     pub fn new(limits: &Limits) -> Self {
         let mut http = http1::Builder::new();
-        http.max_buf_size(BUFFER_BYTES);
+        // A client that has sent its whole request may say so, and still wants the answer.
+        http.max_buf_size(BUFFER_BYTES).half_close(true);
         let places = Arc::new(Semaphore::new(limits.connections as usize));
         let addresses = Addresses::new(limits.connections_per_address());
         Self { limits: *limits, http, places, addresses, tells_peers: false, open: Arc::default() }
