@@ -98,6 +98,13 @@ export class Server {
     if (ingestTotals.accepted !== totals.length) throw new Error(`accepted ${ingestTotals.accepted} of ${totals.length}`);
   }
 
+  /** Sends a message of a device in a format of its own, with settings in the address: `irisys?in=0&out=1`. */
+  async send(format: string, message: object): Promise<{ accepted: number; unknown: number }> {
+    const response = await fetch(`${this.url}/devices/${format}`, { method: 'POST', body: JSON.stringify(message) });
+    if (!response.ok) throw new Error(await response.text());
+    return (await response.json()) as { accepted: number; unknown: number };
+  }
+
   /** Creates a token on the command line, and returns when the server requires one. */
   async token(...options: string[]): Promise<string> {
     const env = { ...process.env, DATABASE_URL: `sqlite://${this.folder}/headcount.db?mode=rwc` };

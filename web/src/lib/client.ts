@@ -20,6 +20,9 @@ export const client = new Client({
   ],
 });
 
+/** Returns whether the viewer's token does not permit what was asked. */
+export const isForbidden = (error?: CombinedError) => error?.graphQLErrors.some(({ extensions }) => extensions.code === 'FORBIDDEN') ?? false;
+
 /** Describes an error in a sentence. */
 export function explain(error: CombinedError | Error): string {
   if ('networkError' in error && error.networkError && !error.response) return 'The server does not answer.';
