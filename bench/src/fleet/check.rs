@@ -82,9 +82,9 @@ async fn spaces(server: &Http, within: Duration) -> anyhow::Result<HashMap<Strin
 pub(crate) async fn check(arguments: Arguments) -> anyhow::Result<bool> {
     let journals = arguments.journal.iter().map(|path| Journal::open(path));
     let journals = journals.collect::<anyhow::Result<Vec<_>>>()?;
-    if journals.len() > 1 && journals.iter().any(|journal| journal.settings.kinds == Kinds::Mixed) {
+    if journals.len() > 1 && journals.iter().any(|journal| journal.settings.kinds != Kinds::Crossings) {
         bail!(
-            "with --kinds mixed, only one journal can be checked: another fleet's counters would be restarted"
+            "with --kinds other than crossings, only one journal can be checked: another fleet's counters would be restarted"
         );
     }
     let truth = Truth::of(&journals, arguments.instants)?;
@@ -199,7 +199,7 @@ impl Truth {
                 let ts = start.plus_ms(random.within(end.ms() - start.ms()));
                 match settings.kinds {
                     Kinds::Crossings => asked.push(Asked::At(ts)),
-                    Kinds::Mixed => {
+                    Kinds::Mixed | Kinds::Totals => {
                         let begun_ms = (ts.ms() - start.ms()) % EXACT_MS;
                         asked.extend([Asked::At(ts.plus_ms(-begun_ms).just_before()), Asked::RangeAt(ts)]);
                     }

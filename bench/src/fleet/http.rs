@@ -1,4 +1,4 @@
-//! HTTP: reports as NDJSON to `POST /events`, and questions to the public API.
+//! HTTP: reports as NDJSON to `POST /events` or as uplinks to `POST /devices/ttn`, and questions to the public API.
 
 use std::time::Duration;
 
@@ -61,6 +61,19 @@ impl Http {
                 "the server is wrong about what it was sent: of {good} true, {bad} impossible and {either} outdated \
                  events it says that {accepted} were accepted, {duplicates} duplicates and {rejected} rejected"
             );
+        }
+        Ok(())
+    }
+
+    /// Sends an uplink of a LoRaWAN device.
+    pub(crate) async fn deliver_uplink(&self, uplink: String) -> anyhow::Result<()> {
+        let (status, answer) = self.ask("/devices/ttn", Some(("application/json", uplink))).await?;
+        if status != StatusCode::OK {
+            bail!("{status}: {}", String::from_utf8_lossy(&answer));
+        }
+        let Receipt { accepted, duplicates, .. } = serde_json::from_slice(&answer)?;
+        if accepted + duplicates != 1 {
+            bail!("an uplink was not stored: {}", String::from_utf8_lossy(&answer));
         }
         Ok(())
     }

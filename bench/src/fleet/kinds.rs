@@ -22,6 +22,8 @@ pub(crate) enum Kinds {
     Crossings,
     /// A third of the DPUs each reports crossings, intervals, and totals of 16 bits
     Mixed,
+    /// All DPUs report totals of 16 bits, as LoRaWAN devices do
+    Totals,
 }
 
 /// What a DPU reports.
@@ -41,7 +43,7 @@ impl Kinds {
         // One doorway in three leads from one space to another: each kind is over some of them.
         match (self, (dpu + dpu / 3) % 3) {
             (Self::Mixed, 1) => Kind::Intervals,
-            (Self::Mixed, 2) => Kind::Totals,
+            (Self::Mixed, 2) | (Self::Totals, _) => Kind::Totals,
             _ => Kind::Crossings,
         }
     }
@@ -53,12 +55,12 @@ impl Kinds {
         }
         let most = EVENTS_DPU_MAX.min(EVENTS_HOUR_MAX * settings.hours.unsigned_abs());
         if settings.events / u64::from(settings.dpus) > most {
-            bail!("more than {most} events from one DPU, with --kinds mixed: name more DPUs");
+            bail!("more than {most} events from one DPU, with --kinds other than crossings: name more DPUs");
         }
         let moved_ms = settings.floor_plan()?.moved_at.ms() - settings.start()?.ms();
         if moved_ms % EXACT_MS != 0 {
             bail!(
-                "--moved {} is not a whole number of hours after --start {}, with --kinds mixed: people would cross \
+                "--moved {} is not a whole number of hours after --start {}, with --kinds other than crossings: people would cross \
                  before and after it within one interval",
                 settings.moved,
                 settings.start

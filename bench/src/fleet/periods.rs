@@ -212,6 +212,17 @@ impl Period {
         }
     }
 
+    /// Returns it as the uplink that The Things Stack sends for a LoRaWAN device. `None`: no such device sends it.
+    pub(crate) fn uplink(&self, serial: &str) -> Option<String> {
+        let Numbers::Totals(Counts { toward, away }) = self.numbers else { return None };
+        let ts = Instant::from_ms(self.ends_ms).just_before();
+        Some(format!(
+            "{{\"end_device_ids\":{{\"device_id\":\"d\",\"dev_eui\":\"{serial}\"}},\"received_at\":\"{ts}\",\
+             \"uplink_message\":{{\"f_port\":85,\"received_at\":\"{ts}\",\
+             \"decoded_payload\":{{\"battery\":100,\"total_in\":{toward},\"total_out\":{away}}}}}}}"
+        ))
+    }
+
     fn revise(&mut self) {
         if let Numbers::Interval { revise, .. } = &mut self.numbers {
             *revise = true;

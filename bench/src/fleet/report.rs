@@ -106,6 +106,16 @@ impl Report {
         }
     }
 
+    /// Returns its events as uplinks of a LoRaWAN device, without those that no such device sends.
+    pub(crate) fn uplinks(&self) -> Vec<String> {
+        match &self.saying {
+            Saying::Periods(_, periods) => {
+                periods.iter().filter_map(|period| period.uplink(&self.serial)).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// Returns the payload of a message: an event, or an array of events.
     pub(crate) fn payload(&self) -> String {
         let mut events = self.json();

@@ -16,7 +16,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// Settings of sending.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Sending {
-    /// Address to send to: `http://`, `nats://` or `mqtt://` HOST:PORT. Repeat it to switch to the next on failure
+    /// Address to send to: `http://`, `ttn+http://`, `nats://` or `mqtt://` HOST:PORT. Repeat it to switch to the next on failure
     #[arg(long, value_name = "URL", required = true)]
     pub(crate) to: Vec<String>,
     /// Send a report again if it is not acknowledged within this many seconds

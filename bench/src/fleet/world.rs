@@ -400,7 +400,7 @@ pub(crate) mod tests {
 
     #[test]
     fn the_same_settings_give_the_same_reports() {
-        for kinds in [Kinds::Crossings, Kinds::Mixed] {
+        for kinds in [Kinds::Crossings, Kinds::Mixed, Kinds::Totals] {
             let settings = Settings { kinds, ..settings() };
             let all = || settings.reports().unwrap().collect::<Vec<_>>();
             assert_eq!(all(), all());
@@ -420,15 +420,18 @@ pub(crate) mod tests {
 
     #[test]
     fn the_same_people_cross_whatever_is_reported_of_them() {
-        let (one_by_one, mixed) =
-            (people(&settings()), people(&Settings { kinds: Kinds::Mixed, ..settings() }));
-        assert_eq!(mixed.len(), 20_000);
+        let one_by_one = people(&settings());
         // Only the errors of wrong clocks differ.
         let right = |people: Vec<(u32, Crossing)>| {
             let clocks = settings().reports().unwrap().clocks;
             people.into_iter().filter(|(dpu, _)| !clocks.contains_key(dpu)).collect::<Vec<_>>()
         };
-        assert_eq!(right(one_by_one), right(mixed));
+        let one_by_one = right(one_by_one);
+        for kinds in [Kinds::Mixed, Kinds::Totals] {
+            let others = people(&Settings { kinds, ..settings() });
+            assert_eq!(others.len(), 20_000);
+            assert_eq!(right(others), one_by_one);
+        }
     }
 
     #[test]
