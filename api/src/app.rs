@@ -15,6 +15,7 @@ use crate::coherence::Coherence;
 use crate::counts::{self, Counts};
 use crate::database::{Database, Notifier};
 use crate::feed::Feed;
+use crate::gateway::{Gateway, Replaying};
 use crate::health::{Exchanging, Hearings};
 use crate::ids::PublicIds;
 use crate::ingest::{EARLIEST, Recorder, Writer};
@@ -40,7 +41,10 @@ pub struct App {
     pub tasks: Tasks,
     /// When each DPU was last heard of.
     pub hearings: Hearings,
+    /// Receives what devices send in formats of their own.
+    pub gateway: Gateway,
     _exchanging: Exchanging,
+    _replaying: Replaying,
 }
 
 #[derive(Debug)]
@@ -101,6 +105,8 @@ impl App {
         let coherence = Coherence::start(&state, forget_tokens, &tasks);
         let auth = Authenticator::new(auth, tokens, Arc::clone(&state), clock.clone(), &tasks);
         let (recorder, recording) = Recorder::start(writer, &tasks);
+        let gateway = Gateway::new(&state, &recorder, &hearings, &clock);
+        let replaying = gateway.start(&tasks);
         let readiness = Readiness::default();
         database.add_checks(&readiness);
         coherence.add_check(&readiness);
@@ -119,7 +125,9 @@ impl App {
             readiness,
             tasks,
             hearings,
+            gateway,
             _exchanging: exchanging,
+            _replaying: replaying,
         };
         (Arc::new(app), recording)
     }

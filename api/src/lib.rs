@@ -31,6 +31,7 @@ pub mod counts;
 pub mod database;
 pub mod feed;
 pub mod floor_plan;
+pub mod gateway;
 pub mod health;
 pub mod http;
 pub mod ids;

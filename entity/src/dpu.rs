@@ -27,6 +27,10 @@ pub struct Model {
     pub max_per_minute: Option<i32>,
     /// The time between two of its reports in seconds; `None`: it is not known.
     pub expected_every: Option<i32>,
+    /// Which clock tells when a report of its device happened.
+    pub clock: DeviceClock,
+    /// How far the device's clock may be off, in seconds; `None` unless that matters.
+    pub clock_within: Option<i32>,
     /// When the row was first written.
     pub created: Instant,
     /// When the row was last changed.
@@ -52,4 +56,20 @@ pub enum Reports {
     /// Running totals of its counters.
     #[sea_orm(string_value = "TOTALS")]
     Totals,
+}
+
+/// Which clock tells when a report of a device happened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum)]
+#[sea_orm(rs_type = "String", db_type = "Text")]
+pub enum DeviceClock {
+    /// The device's, where it has one.
+    #[default]
+    #[sea_orm(string_value = "DEVICE")]
+    Device,
+    /// That of whoever received it first: a network server, or this server.
+    #[sea_orm(string_value = "ARRIVAL")]
+    Arrival,
+    /// The device's, as long as it is off by no more than some seconds.
+    #[sea_orm(string_value = "DEVICE_WITHIN")]
+    DeviceWithin,
 }

@@ -9,6 +9,7 @@ pub mod assignment;
 pub mod dpu;
 pub mod event;
 pub mod hearing;
+pub mod inbox;
 pub mod interval;
 pub mod reading;
 pub mod reset;

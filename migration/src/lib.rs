@@ -31,6 +31,8 @@ const SCHEMA: SqlMigration = migration!("m0001_schema");
 /// What sensors report besides crossings: intervals and totals, and whether they are alive. Events that were voided. Sums of
 /// pruned events, which had a table of their own, become intervals.
 const REPORTS: SqlMigration = migration!("m0002_reports");
+/// What devices send in formats of their own: which clock is trusted, and reports of devices that are not known yet.
+const DEVICES: SqlMigration = migration!("m0003_devices");
 
 /// Every migration, oldest first.
 #[derive(Debug)]
@@ -39,7 +41,7 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(SCHEMA), Box::new(REPORTS)]
+        vec![Box::new(SCHEMA), Box::new(REPORTS), Box::new(DEVICES)]
     }
 }
 

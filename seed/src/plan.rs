@@ -13,7 +13,7 @@ use api::floor_plan::changes::{self, ChangeLock, assignment, composed, dpu, rese
 use api::floor_plan::{ChangeError, FloorPlan};
 use chrono::{NaiveDate, NaiveTime};
 use entity::assignment::Placement;
-use entity::dpu::Reports;
+use entity::dpu::{DeviceClock, Reports};
 use entity::space::NegativeCounts;
 use entity::{Instant, shown};
 use sea_orm::DatabaseTransaction;
@@ -54,6 +54,8 @@ struct DpuTable {
     counter_bits: Option<i32>,
     max_per_minute: Option<i32>,
     expected_every: Option<i32>,
+    clock: Option<ClockName>,
+    clock_within: Option<i32>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -110,6 +112,25 @@ enum Kind {
 enum Negative {
     Report,
     Clamp,
+}
+
+/// Which clock tells when something happened that a device sends in a format of its own.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum ClockName {
+    Device,
+    Arrival,
+    DeviceWithin,
+}
+
+impl From<ClockName> for DeviceClock {
+    fn from(name: ClockName) -> Self {
+        match name {
+            ClockName::Device => Self::Device,
+            ClockName::Arrival => Self::Arrival,
+            ClockName::DeviceWithin => Self::DeviceWithin,
+        }
+    }
 }
 
 impl From<Kind> for Reports {
@@ -254,6 +275,8 @@ impl Edit<'_> {
                     counter_bits: differing(table.counter_bits.map(Some).as_ref(), &row.counter_bits),
                     max_per_minute: differing(table.max_per_minute.map(Some).as_ref(), &row.max_per_minute),
                     expected_every: differing(table.expected_every.map(Some).as_ref(), &row.expected_every),
+                    clock: differing(table.clock.map(DeviceClock::from).as_ref(), &row.clock),
+                    clock_within: differing(table.clock_within.map(Some).as_ref(), &row.clock_within),
                 };
                 let is_same = update == DpuUpdate::default();
                 if !is_same {
@@ -269,6 +292,8 @@ impl Edit<'_> {
                     counter_bits: table.counter_bits,
                     max_per_minute: table.max_per_minute,
                     expected_every: table.expected_every,
+                    clock: table.clock.map(DeviceClock::from).unwrap_or_default(),
+                    clock_within: table.clock_within,
                 };
                 let row = dpu::create(self.transaction, new, self.now).await.map_err(refused)?;
                 ids.insert(serial, row.id);

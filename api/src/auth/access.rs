@@ -23,13 +23,18 @@ enum Grant {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
     #[error(
-        "A token is needed: send the header Authorization: Bearer TOKEN, or the token as the password of HTTP Basic."
+        "A token is needed: send the header Authorization: Bearer TOKEN, or the token as the password of HTTP Basic or in the \
+         header X-API-Key."
     )]
     Missing,
     #[error("The token is not valid: it is not known, or has expired or been revoked.")]
     Invalid,
     #[error("This token does not allow that.")]
     Forbidden,
+    #[error(
+        "A token in a path must have the role ingest and no other: create one with `headcount token create NAME --role ingest`."
+    )]
+    InPath,
     #[error("Introspection is turned off on this server.")]
     NoIntrospection,
     /// The server is open to its own machine, and a request names another host, as a page does whose domain resolves to
@@ -94,6 +99,19 @@ impl Access {
         if allowed { Ok(()) } else { Err(Denied::Forbidden) }
     }
 
+    /// Returns whether it allows to record and nothing else.
+    pub fn only_ingests(&self) -> bool {
+        self.token().is_some_and(|token| matches!(token.role, Role::Ingest(_)))
+    }
+
+    /// Returns the only DPU whose reports it allows to record. `None`: it is not limited to one.
+    pub fn only_dpu(&self) -> Option<i64> {
+        match self.token()?.role {
+            Role::Ingest(dpu) => dpu,
+            Role::Read(_) | Role::Admin => None,
+        }
+    }
+
     /// Counts one more request, or refuses it if there are too many.
     pub fn step(&self) -> Result<(), Denied> {
         let limiter = match &self.0 {
@@ -119,8 +137,7 @@ impl Access {
 
     /// Returns the batch with the events rejected that this token may not report, as if their DPUs were unknown.
     pub fn reports(&self, plan: &FloorPlan, mut batch: Batch) -> Batch {
-        let Grant::Token(token) = &self.0 else { return batch };
-        let Role::Ingest(Some(dpu)) = token.role else { return batch };
+        let Some(dpu) = self.only_dpu() else { return batch };
         for row in &mut batch {
             if let Ok(report) = row
                 && plan.dpu_id(report.serial()) != Some(dpu)
@@ -137,6 +154,7 @@ impl Denied {
         match self {
             Self::Missing | Self::Invalid => "UNAUTHENTICATED",
             Self::Forbidden
+            | Self::InPath
             | Self::NoIntrospection
             | Self::Elsewhere
             | Self::Proxied(_)

@@ -126,7 +126,7 @@ mod tests {
         let interval = IntervalReport { serial: serial(), from, to, toward: 3, away: 1, revise: false };
         let totals = TotalsReport { serial: serial(), ts: from, toward: 3, away: 1, force: false };
         let faults = Some("lens covered".to_owned());
-        let heartbeat = Heartbeat { serial: serial(), battery: Some(87.5), faults };
+        let heartbeat = Heartbeat { serial: serial(), clock: None, battery: Some(87.5), faults };
         assert_eq!(
             events,
             [Ok(Report::Interval(interval)), Ok(Report::Totals(totals)), Ok(Report::Heartbeat(heartbeat))]

@@ -11,9 +11,10 @@ mod load;
 mod marks;
 mod preview;
 mod refusal;
+mod serials;
 mod view;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use chrono_tz::Tz;
@@ -26,9 +27,10 @@ pub(crate) use marks::mark_table;
 pub use marks::{Cause, Mark};
 pub use preview::PreviewError;
 pub use refusal::{ChangeError, Refusal, RefusalCode};
+pub use serials::{SERIAL_CHARACTERS_MAX, device_key};
 pub use view::Span;
 
-use self::changes::composed;
+use self::serials::Serials;
 
 #[derive(Debug, Default)]
 struct PlanRows {
@@ -48,7 +50,7 @@ pub struct FloorPlan {
     edition: Edition,
     spaces: BTreeMap<i64, Arc<Space>>,
     dpus: BTreeMap<i64, Arc<Dpu>>,
-    dpu_ids: HashMap<String, i64>,
+    serials: Serials,
     lengths: OnceLock<Lengths>,
 }
 
@@ -98,7 +100,7 @@ pub struct Dpu {
 impl FloorPlan {
     fn new(edition: Edition, rows: PlanRows) -> Self {
         let PlanRows { spaces, dpus, assignments, resets, rules } = rows;
-        let dpu_ids = dpus.iter().map(|dpu| (composed(&dpu.serial), dpu.id)).collect();
+        let serials = Serials::new(dpus.iter().map(|dpu| (dpu.serial.as_str(), dpu.id)));
         let mut spaces: BTreeMap<_, _> = spaces.into_iter().map(|row| (row.id, Space::new(row))).collect();
         let mut dpus: BTreeMap<_, _> = dpus.into_iter().map(|row| (row.id, Dpu::new(row))).collect();
         for assignment in assignments {
@@ -123,7 +125,7 @@ impl FloorPlan {
             }
         }
         let lengths = OnceLock::new();
-        Self { edition, spaces: shared(spaces), dpus: shared(dpus), dpu_ids, lengths }
+        Self { edition, spaces: shared(spaces), dpus: shared(dpus), serials, lengths }
     }
 
     pub fn revision(&self) -> i64 {
@@ -166,12 +168,10 @@ impl FloorPlan {
         &self.dpus
     }
 
-    /// Returns the id of the DPU with this serial. Surrounding blanks and uncomposed characters are accepted.
+    /// Returns the id of the DPU with this serial. Surrounding blanks and uncomposed characters are accepted, and any
+    /// spelling of a MAC address or an EUI.
     pub fn dpu_id(&self, serial: &str) -> Option<i64> {
-        let known = self.dpu_ids.get(serial.trim());
-        let known =
-            if serial.is_ascii() { known } else { known.or_else(|| self.dpu_ids.get(&composed(serial))) };
-        known.copied()
+        self.serials.id(serial)
     }
 
     pub fn zone_of(&self, serial: &str) -> Option<Tz> {

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use entity::{Instant, assignment};
 
-use super::changes::composed;
+use super::serials::Serials;
 use super::{Dpu, FloorPlan};
 use counting::Stretch;
 
@@ -33,7 +33,7 @@ impl FloorPlan {
         Self {
             edition: self.edition,
             spaces: spaces.iter().filter_map(|id| Some((*id, Arc::clone(self.spaces.get(id)?)))).collect(),
-            dpu_ids: dpus.values().map(|dpu| (composed(&dpu.row.serial), dpu.row.id)).collect(),
+            serials: Serials::new(dpus.values().map(|dpu| (dpu.row.serial.as_str(), dpu.row.id))),
             dpus,
             lengths: OnceLock::new(),
         }

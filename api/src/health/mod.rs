@@ -79,6 +79,8 @@ mod tests {
             counter_bits: None,
             max_per_minute: None,
             expected_every,
+            clock: dpu::DeviceClock::Device,
+            clock_within: None,
             created: at(0),
             modified: at(0),
         };

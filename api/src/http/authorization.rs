@@ -7,17 +7,21 @@ use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, FromRef, FromRequestParts, Request};
 use axum::http::request::Parts;
-use axum::http::{Extensions, HeaderMap, header};
+use axum::http::{Extensions, HeaderMap, HeaderName, header};
 use axum::response::Response;
 use futures::future::{BoxFuture, Either, FutureExt, Ready, ready};
 use sea_orm::DbErr;
+use secrecy::{ExposeSecret, SecretString};
 use tower::Service;
 
 use super::error;
 use super::origin::{is_foreign, is_this_machine, proxy_header};
+use super::path_token::PathToken;
 use crate::app::App;
 use crate::auth::{Access, Authenticator, Denied, Need, TokenSet};
 
+/// The header that devices have for a key, in place of `Authorization`.
+const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const BEARER: &[u8] = b"Bearer ";
 const BASIC: &[u8] = b"Basic ";
 
@@ -94,6 +98,12 @@ fn admit(
 ) -> Result<Access, Denied> {
     let settings = auth.settings();
     if !auth.is_open(tokens) {
+        if let Some(PathToken(token)) = extensions.get() {
+            return by_path(auth, tokens, token);
+        }
+        if let Some(key) = headers.get(API_KEY).filter(|_| !headers.contains_key(header::AUTHORIZATION)) {
+            return auth.by_token(tokens, key.as_bytes().trim_ascii());
+        }
         let shown = headers.get(header::AUTHORIZATION).ok_or(Denied::Missing)?.as_bytes();
         // Browsers send stored passwords with requests of pages of any origin.
         if is_basic(shown) && is_foreign(headers, &settings.origins) {
@@ -118,6 +128,13 @@ fn admit(
 /// Returns the access that these credentials, the value of a header `Authorization`, give.
 fn by_credentials(auth: &Authenticator, tokens: &TokenSet, shown: &[u8]) -> Result<Access, Denied> {
     auth.by_token(tokens, &secret(shown).ok_or(Denied::Invalid)?)
+}
+
+/// Returns the access of a device by the token in its path. Addresses end up in the logs of proxies, so that only a token that
+/// can do nothing but record is taken.
+fn by_path(auth: &Authenticator, tokens: &TokenSet, token: &SecretString) -> Result<Access, Denied> {
+    let access = auth.by_token(tokens, token.expose_secret().as_bytes())?;
+    if access.only_ingests() { Ok(access) } else { Err(Denied::InPath) }
 }
 
 /// Returns the access of a client that opens a WebSocket: by its headers or, if they have no token, by the payload of the

@@ -5,9 +5,11 @@ use std::fmt;
 use axum::Json;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use devices::{Format, UnknownFormat, Unreadable};
 use entity::{ParseInstantError, shown};
 use sea_orm::DbErr;
 
+use super::body::BodyError;
 use super::budget::Exhausted;
 use super::request::request_id;
 use super::unpack::{self, UnknownCoding, UnpackError};
@@ -15,6 +17,7 @@ use crate::auth::Denied;
 use crate::counts::{MayMove, ReadError};
 use crate::database::Failure;
 use crate::floor_plan::HistoryError;
+use crate::gateway::{ReceiveError, SourceError};
 use crate::ingest::decoder::DecodeError;
 use crate::ingest::zone::UnknownZone;
 use crate::ingest::{OutcomeCounts, RecordError};
@@ -31,6 +34,8 @@ const SCHEMES: [HeaderValue; 2] =
 pub(crate) enum RestError {
     #[error("Not found.")]
     NotFound,
+    #[error("{0}.")]
+    UnknownFormat(#[from] UnknownFormat),
     #[error(
         "invalid Host: HTTP/1.1 wants exactly one header Host, with the same host as the request target if that names one."
     )]
@@ -53,6 +58,17 @@ pub(crate) enum RestError {
     MediaType(&'static str),
     #[error("{0}.")]
     Coding(#[from] UnknownCoding),
+    #[error("{}.", Sentence(.0))]
+    Whole(#[from] BodyError),
+    #[error("{0}")]
+    Source(#[from] SourceError),
+    #[error("The message is not of the format {format}. {cause}")]
+    Message { format: Format, cause: Unreadable },
+    /// A device's message was not stored in time.
+    #[error(
+        "The message could not be recorded within {0} seconds, send it again: what is already recorded counts once."
+    )]
+    Late(u64),
     #[error("{cause}.{}", RecordedBefore(.recorded))]
     Packed {
         cause: UnpackError,
@@ -80,9 +96,31 @@ pub(crate) enum RestError {
     Database(#[from] DbErr),
 }
 
+impl From<ReceiveError> for RestError {
+    fn from(error: ReceiveError) -> Self {
+        match error {
+            ReceiveError::Unreadable { format, cause } => Self::Message { format, cause },
+            ReceiveError::Record(error) => Self::Record(error),
+            ReceiveError::Database(error) => Self::Database(error),
+        }
+    }
+}
+
 impl MayMove for RestError {
     fn has_moved(&self) -> bool {
         matches!(self, Self::Read(ReadError::Moved))
+    }
+}
+
+/// The text of an error, as a sentence.
+struct Sentence<'a, T>(&'a T);
+
+impl<T: fmt::Display> fmt::Display for Sentence<'_, T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.0.to_string();
+        let mut characters = text.chars();
+        let first = characters.next().into_iter().flat_map(char::to_uppercase);
+        write!(formatter, "{}{}", first.collect::<String>(), characters.as_str())
     }
 }
 
@@ -146,7 +184,7 @@ impl fmt::Display for RecordedBefore<'_> {
 impl RestError {
     pub(crate) fn status(&self) -> StatusCode {
         match self {
-            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::NotFound | Self::UnknownFormat(_) => StatusCode::NOT_FOUND,
             Self::Host
             | Self::Timestamp { .. }
             | Self::Missing { .. }
@@ -154,9 +192,12 @@ impl RestError {
             | Self::UnknownParameter { .. }
             | Self::Zone(_)
             | Self::History(_)
+            | Self::Source(_)
+            | Self::Message { .. }
             | Self::Read(ReadError::TooMuch(_))
             | Self::Body { .. } => StatusCode::BAD_REQUEST,
             Self::Csv(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Whole(error) => error.status(),
             Self::MediaType(_) | Self::Coding(_) | Self::Packed { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Silence { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::Refused(refusal) | Self::Ended { refusal, .. } => status_of(refusal),
@@ -166,9 +207,12 @@ impl RestError {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
             Self::Record(error) if !error.is_transient() => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Exhausted(_) | Self::Full { .. } | Self::Record(_) | Self::Read(_) | Self::Database(_) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::Late(_)
+            | Self::Exhausted(_)
+            | Self::Full { .. }
+            | Self::Record(_)
+            | Self::Read(_)
+            | Self::Database(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -212,6 +256,7 @@ pub(crate) fn status_of(denied: &Denied) -> StatusCode {
     match denied {
         Denied::Missing | Denied::Invalid => StatusCode::UNAUTHORIZED,
         Denied::Forbidden
+        | Denied::InPath
         | Denied::NoIntrospection
         | Denied::Elsewhere
         | Denied::Proxied(_)

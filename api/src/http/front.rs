@@ -16,9 +16,9 @@ use tower::Service;
 use super::answer::{Compression, Finishing};
 use super::authorization::{Authorized, authorize, refused};
 use super::budget::Budgets;
-use super::error;
 use super::request::{Answering, observe};
 use super::route::{Answers, RouteTable, UNKNOWN};
+use super::{error, path_token};
 use crate::app::App;
 
 /// A router, and what every request passes before it.
@@ -49,7 +49,8 @@ impl Service<Request> for Front {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request) -> Self::Future {
+    fn call(&mut self, mut request: Request) -> Self::Future {
+        path_token::take(&mut request);
         let route = self.table.of(request.uri().path());
         let budget = (route.answers != Answers::Files).then(|| self.budgets.answers.clone());
         let compression = Compression::of(route, request.headers());

@@ -2,6 +2,7 @@
 
 mod answer;
 pub mod authorization;
+mod body;
 pub mod budget;
 mod encoding;
 mod error;
@@ -9,6 +10,7 @@ mod front;
 pub mod graphql;
 mod origin;
 pub mod pages;
+mod path_token;
 mod request;
 mod request_id;
 pub mod rest;

@@ -197,7 +197,7 @@ impl Members {
             Some(other) => text(other).map(Cow::into_owned).filter(|faults| !faults.is_empty()),
         };
         let serial = self.serial(serial)?.ok_or_else(|| needs("dpu_id", RejectionCode::Malformed))?;
-        Heartbeat { serial, battery: battery.transpose()?, faults }.checked()
+        Heartbeat { serial, clock: None, battery: battery.transpose()?, faults }.checked()
     }
 
     /// Refuses members of other names. Ignoring one could lose data: with a misspelt `seq`, two people would count as one.

@@ -28,4 +28,4 @@ pub use config::EventsConfig;
 pub use event::{Crossing, Identity, Outcome, OutcomeCounts, Rejection, RejectionCode};
 pub use record::{Recorded, record};
 pub use recorder::{RecordError, Recorder, Writer};
-pub use report::{Batch, Heartbeat, IntervalReport, Report, TotalsReport};
+pub use report::{Batch, FAULTS_CHARACTERS_MAX, Heartbeat, IntervalReport, Report, TotalsReport};

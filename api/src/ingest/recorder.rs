@@ -290,8 +290,11 @@ fn hear(now: Instant, plan: &FloorPlan, batches: &[Batch], told: &Told) -> AHash
         let heard = all.entry(dpu).or_insert_with(|| Heard::at(now));
         heard.known_until = heard.known_until.max(ts);
         heard.clock_offset_ms = heard.clock_offset_ms.max(ts.map(|ts| ts.ms().saturating_sub(now.ms())));
-        if let Report::Heartbeat(Heartbeat { battery, faults, .. }) = report {
+        if let Report::Heartbeat(Heartbeat { clock, battery, faults, .. }) = report {
             (heard.battery, heard.faults) = (*battery, faults.clone());
+            // What a device sends may count by another clock than its own.
+            let offset_ms = clock.map(|clock| clock.ms().saturating_sub(now.ms()));
+            heard.clock_offset_ms = offset_ms.or(heard.clock_offset_ms);
         }
     }
     all

@@ -1,7 +1,7 @@
 //! Reports: what senders tell of their DPUs.
 
 use chrono_tz::Tz;
-use entity::{Timestamp, shown};
+use entity::{Instant, Timestamp, shown};
 
 use super::event::{Crossing, Rejection, RejectionCode, whole};
 use super::zone;
@@ -11,7 +11,7 @@ pub const INTERVAL_PEOPLE_MAX: i64 = 1_000_000;
 /// Maximum value of a total: numbers in JSON are exact up to here.
 pub const TOTAL_MAX: i64 = (1 << 53) - 1;
 /// Maximum length of what a DPU says of its faults, in characters.
-const FAULTS_CHARACTERS_MAX: usize = 1_000;
+pub const FAULTS_CHARACTERS_MAX: usize = 1_000;
 
 /// What a sender reports.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,6 +51,8 @@ pub struct TotalsReport {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Heartbeat {
     pub serial: String,
+    /// What the device's clock showed.
+    pub clock: Option<Instant>,
     /// Charge of the battery in percent.
     pub battery: Option<f64>,
     pub faults: Option<String>,

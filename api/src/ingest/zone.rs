@@ -2,7 +2,7 @@
 //!
 //! The time zone of the request or file takes precedence over that of the DPU. Without either, it is UTC.
 
-use chrono::{MappedLocalTime, TimeZone};
+use chrono::{MappedLocalTime, Offset, TimeDelta, TimeZone};
 use chrono_tz::Tz;
 use entity::{Instant, Timestamp, shown};
 
@@ -31,6 +31,18 @@ pub fn instant(timestamp: Timestamp, zone: Option<Tz>) -> Result<Instant, Reject
             Err(Rejection::new(RejectionCode::BadTimestamp, message))
         }
     }
+}
+
+/// Returns the instant until which an interval lasts whose end is written so. A device that adds the length of an interval to its
+/// start may write a local time that was skipped when clocks were put forward: it is the instant at which they were.
+pub fn end(timestamp: Timestamp, zone: Option<Tz>) -> Instant {
+    instant(timestamp, zone).unwrap_or_else(|_| {
+        let Some((local, zone)) = timestamp.local().zip(zone) else { return timestamp.in_utc() };
+        // By the offset of the day before, the clocks would have shown it then.
+        let before = zone.offset_from_utc_datetime(&(local - TimeDelta::days(1)));
+        let offset_ms = i64::from(before.fix().local_minus_utc()) * 1_000;
+        timestamp.in_utc().plus_ms(-offset_ms)
+    })
 }
 
 #[cfg(test)]
@@ -74,6 +86,19 @@ mod tests {
             assert!(rejection.message.starts_with(text), "{rejection}");
             assert!(rejection.message.contains(zone.name()), "{rejection}");
         }
+    }
+
+    #[test]
+    fn an_interval_ends_when_clocks_skip_its_end() {
+        for (text, zone, expected) in [
+            ("2026-03-29T02:00", Tz::Europe__Berlin, "2026-03-29T01:00:00Z"),
+            ("2026-03-08T02:00", Tz::America__New_York, "2026-03-08T07:00:00Z"),
+            ("2026-03-08T03:00", Tz::America__New_York, "2026-03-08T07:00:00Z"),
+            ("2026-07-01T12:00", Tz::Europe__Berlin, "2026-07-01T10:00:00Z"),
+        ] {
+            assert_eq!(end(text.parse().unwrap(), Some(zone)).to_string(), expected, "{text}");
+        }
+        assert_eq!(end("2026-03-29T02:00".parse().unwrap(), None).to_string(), "2026-03-29T02:00:00Z");
     }
 
     #[test]

@@ -173,6 +173,7 @@ fn operations() -> BTreeMap<String, (String, Need)> {
         ask("Query.dpu", "(serial: \"a\") { name }", Need::Read),
         ask("Query.dpus", "{ totalCount }", Need::Read),
         ask("Query.node", "(id: 1) { nodeId }", Need::Read),
+        ask("Query.unknownDevices", "{ nodes { serial } }", Need::Admin),
         ask("Mutation.ingest", "(events: []) { accepted }", Need::Ingest),
         ask("Mutation.ingestIntervals", "(intervals: []) { accepted }", Need::Ingest),
         ask("Mutation.ingestTotals", "(totals: []) { accepted }", Need::Ingest),
@@ -282,18 +283,19 @@ async fn routes(service: &Service) -> Vec<(String, String, Need)> {
     for (method, path) in described.chain(others) {
         let need = match path.as_str() {
             "/space/{id}/count" | "/space/{id}/counts" => Need::Read,
-            "/events" => Need::Ingest,
+            "/events" | "/devices/{format}" => Need::Ingest,
             "/metrics" => Need::ReadAll,
             _ => Need::Nothing,
         };
         let route =
             served.iter().find(|route| route.path == path).unwrap_or_else(|| panic!("{path} is not served"));
         assert_eq!(route.need, need, "{path}");
-        routes.push((method, path.replace("{id}", "1"), need));
+        routes.push((method, path.replace("{id}", "1").replace("{format}", "irisys"), need));
     }
     // A new route is added here, beside GraphQL and the answer to unknown paths.
     let others = ["/graphql", "unmatched"];
-    let listed: BTreeSet<_> = routes.iter().map(|(_, path, _)| path.replace("/1", "/{id}")).collect();
+    let listed: BTreeSet<_> =
+        routes.iter().map(|(_, path, _)| path.replace("/1", "/{id}").replace("irisys", "{format}")).collect();
     let served: BTreeSet<_> = served.iter().map(|route| route.path.to_owned()).collect();
     assert_eq!(served, listed.into_iter().chain(others.map(str::to_owned)).collect());
     routes
@@ -329,6 +331,21 @@ async fn every_route_is_authorized(service: &Service) {
         }
     }
     assert_eq!(gets(service, "/nowhere", None).await.body, "{\"detail\":\"Not found.\"}");
+    // Devices may send their token in a header of its own, and those with permission to record in the path.
+    for (caller, authorization) in callers.0.iter().filter(|(caller, _)| **caller != "basic") {
+        let Some(authorization) = authorization else { continue };
+        let secret = authorization.strip_prefix("Bearer ").unwrap();
+        let posted = async |path: &str, key: Option<&str>| {
+            let request =
+                key.into_iter().fold(Request::post(path), |request, key| request.header("x-api-key", key));
+            let status = service.send(request.body(Body::empty()).unwrap()).await.status;
+            [401, 403].contains(&status.as_u16()).then_some(status)
+        };
+        let by_header = expected(Need::Ingest, caller);
+        assert_eq!(posted("/devices/irisys", Some(secret)).await, by_header, "{caller}");
+        let by_path = if *caller == "admin" { Some(StatusCode::FORBIDDEN) } else { by_header };
+        assert_eq!(posted(&format!("/devices/irisys/t/{secret}"), None).await, by_path, "{caller}");
+    }
 }
 
 async fn every_root_field_is_authorized(service: &Service) {

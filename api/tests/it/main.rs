@@ -13,6 +13,7 @@ mod config;
 mod contract;
 mod counts;
 mod database;
+mod devices;
 mod events;
 mod graphql;
 mod harness;

@@ -80,6 +80,7 @@ async fn every_rest_route_is_described_and_no_other(service: &Service) {
     assert_eq!(
         described,
         [
+            "post /devices/{format}",
             "post /events",
             "get /healthz",
             "get /metrics",
@@ -92,7 +93,8 @@ async fn every_rest_route_is_described_and_no_other(service: &Service) {
     let space = service.space("Hall").await.to_string();
     for route in &described {
         let (method, path) = route.split_once(' ').unwrap();
-        for path in [path.replace("{id}", &space), format!("{}/", path.replace("{id}", &space))] {
+        let path = path.replace("{id}", &space).replace("{format}", "xovis");
+        for path in [path.clone(), format!("{path}/")] {
             // The answer to an unknown method lists the methods of the route.
             let ask =
                 |method: &str| Request::builder().method(method).uri(&path).body(Body::empty()).unwrap();

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules at the top, from the lowest to the highest. A module uses only those before it.
-const ORDER: [&str; 24] = [
+const ORDER: [&str; 25] = [
     "clock",
     "ids",
     "config",
@@ -23,6 +23,7 @@ const ORDER: [&str; 24] = [
     "coherence",
     "health",
     "ingest",
+    "gateway",
     "counts",
     "feed",
     "retention",

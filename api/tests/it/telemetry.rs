@@ -258,6 +258,22 @@ fn every_request_has_one_line_without_its_data() {
     let line = process.line(request);
     assert_eq!((&line["route"], &line["status"]), (&json!("unmatched"), &json!(404)), "{line}");
 
+    // A token in the path, of a route and of none, and the answers to it.
+    for (path, route, status) in [
+        ("/devices/irisys/t/hc_secret?device=secret", "/devices/{format}", 400),
+        ("/devices/irisys/t/hc_secret/more?in=secret", "/devices/{format}", 400),
+        ("/devices/other/t/hc_secret", "/devices/{format}", 404),
+        ("/devices/a/b/t/hc_secret", "unmatched", 404),
+    ] {
+        let answer = process.ask(&format!("POST {path} HTTP/1.1"), "{}");
+        assert!(!answer.contains("hc_secret"), "{answer}");
+        let line = process.line(request);
+        assert_eq!((&line["route"], &line["status"]), (&json!(route), &json!(status)), "{line}");
+    }
+    let metrics = process.ask("GET /metrics HTTP/1.1", "");
+    assert!(metrics.contains("/devices/{format}") && !metrics.contains("hc_secret"), "{metrics}");
+    process.line(request);
+
     process.ask("secret /healthz HTTP/1.1", "");
     let line = process.line(request);
     assert_eq!((&line["method"], &line["status"]), (&json!("OTHER"), &json!(405)), "{line}");
@@ -327,6 +343,7 @@ async fn one_trace_has_the_request_the_operation_and_its_statements() {
     assert!(answer.contains("x-request-id: mine"), "{answer}");
     let ingest = json!({ "query": "mutation { ingest(events: [{dpu: \"secret-7\", ts: \"2025-01-01\", direction: AWAY}]) { accepted } }" });
     process.graphql(&ingest, "");
+    process.ask("POST /devices/irisys/t/hc_secret?device=secret-7 HTTP/1.1", "{\"CountLogs\":[]}");
     tokio::task::block_in_place(|| process.stop());
 
     let mut spans = Vec::new();

@@ -1,9 +1,10 @@
 //! Mutations that create, change, delete and move DPUs.
 
 use entity::assignment::Placement;
-use entity::dpu::Reports;
+use entity::dpu::{DeviceClock, Reports};
 use entity::{Instant, assignment, dpu, tally, token};
 use sea_orm::ActiveValue::{NotSet, Set, Unchanged};
+use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, DatabaseBackend, EntityTrait, IntoActiveModel,
     PaginatorTrait, QueryFilter, QueryOrder, SqlErr, Statement,
@@ -11,7 +12,7 @@ use sea_orm::{
 
 use super::assignment::NewAssignment;
 use super::{space, values};
-use crate::floor_plan::{ChangeError, Refusal, RefusalCode};
+use crate::floor_plan::{ChangeError, Refusal, RefusalCode, device_key};
 use crate::ids::Kind;
 
 #[derive(Clone, Debug, Default)]
@@ -28,6 +29,9 @@ pub struct NewDpu {
     pub max_per_minute: Option<i32>,
     /// The time between two of its reports in seconds.
     pub expected_every: Option<i32>,
+    pub clock: DeviceClock,
+    /// How far the device's clock may be off in seconds, for [`DeviceClock::DeviceWithin`].
+    pub clock_within: Option<i32>,
 }
 
 /// `None` keeps a value.
@@ -47,6 +51,9 @@ pub struct DpuUpdate {
     pub max_per_minute: Option<Option<i32>>,
     /// `Some(None)`: it is not known.
     pub expected_every: Option<Option<i32>>,
+    /// For reports received from now on.
+    pub clock: Option<DeviceClock>,
+    pub clock_within: Option<Option<i32>>,
 }
 
 #[derive(Clone, Debug)]
@@ -70,6 +77,7 @@ pub async fn create(
     new: NewDpu,
     now: Instant,
 ) -> Result<dpu::Model, ChangeError> {
+    refuse_if_same_device(transaction, &new.serial, None).await?;
     let row = dpu::ActiveModel {
         id: NotSet,
         serial: Set(values::name("serial", &new.serial)?),
@@ -79,6 +87,8 @@ pub async fn create(
         counter_bits: Set(values::counter_bits(new.counter_bits)?),
         max_per_minute: Set(values::positive("maxPerMinute", new.max_per_minute)?),
         expected_every: Set(values::positive("expectedEvery", new.expected_every)?),
+        clock: Set(new.clock),
+        clock_within: Set(values::clock_within(new.clock, new.clock_within)?),
         created: Set(now),
         modified: Set(now),
     };
@@ -91,8 +101,15 @@ pub async fn update(
     update: DpuUpdate,
     now: Instant,
 ) -> Result<dpu::Model, ChangeError> {
-    let mut row = find(transaction, "id", id).await?.into_active_model();
+    let known = find(transaction, "id", id).await?;
+    let clock = update.clock.unwrap_or(known.clock);
+    // Its seconds stay only while they matter.
+    let within = update.clock_within.unwrap_or(known.clock_within.filter(|_| clock == known.clock));
+    let mut row = known.into_active_model();
+    row.clock = Set(clock);
+    row.clock_within = Set(values::clock_within(clock, within)?);
     if let Some(serial) = update.serial {
+        refuse_if_same_device(transaction, &serial, Some(id)).await?;
         row.serial = Set(values::name("serial", &serial)?);
     }
     if let Some(name) = update.name {
@@ -119,6 +136,26 @@ pub async fn update(
     }
     row.modified = Set(now);
     Ok(row.update(transaction).await?)
+}
+
+/// Refuses a serial that names the device of another DPU in another spelling.
+async fn refuse_if_same_device(
+    transaction: &impl ConnectionTrait,
+    serial: &str,
+    own: Option<i64>,
+) -> Result<(), ChangeError> {
+    let key = device_key(serial);
+    // The index `dpu_device` has this expression. It finds every serial with this key, and others that are like it.
+    let spelling = "lower(replace(replace(replace(serial, ':', ''), '-', ''), '.', ''))";
+    let coarse = serial.trim().to_ascii_lowercase().replace([':', '-', '.'], "");
+    let alike = Expr::cust(spelling).eq(coarse);
+    let alike = dpu::Entity::find().filter(alike).order_by_asc(dpu::Column::Id).all(transaction).await?;
+    let same = |known: &dpu::Model| {
+        Some(known.id) != own && known.serial != serial.trim() && device_key(&known.serial) == key
+    };
+    let Some(known) = alike.into_iter().find(same) else { return Ok(()) };
+    let message = format!("{:?} is the same serial in another spelling: it is that of DPU", known.serial);
+    Err(Refusal::new(RefusalCode::Taken, "serial", message).about(Kind::Dpu, known.id).into())
 }
 
 /// Refuses to change what a DPU reports if anything is stored of it.

@@ -16,6 +16,7 @@ use sea_orm::ConnectionTrait;
 
 pub use self::turn::ChangeLock;
 pub(crate) use self::turn::lock;
+pub(super) use self::values::NAME_CHARACTERS_MAX;
 pub use self::values::composed;
 
 use super::load;

@@ -1,13 +1,14 @@
 //! Validation of single values.
 
 use chrono_tz::Tz;
+use entity::dpu::DeviceClock;
 use entity::shown;
 use unicode_normalization::UnicodeNormalization;
 
 use crate::floor_plan::{Refusal, RefusalCode};
 
 /// Maximum length of a name, serial or doorway, in characters.
-pub(super) const NAME_CHARACTERS_MAX: usize = 200;
+pub(in crate::floor_plan) const NAME_CHARACTERS_MAX: usize = 200;
 pub(super) const NOTE_CHARACTERS_MAX: usize = 2000;
 
 /// Returns the text trimmed and with composed characters (Unicode NFC), so that equal-looking texts are equal.
@@ -95,6 +96,21 @@ pub(super) fn positive(field: &str, number: Option<i32>) -> Result<Option<i32>, 
         }
         valid => Ok(valid),
     }
+}
+
+/// Checks how far a device's clock may be off: 1 second or more, if that matters.
+pub(super) fn clock_within(clock: DeviceClock, seconds: Option<i32>) -> Result<Option<i32>, Refusal> {
+    let message = match (clock, seconds) {
+        (DeviceClock::DeviceWithin, None) => {
+            "clockWithin is missing: DEVICE_WITHIN needs the seconds by which the device's clock may be off"
+                .to_owned()
+        }
+        (DeviceClock::Device | DeviceClock::Arrival, Some(seconds)) => {
+            format!("clockWithin {seconds} has no meaning for this clock: use it with DEVICE_WITHIN only")
+        }
+        (_, seconds) => return positive("clockWithin", seconds),
+    };
+    Err(Refusal::new(RefusalCode::Invalid, "clockWithin", message))
 }
 
 /// Checks the number of people in a reset or reset rule: 0 or more.

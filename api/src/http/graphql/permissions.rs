@@ -16,6 +16,7 @@ pub fn root_field(operation: OperationType, field: &str) -> Option<Need> {
     let need = match operation {
         OperationType::Query => match field {
             "space" | "spaces" | "dpu" | "dpus" | "node" => Need::Read,
+            "unknownDevices" => Need::Admin,
             _ => return None,
         },
         OperationType::Mutation => match field {

@@ -2,6 +2,7 @@
 
 mod count;
 mod counts;
+mod devices;
 mod events;
 mod health;
 mod metrics;
@@ -24,9 +25,12 @@ use crate::ids::public_id;
 pub(super) fn router(app: Arc<App>, budgets: &Budgets, table: &mut RouteTable) -> Router {
     let (schemas, paths, record) = routes!(events::record);
     let record = record.layer(Extension(budgets.bodies.clone()));
+    let (device_schemas, device_paths, receive) = routes!(devices::receive);
+    let receive = receive.layer(Extension(budgets.bodies.clone()));
     Documented::new(table)
         .add(&count::ROUTE, routes!(count::count))
         .add(&counts::ROUTE, routes!(counts::counts))
+        .add(&devices::ROUTE, (device_schemas, device_paths, receive))
         .add(&events::ROUTE, (schemas, paths, record))
         .add(&health::HEALTHZ, routes!(health::healthz))
         .add(&health::READYZ, routes!(health::readyz))

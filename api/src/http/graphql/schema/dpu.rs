@@ -6,7 +6,7 @@ use async_graphql::{Context, Enum, ID, Object};
 use entity::Instant;
 
 use super::assignment::Assignment;
-use super::enums::{Direction, DpuReports};
+use super::enums::{Direction, DpuClock, DpuReports};
 use super::event::{Event, EventConnection};
 use super::health::DpuHealth;
 use super::id;
@@ -138,6 +138,16 @@ impl Dpu {
     /// The time between two of its reports in seconds. Null: it is not known.
     async fn expected_every(&self) -> Option<i32> {
         self.dpu.row.expected_every
+    }
+
+    /// Which clock tells when something happened that its device sends in a format of its own.
+    async fn clock(&self) -> DpuClock {
+        self.dpu.row.clock.into()
+    }
+
+    /// How far the device's clock may be off, in seconds, if `clock` is `DEVICE_WITHIN`.
+    async fn clock_within(&self) -> Option<i32> {
+        self.dpu.row.clock_within
     }
 
     /// Whether it is alive, by its reports and heartbeats.

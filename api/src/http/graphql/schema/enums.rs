@@ -38,6 +38,20 @@ pub(in crate::http::graphql) enum DpuReports {
     Totals,
 }
 
+/// Which clock tells when something happened that a device sends in a format of its own. What a device had stored always
+/// has the time of the device.
+#[derive(Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "entity::dpu::DeviceClock")]
+pub(in crate::http::graphql) enum DpuClock {
+    /// The device's, or that of the arrival if it sends no time.
+    Device,
+    /// That of the arrival: of the network server for LoRaWAN, else of this server. A message that is sent again arrives
+    /// again, so that a crossing counts twice.
+    Arrival,
+    /// The device's, as long as it is off by no more than `clockWithin` seconds, else that of the arrival.
+    DeviceWithin,
+}
+
 /// How a space reports a count below zero, which occurs when people were inside before counting began.
 #[derive(Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "entity::space::NegativeCounts")]

@@ -11,6 +11,7 @@ use super::event::Event;
 use super::report::{DpuInterval, DpuReading};
 use super::reset::Reset;
 use super::space::Space;
+use super::unknown_device::UnknownDevice;
 use crate::http::graphql::limits::{PAGE_DEFAULT, PAGE_MAX};
 use crate::http::graphql::request::error::{Fault, Result};
 use crate::http::graphql::request::scope::Scope;
@@ -45,6 +46,7 @@ where
 #[graphql(concrete(name = "EventEdge", params(Event)))]
 #[graphql(concrete(name = "DpuIntervalEdge", params(DpuInterval)))]
 #[graphql(concrete(name = "DpuReadingEdge", params(DpuReading)))]
+#[graphql(concrete(name = "UnknownDeviceEdge", params(UnknownDevice)))]
 pub(in crate::http::graphql) struct Edge<T: OutputType> {
     /// The entry.
     pub(in crate::http::graphql) node: T,
@@ -207,6 +209,7 @@ pub(in crate::http::graphql) struct Cut<K> {
 #[derive(SimpleObject)]
 #[graphql(concrete(name = "DpuIntervalConnection", params(DpuInterval)))]
 #[graphql(concrete(name = "DpuReadingConnection", params(DpuReading)))]
+#[graphql(concrete(name = "UnknownDeviceConnection", params(UnknownDevice)))]
 pub(in crate::http::graphql) struct StoredPage<T: OutputType>
 where
     Edge<T>: OutputType,
@@ -229,12 +232,13 @@ impl PageArguments {
         node: impl Fn(R) -> Option<T>,
     ) -> Result<StoredPage<T>>
     where
-        K: Ord + Copy + Serialize + DeserializeOwned,
+        K: Ord + Clone + Serialize + DeserializeOwned,
         T: OutputType + Clone,
         Edge<T>: OutputType,
     {
         let list = if newest_first { format!("{list}, newest first") } else { list.to_owned() };
         let (after, before) = self.bounds(&list)?;
+        let (is_after, is_before) = (after.is_some(), before.is_some());
         // A page from the end of the list is read backwards from the end.
         let (backwards, size) = match self.size()? {
             PageSize::First(size) => (false, size),
@@ -245,7 +249,7 @@ impl PageArguments {
         // One more entry than requested shows whether there is another page.
         let cut = Cut { after: from, before: until, newest_first: descends, size: size + 1 };
         let mut rows = read(cut).await?;
-        rows.sort_unstable_by_key(|(key, _)| *key);
+        rows.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         if descends {
             rows.reverse();
         }
@@ -253,9 +257,9 @@ impl PageArguments {
         rows.truncate(size);
         let (has_previous, has_next) = if backwards {
             rows.reverse();
-            (more || after.is_some(), before.is_some())
+            (more || is_after, is_before)
         } else {
-            (after.is_some(), more || before.is_some())
+            (is_after, more || is_before)
         };
         let edges = rows
             .into_iter()

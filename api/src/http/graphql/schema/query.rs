@@ -7,9 +7,11 @@ use async_graphql::{Context, ID, Object};
 use super::dpu::{Dpu, DpuOrder};
 use super::id;
 use super::node::Node;
-use super::page::{Page, PageArguments, RowKey};
+use super::page::{Cut, Page, PageArguments, RowKey, StoredPage};
 use super::space::{Space, SpaceOrder};
+use super::unknown_device::UnknownDevice;
 use crate::floor_plan;
+use crate::gateway::DevicePage;
 use crate::http::graphql::request::error::Result;
 use crate::http::graphql::request::scope::Scope;
 use crate::ids::Kind;
@@ -129,5 +131,27 @@ impl Query {
             &format!("DPUs by {order_by:?}"),
             dpus.collect(),
         )
+    }
+
+    /// The lines of devices that send reports, but that no DPU has the serial of, by serial.
+    async fn unknown_devices(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "Maximum number of entries from the beginning, 0 to 500. Default: 100.")]
+        first: Option<i32>,
+        #[graphql(desc = "Return entries after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Maximum number of entries from the end, 0 to 500; instead of first.")] last: Option<
+            i32,
+        >,
+        #[graphql(desc = "Return entries before this cursor.")] before: Option<String>,
+    ) -> Result<StoredPage<UnknownDevice>> {
+        let arguments = PageArguments { first, after, last, before };
+        Scope::list(context, arguments.size()?.entries())?;
+        let inbox = Scope::of(context)?.app().gateway.inbox();
+        let read = async |Cut { after, before, newest_first, size }: Cut<String>| {
+            let devices = inbox.devices(DevicePage { after, before, descending: newest_first, size }).await?;
+            Ok(devices.into_iter().map(|device| (device.device.clone(), device)).collect())
+        };
+        arguments.stored("unknown devices", false, read, |device| Some(device.into())).await
     }
 }

@@ -15,13 +15,14 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response as HttpResponse};
 
-use super::body::{self, BodyError, check_extent};
+use super::body::check_extent;
 use super::endpoint::Endpoint;
 use super::executor::PreparedOperation;
 use super::parameters::{NoDocument, Parameters};
 use super::socket::Socket;
 use crate::auth::{Access, Denied};
 use crate::http::authorization::access;
+use crate::http::body::{self, BodyError, BodyLimits};
 use crate::http::error::status_of;
 use crate::http::graphql::request::error::{
     finish_errors, is_forbidden, is_refusal, no_persisted_queries, refused,
@@ -71,7 +72,9 @@ pub(in crate::http::graphql) async fn post(
     // The memory for the body stays reserved until the operation ends, since its variables take as much.
     let budget = &endpoint.budgets.bodies;
     let mut held = budget.none();
-    let body = match body::read(body, coding, executor.limits(), budget, &mut held).await {
+    let limits = executor.limits();
+    let limits = BodyLimits { bytes: limits.body_bytes, seconds: limits.body_timeout_s };
+    let body = match body::read(body, coding, limits, budget, &mut held).await {
         Ok(body) => body,
         Err(error) => return refuse_body(&error, media_type),
     };

@@ -9,7 +9,7 @@ use crate::http::graphql::request::error::Result;
 use crate::http::graphql::request::scope::Scope;
 use crate::http::graphql::schema::assignment::Assignment;
 use crate::http::graphql::schema::dpu::Dpu;
-use crate::http::graphql::schema::enums::{DpuReports, Placement};
+use crate::http::graphql::schema::enums::{DpuClock, DpuReports, Placement};
 use crate::http::graphql::schema::scalars::DateTime;
 use crate::ids::Kind;
 
@@ -33,6 +33,11 @@ struct DpuCreateInput {
     max_per_minute: Option<i32>,
     /// The time between two reports of the DPU in seconds: 1 or more. Null: it is not known.
     expected_every: Option<i32>,
+    /// Which clock tells when something happened that its device sends in a format of its own. Default, also for null:
+    /// DEVICE.
+    clock: Option<DpuClock>,
+    /// How far the device's clock may be off, in seconds: 1 or more. Needed for `DEVICE_WITHIN`, and for nothing else.
+    clock_within: Option<i32>,
 }
 
 /// Input for changing a DPU. Fields that are left out keep their values.
@@ -55,6 +60,11 @@ struct DpuUpdateInput {
     max_per_minute: MaybeUndefined<i32>,
     /// The time between two reports of the DPU in seconds: 1 or more. Null: it is not known.
     expected_every: MaybeUndefined<i32>,
+    /// Which clock tells when something happened that its device sends in a format of its own. It applies to what is
+    /// received from now on.
+    clock: Option<DpuClock>,
+    /// How far the device's clock may be off, in seconds: 1 or more. Needed for `DEVICE_WITHIN`, and for nothing else.
+    clock_within: MaybeUndefined<i32>,
 }
 
 /// Input for moving a DPU.
@@ -107,10 +117,17 @@ impl DpuMutation {
         context: &Context<'_>,
         #[graphql(desc = "The new DPU.")] input: DpuCreateInput,
     ) -> Result<DpuPayload> {
-        let DpuCreateInput { serial, name, time_zone, reports, counter_bits, max_per_minute, expected_every } =
-            input;
-        let reports = reports.map(Into::into).unwrap_or_default();
-        let new = NewDpu { serial, name, time_zone, reports, counter_bits, max_per_minute, expected_every };
+        let new = NewDpu {
+            serial: input.serial,
+            name: input.name,
+            time_zone: input.time_zone,
+            reports: input.reports.map(Into::into).unwrap_or_default(),
+            counter_bits: input.counter_bits,
+            max_per_minute: input.max_per_minute,
+            expected_every: input.expected_every,
+            clock: input.clock.map(Into::into).unwrap_or_default(),
+            clock_within: input.clock_within,
+        };
         let outcome = change(context, Ok(new), |t, new, now| Box::pin(dpu::create(t, new, now))).await?;
         DpuPayload::of(outcome.map(|(row, view)| Dpu::find(&view, row.id)))
     }
@@ -131,6 +148,8 @@ impl DpuMutation {
                 counter_bits: changed(input.counter_bits, Ok)?,
                 max_per_minute: changed(input.max_per_minute, Ok)?,
                 expected_every: changed(input.expected_every, Ok)?,
+                clock: input.clock.map(Into::into),
+                clock_within: changed(input.clock_within, Ok)?,
             };
             Ok((id, update))
         });

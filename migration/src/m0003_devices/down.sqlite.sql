@@ -1,0 +1,4 @@
+DROP TABLE inbox;
+DROP INDEX dpu_device;
+ALTER TABLE dpu DROP COLUMN clock_within;
+ALTER TABLE dpu DROP COLUMN clock;
