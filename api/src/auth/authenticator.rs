@@ -70,6 +70,11 @@ impl Authenticator {
         self.tokens.in_memory().as_deref().map(work)
     }
 
+    /// Reads the tokens again before they are used again: this process has changed them.
+    pub(crate) fn tokens_changed(&self) {
+        self.tokens.forget();
+    }
+
     /// Returns whether every client may read and change everything: no token was ever created, and the settings allow it.
     pub(crate) fn is_open(&self, tokens: &TokenSet) -> bool {
         self.settings.open_without_tokens && tokens.is_empty()

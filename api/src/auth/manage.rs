@@ -97,8 +97,8 @@ pub async fn create(
 }
 
 /// Returns all tokens, oldest first, revoked ones included.
-pub async fn list(database: &Database) -> Result<Vec<token::Model>, ManageError> {
-    Ok(token::Entity::find().order_by_asc(token::Column::Id).all(database.reader()).await?)
+pub async fn list(database: &Database) -> Result<Vec<token::Model>, DbErr> {
+    token::Entity::find().order_by_asc(token::Column::Id).all(database.reader()).await
 }
 
 /// Revokes the token with this id or name at `now`. Cannot be undone.

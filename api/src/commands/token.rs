@@ -130,7 +130,7 @@ impl TokenCommand {
             }
             Self::List => {
                 writeln!(out, "id\tname\trole\tonly\tstate\texpires\tlast used\tcreated")?;
-                for row in auth::list(database).await? {
+                for row in auth::list(database).await.map_err(ManageError::from)? {
                     writeln!(out, "{}", line(&row, ids, now))?;
                 }
             }

@@ -173,6 +173,7 @@ fn operations() -> BTreeMap<String, (String, Need)> {
         ask("Query.dpu", "(serial: \"a\") { name }", Need::Read),
         ask("Query.dpus", "{ totalCount }", Need::Read),
         ask("Query.node", "(id: 1) { nodeId }", Need::Read),
+        ask("Query.tokens", "{ totalCount }", Need::Admin),
         ask("Query.unknownDevices", "{ nodes { serial } }", Need::Admin),
         ask("Mutation.ingest", "(events: []) { accepted }", Need::Ingest),
         ask("Mutation.ingestIntervals", "(intervals: []) { accepted }", Need::Ingest),
@@ -203,6 +204,8 @@ fn operations() -> BTreeMap<String, (String, Need)> {
             Need::Admin,
         ),
         ask("Mutation.readingUnvoid", &format!("(dpu: 99, ts: \"2026-01-01\") {refused}"), Need::Admin),
+        ask("Mutation.tokenCreate", &format!("(input: {{ name: \"\", role: READ }}) {refused}"), Need::Admin),
+        ask("Mutation.tokenRevoke", &format!("(name: \"\") {refused}"), Need::Admin),
         ask("Mutation.spaceCreate", &format!("(input: {{ name: \"\" }}) {refused}"), Need::Admin),
         ask("Mutation.spaceUpdate", &format!("(id: 99, input: {{}}) {refused}"), Need::Admin),
         ask("Mutation.spaceDelete", &format!("(id: 99) {refused}"), Need::Admin),
@@ -1115,4 +1118,64 @@ async fn without_tokens_each_address_has_its_own_rate() {
     stop.send(()).unwrap();
     assert_eq!(serving.await.unwrap(), Stopped::Finished);
     empty.remove().await;
+}
+
+const CREATE: &str = "mutation ($input: TokenCreateInput!) { tokenCreate(input: $input) {
+    secret token { name role spaces { name } dpu { serial } expires } userErrors { code field } } }";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_are_created_and_revoked_by_graphql() {
+    let service = Service::on_sqlite().await;
+    let (hall, dpu) = (service.space("Hall").await, service.dpu("1").await);
+    for (input, code, field) in [
+        (json!({ "name": "12", "role": "READ" }), "INVALID", "name"),
+        (json!({ "name": "a", "role": "READ", "expires": "2020-01-01" }), "OUT_OF_RANGE", "expires"),
+        (json!({ "name": "a", "role": "READ", "spaces": [] }), "BLANK", "spaces"),
+        (json!({ "name": "a", "role": "READ", "spaces": [99] }), "NOT_FOUND", "spaces"),
+        (json!({ "name": "a", "role": "READ", "dpu": dpu }), "INVALID", "dpu"),
+        (json!({ "name": "a", "role": "ADMIN", "spaces": [hall] }), "INVALID", "spaces"),
+        (json!({ "name": "a", "role": "INGEST", "dpu": 99 }), "NOT_FOUND", "dpu"),
+    ] {
+        let payload = service.data(CREATE, json!({ "input": input })).await["tokenCreate"].take();
+        assert_eq!((&payload["token"], &payload["secret"]), (&Value::Null, &Value::Null), "{input}");
+        let error = &payload["userErrors"][0];
+        assert_eq!((&error["code"], &error["field"][1]), (&json!(code), &json!(field)), "{input}: {payload}");
+    }
+    // The first one ends the mode in which every client may do everything.
+    let input = json!({ "name": "me", "role": "ADMIN", "expires": "2027-01-01T00:00:00Z" });
+    let payload = service.data(CREATE, json!({ "input": input })).await["tokenCreate"].take();
+    let token = json!({ "name": "me", "role": "ADMIN", "spaces": null, "dpu": null, "expires": "2027-01-01T00:00:00Z" });
+    assert_eq!((&payload["token"], &payload["userErrors"]), (&token, &json!([])));
+    let admin = format!("Bearer {}", payload["secret"].as_str().unwrap());
+    assert_eq!(asks(&service, "{ tokens { totalCount } }", None).await.status, 401);
+
+    let ask = async |query: &str, variables: Value, header: &str| {
+        let request = request("POST", "/graphql", Some(header)).header("content-type", "application/json");
+        let body = json!({ "query": query, "variables": variables }).to_string();
+        service.send(request.body(body.into()).unwrap()).await.json()["data"].take()
+    };
+    let input = json!({ "name": "wall", "role": "READ", "spaces": [hall] });
+    let payload = ask(CREATE, json!({ "input": input }), &admin).await["tokenCreate"].take();
+    assert_eq!(payload["token"]["spaces"], json!([{ "name": "Hall" }]));
+    let wall = format!("Bearer {}", payload["secret"].as_str().unwrap());
+    let payload = ask(CREATE, json!({ "input": input }), &admin).await["tokenCreate"].take();
+    assert_eq!(payload["userErrors"], json!([{ "code": "TAKEN", "field": ["input", "name"] }]));
+    let input = json!({ "name": "door", "role": "INGEST", "dpu": dpu });
+    let payload = ask(CREATE, json!({ "input": input }), &admin).await["tokenCreate"].take();
+    assert_eq!(payload["token"]["dpu"], json!({ "serial": "1" }));
+    assert_eq!(asks(&service, "{ spaces { totalCount } }", Some(&wall)).await.status, 200);
+
+    let revoke = "mutation ($name: String!) { tokenRevoke(name: $name) {
+        token { name revoked } userErrors { code field } } }";
+    let payload = ask(revoke, json!({ "name": "wall" }), &admin).await["tokenRevoke"].take();
+    assert_eq!(payload, json!({ "token": { "name": "wall", "revoked": NOW }, "userErrors": [] }));
+    assert_eq!(asks(&service, "{ spaces { totalCount } }", Some(&wall)).await.status, 401);
+    let payload = ask(revoke, json!({ "name": "wall" }), &admin).await["tokenRevoke"].take();
+    assert_eq!(payload["userErrors"], json!([{ "code": "NOT_FOUND", "field": ["name"] }]));
+    let tokens =
+        ask("{ tokens { nodes { name revoked lastUsed } } }", json!({}), &admin).await["tokens"].take();
+    let names: Vec<_> =
+        tokens["nodes"].as_array().unwrap().iter().map(|token| token["name"].clone()).collect();
+    assert_eq!(names, [json!("me"), json!("wall"), json!("door")]);
+    service.finish().await;
 }

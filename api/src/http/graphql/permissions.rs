@@ -16,7 +16,7 @@ pub fn root_field(operation: OperationType, field: &str) -> Option<Need> {
     let need = match operation {
         OperationType::Query => match field {
             "space" | "spaces" | "dpu" | "dpus" | "node" => Need::Read,
-            "unknownDevices" => Need::Admin,
+            "unknownDevices" | "tokens" => Need::Admin,
             _ => return None,
         },
         OperationType::Mutation => match field {
@@ -25,7 +25,9 @@ pub fn root_field(operation: OperationType, field: &str) -> Option<Need> {
             | "dpuDelete" | "assignmentCreate" | "assignmentUpdate" | "assignmentEnd"
             | "assignmentDelete" | "resetCreate" | "resetUpdate" | "resetDelete" | "resetRuleCreate"
             | "resetRuleUpdate" | "resetRuleDelete" | "eventVoid" | "eventUnvoid" | "intervalVoid"
-            | "intervalUnvoid" | "readingVoid" | "readingUnvoid" => Need::Admin,
+            | "intervalUnvoid" | "readingVoid" | "readingUnvoid" | "tokenCreate" | "tokenRevoke" => {
+                Need::Admin
+            }
             _ => return None,
         },
         OperationType::Subscription => match field {

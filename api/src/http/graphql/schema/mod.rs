@@ -19,6 +19,7 @@ mod scalars;
 mod sequence;
 mod space;
 mod subscription;
+mod token;
 mod unknown_device;
 
 pub(super) use self::mutation::Mutation;

@@ -11,6 +11,7 @@ use super::event::Event;
 use super::report::{DpuInterval, DpuReading};
 use super::reset::Reset;
 use super::space::Space;
+use super::token::Token;
 use super::unknown_device::UnknownDevice;
 use crate::http::graphql::limits::{PAGE_DEFAULT, PAGE_MAX};
 use crate::http::graphql::request::error::{Fault, Result};
@@ -23,6 +24,7 @@ use crate::ids::{Kind, PublicIds};
 #[graphql(concrete(name = "DpuConnection", params(Dpu)))]
 #[graphql(concrete(name = "AssignmentConnection", params(Assignment)))]
 #[graphql(concrete(name = "ResetConnection", params(Reset)))]
+#[graphql(concrete(name = "TokenConnection", params(Token)))]
 pub(in crate::http::graphql) struct Page<T: OutputType>
 where
     Edge<T>: OutputType,
@@ -43,6 +45,7 @@ where
 #[graphql(concrete(name = "DpuEdge", params(Dpu)))]
 #[graphql(concrete(name = "AssignmentEdge", params(Assignment)))]
 #[graphql(concrete(name = "ResetEdge", params(Reset)))]
+#[graphql(concrete(name = "TokenEdge", params(Token)))]
 #[graphql(concrete(name = "EventEdge", params(Event)))]
 #[graphql(concrete(name = "DpuIntervalEdge", params(DpuInterval)))]
 #[graphql(concrete(name = "DpuReadingEdge", params(DpuReading)))]

@@ -9,7 +9,9 @@ use super::id;
 use super::node::Node;
 use super::page::{Cut, Page, PageArguments, RowKey, StoredPage};
 use super::space::{Space, SpaceOrder};
+use super::token::Token;
 use super::unknown_device::UnknownDevice;
+use crate::auth;
 use crate::floor_plan;
 use crate::gateway::DevicePage;
 use crate::http::graphql::request::error::Result;
@@ -153,5 +155,24 @@ impl Query {
             Ok(devices.into_iter().map(|device| (device.device.clone(), device)).collect())
         };
         arguments.stored("unknown devices", false, read, |device| Some(device.into())).await
+    }
+
+    /// The tokens, revoked ones included, oldest first.
+    async fn tokens(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "Maximum number of entries from the beginning, 0 to 500. Default: 100.")]
+        first: Option<i32>,
+        #[graphql(desc = "Return entries after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Maximum number of entries from the end, 0 to 500; instead of first.")] last: Option<
+            i32,
+        >,
+        #[graphql(desc = "Return entries before this cursor.")] before: Option<String>,
+    ) -> Result<Page<Token>> {
+        let scope = Scope::of(context)?;
+        let view = scope.view().await?;
+        let rows = auth::list(&scope.app().database).await?;
+        let tokens = rows.into_iter().map(|row| (RowKey(row.id), Token::new(view, row)));
+        PageArguments { first, after, last, before }.page(context, "tokens", tokens.collect())
     }
 }

@@ -9,6 +9,7 @@ pub(super) mod ingest;
 mod reset;
 mod reset_rule;
 mod space;
+mod token;
 mod void;
 
 use std::fmt::Display;
@@ -38,6 +39,7 @@ pub(in crate::http::graphql) struct Mutation(
     reset::ResetMutation,
     reset_rule::ResetRuleMutation,
     void::VoidMutation,
+    token::TokenMutation,
 );
 
 /// Reason why a change was refused.
