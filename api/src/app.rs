@@ -19,6 +19,7 @@ use crate::gateway::{Gateway, Replaying};
 use crate::health::{Exchanging, Hearings};
 use crate::ids::PublicIds;
 use crate::ingest::{EARLIEST, Recorder, Writer};
+use crate::mqtt::{self, MqttConfig};
 use crate::readiness::Readiness;
 use crate::retention::{Age, Schedule};
 use crate::state::State;
@@ -135,6 +136,11 @@ impl App {
     pub fn consume(&self, config: BrokerConfig, stop: CancellationToken) -> Consuming {
         let recorder = self.recorder.clone();
         broker::consume(config, recorder, self.clock.clone(), &self.readiness, &self.tasks, stop)
+    }
+
+    pub fn consume_mqtt(&self, config: MqttConfig, stop: CancellationToken) -> mqtt::Consuming {
+        let (gateway, recorder) = (self.gateway.clone(), self.recorder.clone());
+        mqtt::consume(config, gateway, recorder, &self.readiness, &self.tasks, stop)
     }
 
     /// Starts the hourly job, which prunes events older than `older_than` and creates partitions, until the job is dropped.

@@ -38,6 +38,7 @@ pub mod ids;
 pub mod ingest;
 pub mod limits;
 pub(crate) mod listed;
+pub mod mqtt;
 pub mod readiness;
 pub mod retention;
 pub mod state;

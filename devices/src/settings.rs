@@ -79,7 +79,7 @@ impl Settings {
                 return Err(SettingsError::Unknown { given, format: format.name(), accepted });
             }
             let text = || Some(value.to_owned());
-            if name == "device" && !is_name(value) {
+            if name == "device" && !is_name(value.trim()) {
                 return Err(invalid("device", value, "a name of 1 to 200 characters"));
             }
             match name {

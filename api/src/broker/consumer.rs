@@ -15,7 +15,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::backoff::Backoff;
 use super::status::{self, Status, Watched};
 use super::work::{Taken, Worker};
 use super::{BrokerConfig, BrokerError, connection, topology};
@@ -80,7 +79,7 @@ async fn run(
     status: Watched,
     stop: CancellationToken,
 ) -> Result<(), BrokerError> {
-    let mut backoff = Backoff::new(&status, &stop);
+    let mut backoff = status.backoff(&stop);
     let client = loop {
         match connection::connect(&config, &status).await {
             Ok(client) => break client,
@@ -130,7 +129,7 @@ struct Taker {
 
 impl Taker {
     async fn run(&mut self) -> Result<(), BrokerError> {
-        let mut backoff = Backoff::new(&self.status, &self.stop);
+        let mut backoff = self.status.backoff(&self.stop);
         let mut started = false;
         while self.online().await {
             let consumer = match topology::prepare(&self.jetstream, &self.config).await {

@@ -18,10 +18,12 @@ mod subject;
 mod topology;
 mod work;
 
+pub(crate) use backoff::Backoff;
 pub use config::BrokerConfig;
 pub use consumer::{Consuming, consume};
 pub use dead_letter::DeadLetter;
 pub use dead_letters::{DeadLetters, Replayed};
+pub(crate) use payload::unsigned_events;
 pub use status::Status;
 pub use subject::Subjects;
 

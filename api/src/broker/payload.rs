@@ -22,6 +22,14 @@ pub(super) struct Contents {
 }
 
 pub(super) fn read(serial: &str, payload: &[u8]) -> Contents {
+    let (events, broken) = unsigned_events(serial, payload);
+    let events = events.into_iter().map(|event| event.and_then(|event| own(serial, event))).collect();
+    Contents { events, broken }
+}
+
+/// Returns the events of a payload, whose subject or topic does not say who has published it, and why nothing after them can be
+/// read. `serial` is the DPU of events that name none.
+pub(crate) fn unsigned_events(serial: &str, payload: &[u8]) -> (Batch, Option<String>) {
     let text = payload.strip_prefix(b"\xef\xbb\xbf").unwrap_or(payload);
     let first = text.trim_ascii_start().first();
     let (events, broken) = match first {
@@ -32,8 +40,7 @@ pub(super) fn read(serial: &str, payload: &[u8]) -> Contents {
     };
     let is_empty = events.is_empty() && broken.is_none() && first != Some(&b'[');
     let broken = broken.or(is_empty.then(|| "the payload is empty: send one event or more".to_owned()));
-    let events = events.into_iter().map(|event| event.and_then(|event| own(serial, event))).collect();
-    Contents { events, broken }
+    (events, broken)
 }
 
 fn decoded(mut decoder: Decoder, text: &[u8]) -> (Batch, Option<String>) {

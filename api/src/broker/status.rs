@@ -12,7 +12,9 @@ use entity::Instant;
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
 
+use super::backoff::Backoff;
 use super::{BrokerConfig, BrokerError};
 use crate::clock::Clock;
 use crate::ingest::OutcomeCounts;
@@ -78,6 +80,12 @@ impl Watched {
     pub(super) fn new(clock: Clock) -> Self {
         describe();
         Self { status: watch::Sender::default(), clock }
+    }
+
+    /// Returns what waits after failures, which this status shows.
+    pub(super) fn backoff(&self, stop: &CancellationToken) -> Backoff {
+        let status = self.clone();
+        Backoff::new(move |problem| status.problem(problem), stop)
     }
 
     pub(super) fn subscribe(&self) -> watch::Receiver<Status> {

@@ -12,7 +12,6 @@ use futures::StreamExt;
 use metrics::counter;
 use tokio_util::sync::CancellationToken;
 
-use super::backoff::Backoff;
 use super::dead_letter::{self, Faults};
 use super::payload::{self, Contents};
 use super::status::Watched;
@@ -114,7 +113,7 @@ impl Worker {
         if events.is_empty() {
             return Some(vec![]);
         }
-        let mut backoff = Backoff::new(&self.status, &self.stop);
+        let mut backoff = self.status.backoff(&self.stop);
         loop {
             match self.recorder.record(events.clone()).await {
                 Ok(outcomes) => return Some(outcomes),

@@ -1,6 +1,9 @@
-//! `headcount consume`: records what devices publish to NATS JetStream.
+//! `headcount consume`: records what devices publish to NATS JetStream, or to any MQTT broker.
 
 use anyhow::Context;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
 
 use super::process::{LOG, has_stopped, open, stop, urls};
 use crate::app::{App, Options};
@@ -12,19 +15,24 @@ use crate::database::{Database, DatabaseConfig, PoolConfig};
 use crate::http::server;
 use crate::ingest::EventsConfig;
 use crate::limits::Limits;
+use crate::mqtt::MqttConfig;
 use crate::tasks::Tasks;
 use crate::telemetry::{self, TelemetryConfig};
 use crate::timelines::CACHE_BYTES;
 
 /// Options of `headcount consume`.
 #[derive(Clone, Debug, clap::Args)]
+#[command(mut_arg("mqtt_url", |arg| arg.conflicts_with("nats_url")))]
 pub struct ConsumeConfig {
     /// The database.
     #[command(flatten)]
     pub database: DatabaseConfig,
-    /// The broker.
+    /// NATS.
     #[command(flatten)]
     pub broker: BrokerConfig,
+    /// MQTT, instead of NATS.
+    #[command(flatten)]
+    pub mqtt: MqttConfig,
     /// Accepted events.
     #[command(flatten)]
     pub events: EventsConfig,
@@ -70,19 +78,34 @@ async fn consume_into(database: Database, config: ConsumeConfig, tasks: &Tasks) 
     let options = Options { auth, earliest_event, tasks: tasks.clone(), ..Options::new(config.cache_bytes) };
     let (app, recording) = App::start_with(database, Clock::system(), options);
     let stopped = stop(tasks);
-    let consuming = app.consume(config.broker, stopped.clone());
+    let done = consumer(&app, config.broker, config.mqtt, stopped.clone());
     if let Some(listeners) = listeners {
         tracing::info!(target: LOG, "/healthz, /readyz and /metrics on {}", urls(&listeners)?);
         let site = server::status_site(&app);
         let limits = Limits::default();
         let served = server::serve(listeners, app, site, recording, &limits, stopped.cancelled()).await;
-        consuming.done.await.context("the consumer failed")??;
+        done.await?;
         has_stopped(served)?;
     } else {
-        let ended = consuming.done.await.context("the consumer failed")?;
+        let ended = done.await;
         drop(app);
         recording.await.context("the recorder failed")?;
         ended?;
     }
     Ok(())
+}
+
+/// Starts the consumer, and returns what ends with it.
+fn consumer(
+    app: &App,
+    broker: BrokerConfig,
+    mqtt: MqttConfig,
+    stop: CancellationToken,
+) -> BoxFuture<'static, anyhow::Result<()>> {
+    if mqtt.mqtt_url.is_some() {
+        let done = app.consume_mqtt(mqtt, stop).done;
+        return async move { Ok(done.await.context("the consumer failed")??) }.boxed();
+    }
+    let done = app.consume(broker, stop).done;
+    async move { Ok(done.await.context("the consumer failed")??) }.boxed()
 }

@@ -16,6 +16,7 @@ use crate::http::server;
 use crate::ids::{IdsConfig, PublicIds};
 use crate::ingest::EventsConfig;
 use crate::limits::Limits;
+use crate::mqtt::MqttConfig;
 use crate::retention::Age;
 use crate::tasks::Tasks;
 use crate::telemetry::{self, TelemetryConfig};
@@ -60,6 +61,9 @@ pub struct ServeConfig {
     /// The broker.
     #[command(flatten)]
     pub broker: BrokerConfig,
+    /// MQTT.
+    #[command(flatten)]
+    pub mqtt: MqttConfig,
     /// Limits on clients.
     #[command(flatten)]
     pub limits: Limits,
@@ -113,6 +117,8 @@ async fn serve_from(
     let schedule = app.schedule(config.prune_older_than);
     let stopped = stop(tasks);
     let consuming = config.consume.then(|| app.consume(config.broker, stopped.clone()));
+    let consuming_mqtt =
+        config.mqtt.mqtt_url.is_some().then(|| app.consume_mqtt(config.mqtt, stopped.clone()));
     let site = server::site(&app, &config.limits);
     let stopping = async {
         stopped.cancelled().await;
@@ -121,6 +127,9 @@ async fn serve_from(
     };
     let served = server::serve(listeners, app, site, recording, &config.limits, stopping).await;
     if let Some(consuming) = consuming {
+        consuming.done.await.context("the consumer failed")??;
+    }
+    if let Some(consuming) = consuming_mqtt {
         consuming.done.await.context("the consumer failed")??;
     }
     has_stopped(served)

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use ::metrics::{counter, gauge};
+use ::metrics::{counter, describe_counter, describe_gauge, gauge};
 use devices::{Content, Format, Kind};
 use entity::Instant;
 use entity::inbox::{self, InboxKind};
@@ -80,6 +80,7 @@ pub struct DevicePage {
 
 impl Inbox {
     pub(super) fn new(database: Database) -> Self {
+        describe();
         Self { database, reports: Arc::default() }
     }
 
@@ -119,6 +120,7 @@ impl Inbox {
         self.database.in_time(self.insert(rows)).await?;
         let kept = self.reports.fetch_add(reports.len() as u64, Ordering::Relaxed) + reports.len() as u64;
         counter!("headcount_inbox_received_total").increment(reports.len() as u64);
+        show(kept);
         if kept > REPORTS_MAX {
             self.trim(now).await?;
         }
@@ -239,11 +241,30 @@ impl Inbox {
                 "the inbox was too full or too old: reports of unknown devices were deleted"
             );
         }
-        self.reports.store(u64::try_from(left).unwrap_or_default(), Ordering::Relaxed);
-        #[expect(clippy::cast_precision_loss, reason = "there are never so many reports")]
-        gauge!("headcount_inbox_reports").set(left as f64);
+        let left = u64::try_from(left).unwrap_or_default();
+        self.reports.store(left, Ordering::Relaxed);
+        show(left);
         Ok(())
     }
+}
+
+/// Shows how many reports there are, as a metric.
+#[expect(clippy::cast_precision_loss, reason = "there are never so many reports")]
+fn show(reports: u64) {
+    gauge!("headcount_inbox_reports").set(reports as f64);
+}
+
+fn describe() {
+    describe_gauge!("headcount_inbox_reports", "Reports of devices that are not set up yet.");
+    describe_counter!(
+        "headcount_inbox_received_total",
+        "Reports of devices that were not set up when they came."
+    );
+    describe_counter!("headcount_inbox_recorded_total", "Reports of the inbox that were recorded later.");
+    describe_counter!(
+        "headcount_inbox_dropped_total",
+        "Reports of the inbox that were deleted: too old, or too many."
+    );
 }
 
 /// Returns the kind of what counts somebody.

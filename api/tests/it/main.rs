@@ -25,6 +25,7 @@ mod ingest;
 mod limits;
 mod live;
 mod migrations;
+mod mosquitto;
 mod mqtt;
 mod nats;
 mod openapi;

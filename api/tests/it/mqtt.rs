@@ -24,7 +24,7 @@ impl Drop for Server {
 }
 
 /// Returns whether a program is installed. If not, prints it visibly, or fails where programs are required.
-fn there_is(program: &str) -> bool {
+pub(crate) fn there_is(program: &str) -> bool {
     let found =
         Command::new(program).arg("--help").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
     assert!(found || std::env::var("TEST_NATS_REQUIRED").is_err(), "{program} is required");
@@ -34,7 +34,7 @@ fn there_is(program: &str) -> bool {
     found
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 

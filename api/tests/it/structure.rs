@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules at the top, from the lowest to the highest. A module uses only those before it.
-const ORDER: [&str; 25] = [
+const ORDER: [&str; 26] = [
     "clock",
     "ids",
     "config",
@@ -30,6 +30,7 @@ const ORDER: [&str; 25] = [
     "verify",
     "auth",
     "broker",
+    "mqtt",
     "app",
     "http",
     "commands",
