@@ -144,11 +144,13 @@ test('which clock of a device is trusted', async ({ page, start }) => {
   // It asks for the seconds.
   await expect(within).toBeFocused();
   await within.fill('900');
+  await dialog.getByLabel('Time zone of its clock').selectOption('America/New_York');
   await accessible(page);
   await dialog.getByRole('button', { name: 'Create' }).click();
   await expect(dialog).toBeHidden();
   const known = async () => (await server.ask('{ dpu(serial: "22") { clock clockWithin } }')).dpu;
   expect(await known()).toEqual({ clock: 'DEVICE_WITHIN', clockWithin: 900 });
+  expect((await server.ask('{ dpu(serial: "22") { timeZone } }')).dpu.timeZone).toBe('America/New_York');
 
   const change = page.getByRole('button', { name: 'Change DPU 22' });
   await change.click();
@@ -162,6 +164,7 @@ test('which clock of a device is trusted', async ({ page, start }) => {
 
   await change.click();
   await expect(trusted).toHaveValue('ARRIVAL');
+  await expect(dialog.getByLabel('Time zone of its clock')).toHaveValue('America/New_York');
   await trusted.selectOption("the device's");
   await dialog.getByRole('button', { name: 'Save' }).click();
   await expect(dialog).toBeHidden();

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use chrono_tz::Tz;
 use devices::{Content, Format, Message, Unreadable};
 use entity::Instant;
+use entity::dpu::DeviceClock;
 use sea_orm::DbErr;
 
 pub use self::inbox::{DevicePage, Inbox, UnknownDevice};
@@ -155,11 +156,17 @@ impl Gateway {
         plan: &FloorPlan,
         reports: impl Iterator<Item = (i64, impl Iterator<Item = (devices::Report, Instant)>)>,
         received: &mut Received,
-    ) -> Result<(), RecordError> {
+    ) -> Result<(), ReceiveError> {
         let (mut batch, mut counting) = (Vec::new(), Vec::new());
         for (dpu, reports) in reports {
             let Some(dpu) = plan.dpu(dpu) else { continue };
-            let known_until = self.hearings.known_until(dpu.row.id);
+            // By the device's own clock, intervals end where it says.
+            let known_until = match dpu.row.clock {
+                DeviceClock::Device => None,
+                DeviceClock::Arrival | DeviceClock::DeviceWithin => {
+                    self.hearings.of(dpu.row.id).await?.and_then(|heard| heard.known_until)
+                }
+            };
             let (counted, ignored, alive) = translate(dpu, known_until, reports);
             received.ignored += ignored;
             counting.extend(counted.iter().map(|_| Some(&dpu.row.serial)));

@@ -104,11 +104,6 @@ impl Hearings {
         Ok(self.memory().heard.get(&dpu).cloned())
     }
 
-    /// Returns the newest instant until which a DPU has told what happened, as far as this process knows.
-    pub fn known_until(&self, dpu: i64) -> Option<Instant> {
-        self.memory().heard.get(&dpu)?.known_until
-    }
-
     /// Starts the task that writes what was heard and reads what others have heard, once a minute.
     pub fn start(&self, tasks: &Tasks) -> Exchanging {
         let hearings = self.clone();

@@ -8,6 +8,7 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use devices::Format;
 use entity::assignment::Placement;
+use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 
 use crate::auth::token;
@@ -25,6 +26,7 @@ on_both! {
     the_inbox_is_bounded,
     a_device_is_one_dpu_however_its_address_is_written,
     a_message_is_answered_with_an_error_only_if_nothing_of_it_can_be_read,
+    a_message_that_is_not_stored_in_time_is_to_be_sent_again,
     a_token_is_sent_as_a_device_can,
     a_token_of_one_dpu_receives_only_its_reports,
 }
@@ -464,6 +466,21 @@ async fn a_message_is_answered_with_an_error_only_if_nothing_of_it_can_be_read(s
         (&json!(1), &json!("TIMESTAMP_IN_FUTURE"))
     );
     assert_eq!(received["errors"][0]["serial"], "V4D-17");
+}
+
+async fn a_message_that_is_not_stored_in_time_is_to_be_sent_again(service: &Service) {
+    let space = doorway(service, json!({ "serial": "V4D-17", "reports": "TOTALS" })).await;
+    receive(service, BOTH, irisys("2026-03-01T10:00:00Z", 1, 1)).await;
+    // Somebody else holds the row of the floor plan, or on SQLite the whole database.
+    let held = service.app.database.begin().await.unwrap();
+    held.execute_unprepared("UPDATE floor_plan SET revision = revision").await.unwrap();
+    held.execute_unprepared("UPDATE dpu SET modified = modified").await.unwrap();
+    let answer = post(service, BOTH, irisys("2026-03-01T10:10:00Z", 5, 1)).await;
+    assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (503, "1"), "{}", answer.body);
+    held.rollback().await.unwrap();
+    let again = receive(service, BOTH, irisys("2026-03-01T10:10:00Z", 5, 1)).await;
+    assert_eq!(again["accepted"].as_u64().unwrap() + again["duplicates"].as_u64().unwrap(), 1, "{again}");
+    assert_eq!(service.count(space, "2026-03-01T11:00:00Z").await, 4);
 }
 
 async fn a_token_is_sent_as_a_device_can(service: &Service) {

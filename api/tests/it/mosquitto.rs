@@ -142,7 +142,7 @@ fn uplink(ts: &str, into: i64, out: i64) -> String {
 
 async fn counts(service: &Service, space: i64, count: i64) {
     let what = format!("space {space} has {count} people");
-    until(&what, async || service.count(space, "2026-03-01T12:00:00Z").await == count).await;
+    until(&what, async || service.count(space, "2026-12-01T12:00:00Z").await == count).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -164,6 +164,55 @@ async fn devices_are_recorded_from_any_broker() {
     counts(&service, door, 5).await;
     counts(&service, gate, 2).await;
     assert_eq!(service.get("/readyz").await.status, 200);
+    consumer.end().await;
+    service.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn formats_of_devices_come_over_mqtt() {
+    let Some(broker) = Broker::start("allow_anonymous true") else { return };
+    let service = Service::on_sqlite().await;
+    service.set_now("2026-12-01T12:00:00Z");
+    let formats = ["xovis", "milesight", "axis", "chirpstack", "footfallcam"];
+    let subscriptions = formats.map(|format| format!("from/{format}/#={format}"));
+    let config = broker.config("", &subscriptions.each_ref().map(String::as_str));
+    let consumer = Consumer::start(&service, config).await;
+    let fixture = |format: &str, name: &str| {
+        fs::read_to_string(format!("{}/../devices/fixtures/{format}/{name}", env!("CARGO_MANIFEST_DIR")))
+            .unwrap()
+    };
+    for (format, name, earlier, serial, reports, count) in [
+        ("xovis", "live_data.json", None, "801F12AA0007/3", "CROSSINGS", 2),
+        ("milesight", "periodic.json", None, "6537F40117720042/1", "INTERVALS", 2),
+        ("footfallcam", "in.json", None, "ecd5cc00000000a1/3", "CROSSINGS", 1),
+        (
+            "axis",
+            "crossline.json",
+            Some([("\"57\"", "\"50\""), ("1700000000250", "1699999000250")]),
+            "B8A44F000003/Scenario2",
+            "TOTALS",
+            7,
+        ),
+        (
+            "chirpstack",
+            "up_vs133.json",
+            Some([("266", "260"), ("09:20:41", "09:10:41")]),
+            "24E124725C481203/1",
+            "TOTALS",
+            6,
+        ),
+    ] {
+        let space = doorway(&service, serial, reports).await;
+        let message = fixture(format, name);
+        if let Some(earlier) = earlier {
+            let before = earlier.iter().fold(message.clone(), |text, (one, other)| text.replace(one, other));
+            broker.publish(&format!("from/{format}/door"), &before, &[]);
+        }
+        for _ in 0..2 {
+            broker.publish(&format!("from/{format}/door"), &message, &[]);
+        }
+        counts(&service, space, count).await;
+    }
     consumer.end().await;
     service.finish().await;
 }
