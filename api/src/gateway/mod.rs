@@ -12,6 +12,7 @@ mod translate;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use ::metrics::{counter, describe_counter};
 use chrono_tz::Tz;
 use devices::{Content, Format, Message, Unreadable};
 use entity::Instant;
@@ -69,6 +70,25 @@ pub enum ReceiveError {
     Database(#[from] DbErr),
 }
 
+impl Received {
+    /// Counts what became of the reports, by format.
+    fn count(&self, format: Format) {
+        for (outcome, number) in [
+            ("accepted", self.accepted),
+            ("duplicate", self.duplicates),
+            ("ignored", self.ignored),
+            ("unknown", self.unknown),
+            ("rejected", self.rejected.len() as u64),
+            ("unreadable", self.unreadable.len() as u64),
+        ] {
+            if number > 0 {
+                let labels = [("format", format.name()), ("outcome", outcome)];
+                counter!("headcount_device_reports_total", &labels).increment(number);
+            }
+        }
+    }
+}
+
 /// Checks and bounds the texts of a report, and resolves its timestamps in the sender's zone, if that is known.
 fn checked(mut report: devices::Report, zone: Option<Tz>) -> Result<devices::Report, Rejection> {
     if report.serial.chars().nth(SERIAL_CHARACTERS_MAX).is_some() {
@@ -91,6 +111,7 @@ fn checked(mut report: devices::Report, zone: Option<Tz>) -> Result<devices::Rep
 
 impl Gateway {
     pub fn new(state: &Arc<State>, recorder: &Recorder, hearings: &Hearings, clock: &Clock) -> Self {
+        describe_counter!("headcount_device_reports_total", "Reports of devices, by format and outcome.");
         let (state, inbox) = (Arc::clone(state), Inbox::new(state.database().clone()));
         Self { state, recorder: recorder.clone(), hearings: hearings.clone(), clock: clock.clone(), inbox }
     }
@@ -137,6 +158,7 @@ impl Gateway {
         let of_known =
             known.into_iter().map(|(dpu, reports)| (dpu, reports.into_iter().map(|one| (one, now))));
         self.record(&plan, of_known, &mut received).await?;
+        received.count(format);
         Ok(received)
     }
 

@@ -62,7 +62,7 @@ pub(crate) enum RestError {
     Whole(#[from] BodyError),
     #[error("{0}")]
     Source(#[from] SourceError),
-    #[error("The message is not of the format {format}. {cause}")]
+    #[error("The message is not of the format {format}: {cause}")]
     Message { format: Format, cause: Unreadable },
     /// A device's message was not stored in time.
     #[error(
