@@ -1,7 +1,9 @@
 //! The command line: a file a command.
 
+mod backup;
 mod consume;
 mod dead_letter;
+mod health;
 mod migrate;
 mod process;
 mod prune;
@@ -15,8 +17,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use self::backup::BackupArgs;
 pub use self::consume::ConsumeConfig;
 use self::dead_letter::DeadLetterArgs;
+use self::health::HealthArgs;
 use self::migrate::MigrateArgs;
 use self::prune::PruneArgs;
 pub use self::serve::ServeConfig;
@@ -39,7 +43,7 @@ struct Cli {
 enum Command {
     /// Serve GraphQL and REST (the default); migrates the database first
     Serve(Box<ServeConfig>),
-    /// Record the events that devices publish to NATS JetStream; migrates the database first
+    /// Record the events that devices publish to NATS JetStream or an MQTT broker; migrates the database first
     ///
     /// Any number of processes may do so at once. To serve and consume in one process, use `serve --consume`.
     Consume(Box<ConsumeConfig>),
@@ -58,6 +62,13 @@ enum Command {
     ///
     /// Later counts stay exact. Earlier counts are exact to the hour, and earlier events are no longer accepted.
     Prune(PruneArgs),
+    /// Copy a SQLite database while servers use it
+    ///
+    /// The copy has every commit that was acknowledged before it began, and no partial one. It is checked, and gets its name
+    /// once it is durable.
+    Backup(BackupArgs),
+    /// Ask a server whether it is ready; the exit code is 1 if it is not
+    Health(HealthArgs),
     /// Create, list and revoke the tokens by which people and programs authenticate
     Token(TokenArgs),
 }
@@ -87,6 +98,8 @@ async fn run_command() -> anyhow::Result<bool> {
         Command::Verify(verify) => return verify.run().await,
         Command::Prune(prune) => prune.run().await?,
         Command::Token(token) => token.run().await?,
+        Command::Backup(backup) => backup.run().await?,
+        Command::Health(health) => return health.run().await,
     }
     Ok(true)
 }

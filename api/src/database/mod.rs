@@ -30,6 +30,7 @@ use self::failure::too_late;
 pub use self::failure::{Failure, explained};
 pub(crate) use self::notifier::{Message, channel};
 pub use self::notifier::{NOTIFY_INTERVAL, Notifier};
+pub(crate) use self::open::make_private;
 pub use self::open::{ConnectError, DatabaseConfig, PoolConfig};
 pub use self::partitions::{Partition, Partitions};
 pub(crate) use self::standby::Standby;

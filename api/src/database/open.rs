@@ -258,7 +258,7 @@ impl PoolConfig {
 }
 
 /// Creates the file of a new database, readable only by its owner. On failure, SQLite reports the reason later.
-fn make_private(file: &Path) {
+pub(crate) fn make_private(file: &Path) {
     let mut options = std::fs::OpenOptions::new();
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);

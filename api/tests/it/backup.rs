@@ -31,10 +31,17 @@ async fn run(mut command: Command) {
 /// Returns a copy of the service's data in a new database, or `None` if PostgreSQL's tools are missing.
 async fn restored_copy(service: &Service) -> Option<Empty> {
     if service.app.database.backend() == DatabaseBackend::Sqlite {
-        // Over a connection of its own, as the shell does it.
-        let (copy, source) = (Empty::on_sqlite(), Database::connect(&service.url).await.unwrap());
+        let (copy, folder) = (Empty::on_sqlite(), tempfile::tempdir().unwrap());
+        let mut backup = Command::new(env!("CARGO_BIN_EXE_headcount"));
+        backup.args(["backup", "--keep", "1", "--database-url", &service.url]).arg(folder.path());
+        run(backup).await;
+        let made: Vec<_> =
+            std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        let [made] = made.as_slice() else { panic!("{made:?}") };
+        let mode = std::os::unix::fs::PermissionsExt::mode(&made.metadata().unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o600);
         let file = copy.url.trim_start_matches("sqlite://").trim_end_matches("?mode=rwc");
-        source.writer().execute_unprepared(&format!("VACUUM INTO '{file}'")).await.unwrap();
+        std::fs::copy(made, file).unwrap();
         return Some(copy);
     }
     let (Some(mut dump), Some(mut restore)) = (tool("pg_dump"), tool("pg_restore")) else {
