@@ -218,3 +218,28 @@ async fn a_schedule_that_panics_is_named() {
     assert_eq!((panicked.task, panicked.message.as_str()), ("schedule", "a bug in the use of the clock"));
     service.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_health_says_whether_a_server_is_ready() {
+    let service = Service::on_sqlite().await;
+    let (address, server) = service.listen().await;
+    let ask = async |url: String| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_headcount"));
+        command.args(["health", &url]);
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        let told =
+            format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        (output.status.code(), told)
+    };
+    let (code, told) = ask(format!("http://{address}")).await;
+    assert!(code == Some(0) && told.contains("\"status\":\"ready\""), "{code:?} {told}");
+    service.app.readiness.add("broken", || std::future::ready(Err("it is broken".to_owned())));
+    until("it is noticed", async || ask(format!("http://{address}/")).await.1.contains("it is broken")).await;
+    let (code, _) = ask(format!("http://{address}")).await;
+    assert_eq!(code, Some(1));
+    server.abort();
+    server.await.ok();
+    let (code, told) = ask(format!("http://{address}")).await;
+    assert!(code == Some(1) && told.contains("refused"), "{code:?} {told}");
+    service.finish().await;
+}
