@@ -69,6 +69,7 @@ impl FromStr for MqttUrl {
         }
         let decoded = |text| percent_decode_str(text).decode_utf8().map(String::from).map_err(|_| USE);
         let user = match url.username() {
+            "" if url.password().is_some() => return Err(USE),
             "" => None,
             user => Some((decoded(user)?, decoded(url.password().unwrap_or_default())?.into())),
         };
@@ -100,7 +101,15 @@ mod tests {
         assert!(!format!("{url} {url:?}").contains("p@ss"));
         let url: MqttUrl = "mqtt://[::1]:1884/".parse().unwrap();
         assert_eq!((url.to_string().as_str(), url.user.is_none()), ("mqtt://[::1]:1884", true));
-        for text in ["", "localhost:1883", "http://a", "mqtt://", "mqtt://a/topic", "mqtt://a:99999"] {
+        for text in [
+            "",
+            "localhost:1883",
+            "http://a",
+            "mqtt://",
+            "mqtt://a/topic",
+            "mqtt://a:99999",
+            "mqtt://:secret@a",
+        ] {
             assert!(text.parse::<MqttUrl>().unwrap_err().starts_with("use mqtt://"), "{text}");
         }
     }

@@ -6,7 +6,9 @@ use std::time::Duration;
 use rumqttc::tokio_rustls::rustls::pki_types::CertificateDer;
 use rumqttc::tokio_rustls::rustls::pki_types::pem::PemObject;
 use rumqttc::tokio_rustls::rustls::{ClientConfig, RootCertStore};
-use rumqttc::{MqttOptions, TlsConfiguration, Transport};
+use rumqttc::{
+    ConnectReturnCode, ConnectionError, Error, MqttOptions, StateError, TlsConfiguration, Transport,
+};
 use secrecy::ExposeSecret;
 
 use super::MqttError;
@@ -22,7 +24,9 @@ pub(super) fn options(
     url: &MqttUrl,
     requests_max: usize,
 ) -> Result<MqttOptions, MqttError> {
-    let mut options = MqttOptions::new(&config.mqtt_client_id, &url.host, url.port);
+    // An IPv6 address has brackets in a URL only.
+    let host = url.host.trim_start_matches('[').trim_end_matches(']');
+    let mut options = MqttOptions::new(&config.mqtt_client_id, host, url.port);
     options
         .set_keep_alive(KEEP_ALIVE)
         .set_clean_session(false)
@@ -36,6 +40,28 @@ pub(super) fn options(
         options.set_transport(Transport::Tls(TlsConfiguration::Rustls(Arc::new(trusting(config)?))));
     }
     Ok(options)
+}
+
+/// Returns what a failure means, without what was sent to the broker.
+pub(super) fn failure(error: &ConnectionError) -> String {
+    match error {
+        ConnectionError::ConnectionRefused(code) => {
+            let check = match code {
+                ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized => {
+                    ": check user and password"
+                }
+                ConnectReturnCode::BadClientId => ": check --mqtt-client-id",
+                _ => "",
+            };
+            format!("it refuses the connection ({code:?}){check}")
+        }
+        ConnectionError::MqttState(StateError::Deserialization(Error::PayloadSizeLimitExceeded(bytes))) => {
+            format!(
+                "it sends a message of {bytes} bytes, but at most {PACKET_BYTES_MAX} can be received: messages behind it are                  held up until it is removed from the session of this client. Limit the length of messages at the broker"
+            )
+        }
+        other => other.to_string(),
+    }
 }
 
 /// Returns the settings of TLS: which certificate authorities are trusted.

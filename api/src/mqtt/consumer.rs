@@ -4,6 +4,7 @@
 //! permit for each message in work bounds both: without one, the connection is not read.
 
 use std::collections::HashMap;
+use std::mem::take;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,15 +12,17 @@ use futures::StreamExt;
 use futures::stream::FuturesOrdered;
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 use rumqttc::{
-    AsyncClient, ConnectionError, Event, EventLoop, Outgoing, Packet, Publish, QoS, SubscribeFilter,
+    AsyncClient, Event, EventLoop, Outgoing, Packet, Publish, QoS, SubAck, SubscribeFilter,
+    SubscribeReasonCode,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::MqttError;
+use super::acknowledge::{Acknowledger, REQUESTS_MAX};
 use super::config::MqttConfig;
-use super::connection::options;
+use super::connection::{failure, options};
 use super::receive::{Fate, Receiver};
 use super::subscription::Subscription;
 use crate::broker::Backoff;
@@ -30,8 +33,9 @@ use crate::tasks::{self, Tasks};
 
 /// Maximum number of messages in work. They share commits.
 const WORKING_MAX: usize = 256;
-/// Room for requests to the broker: an acknowledgement for each message in work, and subscriptions.
-const REQUESTS_MAX: usize = 2 * WORKING_MAX;
+/// Minimum time that a connection must last for the wait after its end to be short again. So what breaks each connection soon,
+/// such as a message that is too long, is not fetched all the time.
+const STEADY: Duration = Duration::from_secs(10);
 /// Minimum time between two lines in the log about messages of one subscription.
 const TELL_EVERY: Duration = Duration::from_mins(1);
 /// Maximum time for the last acknowledgements when the process stops.
@@ -43,6 +47,8 @@ pub struct Status {
     pub is_connected: bool,
     /// What prevents messages from being recorded, if anything.
     pub problem: Option<String>,
+    /// Filters of topics that the broker refuses.
+    pub refused: Vec<String>,
 }
 
 /// The running consumer.
@@ -73,11 +79,15 @@ pub fn consume(
     let status = watch::Sender::<Status>::default();
     let (watching, shown) = (status.subscribe(), status.subscribe());
     readiness.add("mqtt", move || {
-        let Status { is_connected, problem } = watching.borrow().clone();
-        std::future::ready(match problem {
-            Some(_) if is_connected => Err("messages are not recorded: the log says why".to_owned()),
-            _ if !is_connected => Err("the MQTT broker is not connected".to_owned()),
-            _ => Ok(()),
+        let status = watching.borrow();
+        std::future::ready(if !status.is_connected {
+            Err("the MQTT broker is not connected".to_owned())
+        } else if status.problem.is_some() {
+            Err("messages are not recorded: the log says why".to_owned())
+        } else if !status.refused.is_empty() {
+            Err("the MQTT broker refuses topics: the log says which".to_owned())
+        } else {
+            Ok(())
         })
     });
     let subscriptions = config.mqtt_subscribe.clone();
@@ -103,20 +113,21 @@ async fn run(
 ) -> Result<(), MqttError> {
     let Some(url) = config.mqtt_url.clone() else { return Ok(()) };
     let (client, connection) = AsyncClient::new(options(&config, &url, REQUESTS_MAX)?, REQUESTS_MAX);
+    let acknowledger = Acknowledger::new(client.clone());
     let (arrived, arriving) = mpsc::unbounded_channel();
     let connection = Connection {
         events: connection,
         client: client.clone(),
+        acknowledger: acknowledger.clone(),
         address: url.to_string(),
         subscriptions: config.mqtt_subscribe,
         status: status.clone(),
         arrived,
         permits: Arc::new(Semaphore::new(WORKING_MAX)),
-        number: 0,
         stop: stop.clone(),
     };
     let polling = tasks.spawn("mqtt connection", connection.poll());
-    work(&client, receiver, &status, arriving, stop).await;
+    work(&acknowledger, receiver, &status, arriving, stop).await;
     // What was acknowledged last is sent before the end.
     client.try_disconnect().ok();
     let abort = polling.abort_handle();
@@ -130,13 +141,12 @@ async fn run(
 struct Connection {
     events: EventLoop,
     client: AsyncClient,
+    acknowledger: Acknowledger,
     address: String,
     subscriptions: Vec<Subscription>,
     status: watch::Sender<Status>,
     arrived: mpsc::UnboundedSender<Arrived>,
     permits: Arc<Semaphore>,
-    /// Number of connections so far.
-    number: u64,
     stop: CancellationToken,
 }
 
@@ -144,34 +154,32 @@ impl Connection {
     async fn poll(mut self) {
         let status = self.status.clone();
         let tell = move |problem| status.send_modify(|status| status.problem = problem);
-        let mut backoff = Backoff::new(tell, &self.stop);
+        let (mut backoff, mut since) = (Backoff::new(tell, &self.stop), None);
         loop {
             match self.events.poll().await {
                 Ok(Event::Incoming(Packet::ConnAck(_))) => {
-                    backoff.reset();
+                    since = Some(Instant::now());
                     self.begin();
                 }
                 Ok(Event::Incoming(Packet::Publish(publish))) => {
                     // Closed when the process stops. Then messages are left to the broker.
                     let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await else { continue };
-                    let arrived = Arrived { publish, connection: self.number, permit };
+                    let connection = self.acknowledger.connection();
+                    let arrived = Arrived { publish, connection, permit };
                     self.arrived.send(arrived).ok();
                 }
-                Ok(Event::Incoming(Packet::SubAck(acknowledged))) => {
-                    for (subscription, code) in self.subscriptions.iter().zip(acknowledged.return_codes) {
-                        if matches!(code, rumqttc::SubscribeReasonCode::Failure) {
-                            tracing::error!("the MQTT broker refuses the topics {}", subscription.filter);
-                        }
-                    }
-                }
-                Ok(Event::Outgoing(Outgoing::Disconnect)) => return,
+                Ok(Event::Incoming(Packet::SubAck(answer))) => self.subscribed(&answer),
+                Ok(Event::Outgoing(Outgoing::Disconnect)) => return self.connected(false),
                 Ok(_) => {}
                 Err(error) => {
-                    self.connected(false);
+                    self.lost();
                     if self.stop.is_cancelled() {
                         return;
                     }
-                    let failure = format!("{}: {}", self.address, told(&error));
+                    if since.take().is_some_and(|since: Instant| since.elapsed() >= STEADY) {
+                        backoff.reset();
+                    }
+                    let failure = format!("{}: {}", self.address, failure(&error));
                     backoff.wait(&failure, &format!("no connection to the MQTT broker {failure}")).await;
                 }
             }
@@ -179,8 +187,7 @@ impl Connection {
     }
 
     /// Subscribes. The broker may have lost the session, so this is done each time.
-    fn begin(&mut self) {
-        self.number += 1;
+    fn begin(&self) {
         self.connected(true);
         let filters = self.subscriptions.iter();
         let filters = filters.map(|one| SubscribeFilter::new(one.filter.clone(), QoS::AtLeastOnce));
@@ -191,46 +198,73 @@ impl Connection {
         tracing::info!("connected to the MQTT broker {}, recording {}", self.address, topics.join(" "));
     }
 
+    /// Notes which topics the broker refuses.
+    fn subscribed(&self, answer: &SubAck) {
+        let answers = self.subscriptions.iter().zip(&answer.return_codes);
+        let refused = answers.filter(|(_, code)| matches!(code, SubscribeReasonCode::Failure));
+        let refused: Vec<_> = refused.map(|(subscription, _)| subscription.filter.clone()).collect();
+        for filter in &refused {
+            tracing::error!(
+                "the MQTT broker refuses the topics {filter}: allow this user to read them, or leave them out"
+            );
+        }
+        self.status.send_modify(|status| status.refused = refused);
+    }
+
+    /// Drops what belongs to the connection that is lost. The client library keeps it, and would go on with it over the next
+    /// connection.
+    fn lost(&mut self) {
+        self.connected(false);
+        self.acknowledger.disconnected();
+        // Acknowledgements, which are queued until the line before.
+        self.events.clean();
+        // Messages that were read and not received yet.
+        self.events.state.events.clear();
+    }
+
     fn connected(&self, is_connected: bool) {
         gauge!("headcount_mqtt_connected").set(f64::from(u8::from(is_connected)));
-        self.status.send_modify(|status| status.is_connected = is_connected);
+        self.status.send_modify(|status| {
+            status.is_connected = is_connected;
+            if is_connected {
+                status.problem = None;
+            }
+        });
     }
 }
 
 /// Works on messages until `stop`, and then finishes those in work.
 async fn work(
-    client: &AsyncClient,
+    acknowledger: &Acknowledger,
     receiver: Receiver,
     status: &watch::Sender<Status>,
     mut arriving: mpsc::UnboundedReceiver<Arrived>,
     stop: CancellationToken,
 ) {
     let mut working = FuturesOrdered::new();
-    let (mut connection, mut told) = (0, HashMap::new());
+    let mut told = HashMap::new();
     loop {
         tokio::select! {
             biased;
             Some((arrived, fate)) = working.next() => {
-                let Arrived { publish, connection: of, permit } = arrived;
+                let Arrived { publish, connection, permit } = arrived;
                 tell(&receiver.subscriptions, &publish.topic, &fate, &mut told);
-                // The broker sends what came over an earlier connection again.
-                if fate != Fate::Left && of == connection && client.try_ack(&publish).is_err() {
-                    tracing::debug!("an acknowledgement was not sent");
+                if fate != Fate::Left {
+                    acknowledger.acknowledge(&publish, connection);
                 }
                 drop(permit);
                 tasks::ran();
             }
-            Some(arrived) = arriving.recv(), if !stop.is_cancelled() => {
-                let Arrived { connection: of, .. } = &arrived;
-                connection = *of;
+            Some(mut arrived) = arriving.recv(), if !stop.is_cancelled() => {
                 let (receiver, status) = (receiver.clone(), status.clone());
                 working.push_back(async move {
                     let receiving = tokio::spawn({
-                        let publish = arrived.publish.clone();
+                        // Its memory is free when it is recorded, also while it waits to be acknowledged in turn.
+                        let (topic, message) = (arrived.publish.topic.clone(), take(&mut arrived.publish.payload));
                         let tell = move |problem| status.send_modify(|status| status.problem = problem);
                         async move {
                             let mut backoff = Backoff::new(tell, &receiver.stop);
-                            let fate = receiver.receive(&publish.topic, &publish.payload, &mut backoff).await;
+                            let fate = receiver.receive(&topic, &message, &mut backoff).await;
                             backoff.reset();
                             fate
                         }
@@ -259,16 +293,6 @@ fn tell(subscriptions: &[Subscription], topic: &str, fate: &Fate, told: &mut Has
     if told.get(filter).is_none_or(|last| now - *last > TELL_EVERY) {
         told.insert(filter.to_owned(), now);
         tracing::warn!(topic, "a message of MQTT was {outcome}: {why}");
-    }
-}
-
-/// Returns what a failure means, without what was sent to the broker.
-fn told(error: &ConnectionError) -> String {
-    match error {
-        ConnectionError::ConnectionRefused(code) => {
-            format!("it refuses the connection ({code:?}): check user and password")
-        }
-        other => other.to_string(),
     }
 }
 

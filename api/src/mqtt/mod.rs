@@ -4,6 +4,7 @@
 //! recorder, and acknowledges it after the commit, never before. A message that cannot be read is acknowledged, too, since
 //! it would come again for ever; the log says why. Nothing here relies on a message being delivered once.
 
+mod acknowledge;
 mod config;
 mod connection;
 mod consumer;

@@ -54,7 +54,10 @@ impl Receiver {
                 Ok(fate) => return fate,
                 Err(ReceiveError::Unreadable { cause, .. }) => return Fate::Unreadable(cause.to_string()),
                 Err(ReceiveError::Record(RecordError::Stopping)) => return Fate::Left,
-                Err(error) => backoff.wait(&error, &"a message of MQTT could not be recorded").await,
+                Err(error) => {
+                    let log = format!("a message of MQTT could not be recorded: {error}");
+                    backoff.wait(&error, &log).await;
+                }
             }
             if self.stop.is_cancelled() {
                 return Fate::Left;

@@ -27,6 +27,7 @@ mod live;
 mod migrations;
 mod mosquitto;
 mod mqtt;
+mod mqtt_faults;
 mod nats;
 mod openapi;
 mod pages;
