@@ -318,7 +318,7 @@ async fn the_connection_may_be_encrypted() {
     let (key, certificate) = (folder.path().join("key.pem"), folder.path().join("cert.pem"));
     let made = Command::new("openssl")
         .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"])
-        .args(["-addext", "subjectAltName=DNS:localhost"])
+        .args(["-addext", "subjectAltName=DNS:localhost,IP:::1"])
         .args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout"])
         .arg(&key)
         .arg("-out")
@@ -326,9 +326,13 @@ async fn the_connection_may_be_encrypted() {
         .stderr(Stdio::null())
         .status();
     assert!(made.unwrap().success());
-    let options =
-        format!("allow_anonymous true\ncertfile {}\nkeyfile {}", certificate.display(), key.display());
-    let Some(broker) = Broker::start(&options) else { return };
+    let encrypted = format!("certfile {}\nkeyfile {}", certificate.display(), key.display());
+    // Also at an IPv6 address, where the machine has them.
+    let other = std::net::TcpListener::bind("[::1]:0").ok().map(|free| free.local_addr().unwrap().port());
+    let other_listener = other.map(|port| format!("\nlistener {port} ::1\n{encrypted}")).unwrap_or_default();
+    let Some(broker) = Broker::start(&format!("allow_anonymous true\n{encrypted}{other_listener}")) else {
+        return;
+    };
     let service = Service::on_sqlite().await;
     let gate = doorway(&service, "7", "CROSSINGS").await;
     let config = MqttConfig {
@@ -342,5 +346,26 @@ async fn the_connection_may_be_encrypted() {
     broker.publish("gates/7", event, &["-h", "localhost", "--cafile", &authority]);
     counts(&service, gate, 1).await;
     consumer.end().await;
+    if let Some(port) = other {
+        let config = MqttConfig {
+            mqtt_url: Some(format!("mqtts://[::1]:{port}").parse().unwrap()),
+            mqtt_ca: Some(certificate.clone()),
+            ..broker.config("", &["gates/+=headcount"])
+        };
+        Consumer::start(&service, config).await.end().await;
+    }
+    // Without the authority it is not trusted.
+    let config = MqttConfig {
+        mqtt_url: Some(format!("mqtts://localhost:{}", broker.port).parse().unwrap()),
+        ..broker.config("", &["gates/+=headcount"])
+    };
+    let stop = CancellationToken::new();
+    let consuming = service.app.consume_mqtt(config, stop.clone());
+    let mut status = consuming.status.clone();
+    let untrusted =
+        |status: &Status| status.problem.as_ref().is_some_and(|why| why.contains("invalid peer certificate"));
+    tokio::time::timeout(Duration::from_secs(20), status.wait_for(untrusted)).await.unwrap().unwrap();
+    stop.cancel();
+    consuming.done.await.unwrap().unwrap();
     service.finish().await;
 }
