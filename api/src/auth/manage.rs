@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use entity::{Instant, dpu, shown, space, token};
+use entity::{Instant, shown, space, token};
 use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, Condition, DbErr, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
@@ -12,6 +12,7 @@ use sea_orm::{
 use super::secret::Secret;
 use super::token::Role;
 use crate::database::Database;
+use crate::floor_plan;
 use crate::floor_plan::changes::composed;
 
 const NAME_CHARACTERS_MAX: usize = 200;
@@ -136,9 +137,6 @@ pub(crate) async fn space_ids(
 }
 
 pub(crate) async fn dpu_id(database: &Database, serial: &str) -> Result<i64, ManageError> {
-    let found = dpu::Entity::find()
-        .filter(dpu::Column::Serial.is_in([composed(serial), serial.trim().to_owned()]))
-        .one(database.reader())
-        .await?;
-    found.map(|dpu| dpu.id).ok_or_else(|| ManageError::Dpu(serial.to_owned()))
+    let plan = floor_plan::load(database.reader()).await?;
+    plan.dpu_id(serial).ok_or_else(|| ManageError::Dpu(serial.to_owned()))
 }

@@ -7,6 +7,7 @@
 use tokio_util::bytes::BytesMut;
 use tokio_util::codec::Decoder as _;
 
+use crate::floor_plan::device_key;
 use crate::ingest::decoder::{Decoder, Format};
 use crate::ingest::{Batch, Rejection, RejectionCode, Report, json};
 
@@ -63,7 +64,7 @@ fn decoded(mut decoder: Decoder, text: &[u8]) -> (Batch, Option<String>) {
 
 /// Returns the event if it is the DPU's own.
 fn own(serial: &str, event: Report) -> Result<Report, Rejection> {
-    if event.serial().trim() == serial.trim() {
+    if device_key(event.serial()) == device_key(serial) {
         return Ok(event);
     }
     let message = format!(
@@ -186,6 +187,17 @@ mod tests {
         ] {
             let rejection = read("283", payload.as_bytes()).events.remove(0).unwrap_err();
             assert!(rejection.message.starts_with(r#"the event is of the DPU "284""#), "{rejection}");
+        }
+    }
+
+    #[test]
+    fn a_dpu_may_spell_its_address_in_any_way() {
+        for payload in [
+            r#"{"ts":"2018-05-01","direction":1,"dpu":"80:1F:12:D5:30:DC"}"#,
+            "2018-05-01,1,80-1f-12-d5-30-dc",
+        ] {
+            let Contents { events, broken } = read("801f12d530dc", payload.as_bytes());
+            assert!(broken.is_none() && events.iter().all(Result::is_ok), "{events:?}");
         }
     }
 

@@ -4,12 +4,12 @@ use std::collections::HashSet;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use api::database::{Database, PoolConfig};
+use api::database::PoolConfig;
 use api::ids::PublicIds;
 use api::verify::verify;
 use entity::dpu;
 use proptest::test_runner::TestRunner;
-use sea_orm::{ConnectionTrait, DatabaseBackend, EntityTrait};
+use sea_orm::{DatabaseBackend, EntityTrait};
 
 use crate::harness::{Empty, Service, on_both, say_once};
 use crate::worlds;
@@ -38,8 +38,8 @@ async fn restored_copy(service: &Service) -> Option<Empty> {
         let made: Vec<_> =
             std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
         let [made] = made.as_slice() else { panic!("{made:?}") };
-        let mode = std::os::unix::fs::PermissionsExt::mode(&made.metadata().unwrap().permissions());
-        assert_eq!(mode & 0o777, 0o600);
+        let permissions = made.metadata().unwrap().permissions();
+        assert_eq!(std::os::unix::fs::PermissionsExt::mode(&permissions) & 0o777, 0o600);
         let file = copy.url.trim_start_matches("sqlite://").trim_end_matches("?mode=rwc");
         std::fs::copy(made, file).unwrap();
         return Some(copy);
