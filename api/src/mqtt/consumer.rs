@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::mem::take;
+use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -269,7 +270,12 @@ async fn work(
                             fate
                         }
                     });
-                    (arrived, receiving.await.unwrap_or(Fate::Left))
+                    let fate = receiving.await.unwrap_or_else(|ended| match ended.try_into_panic() {
+                        // The process stops, as after a panic of any background task.
+                        Ok(panic) => resume_unwind(panic),
+                        Err(_) => Fate::Left,
+                    });
+                    (arrived, fate)
                 });
             }
             () = stop.cancelled(), if working.is_empty() => return,
