@@ -1,6 +1,6 @@
 //! Gateway: what devices send in formats of their own.
 //!
-//! A message is decoded by the crate `devices`. [`translate`] makes of what it tells about a known DPU the reports that
+//! A message is decoded by the crate `devices`. `translate` makes of what it tells about a known DPU the reports that
 //! the DPU's kind and clock ask for, and the recorder records them. What it tells about devices that no DPU has the
 //! serial of is kept in the [`Inbox`], and recorded once there is such a DPU.
 
